@@ -1,0 +1,1 @@
+"""The model a method and a benchmark ask: see Model."""

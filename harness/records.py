@@ -1,0 +1,234 @@
+"""The frozen records that walk between the rooms, and their JSON form.
+
+A record never changes after it was made. Whatever is written to disk can be read back by
+:func:`from_json`; ``VERSION`` grows when an old file could no longer be understood.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, get_type_hints
+
+from harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    import PIL.Image
+    import torch
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One training prompt: an image, a question, and where known a reference answer."""
+
+    id: str
+    image: Path
+    question: str
+    reference: str | None = None
+
+    def open_image(self) -> PIL.Image.Image:
+        """Decode the image as RGB.
+
+        Raises:
+            HarnessError: if the file is missing, truncated or no image; it names the file.
+        """
+        return open_image(self.image, f"prompt '{self.id}'")
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A preference: for this prompt, ``chosen`` is better than each answer in ``rejected``.
+
+    ``rejected`` holds one answer for DPO and several for a listwise loss, best first where the
+    method knows an order. ``meta`` is whatever the method wants to see again in the journal
+    (noise step, critic verdict ...); it must be JSON.
+    """
+
+    prompt: Prompt
+    chosen: str
+    rejected: tuple[str, ...]
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """A prompt that gave no pair, and why in a word or two (``"equal"``, ``"unparsable"``)."""
+
+    prompt: Prompt
+    reason: str
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+class View(Protocol):
+    """A change of the normalised pixel tensor, such as SeVa's noise.
+
+    An implementation is a frozen dataclass: its ``repr`` names everything that determines the
+    result and goes into the cache key.
+    """
+
+    def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Map ``(..., 3, height, width)`` float32, CLIP-normalised, to the same shape."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Request:
+    """One question to the model. ``temperature`` 0 means greedy; else ``seed`` alone decides.
+
+    Attributes:
+        prompt: the user's turn as plain text; the model adds its chat template and image tokens.
+        images: decoded images, in the order in which they are shown before the text.
+        max_new_tokens: where an answer is cut.
+        temperature: softmax temperature; 0 is greedy decoding.
+        top_p: nucleus mass for sampling.
+        seed: seed of this request's own random stream.
+        stop: texts that end an answer; they are removed from it.
+        view: changes the processed pixels of every image (noise), or ``None``.
+        choices: answers whose log-probabilities are wanted next to the generated text.
+    """
+
+    prompt: str
+    images: tuple[PIL.Image.Image, ...] = ()
+    max_new_tokens: int = 512
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+    view: View | None = None
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the model said. ``text`` is ``None`` when no answer could be had: never a number.
+
+    Attributes:
+        text: the answer without special tokens, stripped of surrounding white space.
+        tokens: how many tokens were generated, the end token included.
+        finish: ``"stop"``, ``"length"`` (cut at ``max_new_tokens``) or ``"missing"``.
+        error: why the answer is missing.
+        choices: log-probability (nats, summed over tokens) of each asked choice.
+    """
+
+    text: str | None
+    tokens: int = 0
+    finish: str = "stop"
+    error: str | None = None
+    choices: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One benchmark row answered by one model, with its scores.
+
+    Attributes:
+        id: the row's id in the benchmark, unique there.
+        content: hash of question, target and image bytes; before and after are joined on it.
+        cluster: rows with equal value share an image and are not independent.
+        prompt: the text that was asked.
+        target: the reference answer, as text.
+        answer: what the model said, ``None`` when missing.
+        tokens: length of the answer in tokens.
+        finish: see :class:`Answer`.
+        error: why answer or score is missing.
+        scores: per-sample value by metric; ``None`` is missing, never zero.
+        judge: who gave the scores: ``"rule"``, ``"builtin"`` or a judge model's id.
+        verdict: the judge's words, where there is a judge.
+        groups: named categories of the row (``category``, ``capability`` ...).
+    """
+
+    id: str
+    content: str
+    cluster: str
+    prompt: str
+    target: str
+    answer: str | None
+    tokens: int
+    finish: str
+    error: str | None = None
+    scores: Mapping[str, float | None] = field(default_factory=dict)
+    judge: str = "rule"
+    verdict: str | None = None
+    groups: Mapping[str, str] = field(default_factory=dict)
+
+
+T = TypeVar("T")
+
+
+def to_json(record: Any) -> dict[str, Any]:
+    """Return the JSON form of a record: nested records become objects, paths become strings."""
+    return {f.name: _plain(getattr(record, f.name)) for f in dataclasses.fields(record)}
+
+
+def from_json(kind: type[T], row: Mapping[str, Any]) -> T:
+    """Rebuild a record of ``kind`` from its JSON form.
+
+    Raises:
+        TypeError: if a field is missing or unknown.
+    """
+    hints = get_type_hints(kind)
+    return kind(**{name: _typed(hints.get(name), value) for name, value in row.items()})
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return to_json(value)
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _typed(hint: Any, value: Any) -> Any:
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return from_json(hint, value)
+    if hint is Path:
+        return Path(value)
+    if isinstance(value, list):
+        inner = [arg for arg in getattr(hint, "__args__", ()) if dataclasses.is_dataclass(arg)]
+        return tuple(_typed(inner[0] if inner else None, item) for item in value)
+    return value
+
+
+def fingerprint(*parts: Any) -> str:
+    """Hash anything that has a JSON form into 16 hexadecimal digits, stable between runs."""
+    text = json.dumps(_plain(parts), sort_keys=True, ensure_ascii=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def seed_of(*parts: Any) -> int:
+    """Derive a 63-bit seed from ``parts``, so that order, batch and resume do not change it."""
+    digest = hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def open_image(path: Path, owner: str) -> PIL.Image.Image:
+    """Decode an image file completely as RGB.
+
+    Raises:
+        HarnessError: if it cannot be decoded; ``owner`` says who wanted it.
+    """
+    import PIL.Image
+
+    try:
+        with PIL.Image.open(path) as image:
+            return image.convert("RGB")
+    except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
+        raise HarnessError(
+            f"The image of {owner} cannot be read: {path} ({error}). "
+            "Replace the file, or remove its line from the prompt file, and run again."
+        ) from error
+
+
+def distinct(items: Iterable[T]) -> tuple[T, ...]:
+    """Return the items in their order, each once."""
+    return tuple(dict.fromkeys(items))
