@@ -1,1 +1,265 @@
-"""The model a method and a benchmark ask: see Model."""
+"""The model that methods and benchmarks ask: :class:`Model`.
+
+Opening a model reads only its small files. Torch, weights and GPU are touched by the first
+request whose answer is not stored, so a run that finds all answers in the store is fast.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import HarnessError, UsageError
+from harness.model_files import (
+    adapter_fingerprint,
+    check_adapter,
+    resolve,
+    weights_fingerprint,
+)
+from harness.model_keys import ENGINE_VERSION, ImageDigests, answer_key
+from harness.model_prompt import ChatTemplate
+from harness.records import Answer, Request, from_json, to_json
+from harness.store import Store
+
+if TYPE_CHECKING:
+    from harness.model_engine import Engine
+    from harness.model_load import Loaded, Source
+
+__all__ = ["ENGINE_VERSION", "Model", "weights_fingerprint"]
+
+WINDOW = 256
+"""How many requests are read ahead, so that those about one image meet each other."""
+
+
+class Model:
+    """A vision-language model, with or without an adapter, that answers requests.
+
+    Attributes:
+        source: what the user typed.
+        path: the checkpoint's folder.
+        adapter: the adapter's folder, or ``None``.
+        calls: requests that reached the network, not the store.
+    """
+
+    def __init__(
+        self, source: str, base: Base, adapter: Path | None = None, store: Store | None = None
+    ) -> None:
+        """Use :meth:`open` instead."""
+        self.source = source
+        self.path = base.source.path
+        self.adapter = adapter
+        self.calls = 0
+        self._base = base
+        self._store = store
+        self._fingerprint: str | None = None
+
+    @classmethod
+    def open(
+        cls,
+        source: str | Path,
+        *,
+        adapter: Path | None = None,
+        store: Store | None = None,
+        device: str = "auto",
+        dtype: str = "auto",
+        trust_remote_code: bool = False,
+        revision: str | None = None,
+    ) -> Model:
+        """Open a checkpoint without loading its weights.
+
+        Args:
+            source: a folder, or a hub id.
+            adapter: a PEFT adapter to put on it.
+            store: where answers are kept; ``None`` keeps none.
+            device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+            dtype: ``auto`` (float32 on a CPU, bfloat16 on a GPU), ``float32``, ``bfloat16``,
+                ``float16``.
+            trust_remote_code: run Python that the checkpoint brings.
+            revision: of a hub id; a full commit when its code is to be run.
+
+        Raises:
+            UsageError: if something named here does not exist or cannot be used; the message
+                says what, where and what to type next.
+        """
+        from harness.model_load import Source, pick_device, pick_dtype
+
+        path = resolve(source, revision, trust_remote_code)
+        place = pick_device(device)
+        base = Base(Source(path, place, pick_dtype(dtype, place), trust_remote_code))
+        model = cls(str(source), base, store=store)
+        return model if adapter is None else model.with_adapter(adapter)
+
+    def with_adapter(self, path: Path | None) -> Model:
+        """Return the model after training: the same base in memory, wearing this adapter.
+
+        Args:
+            path: an adapter's folder, ``None`` for the base alone, or the folder of a full
+                model, which is then opened by itself on the same device.
+
+        Raises:
+            UsageError: if the folder is neither an adapter nor a model.
+        """
+        if path is None:
+            return Model(self.source, self._base, store=self._store)
+        folder = Path(path)
+        if (folder / "config.json").is_file() and not (folder / "adapter_config.json").is_file():
+            kept = self._base.source
+            return Model.open(folder, store=self._store, device=kept.device, dtype=kept.dtype)
+        return Model(self.source, self._base, check_adapter(folder), self._store)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of weights, adapter and number format; 64 hexadecimal digits."""
+        if self._fingerprint is None:
+            parts = [self._base.fingerprint, self._base.source.dtype]
+            if self.adapter is not None:
+                parts.append(adapter_fingerprint(self.adapter))
+            self._fingerprint = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+        return self._fingerprint
+
+    @property
+    def network(self) -> Any:
+        """The transformers model, loaded when first asked for.
+
+        Whoever trains it in place need not undo anything: the engine notices that weights,
+        layers or forward were changed and loads the checkpoint again before it answers.
+        """
+        return self._base.loaded().network
+
+    @property
+    def processor(self) -> Any:
+        """The transformers processor, loaded when first asked for."""
+        return self._base.loaded().processor
+
+    def render(self, request: Request) -> str:
+        """Return the prompt as the model reads it: chat template and image placeholders.
+
+        Raises:
+            HarnessError: if the chat template refuses the request.
+        """
+        return self._base.template.render(request.prompt, len(request.images))
+
+    def answer(self, requests: Iterable[Request]) -> Iterator[Answer]:
+        """Answer requests in their order, reading ahead a window of them.
+
+        Each answer is stored as soon as it is ready. A request that fails becomes an answer
+        without text that says why; it is not stored, so the next run tries it again.
+        """
+        stream = iter(requests)
+        while window := list(islice(stream, WINDOW)):
+            yield from self._answer_window(window)
+
+    def release(self) -> None:
+        """Free the memory of the network; the next request loads it again."""
+        self._base.release()
+
+    def _answer_window(self, window: list[Request]) -> Iterator[Answer]:
+        rendered = [self._try_render(request) for request in window]
+        digests = ImageDigests()
+        keys = [
+            answer_key(self.fingerprint, text, request, digests) if isinstance(text, str) else ""
+            for request, text in zip(window, rendered, strict=True)
+        ]
+        ready = self._stored(keys)
+        work: dict[str, int] = {}
+        for index, (key, text) in enumerate(zip(keys, rendered, strict=True)):
+            if isinstance(text, Answer):
+                ready[key] = text
+            elif key not in ready:
+                work.setdefault(key, index)
+        results = self._compute(
+            [window[i] for i in work.values()], [str(rendered[i]) for i in work.values()]
+        )
+        names = list(work)
+        for key, text in zip(keys, rendered, strict=True):
+            if isinstance(text, Answer):
+                yield text
+                continue
+            while key not in ready:
+                place, answer = next(results)
+                ready[names[place]] = answer
+                self._keep(names[place], answer)
+            yield ready[key]
+
+    def _try_render(self, request: Request) -> str | Answer:
+        try:
+            return self.render(request)
+        except UsageError:
+            raise
+        except HarnessError as error:
+            return Answer(text=None, finish="missing", error=str(error))
+
+    def _compute(
+        self, requests: list[Request], rendered: list[str]
+    ) -> Iterator[tuple[int, Answer]]:
+        if not requests:
+            return
+        engine = self._base.engine()
+        self.calls += len(requests)
+        yield from engine.run(requests, rendered, self.adapter)
+
+    def _stored(self, keys: list[str]) -> dict[str, Answer]:
+        if self._store is None:
+            return {}
+        found = self._store.get({key: None for key in keys if key})
+        return {key: from_json(Answer, row) for key, row in found.items()}
+
+    def _keep(self, key: str, answer: Answer) -> None:
+        if self._store is not None and answer.text is not None:
+            self._store.put({key: to_json(answer)})
+
+
+class Base:
+    """The checkpoint that a model and its adapted versions hold in common, loaded once."""
+
+    def __init__(self, source: Source) -> None:
+        """Remember what to load, and read the chat template.
+
+        Raises:
+            UsageError: if the folder has no chat template.
+        """
+        self.source = source
+        self.template = ChatTemplate(source.path)
+        self._fingerprint: str | None = None
+        self._loaded: Loaded | None = None
+        self._engine: Engine | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the checkpoint's bytes."""
+        if self._fingerprint is None:
+            self._fingerprint = weights_fingerprint(self.source.path)
+        return self._fingerprint
+
+    def loaded(self) -> Loaded:
+        """Return the network in memory, loading it when needed."""
+        if self._loaded is None:
+            from harness.model_load import load
+
+            self._loaded = load(self.source)
+        return self._loaded
+
+    def engine(self) -> Engine:
+        """Return the engine on an unchanged network."""
+        if self._loaded is not None and self._loaded.touched():
+            self.release()
+        if self._engine is None:
+            from harness.model_engine import Engine
+
+            self._engine = Engine(self.loaded())
+        return self._engine
+
+    def release(self) -> None:
+        """Forget the network and give its memory back."""
+        on_gpu = self._loaded is not None and self.source.device != "cpu"
+        self._loaded = self._engine = None
+        if on_gpu:
+            import gc
+
+            import torch
+
+            gc.collect()
+            torch.cuda.empty_cache()

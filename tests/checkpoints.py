@@ -84,8 +84,12 @@ def write_llava(
         dtype: storage type of the weights.
     """
     import torch
-    from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig
-    from transformers import LlavaForConditionalGeneration
+    from transformers import (
+        CLIPVisionConfig,
+        LlamaConfig,
+        LlavaConfig,
+        LlavaForConditionalGeneration,
+    )
 
     sizes = sizes or Sizes()
     path.mkdir(parents=True, exist_ok=True)

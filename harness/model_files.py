@@ -1,0 +1,244 @@
+"""Model folders on disk: where they are, whether they are whole, and what their bytes hash to.
+
+Everything here works without torch, so that a run whose answers are all stored never loads it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from harness.errors import UsageError, near_miss
+
+_WEIGHTS = "*.safetensors"
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+_DETERMINING = (
+    _WEIGHTS,
+    "*.safetensors.index.json",
+    "config.json",
+    "generation_config.json",
+    "*processor_config.json",
+    "chat_template*",
+    "additional_chat_templates/*",
+    "tokenizer*",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.*",
+    "merges.txt",
+    "*.model",
+    "*.py",
+)
+_ADAPTER_WEIGHTS = "adapter_model.safetensors"
+_ADAPTER_CONFIG = "adapter_config.json"
+_PLACES = ("base_model_name_or_path", "revision", "auto_mapping")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def resolve(source: str | Path, revision: str | None = None, remote_code: bool = False) -> Path:
+    """Return the folder of a model named by a path or a hub id, checked to be whole.
+
+    Args:
+        source: a folder, or a hub id such as ``llava-hf/llava-1.5-7b-hf``.
+        revision: branch, tag or commit on the hub.
+        remote_code: the checkpoint may bring its own Python; needs a full commit for a hub id.
+
+    Raises:
+        UsageError: if it is neither, cannot be had offline, or is no usable checkpoint.
+    """
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        if revision is not None:
+            raise UsageError(
+                f"A revision ({revision}) was given for the folder {folder}; only hub ids have "
+                "revisions. Leave the revision out."
+            )
+        return _checked(folder.resolve())
+    name = str(source)
+    if folder.exists():
+        raise UsageError(
+            f"The model {name} is a file, not a folder. Name the folder that holds config.json "
+            "and the *.safetensors files."
+        )
+    if not _HUB_ID.fullmatch(name):
+        beside = [p.name for p in folder.parent.iterdir()] if folder.parent.is_dir() else []
+        raise UsageError(
+            f"There is no model folder {name}.{near_miss(folder.name, beside)} Name an existing "
+            "folder with config.json and *.safetensors, or a hub id like owner/name."
+        )
+    if remote_code and not _COMMIT.fullmatch(revision or ""):
+        raise UsageError(
+            f"The code that {name} brings would run on this machine; that needs a fixed commit. "
+            "Give the full 40-digit commit as the revision, after reading that code."
+        )
+    return _checked(_from_hub(name, revision))
+
+
+def _from_hub(name: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(
+            snapshot_download(name, revision=revision, allow_patterns=[*_DETERMINING, "*.json"])
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        at = f" at revision {revision}" if revision else ""
+        raise UsageError(
+            f"The model {name}{at} is neither a folder here nor to be had from the hub "
+            f"({type(error).__name__}). Check the spelling and the network, or download it on a "
+            f"connected machine with 'hf download {name}' and name the folder."
+        ) from error
+
+
+def _checked(folder: Path) -> Path:
+    if not (folder / "config.json").is_file():
+        hint = (
+            " It holds an adapter: name its base model, and the adapter separately."
+            if (folder / _ADAPTER_CONFIG).is_file()
+            else " Name the folder that save_pretrained wrote."
+        )
+        raise UsageError(f"The model folder {folder} has no config.json.{hint}")
+    read_json(folder / "config.json")
+    weights = sorted(folder.glob(_WEIGHTS))
+    if not weights:
+        _refuse_pickle(folder)
+        raise UsageError(
+            f"The model folder {folder} has no *.safetensors file. Name the folder that "
+            "save_pretrained wrote, or download the weights."
+        )
+    for index in folder.glob("*.safetensors.index.json"):
+        names = set(read_json(index).get("weight_map", {}).values())
+        missing = sorted(name for name in names if not (folder / name).is_file())
+        if missing:
+            raise UsageError(
+                f"The model folder {folder} lacks {missing[0]}"
+                + (f" and {len(missing) - 1} more" if missing[1:] else "")
+                + f", which {index.name} lists. Download the missing parts."
+            )
+    for path in weights:
+        _check_whole(path)
+    return folder
+
+
+def _refuse_pickle(folder: Path) -> None:
+    found = sorted(path for pattern in _PICKLES for path in folder.glob(pattern))
+    if found:
+        raise UsageError(
+            f"The weights in {folder} are pickled ({found[0].name}); a pickle can run any code "
+            "when read, so they are refused. Convert them once on a machine you trust: python -c "
+            '"from transformers import AutoModelForImageTextToText as M; '
+            f"M.from_pretrained('{folder}').save_pretrained('{folder}-safe')\", copy the processor "
+            "files there, and name that folder."
+        )
+
+
+def _check_whole(path: Path) -> None:
+    """Compare a safetensors file's size with its header; a cut download is found here."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header: Any = json.loads(file.read(length)) if length < size else None
+        ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"]
+        whole = size == 8 + length + max(ends, default=0)
+    except (OSError, ValueError, AttributeError, KeyError, TypeError):
+        whole = False
+    if not whole:
+        raise UsageError(
+            f"The weights file {path} is damaged or incomplete. Download or save it again; the "
+            "other files of the folder can stay."
+        )
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object of a checkpoint.
+
+    Raises:
+        UsageError: if the file is no JSON object.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"{path} cannot be read as JSON ({error}). Save or download the checkpoint again."
+        ) from error
+    if not isinstance(content, dict):
+        raise UsageError(f"{path} holds no JSON object. Save or download the checkpoint again.")
+    return content
+
+
+def check_adapter(folder: Path) -> Path:
+    """Return the resolved folder of a PEFT adapter.
+
+    Raises:
+        UsageError: if it has no configuration or no safetensors weights.
+    """
+    if not folder.is_dir():
+        raise UsageError(
+            f"There is no adapter folder {folder}. Name the folder that the training wrote."
+        )
+    if not (folder / _ADAPTER_CONFIG).is_file():
+        raise UsageError(
+            f"The folder {folder} holds no {_ADAPTER_CONFIG}, so it is no adapter. Name the folder "
+            "that the training wrote; a full model is named as the model itself."
+        )
+    if not (folder / _ADAPTER_WEIGHTS).is_file():
+        _refuse_pickle(folder)
+        raise UsageError(
+            f"The adapter folder {folder} has no {_ADAPTER_WEIGHTS}. Save the adapter again with "
+            "save_pretrained."
+        )
+    read_json(folder / _ADAPTER_CONFIG)
+    _check_whole(folder / _ADAPTER_WEIGHTS)
+    return folder.resolve()
+
+
+def weights_fingerprint(path: Path) -> str:
+    """Hash the bytes of everything in a model folder that determines its answers.
+
+    Weights, configurations, tokeniser, processor and chat template count; file times, the
+    folder's place and files that no model reads (optimiser, logs, README) do not.
+
+    Returns:
+        64 hexadecimal digits (SHA-256).
+
+    Raises:
+        UsageError: if the weights are pickled or missing.
+    """
+    folder = _checked(Path(path))
+    names = {name for pattern in _DETERMINING for name in folder.glob(pattern) if name.is_file()}
+    return _digest(folder, sorted(names))
+
+
+def adapter_fingerprint(path: Path) -> str:
+    """Hash an adapter's weights and settings; where its base lay while training plays no part."""
+    settings = {
+        key: sorted(value) if isinstance(value, list) and all(map(_is_text, value)) else value
+        for key, value in read_json(path / _ADAPTER_CONFIG).items()
+        if key not in _PLACES
+    }
+    total = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    total.update(_file_digest(path / _ADAPTER_WEIGHTS))
+    return total.hexdigest()
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _digest(folder: Path, names: Sequence[Path]) -> str:
+    total = hashlib.sha256()
+    with ThreadPoolExecutor() as pool:
+        for name, digest in zip(names, pool.map(_file_digest, names), strict=True):
+            total.update(name.relative_to(folder).as_posix().encode() + b"\0" + digest)
+    return total.hexdigest()
+
+
+def _file_digest(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
