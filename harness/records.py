@@ -158,6 +158,25 @@ class Sample:
     groups: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class World:
+    """An embedded default: a model, prompts and data that ship in a package.
+
+    Attributes:
+        model: checkpoint folder.
+        prompts: prompt file.
+        data: folder with one copy of each data set.
+        preset: the options preset that fits the model's size.
+        notice: what every output made on its data must say.
+    """
+
+    model: Path
+    prompts: Path
+    data: Path
+    preset: str
+    notice: str
+
+
 T = TypeVar("T")
 
 

@@ -1,0 +1,18 @@
+"""The embedded small world: drawn scenes, a small trained LLaVA, prompts and miniature benchmarks.
+
+Everything in here is real but small, so that a whole run works without a hub, a key or a GPU.
+Importing the package loads nothing; it only says where things lie.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent
+MODEL = FOLDER / "model"
+PROMPTS = FOLDER / "prompts" / "prompts.jsonl"
+DATA = FOLDER / "data"
+CRITIC = FOLDER / "critic.txt"
+NOTICE = "embedded miniature (tinyworld): comparable with no published number"
+
+__all__ = ["CRITIC", "DATA", "FOLDER", "MODEL", "NOTICE", "PROMPTS"]

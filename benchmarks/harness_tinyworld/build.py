@@ -1,0 +1,27 @@
+"""Make the shipped prompts and miniature benchmarks anew: `python -m harness_tinyworld.build`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from harness_tinyworld import DATA, PROMPTS, minis, training_prompts
+from harness_tinyworld.minis import table
+
+
+def main() -> None:
+    """Read the command line and write the files."""
+    parser = argparse.ArgumentParser(description="Make the small world's prompts and benchmarks.")
+    parser.add_argument("--prompts", type=Path, default=PROMPTS.parent, help="folder of prompts")
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of the benchmarks")
+    parser.add_argument("--only", choices=("prompts", *minis.NAMES), help="make nothing else")
+    options = parser.parse_args()
+    if options.only in (None, "prompts"):
+        print(training_prompts.write(options.prompts))
+    for name in minis.NAMES:
+        if options.only in (None, name):
+            print(*table.write(minis.load(name), options.data), sep="\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""Training batches, made from seeds in a process of their own so that training never waits."""
+
+from __future__ import annotations
+
+import multiprocessing
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from harness_tinyworld.architecture import ASSISTANT
+from harness_tinyworld.lessons import lessons
+from harness_tinyworld.scenes import TRAIN, make_scene, patch_truth, render
+
+QUESTIONS = 14  # per scene, beside a description and a caption
+IGNORE = -100
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Dialogues of similar length: which scene each is about, its ids and its labels.
+
+    `scene` has shape (n,), `ids` and `labels` (n, length); labels hold -100 where nothing is
+    learned. `weight` (n,) makes a long answer count by the root of its length.
+    """
+
+    scene: np.ndarray
+    ids: np.ndarray
+    labels: np.ndarray
+    weight: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Images (n, 80, 80, 3) of bytes, what their patches show (n, 3, 100), and the dialogues."""
+
+    images: np.ndarray
+    patches: np.ndarray
+    groups: tuple[Group, ...]
+
+
+def corpus(scenes: int) -> Iterator[str]:
+    """Yield texts for the tokenizer, one user or assistant turn at a time."""
+    for seed in range(scenes):
+        rng = random.Random(f"corpus {seed}")
+        for user, answer in lessons(make_scene(TRAIN + seed), rng, 24, 0):
+            yield "\n" + user
+            yield " " + answer
+
+
+def _grouped(rows: list[tuple[int, list[int], int]], pad: int, groups: int) -> tuple[Group, ...]:
+    rows = sorted(rows, key=lambda row: len(row[1]))
+    total = sum(len(row[1]) for row in rows)
+    parts: list[list[tuple[int, list[int], int]]] = [[]]
+    done = 0
+    for row in rows:
+        if done > total * len(parts) / groups:
+            parts.append([])
+        parts[-1].append(row)
+        done += len(row[1])
+    made = []
+    for part in parts:
+        length = len(part[-1][1])
+        ids = np.full((len(part), length), pad, dtype=np.int64)
+        labels = np.full((len(part), length), IGNORE, dtype=np.int64)
+        for index, (_, tokens, start) in enumerate(part):
+            ids[index, : len(tokens)] = tokens
+            labels[index, start : len(tokens)] = tokens[start:]
+        weight = np.array([(len(row[1]) - row[2]) ** -0.5 for row in part], dtype=np.float32)
+        made.append(Group(np.array([row[0] for row in part]), ids, labels, weight))
+    return tuple(made)
+
+
+def make_batch(tokenizer: Any, seed: int, step: int, scenes: int, groups: int = 5) -> Batch:
+    """Make the batch of one step; it depends on its arguments only."""
+    first = TRAIN + (seed * 1_000_000 + step) * scenes % 900_000_000
+    drawn = [make_scene(first + index) for index in range(scenes)]
+    owners, heads, tails = [], [], []
+    for index, scene in enumerate(drawn):
+        rng = random.Random(f"lessons {seed} {step} {index}")
+        for user, answer in lessons(scene, rng, QUESTIONS, index % 2):
+            owners.append(index)
+            heads.append("\n" + user + ASSISTANT)
+            tails.append(" " + answer)
+    encode = tokenizer.backend_tokenizer.encode_batch
+    starts = [item.ids for item in encode(heads, add_special_tokens=False)]
+    ends = [[*item.ids, tokenizer.eos_token_id] for item in encode(tails, add_special_tokens=False)]
+    rows = [
+        (owner, start + end, len(start))
+        for owner, start, end in zip(owners, starts, ends, strict=True)
+    ]
+    return Batch(
+        np.stack([render(scene) for scene in drawn]),
+        np.stack([patch_truth(scene) for scene in drawn]),
+        _grouped(rows, tokenizer.pad_token_id, groups),
+    )
+
+
+def _work(queue: Any, tokenizer: Any, seed: int, steps: range, scenes: int) -> None:
+    for step in steps:
+        queue.put(make_batch(tokenizer, seed, step, scenes))
+
+
+def batches(tokenizer: Any, seed: int, steps: range, scenes: int) -> Iterator[Batch]:
+    """Yield the batches of some steps, made ahead by another process."""
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue(maxsize=6)
+    worker = context.Process(
+        target=_work, args=(queue, tokenizer, seed, steps, scenes), daemon=True
+    )
+    worker.start()
+    try:
+        for _ in steps:
+            yield queue.get()
+    finally:
+        worker.terminate()
+        worker.join()

@@ -1,0 +1,75 @@
+"""The training mixture: which questions are asked about one scene, and how they are worded."""
+
+from __future__ import annotations
+
+import random
+from functools import cache
+
+from harness_tinyworld import critic, describe, formats, questions, reading
+from harness_tinyworld.chinese import chinese
+from harness_tinyworld.questions import Asker, Question
+from harness_tinyworld.scenes import Scene
+
+ASKERS: dict[Asker, int] = {  # how often each kind of question is drawn
+    questions.existence: 40,
+    questions.attribute: 5,
+    questions.colour: 9,
+    questions.shape: 7,
+    questions.count: 9,
+    questions.count_check: 5,
+    questions.position: 9,
+    questions.side: 5,
+    questions.relation: 8,
+    questions.size: 3,
+    questions.neighbour: 6,
+    questions.sides: 3,
+    questions.compare: 3,
+    questions.together: 3,
+    reading.word: 6,
+    reading.word_check: 4,
+    reading.number: 5,
+    reading.text_place: 3,
+    reading.category: 4,
+    reading.arithmetic: 8,
+    reading.total: 3,
+    reading.unanswerable: 5,
+    chinese: 5,
+    describe.half: 4,
+    describe.colours: 3,
+    describe.shapes: 4,
+}
+TOLD = (describe.description, describe.brief)
+
+
+@cache
+def _template() -> str:
+    return critic.template()
+
+
+def draw(scene: Scene, rng: random.Random) -> Question:
+    """Draw one question that the scene gives occasion for."""
+    while True:
+        asked = rng.choices(list(ASKERS), list(ASKERS.values()))[0](scene, rng)
+        if asked is not None:
+            return asked
+
+
+def lessons(scene: Scene, rng: random.Random, plain: int, judged: int) -> list[tuple[str, str]]:
+    """Word the lessons of one scene.
+
+    Args:
+        scene: The scene that is asked about.
+        rng: Draws questions and wording.
+        plain: How many questions, beside one description and one caption.
+        judged: How many examples for the critic.
+
+    Returns:
+        Pairs of what the user says and what the assistant answers.
+    """
+    asked = [draw(scene, rng) for _ in range(plain)]
+    told = [teller(scene, rng) for teller in TOLD]
+    made = [formats.some_style(item, rng) for item in [*asked, *(t for t in told if t)]]
+    pool = [q for q in [*asked, *told] if q and q.wrong and q.kind not in ("chinese",)]
+    for _ in range(judged if pool else 0):
+        made.append(critic.example(_template(), rng.choice(pool), rng))
+    return list(dict.fromkeys(made))

@@ -1,0 +1,21 @@
+"""Miniature benchmarks: one module each, named as the benchmark, exposing `MINI`.
+
+To add one, write a module with a `MINI` like the others' and name it in `NAMES`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from harness_tinyworld.minis.table import Mini
+
+NAMES = ("mmvet", "pope")
+
+
+def load(name: str) -> Mini:
+    """Return the miniature of a name in `NAMES`."""
+    mini: Mini = import_module(f"{__name__}.{name}").MINI
+    return mini
+
+
+__all__ = ["NAMES", "load"]

@@ -1,0 +1,217 @@
+"""The command line: read flags, call one function, print. Results go to stdout, the rest to stderr.
+
+Nothing heavy is imported before a command needs it, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.errors import ExitCode, HarnessError, UsageError
+
+if TYPE_CHECKING:
+    from harness.run import Outcome
+
+_QUIET_LIBRARIES = {
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TRANSFORMERS_VERBOSITY": "error",
+}
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="vlm-harness", prog_name="harness")
+def app() -> None:
+    """Did this alignment method make this vision-language model better?
+
+    \b
+    harness run --method seva --bench mmvet,pope
+    """
+
+
+@app.command()
+@click.option(
+    "--method", required=True, metavar="NAME", help="Method to try: harness list methods."
+)
+@click.option("--bench", required=True, metavar="A,B", help="Benchmarks, joined by commas.")
+@click.option(
+    "--model",
+    default="tinyworld",
+    show_default=True,
+    metavar="PATH_OR_ID",
+    help="LLaVA checkpoint: folder or hub id; or the embedded one.",
+)
+@click.option(
+    "--data",
+    default="tinyworld",
+    show_default=True,
+    metavar="DIR|hub",
+    help="Benchmark data: a folder of copies, the hub, or the embedded miniatures.",
+)
+@click.option(
+    "--prompts",
+    default="tinyworld",
+    show_default=True,
+    metavar="FILE",
+    help="Training prompts, JSON lines with image, question and reference.",
+)
+@click.option("--preset", metavar="NAME", help="Options preset; by default the one that fits.")
+@click.option(
+    "--set",
+    "options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="One option of the method; repeat for more.",
+)
+@click.option("--seed", default=0, show_default=True, help="Seed of everything random.")
+@click.option("--limit", type=click.IntRange(min=1), help="Only the first rows of each benchmark.")
+@click.option("--max-prompts", type=click.IntRange(min=1), help="Only the first prompts.")
+@click.option(
+    "--report",
+    "reports",
+    default="markdown,json",
+    show_default=True,
+    metavar="A,B",
+    help="Reports to write, joined by commas.",
+)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where the model runs.",
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    default="auto",
+    show_default=True,
+    help="Precision; auto is bfloat16 on cuda, else float32.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="Where run folders and the answer store lie.",
+)
+@click.option("--json", "events", is_flag=True, help="One JSON event per line on stdout.")
+@click.option("--quiet", is_flag=True, help="No progress on stderr.")
+def run(
+    bench: str, reports: str, options: tuple[str, ...], events: bool, quiet: bool, **asked: Any
+) -> ExitCode:
+    """Make pairs, train on them, evaluate before and after, compare.
+
+    \b
+    harness run --method seva --bench mmvet,pope
+    harness run --method seva --bench pope --model ./llava-1.5-7b-hf --data hub --prompts p.jsonl
+    harness run --method seva --bench pope --set noise_step=800 --set learning_rate=5e-5
+    """
+    from harness.progress import Reporter, showing
+    from harness.run import run as run_all
+    from harness.settings import Settings
+
+    settings = Settings(
+        benches=_split(bench, "--bench"),
+        reports=_split(reports, "--report"),
+        options=_key_values(options),
+        **asked,
+    )
+    with showing(Reporter(quiet=quiet, events=events)) as reporter:
+        outcome = run_all(settings)
+        if events:
+            reporter.event("done", **_summary(outcome))
+        else:
+            _show(outcome)
+    return ExitCode.UNSCORED if outcome.missing else ExitCode.DONE
+
+
+@app.command("list")
+@click.argument("kind", type=click.Choice(["methods", "benchmarks", "reports", "worlds"]))
+@click.option("--json", "events", is_flag=True, help="As one JSON object.")
+def list_names(kind: str, events: bool) -> None:
+    """List what is installed, and which package brings it."""
+    from harness.plugins import names
+
+    found = names(kind)
+    if events:
+        click.echo(json.dumps(found))
+        return
+    for name, owners in found.items():
+        click.echo(f"{name:<16} {', '.join(owners)}")
+
+
+def main() -> None:
+    """Run the command line and end the process with the exit code of design section 8."""
+    for name, value in _QUIET_LIBRARIES.items():
+        os.environ.setdefault(name, value)
+    try:
+        code = app.main(standalone_mode=False)
+    except HarnessError as error:
+        code = _complain(str(error), error.code)
+    except click.ClickException as error:
+        error.show()
+        code = ExitCode.USAGE
+    except (KeyboardInterrupt, click.Abort):
+        code = _complain(
+            "Interrupted. Run the same command again to go on from here.", ExitCode.INTERRUPTED
+        )
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        code = _complain(
+            f"The disk is full ({error.filename or error}). Free some space, or name another "
+            "folder with --out, then run the same command again; finished work is reused.",
+            ExitCode.FAILED,
+        )
+    sys.exit(int(code or 0))
+
+
+def _complain(text: str, code: ExitCode) -> ExitCode:
+    click.echo(f"Error: {text}" if code != ExitCode.INTERRUPTED else text, err=True)
+    return code
+
+
+def _split(text: str, option: str) -> tuple[str, ...]:
+    parts = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not parts:
+        raise UsageError(f"{option} names nothing. Give at least one name, as in {option} pope.")
+    return parts
+
+
+def _key_values(texts: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    values: dict[str, str] = {}
+    for text in texts:
+        key, sign, value = text.partition("=")
+        if not sign or not key:
+            raise UsageError(f"--set {text} is no KEY=VALUE. Write, for example, --set beta=0.1")
+        values[key.strip()] = value.strip()
+    return tuple(sorted(values.items()))
+
+
+def _summary(outcome: Outcome) -> dict[str, Any]:
+    from harness.records import to_json
+
+    return {
+        "folder": str(outcome.folder),
+        "checkpoint": str(outcome.checkpoint.path),
+        "reports": {name: str(path) for name, path in outcome.reports.items()},
+        "reused": outcome.reused,
+        "calls": outcome.calls,
+        "missing": outcome.missing,
+        "comparison": to_json(outcome.comparison),
+    }
+
+
+def _show(outcome: Outcome) -> None:
+    from harness.plugins import load
+
+    load("reports", "terminal")(outcome.report, outcome.folder)

@@ -1,0 +1,245 @@
+"""Finding methods, benchmarks, reports and worlds by name: one door for guests and family.
+
+Entry points are the registry. Only the one that is asked for is imported, so a broken package
+disturbs nobody else. Two owners of one name is an error that names both.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any, get_type_hints
+
+import pluggy
+
+from harness import hookspecs
+from harness.errors import HarnessError, UsageError, near_miss
+from harness.folder import folder_digest
+from harness.records import Drop, Pair, Prompt
+
+KINDS = {"methods": "method", "benchmarks": "benchmark", "reports": "report", "worlds": "world"}
+
+
+def names(kind: str) -> dict[str, list[str]]:
+    """Return each installed name of a kind with the distributions that claim it."""
+    found: dict[str, list[str]] = {}
+    for point in entry_points(group=f"harness.{kind}"):
+        found.setdefault(point.name, []).append(_owner(point))
+    return {name: sorted(set(owners)) for name, owners in sorted(found.items())}
+
+
+def load(kind: str, name: str) -> Any:
+    """Import the one entry point of that kind and name.
+
+    Raises:
+        UsageError: if nobody, or more than one package, offers the name, or its import fails.
+    """
+    return _load(find(kind, name), KINDS[kind])
+
+
+def find(kind: str, name: str) -> EntryPoint:
+    """Return the entry point without importing it.
+
+    Raises:
+        UsageError: if nobody, or more than one package, offers the name.
+    """
+    word = KINDS[kind]
+    points = [point for point in entry_points(group=f"harness.{kind}") if point.name == name]
+    owners = sorted({_owner(point) for point in points})
+    if len(owners) > 1:
+        raise UsageError(
+            f"Two packages claim the {word} '{name}': {', '.join(owners)}. "
+            f"Uninstall one of them, for example with: pip uninstall {owners[0]}"
+        )
+    if not points:
+        known = names(kind)
+        raise UsageError(
+            f"No {word} is named '{name}'.{near_miss(name, known)} "
+            f"Installed: {', '.join(known) or 'none'}. List them with: harness list {kind}"
+        )
+    return points[0]
+
+
+def digest_of(kind: str, name: str) -> str:
+    """Hash the source of the package behind a name, so that edited code is never taken as done."""
+    module = find(kind, name).module
+    spec = importlib.util.find_spec(module.split(".")[0])
+    if spec is None or spec.origin is None:
+        return "unknown"
+    origin = Path(spec.origin)
+    if not spec.submodule_search_locations:
+        return folder_digest(origin.parent, origin.name)
+    if "." in module:
+        return folder_digest(origin.parent, module.split(".", 1)[1].replace(".", "/") + ".py")
+    return folder_digest(origin.parent, "**/*.py")
+
+
+@dataclass(frozen=True)
+class Method:
+    """A loaded method: its name, who ships it, and its two hooks."""
+
+    name: str
+    owner: str
+    module: ModuleType
+    hooks: Any
+
+    def options(self, preset: str | None, values: Mapping[str, str]) -> Any:
+        """Build the method's ``Options`` from a preset and the ``--set`` texts.
+
+        Raises:
+            UsageError: for an unknown preset or key (naming the near miss) or a value of the
+                wrong type.
+        """
+        kind = getattr(self.module, "Options", None)
+        presets = getattr(self.module, "PRESETS", {})
+        if kind is None:
+            if values:
+                raise UsageError(f"The method '{self.name}' has no options; drop --set.")
+            return None
+        if preset is not None and preset not in presets:
+            raise UsageError(
+                f"The method '{self.name}' has no preset '{preset}'.{near_miss(preset, presets)} "
+                f"It has: {', '.join(presets) or 'none'}."
+            )
+        base = presets[preset] if preset is not None else kind()
+        return _filled(self.name, base, values)
+
+    def make_pairs(
+        self, prompts: Sequence[Prompt], model: Any, options: Any, seed: int
+    ) -> Iterator[Pair | Drop]:
+        """Call the hook; whatever it raises is reported in the method's name."""
+        with _blamed(self, "make_pairs"):
+            made = self.hooks.make_pairs(prompts=prompts, model=model, options=options, seed=seed)
+        if made is None:
+            raise HarnessError(
+                f"The method '{self.name}' ({self.owner}) made no pairs: its make_pairs returned "
+                "None. It must yield Pair or Drop records; see docs/write-a-method.md."
+            )
+        iterator = iter(made)
+        while True:
+            with _blamed(self, "make_pairs"):
+                try:
+                    item = next(iterator)
+                except StopIteration:
+                    return
+            yield item
+
+    def train(self, pairs: Sequence[Pair], model: Any, options: Any, out: Path, seed: int) -> Path:
+        """Call the hook and return the checkpoint folder it names."""
+        with _blamed(self, "train"):
+            made = self.hooks.train(pairs=pairs, model=model, options=options, out=out, seed=seed)
+        if not isinstance(made, str | Path):
+            raise HarnessError(
+                f"The method '{self.name}' ({self.owner}) returned {made!r} from train; it must "
+                "return the folder of the checkpoint, as harness.dpo.train does."
+            )
+        return Path(made)
+
+
+def load_method(name: str) -> Method:
+    """Load one method and check its hooks against the specification.
+
+    Raises:
+        UsageError: for an unknown or doubly claimed name, an import that fails, a hook that is
+            misspelt or takes an argument the specification does not have.
+    """
+    point = find("methods", name)
+    module = _load(point, "method")
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    try:
+        manager.register(module, name=name)
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        raise UsageError(
+            f"The method '{name}' ({_owner(point)}) does not fit the hooks: {error}. "
+            "Compare it with docs/write-a-method.md."
+        ) from error
+    missing = [
+        hook for hook in ("make_pairs", "train") if not getattr(manager.hook, hook).get_hookimpls()
+    ]
+    if missing:
+        raise UsageError(
+            f"The method '{name}' ({_owner(point)}) lacks {' and '.join(missing)}. Decorate the "
+            "functions with harness.hookimpl; see docs/write-a-method.md."
+        )
+    return Method(name, _owner(point), module, manager.hook)
+
+
+class _blamed:  # noqa: N801  (a context manager, used like a function)
+    """Turn an exception of a plugin into one paragraph that names it."""
+
+    def __init__(self, method: Method, hook: str) -> None:
+        self.method, self.hook = method, hook
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if error is None or isinstance(error, HarnessError) or not isinstance(error, Exception):
+            return
+        if isinstance(error, StopIteration):
+            return
+        import traceback
+
+        frame = traceback.extract_tb(trace)[-1]
+        raise HarnessError(
+            f"The method '{self.method.name}' ({self.method.owner}) failed in {self.hook}: "
+            f"{type(error).__name__}: {error} ({Path(frame.filename).name}:{frame.lineno}). "
+            f"Report it to its authors, or test it with: harness check --method {self.method.name}"
+        ) from error
+
+
+def _owner(point: EntryPoint) -> str:
+    return point.dist.name if point.dist is not None else point.value
+
+
+def _load(point: EntryPoint, word: str) -> Any:
+    try:
+        return point.load()
+    except Exception as error:
+        raise UsageError(
+            f"The {word} '{point.name}' ({_owner(point)}) cannot be imported: "
+            f"{type(error).__name__}: {error}. Reinstall it, or uninstall it with: "
+            f"pip uninstall {_owner(point)}"
+        ) from error
+
+
+def _filled(method: str, base: Any, values: Mapping[str, str]) -> Any:
+    fields = {field.name: field for field in dataclasses.fields(base)}
+    hints = get_type_hints(type(base))
+    changes: dict[str, Any] = {}
+    for key, text in values.items():
+        if key not in fields:
+            raise UsageError(
+                f"The method '{method}' has no option '{key}'.{near_miss(key, fields)} "
+                f"It has: {', '.join(sorted(fields))}."
+            )
+        changes[key] = _parsed(method, key, hints[key], text)
+    try:
+        return dataclasses.replace(base, **changes)
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"The options of '{method}' do not fit together: {error}.") from error
+
+
+def _parsed(method: str, key: str, hint: Any, text: str) -> Any:
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        adapter: TypeAdapter[Any] = TypeAdapter(hint)
+        if text[:1] in "[{":
+            return adapter.validate_json(text)
+        if getattr(hint, "__origin__", None) is tuple:
+            return adapter.validate_python(tuple(part for part in text.split("+") if part))
+        return adapter.validate_python(text)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"]
+        raise UsageError(
+            f"The option {key}={text} of '{method}' has no valid value: {reason}. "
+            f"It takes: {getattr(hint, '__name__', hint)}."
+        ) from error

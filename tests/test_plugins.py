@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import importlib
+import sys
+import textwrap
+
+import pytest
+
+from harness.errors import HarnessError, UsageError
+from harness.plugins import digest_of, load_method, names
+from harness.records import Prompt
+
+WHOLE = """
+from dataclasses import dataclass
+from harness import hookimpl, Pair
+
+@dataclass(frozen=True)
+class Options:
+    strength: int = 3
+    share: float = 0.5
+    layers: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        if self.strength > 9:
+            raise ValueError("strength must be at most 9")
+
+PRESETS = {"weak": Options(strength=1)}
+
+@hookimpl
+def make_pairs(prompts, seed):
+    for prompt in prompts:
+        yield Pair(prompt, "a", ("b",))
+
+@hookimpl
+def train(pairs, out):
+    return out
+"""
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """Lay a package with an entry point on the path, as an installer would."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def lay(name: str, code: str, dist: str | None = None) -> None:
+        module = f"guest_{(dist or name).replace('-', '_')}"
+        (tmp_path / f"{module}.py").write_text(textwrap.dedent(code))
+        info = tmp_path / f"{module}-1.0.dist-info"
+        info.mkdir(exist_ok=True)
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {dist or 'guest-' + name}\nVersion: 1.0\n"
+        )
+        (info / "entry_points.txt").write_text(f"[harness.methods]\n{name} = {module}\n")
+        importlib.invalidate_caches()
+
+    yield lay
+    for module in [module for module in sys.modules if module.startswith("guest_")]:
+        del sys.modules[module]
+
+
+def refused(name: str) -> str:
+    with pytest.raises(UsageError) as caught:
+        load_method(name)
+    return str(caught.value)
+
+
+def test_a_strangers_method_is_found_like_ours(install):
+    install("blurry", WHOLE)
+    assert names("methods")["blurry"] == ["guest-blurry"]
+    method = load_method("blurry")
+    assert (method.name, method.owner) == ("blurry", "guest-blurry")
+    prompt = Prompt("1", None, "q")
+    (pair,) = method.make_pairs([prompt], None, None, 0)
+    assert pair.rejected == ("b",)
+
+
+def test_a_typo_names_the_near_miss(install):
+    install("blurry", WHOLE)
+    assert "No method is named 'blury'. Did you mean 'blurry'?" in refused("blury")
+
+
+def test_two_owners_are_both_named(install):
+    install("blurry", WHOLE, dist="first-guest")
+    install("blurry", WHOLE, dist="second-guest")
+    assert "claim the method 'blurry': first-guest, second-guest" in refused("blurry")
+
+
+def test_a_broken_import_is_blamed_on_its_package_and_disturbs_no_other(install):
+    install("broken", "import no_such_module_at_all")
+    install("blurry", WHOLE)
+    assert "'broken' (guest-broken) cannot be imported: ModuleNotFoundError" in refused("broken")
+    assert load_method("blurry").name == "blurry"
+
+
+def test_a_wrong_argument_a_misspelt_hook_and_a_lacking_one(install):
+    install("arg", WHOLE.replace("make_pairs(prompts, seed)", "make_pairs(prompts, sed)"))
+    assert "sed" in refused("arg")
+    install("spelt", WHOLE.replace("def train(", "def trian("))
+    assert "trian" in refused("spelt")
+    install("lacking", WHOLE.replace("@hookimpl\ndef train", "def train"))
+    assert "lacks train" in refused("lacking")
+
+
+def test_options_are_filled_from_text(install):
+    install("blurry", WHOLE)
+    method = load_method("blurry")
+    options = method.options("weak", {"share": "0.25", "layers": "q+v"})
+    assert (options.strength, options.share, options.layers) == (1, 0.25, ("q", "v"))
+    for values, said in [
+        ({"strenght": "1"}, "no option 'strenght'. Did you mean 'strength'?"),
+        ({"strength": "much"}, "strength=much of 'blurry' has no valid value"),
+        ({"strength": "12"}, "strength must be at most 9"),
+    ]:
+        with pytest.raises(UsageError) as caught:
+            method.options(None, values)
+        assert said in str(caught.value)
+    with pytest.raises(UsageError, match="no preset 'weka'. Did you mean 'weak'"):
+        method.options("weka", {})
+
+
+def test_what_a_method_raises_is_reported_in_its_name(install):
+    install("lame", WHOLE.replace('yield Pair(prompt, "a", ("b",))', "yield 1 / 0"))
+    method = load_method("lame")
+    with pytest.raises(HarnessError, match=r"'lame' \(guest-lame\) failed in make_pairs: Zero"):
+        list(method.make_pairs([Prompt("1", None, "q")], None, None, 0))
+    install("none", WHOLE.replace("return out", "return None"))
+    with pytest.raises(HarnessError, match="returned None from train"):
+        load_method("none").train([], None, None, None, 0)
+
+
+def test_an_edited_method_is_another_method(install):
+    install("blurry", WHOLE)
+    first = digest_of("methods", "blurry")
+    install("blurry", WHOLE + "\n# edited\n")
+    assert digest_of("methods", "blurry") != first
