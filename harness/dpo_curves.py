@@ -1,0 +1,106 @@
+"""What is seen of a training: the bar, and ``curves.jsonl`` with one object per optimiser step."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainerCallback
+
+from harness.errors import HarnessError
+from harness.progress import Bar
+
+RENAMED = {
+    "loss": "loss",
+    "learning_rate": "learning_rate",
+    "grad_norm": "grad_norm",
+    "epoch": "epoch",
+    "rewards/chosen": "reward_chosen",
+    "rewards/rejected": "reward_rejected",
+    "rewards/margins": "margin",
+    "rewards/accuracies": "accuracy",
+    "logps/chosen": "logp_chosen",
+    "logps/rejected": "logp_rejected",
+    "kl": "kl",
+    "length/chosen": "length_chosen",
+    "length/rejected": "length_rejected",
+}
+"""Key of the trainer's log line -> key in ``curves.jsonl``."""
+
+
+class Curves(TrainerCallback):
+    """Writes the curves, moves the bar, and stops a step whose gradient is not finite."""
+
+    def __init__(self, path: Path, bar: Bar, pairs_per_step: int) -> None:
+        """Write to ``path``; lines of an earlier, killed run are kept up to where it continues."""
+        self.path, self.bar, self.pairs = path, bar, pairs_per_step
+        self.began, self.note = time.monotonic(), ""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Cut the file to the step that training continues from."""
+        if not state.is_world_process_zero:
+            return
+        kept = []
+        if state.global_step and self.path.is_file():
+            for line in self.path.read_text(encoding="utf-8").splitlines():
+                if _step(line) is not None and (_step(line) or 0) <= state.global_step:
+                    kept.append(line)
+        part = self.path.with_name(self.path.name + ".part")
+        part.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+        part.replace(self.path)
+        self.bar.expect(state.max_steps)
+        self.bar.advance(state.global_step)
+        self.began = time.monotonic()
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **known: Any) -> None:
+        """Refuse a gradient that would make every weight NaN."""
+        for name, weight in known["model"].named_parameters():
+            if weight.grad is not None and not bool(torch.isfinite(weight.grad).all()):
+                raise HarnessError(
+                    f"The gradient of {name} is not finite at step {state.global_step + 1}; "
+                    "training stopped before it could spoil the weights. Lower "
+                    "training.learning_rate or training.beta. The last checkpoint is kept."
+                )
+
+    def on_log(self, args: Any, state: Any, control: Any, **known: Any) -> None:
+        """Append the step's line."""
+        logs: dict[str, Any] = known["logs"]
+        if "loss" not in logs or not state.is_world_process_zero:
+            return
+        seconds = time.monotonic() - self.began
+        self.began = time.monotonic()
+        line = {"step": state.global_step}
+        line |= {new: logs[old] for old, new in RENAMED.items() if old in logs}
+        per_pair = float(logs.get("tokens", 0.0))
+        line["answer_tokens_per_second"] = round(per_pair * self.pairs / max(seconds, 1e-9), 3)
+        line["peak_mb"] = round(peak_megabytes(), 1)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        self.note = f"loss {logs['loss']:.4f}"
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Move the bar."""
+        self.bar.advance(1, self.note)
+
+
+def _step(line: str) -> int | None:
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def peak_megabytes() -> float:
+    """Return the peak memory so far in MB: of the GPU where there is one, else of the process."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 1e6
+    if sys.platform == "win32":
+        return 0.0
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6

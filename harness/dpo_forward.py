@@ -1,0 +1,207 @@
+"""The forward pass: packed where the family allows it, else one full row per answer.
+
+Also what a family is asked before: which modules belong to its language model, which to its vision
+part, and whether the packed layout means the same to it as separate rows.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from harness.dpo_pack import ATTENTION, attend, pack
+from harness.dpo_rows import Row
+from harness.errors import HarnessError, UsageError
+
+PACKED_FAMILIES = ("llava",)
+"""``model_type`` of the families whose packed results are tested against separate rows."""
+
+_VISION = re.compile(r"(^|[._])(vision|visual|image|img|patch|projector|connector|merger|audio)")
+
+
+def why_plain(network: Any) -> str | None:
+    """Say why this model cannot take packed rows, or ``None`` when it can."""
+    text = network.config.get_text_config()
+    rope = getattr(text, "rope_parameters", None) or getattr(text, "rope_scaling", None) or {}
+    if network.config.model_type not in PACKED_FAMILIES:
+        return f"the family '{network.config.model_type}' is not known to be safe to pack"
+    if getattr(text, "sliding_window", None) and getattr(text, "use_sliding_window", True):
+        return "its attention has a sliding window"
+    if rope.get("rope_type", rope.get("type", "default")) in ("dynamic", "longrope"):
+        return "its positions depend on the length of the whole sequence"
+    if not getattr(network.get_decoder(), "_supports_attention_backend", False):
+        return "its language model has an attention of its own"
+    return None
+
+
+def private_copy(network: nn.Module) -> nn.Module:
+    """Copy the module tree but share the weights: training cannot leave a trace on the original.
+
+    Adapters, hooks, flags and configuration land on the copy; the weights are the same memory,
+    frozen.
+    """
+    shared: dict[int, Any] = {}
+    for weight in network.parameters():
+        shared[id(weight)] = nn.Parameter(weight.detach(), requires_grad=False)
+    for buffer in network.buffers():
+        shared[id(buffer)] = buffer
+    made: nn.Module = copy.deepcopy(network, shared)
+    return made
+
+
+def use_packed_attention(network: Any) -> None:
+    """Give the language model of a private copy the packed attention; the tower keeps its own."""
+    from transformers import AttentionInterface
+
+    AttentionInterface.register(ATTENTION, attend)
+    network.set_attn_implementation({"text_config": ATTENTION})
+
+
+def lora_targets(network: nn.Module, pattern: str | None) -> list[str]:
+    """Return the modules that get an adapter.
+
+    Args:
+        network: the model before it is wrapped.
+        pattern: regular expression over full module names, or ``None`` for every linear layer of
+            the language model except its head.
+
+    Raises:
+        UsageError: if nothing matches, or the vision tower, the projector or the head does.
+    """
+    linear = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
+    head = [name for name in linear if name.rpartition(".")[2] in ("lm_head", "embed_out", "head")]
+    if pattern is None:
+        found = [name for name in linear if name not in head and not _VISION.search(name)]
+    else:
+        found = [name for name, _ in network.named_modules() if re.fullmatch(pattern, name)]
+    wrong = [name for name in found if _VISION.search(name) or name in head]
+    if wrong or not found:
+        hint = r"'.*language_model.*\.(q_proj|v_proj)'"
+        what = f"also matches {wrong[0]}" if wrong else "matches no module"
+        raise UsageError(
+            f"training.lora_targets={pattern!r} {what}. An adapter there would train another part "
+            f"than the language model. Use for example {hint}, or leave it out."
+        )
+    return found
+
+
+def image_features(network: Any, vision: Mapping[str, Tensor], *, grad: bool) -> list[Tensor]:
+    """Run vision tower and projector once; one ``(tokens, hidden)`` tensor per image.
+
+    Args:
+        network: the unwrapped model.
+        vision: the processor's image tensors.
+        grad: whether the projector is being trained.
+    """
+    with torch.set_grad_enabled(grad and torch.is_grad_enabled()):
+        made = network.get_image_features(**vision, return_dict=True)
+    return list(made.pooler_output)
+
+
+def embed(network: Any, ids: Tensor, features: Sequence[Tensor], rows: Sequence[Row]) -> Tensor:
+    """Put the image features in the place of their tokens; ``(1, T, hidden)``.
+
+    Raises:
+        HarnessError: if an image has not as many tokens as features; it names the pair.
+    """
+    token = network.config.image_token_id
+    for row, feature in zip(rows, features, strict=True):
+        count = sum(id_ == token for id_ in row.prompt)
+        if count != len(feature):
+            raise HarnessError(
+                f"The image of {row.name} gives {len(feature)} features for {count} image tokens. "
+                "Compare patch_size and vision_feature_select_strategy of the checkpoint's "
+                "processor_config.json with its config.json."
+            )
+    with torch.no_grad():
+        # Checkpointing with PEFT hooks the embedding to require a gradient; nothing needs it here.
+        hidden = network.get_input_embeddings()(ids).detach()
+    flat = torch.cat(list(features)).to(hidden.dtype)
+    placed: Tensor = hidden.masked_scatter((ids == token)[..., None], flat)
+    return placed
+
+
+def packed_logits(
+    model: Any, network: Any, batch: Mapping[str, Any], features: Sequence[Tensor]
+) -> Tensor:
+    """Return ``(A, V)`` logits of the scored tokens of a packed batch.
+
+    Args:
+        model: what is called: the network in its adapter, and whatever wraps that.
+        network: the unwrapped model, for its embedding.
+        batch: from :func:`collate` with ``packed=True``.
+        features: from :func:`image_features`.
+    """
+    hidden = embed(network, batch["input_ids"], features, batch["rows"])
+    out = model(
+        inputs_embeds=hidden,
+        position_ids=batch["position_ids"],
+        logits_to_keep=batch["keep"],
+        layout=batch["layout"],
+        use_cache=False,
+    )
+    logits: Tensor = out.logits[0]
+    return logits
+
+
+def plain_logits(model: Any, batch: Mapping[str, Any]) -> Tensor:
+    """Return ``(A, V)`` logits of the scored tokens of a batch with one row per answer."""
+    out = model(
+        input_ids=batch["input_ids"],
+        attention_mask=batch["attention_mask"],
+        use_cache=False,
+        **batch["vision"],
+        **batch["extra"],
+    )
+    logits: Tensor = out.logits[batch["at_row"], batch["keep"]]
+    return logits
+
+
+def collate(rows: Sequence[Row], *, packed: bool, padding: int = 0) -> dict[str, Any]:
+    """Make a batch: token tensors for the chosen path, and what both paths share.
+
+    Returns:
+        See :func:`harness.dpo_pack.pack`; besides, ``rows`` the rows without their pixels,
+        ``counts`` ``(B,)`` answers per row, ``lengths`` ``(N,)`` scored tokens per answer.
+    """
+    batch = pack(rows) if packed else _pad(rows, padding)
+    batch["rows"] = tuple(
+        Row(row.index, row.name, row.prompt, row.answers, {}, row.targets) for row in rows
+    )
+    batch["counts"] = torch.tensor([len(row.answers) for row in rows])
+    batch["lengths"] = torch.tensor([len(answer) for row in rows for answer in row.answers])
+    return batch
+
+
+def _pad(rows: Sequence[Row], padding: int) -> dict[str, Any]:
+    """One right-padded row per answer, each with its image."""
+    whole = [(row, answer) for row in rows for answer in row.answers]
+    width = max(len(row.prompt) + len(answer) for row, answer in whole)
+    ids = torch.full((len(whole), width), padding)
+    mask = torch.zeros(len(whole), width, dtype=torch.long)
+    at_row: list[int] = []
+    keep: list[int] = []
+    labels: list[int] = []
+    for number, (row, answer) in enumerate(whole):
+        length = len(row.prompt) + len(answer)
+        ids[number, :length] = torch.tensor([*row.prompt, *answer])
+        mask[number, :length] = 1
+        at_row += [number] * len(answer)
+        keep += range(len(row.prompt) - 1, length - 1)
+        labels += answer
+    vision = {key: torch.cat([row.vision[key] for row, _ in whole]) for key in rows[0].vision}
+    return {
+        "input_ids": ids,
+        "attention_mask": mask,
+        "at_row": torch.tensor(at_row),
+        "keep": torch.tensor(keep),
+        "labels": torch.tensor(labels),
+        "owner": torch.tensor(at_row),
+        "vision": vision,
+        "extra": {},
+    }

@@ -1,0 +1,199 @@
+"""Preference losses as pure functions of per-answer log-probabilities.
+
+Every loss takes :class:`Scores` (one row per prompt, one column per answer, the chosen answer
+first, padding masked) and :class:`Knobs`, and returns one value per row. With
+``r = beta * (log pi(y|x) - log ref(y|x))`` an answer's reward, they are, for chosen ``c`` and
+rejected ``j``:
+
+=============  ====================================================================================
+dpo            -log s(r_c - r_j); Rafailov et al. 2305.18290, equation 7
+dpo_norm       the same with each log-ratio divided by its answer's length in tokens
+ipo            (h_c - h_j - 1/(2 beta))^2, h = log-ratio per token; Azar et al. 2310.12036, eq. 17
+multi_softmax  log(1 + sum_j exp(r_j - r_c)); S-DPO, Chen et al. 2406.09215
+multi_mean     mean over j of dpo
+plackett_luce  -sum_k [r_k - log sum_{j>=k} exp r_j], best answer first; DPO paper, appendix A.3
+infonca        -sum_i p_i log softmax(r)_i, p = softmax(scores / alpha); Chen et al. 2402.05369
+nca            -sum_i [p_i log s(r_i) + log s(-r_i) / K], p as above; the same paper
+mpo            w0 multi_mean + w1 (-log s(r_c) - mean_j log s(-r_j)) + w2 sft; 2411.10442
+sft            negative log-likelihood per token of the chosen answer
+sima_released  dpo, where the rejected term scores each token's strongest competitor (see there)
+=============  ====================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Log-probabilities of a batch of prompts with up to K answers each.
+
+    Attributes:
+        policy: ``(B, K)`` summed log-probabilities in nats under the model in training.
+        reference: ``(B, K)`` the same under the reference; no gradient.
+        lengths: ``(B, K)`` scored tokens per answer; at least 1 where real.
+        mask: ``(B, K)`` bool, ``True`` where there is an answer. Column 0 is always real.
+        targets: ``(B, K)`` quality scores of the answers for ``infonca`` and ``nca``, or ``None``:
+            then the chosen answer has all the weight.
+    """
+
+    policy: Tensor
+    reference: Tensor
+    lengths: Tensor
+    mask: Tensor
+    targets: Tensor | None = None
+
+    @property
+    def ratios(self) -> Tensor:
+        """``(B, K)`` log-ratios; zero where masked, so that no gradient flows there."""
+        return (self.policy - self.reference).masked_fill(~self.mask, 0.0)
+
+    @property
+    def per_token(self) -> Tensor:
+        """``(B, K)`` log-ratios divided by the number of tokens."""
+        return self.ratios / self.lengths.clamp(min=1)
+
+
+@dataclass(frozen=True)
+class Knobs:
+    """Numbers of the losses; see ``harness.dpo.Training`` for their meaning."""
+
+    beta: float = 0.1
+    weights: tuple[float, float, float] = (0.8, 0.2, 1.0)
+    temperature: float = 1.0
+
+
+def _mean_rejected(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean over the rejected columns of ``(B, K)`` values that are masked; ``(B,)``."""
+    rejected = mask[:, 1:]
+    return values.masked_fill(~rejected, 0.0).sum(1) / rejected.sum(1).clamp(min=1)
+
+
+def multi_mean(scores: Scores, knobs: Knobs) -> Tensor:
+    """Mean over the rejected answers of the pairwise DPO loss; log 2 at the start."""
+    rewards = knobs.beta * scores.ratios
+    return _mean_rejected(-functional.logsigmoid(rewards[:, :1] - rewards[:, 1:]), scores.mask)
+
+
+def dpo(scores: Scores, knobs: Knobs) -> Tensor:
+    """Direct preference optimisation; log 2 at the start. One rejected answer."""
+    return multi_mean(scores, knobs)
+
+
+def dpo_norm(scores: Scores, knobs: Knobs) -> Tensor:
+    """DPO of per-token log-ratios: a long answer weighs no more than a short one."""
+    rewards = knobs.beta * scores.per_token
+    return _mean_rejected(-functional.logsigmoid(rewards[:, :1] - rewards[:, 1:]), scores.mask)
+
+
+def ipo(scores: Scores, knobs: Knobs) -> Tensor:
+    """Squared distance of the per-token margin to ``1 / (2 beta)``: it does not run away."""
+    margins = scores.per_token[:, :1] - scores.per_token[:, 1:]
+    return _mean_rejected((margins - 1 / (2 * knobs.beta)) ** 2, scores.mask)
+
+
+def multi_softmax(scores: Scores, knobs: Knobs) -> Tensor:
+    """Cross-entropy of the chosen among all answers; log K at the start, DPO at K = 2."""
+    rewards = (knobs.beta * scores.ratios).masked_fill(~scores.mask, -torch.inf)
+    return torch.logsumexp(rewards, dim=1) - rewards[:, 0]
+
+
+def plackett_luce(scores: Scores, knobs: Knobs) -> Tensor:
+    """Likelihood of the whole order, best first; log K! at the start, DPO at K = 2."""
+    rewards = knobs.beta * scores.ratios
+    count = rewards.shape[1]
+    later = torch.ones(count, count, dtype=torch.bool, device=rewards.device).triu()
+    # Every row keeps its own column, real or not: an empty logsumexp would have a NaN gradient.
+    own = torch.eye(count, dtype=torch.bool, device=rewards.device)
+    field = (later & scores.mask[:, None, :]) | own
+    remaining = torch.logsumexp(
+        rewards[:, None, :].expand_as(field).masked_fill(~field, -torch.inf), dim=2
+    )
+    return (remaining - rewards).masked_fill(~scores.mask, 0.0).sum(1)
+
+
+def _weights(scores: Scores, knobs: Knobs) -> Tensor:
+    """``(B, K)`` target distribution over the answers: softmax of the scores, or the chosen."""
+    if scores.targets is None:
+        chosen = torch.zeros_like(scores.reference)
+        chosen[:, 0] = 1.0
+        return chosen
+    logits = scores.targets.to(scores.reference.dtype) / knobs.temperature
+    return torch.softmax(logits.masked_fill(~scores.mask, -torch.inf), dim=1)
+
+
+def infonca(scores: Scores, knobs: Knobs) -> Tensor:
+    """Cross-entropy against the scores' distribution; without scores, ``multi_softmax``."""
+    rewards = (knobs.beta * scores.ratios).masked_fill(~scores.mask, -torch.inf)
+    surprise = torch.logsumexp(rewards, 1, keepdim=True) - rewards
+    return (_weights(scores, knobs) * surprise.masked_fill(~scores.mask, 0.0)).sum(1)
+
+
+def nca(scores: Scores, knobs: Knobs) -> Tensor:
+    """Absolute instead of relative likelihood: also keeps the chosen answer's own from falling."""
+    rewards = knobs.beta * scores.ratios
+    toward = -_weights(scores, knobs) * functional.logsigmoid(rewards)
+    away = -functional.logsigmoid(-rewards) / scores.mask.sum(1, keepdim=True)
+    return (toward + away).masked_fill(~scores.mask, 0.0).sum(1)
+
+
+def sft(scores: Scores, knobs: Knobs) -> Tensor:
+    """Negative log-likelihood of the chosen answers.
+
+    The batch mean of the returned values is the mean over the batch's *tokens*, as in TRL.
+    """
+    tokens = scores.lengths[:, 0].sum().clamp(min=1)
+    return -scores.policy[:, 0] * (len(scores.policy) / tokens)
+
+
+def mpo(scores: Scores, knobs: Knobs) -> Tensor:
+    """Mixed preference optimisation: preference, quality and generation loss, weighted."""
+    rewards = knobs.beta * scores.ratios
+    quality = -functional.logsigmoid(rewards[:, 0])
+    quality = quality + _mean_rejected(-functional.logsigmoid(-rewards[:, 1:]), scores.mask)
+    preference, generation = multi_mean(scores, knobs), sft(scores, knobs)
+    first, second, third = knobs.weights
+    return first * preference + second * quality + third * generation
+
+
+def sima_released(scores: Scores, knobs: Knobs) -> Tensor:
+    """What SIMA's published trainer computes; not what its paper says.
+
+    The formula is DPO's. The rejected columns must hold log-probabilities of the tokens that
+    :func:`competitors` names, under policy and under reference each by its own logits.
+    """
+    return multi_mean(scores, knobs)
+
+
+def competitors(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return each position's most likely token, or the runner-up where that is the label.
+
+    Args:
+        logits: ``(T, V)`` next-token logits.
+        labels: ``(T,)`` the token that is really there.
+
+    Returns:
+        ``(T,)`` token ids; never equal to the labels.
+    """
+    best = logits.detach().topk(2, dim=-1).indices
+    return torch.where(best[:, 0] == labels, best[:, 1], best[:, 0])
+
+
+Loss = Callable[[Scores, Knobs], Tensor]
+
+LOSSES: Mapping[str, Loss] = MappingProxyType(
+    {
+        function.__name__: function
+        for function in (
+            dpo, dpo_norm, infonca, ipo, mpo, multi_mean, multi_softmax, nca, plackett_luce, sft,
+            sima_released,
+        )
+    }
+)  # fmt: skip

@@ -1,0 +1,156 @@
+"""The knobs of a preference training, and the papers' presets."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from harness.errors import UsageError, near_miss
+
+LOSSES = (
+    "dpo",
+    "dpo_norm",
+    "infonca",
+    "ipo",
+    "mpo",
+    "multi_mean",
+    "multi_softmax",
+    "nca",
+    "plackett_luce",
+    "sft",
+    "sima_released",
+)
+"""Names for ``Training.loss``; the formulas are in ``harness/dpo_losses.py``."""
+
+ONE_NEGATIVE = ("dpo", "dpo_norm", "ipo", "sima_released")
+"""Losses that are defined for exactly one rejected answer."""
+
+SCHEDULERS = ("cosine", "linear", "constant", "constant_with_warmup")
+
+
+@dataclass(frozen=True)
+class Training:
+    """How to train. The defaults are plain DPO at moderate LoRA size.
+
+    Attributes:
+        loss: one of :data:`LOSSES`.
+        beta: weight of the reference; multiplies every log-ratio (``ipo``: its tau).
+        learning_rate: peak learning rate of AdamW.
+        epochs: passes over the pairs; may be a fraction.
+        repeats: how often each pair stands in the list of one epoch (SeVa's code doubles the list).
+        batch_size: pairs in one forward pass on one device.
+        accumulation: forward passes per optimiser step. With several processes they share these,
+            so that the pairs per step stay ``batch_size * accumulation``.
+        warmup_ratio: part of all steps over which the learning rate grows from zero.
+        scheduler: one of :data:`SCHEDULERS`, after the warm-up.
+        weight_decay: of AdamW.
+        max_grad_norm: gradients are scaled down to this L2 norm; 0 leaves them.
+        lora_rank: rank of the adapter.
+        lora_alpha: LoRA's numerator; the adapter's output is scaled by ``alpha / rank``.
+        lora_dropout: on the adapter's input. Above zero, other dropout of the model stays on too.
+        lora_targets: regular expression over full module names; ``None`` is every linear layer of
+            the language model except its head.
+        train_projector: also train the image projector, saved inside the adapter.
+        max_length: longest prompt plus answer in tokens; longer answers are cut. ``None``: no cut.
+        gradient_checkpointing: recompute activations in the backward pass: about a third slower,
+            a fraction of the memory.
+        precompute_reference: compute each answer's reference log-probability once and keep it
+            for the later passes; otherwise it is computed at every visit.
+        loss_weights: of the parts of ``mpo``: preference, quality, generation.
+        reward_temperature: alpha of ``infonca`` and ``nca`` when pairs carry ``meta["scores"]``.
+        packed: ``None`` chooses by model family; ``False`` forces one full row per answer.
+        save_steps: optimiser steps between two resumable checkpoints; 0 keeps none.
+        report_to: trackers of ``transformers``: ``wandb``, ``tensorboard``, ``mlflow``.
+    """
+
+    loss: str = "dpo"
+    beta: float = 0.1
+    learning_rate: float = 2e-6
+    epochs: float = 1.0
+    repeats: int = 1
+    batch_size: int = 4
+    accumulation: int = 4
+    warmup_ratio: float = 0.03
+    scheduler: str = "cosine"
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    lora_rank: int = 128
+    lora_alpha: int = 256
+    lora_dropout: float = 0.0
+    lora_targets: str | None = None
+    train_projector: bool = False
+    max_length: int | None = None
+    gradient_checkpointing: bool = False
+    precompute_reference: bool = True
+    loss_weights: tuple[float, float, float] = (0.8, 0.2, 1.0)
+    reward_temperature: float = 1.0
+    packed: bool | None = None
+    save_steps: int = 50
+    report_to: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse values that could only give a wrong or an empty training.
+
+        Raises:
+            UsageError: names the knob, its value and what fits.
+        """
+        for name, value, known in (
+            ("loss", self.loss, LOSSES),
+            ("scheduler", self.scheduler, SCHEDULERS),
+        ):
+            if value not in known:
+                raise UsageError(
+                    f"training.{name}: there is no '{value}'.{near_miss(value, known)} "
+                    f"Choose one of: {', '.join(known)}."
+                )
+        positive = ("beta", "learning_rate", "epochs", "repeats", "batch_size", "accumulation")
+        for name in (*positive, "lora_rank", "lora_alpha", "reward_temperature"):
+            if not getattr(self, name) > 0:
+                raise UsageError(
+                    f"training.{name} is {getattr(self, name)}; it must be above zero."
+                )
+        if len(self.loss_weights) != 3 or min(self.loss_weights) < 0:
+            raise UsageError(
+                f"training.loss_weights is {self.loss_weights}; give three numbers, zero or more: "
+                "preference, quality, generation."
+            )
+
+
+SEVA = Training(
+    beta=0.1, learning_rate=2e-6, repeats=2, lora_rank=1024, lora_alpha=2048, batch_size=16,
+    accumulation=8,
+)  # fmt: skip
+SIMA = Training(
+    beta=0.1, learning_rate=1e-7, epochs=3.0, lora_rank=128, lora_alpha=256, batch_size=1,
+    accumulation=1,
+)  # fmt: skip
+
+PRESETS: Mapping[str, Training] = MappingProxyType(
+    {
+        "seva-paper": SEVA,
+        "seva-released": dataclasses.replace(SEVA, train_projector=True),
+        "sima-paper": SIMA,
+        "sima-released": dataclasses.replace(SIMA, loss="sima_released"),
+    }
+)
+"""What the two papers say, and what their released code does where that differs.
+
+SeVa's released trainer also trains the projector (research/papers.md 3.5). SIMA's released trainer
+scores each rejected token's strongest competitor instead of the token (2.5).
+"""
+
+
+def preset(name: str) -> Training:
+    """Return a preset by name.
+
+    Raises:
+        UsageError: if there is none of that name.
+    """
+    if name not in PRESETS:
+        raise UsageError(
+            f"There is no training preset '{name}'.{near_miss(name, PRESETS)} "
+            f"Choose one of: {', '.join(PRESETS)}."
+        )
+    return PRESETS[name]
