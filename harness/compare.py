@@ -1,0 +1,223 @@
+"""Room 5: join the two arms sample by sample and say what can be said, and what cannot.
+
+The statistics are in :mod:`harness.statistics` and explained in docs/measuring.md; here they are
+put together: join, estimate each column, correct over the run, judge, and look at what flipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from harness import statistics
+from harness.compare_columns import (
+    Column,
+    all_of,
+    f1_of,
+    headline,
+    mean_of,
+    ratio_of,
+)
+from harness.compare_detail import groups_of, length_of, missing_of, moves_of, notes_of
+from harness.compare_flips import examples_of, flips_of
+from harness.compare_join import Joined, Unit, arrays_of, cluster_numbers, join, units_of
+from harness.compare_judge import clipped, judge, overall, rounded
+from harness.compare_records import (
+    CANNOT_TELL,
+    NO_CHANGE,
+    BenchmarkComparison,
+    Comparison,
+    Example,
+    Figure,
+    Flip,
+    GroupFigure,
+    Length,
+    ReportInput,
+)
+from harness.errors import HarnessError
+from harness.records import Sample, distinct, seed_of
+
+__all__ = [
+    "BenchmarkComparison",
+    "Column",
+    "Comparison",
+    "Example",
+    "Figure",
+    "Flip",
+    "GroupFigure",
+    "Length",
+    "ReportInput",
+    "all_of",
+    "compare",
+    "examples_of",
+    "f1_of",
+    "mean_of",
+    "ratio_of",
+]
+
+
+def compare(
+    before: Mapping[str, Sequence[Sample]],
+    after: Mapping[str, Sequence[Sample]],
+    columns: Mapping[str, Sequence[Column]],
+    *,
+    seed: int = 0,
+    draws: int = 10_000,
+    margin: float = 1.0,
+    alpha: float = 0.05,
+    partial: bool = False,
+    notes: Sequence[str] = (),
+) -> Comparison:
+    """Compare two arms on the same benchmarks.
+
+    Args:
+        before: samples by benchmark.
+        after: samples by benchmark.
+        columns: what to make of them; its order is the order of the result.
+        seed: of the resampling. A benchmark's result does not depend on its neighbours.
+        draws: resamples per column.
+        margin: what counts as worse, in percent of a column's range (1 is one point of 100).
+        alpha: level of tests and intervals.
+        partial: compare the rows that both arms hold instead of refusing.
+        notes: what every reader has to know.
+
+    Raises:
+        HarnessError: if the arms do not hold the same benchmarks and rows.
+    """
+    _check_names(before, after, columns)
+    settings = {"seed": seed, "draws": draws, "alpha": alpha}
+    results = [
+        _benchmark(
+            name,
+            join(name, before[name], after[name], partial=partial),
+            columns[name],
+            margin=margin,
+            settings=settings,
+        )
+        for name in columns
+    ]
+    judged = judge(results, alpha)
+    heads = [figure for result in judged for figure in result.figures if figure.primary]
+    return Comparison(
+        benchmarks=judged,
+        verdict=overall([figure.verdict for figure in heads]),
+        family=len(heads),
+        seed=seed,
+        draws=draws,
+        alpha=alpha,
+        margin=margin,
+        notes=tuple(notes),
+    )
+
+
+def _check_names(
+    before: Mapping[str, Any], after: Mapping[str, Any], columns: Mapping[str, Sequence[Column]]
+) -> None:
+    for name in distinct([*columns, *before, *after]):
+        lacking = [
+            place
+            for place, known in (("before", before), ("after", after), ("columns", columns))
+            if not known.get(name)
+        ]
+        if lacking:
+            raise HarnessError(
+                f"{name}: nothing to compare in {' and '.join(lacking)}. Both arms must be "
+                "evaluated on the same benchmarks; name them with --bench and run again."
+            )
+        names = [column.name for column in columns[name]]
+        if len(set(names)) < len(names):
+            raise HarnessError(
+                f"{name}: two of its columns have the same name ({', '.join(names)}). Give each "
+                "column of the benchmark a name of its own."
+            )
+
+
+def _benchmark(
+    name: str,
+    joined: Joined,
+    columns: Sequence[Column],
+    *,
+    margin: float,
+    settings: Mapping[str, Any],
+) -> BenchmarkComparison:
+    units = {column.name: units_of(column, joined) for column in columns}
+    heads = headline(columns)
+    own = {**settings, "seed": seed_of(settings["seed"], name)}
+    figures = tuple(
+        _figure(column, units[column.name], column in heads, margin, own) for column in columns
+    )
+    pairs = list(zip(joined.before, joined.after, strict=True))
+    missing = missing_of([units[column.name] for column in heads], joined)
+    rose, fell = moves_of(columns, units)
+    judges = _judges(joined.before), _judges(joined.after)
+    first = heads[0]
+    return BenchmarkComparison(
+        name=name,
+        samples=len(pairs),
+        clusters=len(set(cluster_numbers((("", a.cluster), (".", b.cluster)) for a, b in pairs))),
+        left_out=joined.left_out,
+        judges_before=judges[0],
+        judges_after=judges[1],
+        missing_before=missing[0],
+        missing_after=missing[1],
+        figures=figures,
+        flips=flips_of(columns, units, joined),
+        rose=rose,
+        fell=fell,
+        length=length_of(first, units[first.name], joined, own),
+        groups=groups_of(first, units[first.name], joined, own),
+        notes=notes_of(joined, judges, missing, figures),
+    )
+
+
+def _judges(samples: Sequence[Sample]) -> tuple[str, ...]:
+    return tuple(sorted({sample.judge for sample in samples}))
+
+
+def _figure(
+    column: Column,
+    units: Sequence[Unit],
+    primary: bool,
+    margin: float,
+    settings: Mapping[str, Any],
+) -> Figure:
+    found = statistics.estimate(*arrays_of(units), column.value, plain_mean=column.mean, **settings)
+    reach = column.high - column.low
+    allowed = margin / 100 * reach
+    paired = [unit for unit in units if unit.paired]
+    return Figure(
+        column=column.name,
+        unit=column.unit,
+        digits=column.digits,
+        primary=primary,
+        higher_is_better=column.higher_is_better,
+        samples=sum(len(unit.rows) for unit in paired),
+        units=len(paired),
+        clusters=found.clusters,
+        missing_before=sum(len(unit.rows) for unit in units if unit.before is None),
+        missing_after=sum(len(unit.rows) for unit in units if unit.after is None),
+        before=rounded(found.before),
+        after=rounded(found.after),
+        difference=rounded(found.difference),
+        interval=clipped(found.interval, reach),
+        error=rounded(found.error),
+        p=rounded(found.p),
+        p_exact=rounded(found.p_exact),
+        p_holm=None,
+        p_discovery=None,
+        p_margin=rounded(_margin_p(found, column, allowed)),
+        margin=allowed,
+        test=found.test,
+        effect=rounded(found.effect),
+        design_effect=rounded(found.design_effect),
+        detectable=None,
+        detectable_corrected=None,
+        verdict=NO_CHANGE if found.identical else CANNOT_TELL,
+    )
+
+
+def _margin_p(found: statistics.Estimate, column: Column, margin: float) -> float | None:
+    if found.difference is None or found.error is None or column.higher_is_better is None:
+        return None
+    better = found.difference if column.higher_is_better else -found.difference
+    return statistics.margin_p(better, found.error, found.clusters, margin)

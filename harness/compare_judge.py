@@ -1,0 +1,108 @@
+"""From estimates to verdicts: correct over the run, and say only what can be told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from harness import statistics
+from harness.compare_records import (
+    CANNOT_TELL,
+    CHANGED,
+    GAIN,
+    LOSS,
+    MIXED,
+    NO_CHANGE,
+    NO_WORSE,
+    BenchmarkComparison,
+    Figure,
+)
+
+_DIGITS = 10  # decimals kept: the last bits of a sum depend on the processor, a result must not
+
+
+def judge(results: Sequence[BenchmarkComparison], alpha: float) -> tuple[BenchmarkComparison, ...]:
+    """Correct p values over the run and turn them into verdicts."""
+    every = [figure for result in results for figure in result.figures]
+    heads = [figure for figure in every if figure.primary]
+    wide, narrow = _corrections(every), _corrections(heads)
+    judged = []
+    for result in results:
+        figures = []
+        for figure in result.figures:
+            family = heads if figure.primary else every
+            strict, mild, margin = (narrow if figure.primary else wide)[id(figure)]
+            corrected = replace(figure, p_holm=strict, p_discovery=mild, p_margin=margin)
+            figures.append(_verdict(corrected, len(family), alpha))
+        judged.append(replace(result, figures=tuple(figures)))
+    return tuple(judged)
+
+
+def _corrections(family: Sequence[Figure]) -> dict[int, tuple[float | None, ...]]:
+    """Return (Holm, Benjamini-Hochberg, margin by Holm) by figure.
+
+    A figure without a p value still counts in the family, as if p were 1.
+    """
+    plain = [1.0 if figure.p is None else figure.p for figure in family]
+    worse = [1.0 if figure.p_margin is None else figure.p_margin for figure in family]
+    strict, mild = statistics.holm(plain), statistics.benjamini_hochberg(plain)
+    margins = statistics.holm(worse)
+    return {
+        id(figure): (
+            None if figure.p is None else rounded(strict[index]),
+            None if figure.p is None else rounded(mild[index]),
+            None if figure.p_margin is None else rounded(margins[index]),
+        )
+        for index, figure in enumerate(family)
+    }
+
+
+def _verdict(figure: Figure, family: int, alpha: float) -> Figure:
+    if figure.error and figure.clusters > 1:
+        error, count = figure.error, figure.clusters
+        figure = replace(
+            figure,
+            detectable=rounded(statistics.detectable(error, count, alpha=alpha)),
+            detectable_corrected=rounded(statistics.detectable(error, count, alpha=alpha / family)),
+        )
+    if figure.verdict == NO_CHANGE or figure.difference is None:
+        return figure
+    told = figure.p_holm is not None and figure.p_holm <= alpha and excludes_zero(figure.interval)
+    if told and figure.higher_is_better is None:
+        return replace(figure, verdict=CHANGED)
+    if told:
+        better = (figure.difference > 0) == figure.higher_is_better
+        return replace(figure, verdict=GAIN if better else LOSS)
+    if figure.p_margin is not None and figure.p_margin <= alpha:
+        return replace(figure, verdict=NO_WORSE)
+    return figure
+
+
+def overall(verdicts: Sequence[str]) -> str:
+    """Return the verdict over the headline figures of a run."""
+    if GAIN in verdicts and LOSS in verdicts:
+        return MIXED
+    for verdict in (GAIN, LOSS):
+        if verdict in verdicts:
+            return verdict
+    if set(verdicts) == {NO_CHANGE}:
+        return NO_CHANGE
+    return NO_WORSE if set(verdicts) <= {NO_CHANGE, NO_WORSE} else CANNOT_TELL
+
+
+def excludes_zero(interval: tuple[float, float] | None) -> bool:
+    """Whether an interval is known and lies on one side of zero."""
+    return interval is not None and not interval[0] <= 0.0 <= interval[1]
+
+
+def rounded(value: float | None) -> float | None:
+    """Cut off the digits that differ between processors; a negative zero becomes zero."""
+    return None if value is None else round(value, _DIGITS) + 0.0
+
+
+def clipped(interval: tuple[float, float] | None, reach: float) -> tuple[float, float] | None:
+    """Round an interval of a difference and keep it within plus or minus ``reach``."""
+    if interval is None:
+        return None
+    low, high = (round(min(max(end, -reach), reach), _DIGITS) + 0.0 for end in interval)
+    return low, high
