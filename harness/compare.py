@@ -14,6 +14,7 @@ from harness.compare_columns import (
     Column,
     all_of,
     f1_of,
+    flip_column,
     headline,
     mean_of,
     ratio_of,
@@ -150,7 +151,7 @@ def _benchmark(
     missing = missing_of([units[column.name] for column in heads], joined)
     rose, fell = moves_of(columns, units)
     judges = _judges(joined.before), _judges(joined.after)
-    first = heads[0]
+    first, flipping = heads[0], flip_column(columns)
     return BenchmarkComparison(
         name=name,
         samples=len(pairs),
@@ -162,6 +163,7 @@ def _benchmark(
         missing_after=missing[1],
         figures=figures,
         flips=flips_of(columns, units, joined),
+        flips_in=flipping.name if flipping else "",
         rose=rose,
         fell=fell,
         length=length_of(first, units[first.name], joined, own),

@@ -148,6 +148,7 @@ class BenchmarkComparison:
         missing_after: ids of rows without answer or score after.
         figures: one per column, the benchmark's order.
         flips: what changed sides, by id.
+        flips_in: name of the column that flips are read from; empty where there is none.
         rose: units whose score rose, whether or not it changed sides.
         fell: units whose score fell.
         length: answer length.
@@ -165,6 +166,7 @@ class BenchmarkComparison:
     missing_after: tuple[str, ...]
     figures: tuple[Figure, ...]
     flips: tuple[Flip, ...]
+    flips_in: str
     rose: int
     fell: int
     length: Length

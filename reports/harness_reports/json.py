@@ -1,0 +1,33 @@
+"""``comparison.json``: everything that was found out, for programs.
+
+The same run gives the same bytes, but for the object ``clock``.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from harness.compare import ReportInput
+from harness.folder import write_whole
+from harness.records import to_json
+
+NAME = "comparison.json"
+
+
+def write(report: ReportInput, folder: Path) -> Path:
+    """Write ``comparison.json`` into the run folder, whole or not at all.
+
+    ``comparison`` is the JSON form of :class:`harness.compare.Comparison`; read it back with
+    :func:`harness.records.from_json`. ``run`` says where it comes from. Examples are left out:
+    the samples themselves lie beside this file. Only ASCII is written, so that no tool chokes.
+
+    Raises:
+        HarnessError: if the file cannot be written.
+    """
+    run = to_json(report)
+    comparison, clock = run.pop("comparison"), run.pop("clock")
+    run.pop("examples")
+    content = {"clock": clock, "comparison": comparison, "run": run}
+    text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=True, allow_nan=False)
+    return write_whole(folder / NAME, text + "\n")

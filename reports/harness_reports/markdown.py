@@ -1,0 +1,254 @@
+"""``report.md``: the comparison for a pull request or a README.
+
+Questions, answers and ids were written by strangers and by models. They appear only inside code,
+where Markdown knows no HTML, link, mention or image, and behind a fence longer than any run of
+backticks they hold.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from harness.compare import BenchmarkComparison, Example, Figure, ReportInput
+from harness.folder import write_whole
+from harness_reports import numbers, words
+
+NAME = "report.md"
+
+_LONGEST = 1200  # characters of one answer; the whole text lies in the run folder
+
+
+def write(report: ReportInput, folder: Path) -> Path:
+    """Write ``report.md`` into the run folder, whole or not at all.
+
+    Raises:
+        HarnessError: if the file cannot be written.
+    """
+    return write_whole(folder / NAME, render(report))
+
+
+def render(report: ReportInput) -> str:
+    """Return the report as GitHub-flavoured Markdown."""
+    comparison = report.comparison
+    blocks = [f"# Did {code(report.method)} make {code(report.model)} better?"]
+    blocks += [f"**{plain(words.headline(comparison))}**"]
+    blocks += [f"> {plain(note)}" for note in dict.fromkeys(_notices(report))]
+    blocks += [_results(report), _reading(report)]
+    blocks += _notes(comparison.benchmarks)
+    blocks += ["## Pairs", _pairs(report), "## Answer length", _lengths(comparison.benchmarks)]
+    blocks += _flips(comparison.benchmarks)
+    blocks += _categories(comparison.benchmarks)
+    blocks += _examples(report.examples)
+    blocks += ["## How it was made", _origin(report)]
+    return "\n\n".join(blocks) + "\n"
+
+
+def code(text: str, limit: int = 120) -> str:
+    """Return foreign text as one inline code span that also fits a table cell.
+
+    A bar would end the cell even inside code, so it is shown as a broken bar.
+    """
+    line = words.one_line(text, limit).replace("|", "¦")
+    if not line:
+        return "(empty)"
+    ticks = "`" * (1 + max((len(run) for run in re.findall(r"`+", line)), default=0))
+    pad = " " if line.startswith("`") or line.endswith("`") else ""
+    return f"{ticks}{pad}{line}{pad}{ticks}"
+
+
+def fenced(text: str | None) -> str:
+    """Return foreign text as a code block, whatever fences it holds itself."""
+    if text is None:
+        return "*(no answer)*"
+    shown = words.visible(text)
+    if len(shown) > _LONGEST:
+        shown = f"{shown[:_LONGEST]}\n… and {len(shown) - _LONGEST} more characters"
+    runs = (len(run) for run in re.findall(r"`+", shown))
+    fence = "`" * max(3, 1 + max(runs, default=0))
+    return f"{fence}text\n{shown}\n{fence}"
+
+
+def plain(text: str) -> str:
+    """Return text whose every Markdown and HTML sign is shown as itself; no mention, no link."""
+    line = words.one_line(text, limit=2000)
+    line = html.escape(line, quote=False)
+    line = re.sub(r"([\\`*_{}\[\]#~|!])", r"\\\1", line)
+    line = re.sub(r"([@:/]|www\.)(?=[\w/])", "\\1\u200b", line)
+    return re.sub(r"^([-+>]|\d+[.)])", r"\\\1", line)
+
+
+def _notices(report: ReportInput) -> Iterable[str]:
+    if report.notice:
+        yield report.notice
+    yield from report.comparison.notes
+
+
+def _results(report: ReportInput) -> str:
+    coverage = f"{100 * (1 - report.comparison.alpha):g}"
+    head = (
+        "benchmark",
+        "before",
+        "after",
+        f"difference [{coverage} % paired]",
+        "p (corrected)",
+        "fixed / broken",
+        "missing before / after",
+        "samples (images)",
+        "verdict",
+    )
+    rows = []
+    for benchmark in report.comparison.benchmarks:
+        ordered = sorted(benchmark.figures, key=lambda figure: not figure.primary)
+        rows += [_row(benchmark, figure, index == 0) for index, figure in enumerate(ordered)]
+    return _table(head, rows, numeric=range(1, 8))
+
+
+def _row(benchmark: BenchmarkComparison, figure: Figure, first: bool) -> list[str]:
+    name = f"{code(benchmark.name)} {code(figure.column)}"
+    verdict = words.verdict(figure)
+    return [
+        f"**{name}**" if figure.primary else name,
+        numbers.figure(figure.before, figure.digits),
+        numbers.figure(figure.after, figure.digits),
+        numbers.difference(figure.difference, figure.interval, figure.digits),
+        _p(figure.p_holm),
+        words.flips(benchmark) if figure.column == benchmark.flips_in else "",
+        words.missing(benchmark) if first else "",
+        f"{figure.samples} ({figure.clusters})",
+        f"**{verdict}**" if figure.primary else verdict,
+    ]
+
+
+def _p(value: float | None) -> str:
+    return numbers.p_value(value).replace("<", "&lt;")
+
+
+def _reading(report: ReportInput) -> str:
+    comparison = report.comparison
+    figures = "figure" if comparison.family == 1 else "figures"
+    return (
+        "Differences are after minus before on the same samples; intervals and p values treat "
+        "questions about one image as one observation. Verdicts are corrected (Holm) over the "
+        f"{comparison.family} headline {figures} of this run, in bold; the others are corrected "
+        f"over all. The margin of *no worse* is {comparison.margin:g} % of the scale. A missing "
+        "sample has no score: it is left out of the difference and never counted as zero."
+    )
+
+
+def _notes(benchmarks: Sequence[BenchmarkComparison]) -> list[str]:
+    notes = [f"- {code(b.name)}: {plain(note)}" for b in benchmarks for note in b.notes]
+    scored = [f"- {code(b.name)} was scored by {code(words.judges(b))}." for b in benchmarks]
+    smallest = [
+        f"- {code(b.name)}: a true difference of {numbers.figure(f.detectable, f.digits)} "
+        f"{plain(f.unit)} had an 80 % chance to be told by itself, "
+        f"{numbers.figure(f.detectable_corrected, f.digits)} after correction."
+        for b in benchmarks
+        for f in b.figures
+        if f.primary and f.detectable is not None
+    ]
+    return ["\n".join([*notes, *smallest, *scored])]
+
+
+def _pairs(report: ReportInput) -> str:
+    dropped = sum(report.dropped.values())
+    text = f"{report.pairs} pairs were trained on; {dropped} prompts gave none"
+    if dropped:
+        named = sorted(report.dropped.items(), key=lambda item: (-item[1], item[0]))
+        text += " (" + ", ".join(f"{code(reason)}: {count}" for reason, count in named) + ")"
+    return text + "."
+
+
+def _lengths(benchmarks: Sequence[BenchmarkComparison]) -> str:
+    head = ("benchmark", "tokens before", "tokens after", "alike in length", "difference there")
+    rows = []
+    for benchmark in benchmarks:
+        own, first = benchmark.length, next(f for f in benchmark.figures if f.primary)
+        rows.append(
+            [
+                code(benchmark.name),
+                numbers.length(own.before),
+                numbers.length(own.after),
+                f"{own.matched} of {own.samples}",
+                numbers.difference(own.difference, own.interval, first.digits),
+            ]
+        )
+    return _table(head, rows, numeric=range(1, 5))
+
+
+def _flips(benchmarks: Sequence[BenchmarkComparison]) -> list[str]:
+    counted = [(b, Counter((flip.direction, flip.label) for flip in b.flips)) for b in benchmarks]
+    rows = [
+        [code(b.name), direction, label, str(count)]
+        for b, kinds in counted
+        for (direction, label), count in sorted(kinds.items())
+    ]
+    if not rows:
+        return []
+    table = _table(("benchmark", "direction", "why", "samples"), rows, numeric=range(3, 4))
+    return ["## What flipped", table]
+
+
+def _categories(benchmarks: Sequence[BenchmarkComparison]) -> list[str]:
+    blocks = []
+    for benchmark in benchmarks:
+        if benchmark.groups:
+            digits = next(f for f in benchmark.figures if f.primary).digits
+            rows = [
+                [
+                    f"{code(group.key)} {code(group.value)}",
+                    numbers.figure(group.before, digits),
+                    numbers.figure(group.after, digits),
+                    numbers.difference(group.difference, group.interval, digits),
+                    f"{group.samples} ({group.clusters})",
+                ]
+                for group in benchmark.groups
+            ]
+            head = ("category", "before", "after", "difference, uncorrected", "samples (images)")
+            title = f"Categories of {html.escape(words.one_line(benchmark.name))}"
+            blocks.append(_folded(title, [_table(head, rows, numeric=range(1, 5))]))
+    return blocks
+
+
+def _examples(examples: Sequence[Example]) -> list[str]:
+    if not examples:
+        return []
+    blocks = ["## Some of the flips"]
+    for example in examples:
+        names = [html.escape(words.one_line(name, 60)) for name in (example.benchmark, example.id)]
+        title = f"{example.direction} ({example.label}): <code>{names[0]} {names[1]}</code>"
+        parts = []
+        for label, text in (
+            ("Question", example.question),
+            ("Expected", example.target),
+            ("Before", example.before),
+            ("After", example.after),
+        ):
+            parts += [f"{label}:", fenced(text)]
+        blocks.append(_folded(title, parts))
+    return blocks
+
+
+def _origin(report: ReportInput) -> str:
+    lines = [f"- method {code(report.method)}, seed {report.seed}"]
+    lines += [f"- model {code(report.model)}, benchmark data {code(report.data or 'not named')}"]
+    lines += [f"- option {code(key)} = {code(value)}" for key, value in report.options.items()]
+    lines += [f"- checkpoint: {code(report.checkpoint)}"]
+    lines += [f"- {code(name)} {code(value)}" for name, value in sorted(report.versions.items())]
+    lines += [f"- {code(name)}: {code(value)}" for name, value in sorted(report.clock.items())]
+    return _folded("Settings and versions", ["\n".join(lines)])
+
+
+def _folded(title: str, blocks: Sequence[str]) -> str:
+    """Return a block that opens on a click; ``title`` is HTML already."""
+    inside = "\n\n".join(blocks)
+    return f"<details>\n<summary>{title}</summary>\n\n{inside}\n\n</details>"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]], *, numeric: range) -> str:
+    rule = ["---:" if index in numeric else "---" for index in range(len(head))]
+    lines = [head, rule, *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
