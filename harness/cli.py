@@ -30,7 +30,7 @@ _QUIET_LIBRARIES = {
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="vlm-harness", prog_name="harness")
 def app() -> None:
-    """Did this alignment method make this vision-language model better?
+    r"""Did this alignment method make this vision-language model better?
 
     \b
     harness run --method seva --bench mmvet,pope
@@ -77,7 +77,7 @@ def app() -> None:
 @click.option(
     "--report",
     "reports",
-    default="markdown,json",
+    default="markdown",
     show_default=True,
     metavar="A,B",
     help="Reports to write, joined by commas.",
@@ -108,7 +108,7 @@ def app() -> None:
 def run(
     bench: str, reports: str, options: tuple[str, ...], events: bool, quiet: bool, **asked: Any
 ) -> ExitCode:
-    """Make pairs, train on them, evaluate before and after, compare.
+    r"""Make pairs, train on them, evaluate before and after, compare.
 
     \b
     harness run --method seva --bench mmvet,pope
@@ -116,12 +116,13 @@ def run(
     harness run --method seva --bench pope --set noise_step=800 --set learning_rate=5e-5
     """
     from harness.progress import Reporter, showing
+    from harness.records import distinct
     from harness.run import run as run_all
     from harness.settings import Settings
 
     settings = Settings(
         benches=_split(bench, "--bench"),
-        reports=_split(reports, "--report"),
+        reports=distinct(("json", *_split(reports, "--report"))),
         options=_key_values(options),
         **asked,
     )
@@ -131,7 +132,7 @@ def run(
             reporter.event("done", **_summary(outcome))
         else:
             _show(outcome)
-    return ExitCode.UNSCORED if outcome.missing else ExitCode.DONE
+    return ExitCode.UNSCORED if outcome.comparison.missing else ExitCode.DONE
 
 
 @app.command("list")
@@ -203,10 +204,10 @@ def _summary(outcome: Outcome) -> dict[str, Any]:
     return {
         "folder": str(outcome.folder),
         "checkpoint": str(outcome.checkpoint.path),
-        "reports": {name: str(path) for name, path in outcome.reports.items()},
+        "reports": {name: str(path) for name, path in outcome.written.items()},
         "reused": outcome.reused,
         "calls": outcome.calls,
-        "missing": outcome.missing,
+        "missing": outcome.comparison.missing,
         "comparison": to_json(outcome.comparison),
     }
 

@@ -54,8 +54,9 @@ class _Rich(Bar):
     def advance(self, count: int = 1, note: str = "") -> None:
         super().advance(count, note)
         pace = f"{self.done / max(self.seconds, 1e-9):.1f} {self.unit}/s"
-        fields = {"note": note, "pace": pace} if note else {"pace": pace}
-        self._display.update(self._task, advance=count, **fields)
+        self._display.update(self._task, advance=count, pace=pace)
+        if note:
+            self._display.update(self._task, note=note)
 
     def finish(self) -> None:
         note = f"{self.done} {self.unit} in {self.seconds:.1f} s"

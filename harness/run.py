@@ -10,27 +10,41 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.compare import Comparison, compare
-from harness.evaluate import evaluate
+from harness.compare import Comparison, ReportInput, compare, examples_of
+from harness.evaluate import Evaluation, evaluate
 from harness.folder import write_json
-from harness.model import Model
+from harness.model import ENGINE_VERSION, Model
 from harness.pairs import PairSet, make_pairs
+from harness.plan import Plan, resolve, settings_json, versions
 from harness.plugins import load
-from harness.report import Report, write_reports
-from harness.settings import Settings, resolve, settings_json, versions
+from harness.records import fingerprint, to_json
+from harness.report import write_reports
+from harness.settings import Settings
 from harness.store import Store
 from harness.train import Checkpoint, train
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run came to, and where it lies."""
+    """What a run came to, and where it lies.
+
+    Attributes:
+        folder: the run folder.
+        comparison: the result.
+        pairs: what was trained on.
+        checkpoint: what came out of the training.
+        report: what the reports were written from.
+        written: the files of the reports, by name.
+        calls: how many requests reached the model in this call, and not the store.
+        reused: whether every room's work was found done.
+    """
 
     folder: Path
     comparison: Comparison
     pairs: PairSet
     checkpoint: Checkpoint
-    reports: Mapping[str, Path]
+    report: ReportInput
+    written: Mapping[str, Path]
     calls: int
     reused: bool
 
@@ -47,45 +61,114 @@ def run(settings: Settings) -> Outcome:
     plan = resolve(settings)
     store = Store(settings.out / "store.sqlite")
     model = Model.open(plan.model, store=store, device=settings.device, dtype=settings.dtype)
+    folder = _open_folder(plan, model)
+
+    before = _evaluate("before", plan, model, folder)
+    pairs = _make_pairs(plan, model, folder)
+    checkpoint = _train(plan, model, pairs, folder)
+    aligned = model.with_adapter(checkpoint.path)
+    after = _evaluate("after", plan, aligned, folder)
+
+    report = _compare(plan, before, after, pairs, checkpoint, folder)
+    writers = {name: load("reports", name) for name in settings.reports}
+    return Outcome(
+        folder=folder,
+        comparison=report.comparison,
+        pairs=pairs,
+        checkpoint=checkpoint,
+        report=report,
+        written=write_reports(report, folder, writers),
+        calls=model.calls + aligned.calls,
+        reused=before.reused and pairs.reused and checkpoint.reused and after.reused,
+    )
+
+
+def _open_folder(plan: Plan, model: Model) -> Path:
     folder = plan.folder(model.fingerprint)
     write_json(folder / "settings.json", settings_json(plan))
     write_json(folder / "versions.json", versions())
+    return folder
 
-    prints = _fingerprints(plan, model)
-    common = {"data": plan.data, "folder": folder, "limit": settings.limit}
-    before = evaluate("before", model, plan.benchmarks, fingerprints=prints, **common)
-    pairs = make_pairs(
+
+def _evaluate(arm: str, plan: Plan, model: Model, folder: Path) -> Evaluation:
+    limit = plan.settings.limit
+    prints = {
+        benchmark.name: fingerprint(
+            model.fingerprint, ENGINE_VERSION, plan.inputs[f"bench:{benchmark.name}"], limit
+        )
+        for benchmark in plan.benchmarks
+    }
+    return evaluate(
+        arm,
+        model,
+        plan.benchmarks,
+        data=plan.data,
+        folder=folder,
+        fingerprints=prints,
+        limit=limit,
+    )
+
+
+def _make_pairs(plan: Plan, model: Model, folder: Path) -> PairSet:
+    return make_pairs(
         plan.method,
         plan.prompts,
         model,
         plan.options,
-        seed=settings.seed,
+        seed=plan.settings.seed,
         folder=folder,
-        fingerprint=prints["pairs"],
+        fingerprint=fingerprint(model.fingerprint, ENGINE_VERSION, *_wanted(plan)),
     )
-    checkpoint = train(
+
+
+def _train(plan: Plan, model: Model, pairs: PairSet, folder: Path) -> Checkpoint:
+    texts = [(pair.prompt.id, pair.chosen, pair.rejected) for pair in pairs.pairs]
+    return train(
         plan.method,
         pairs.pairs,
         model,
         plan.options,
-        seed=settings.seed,
+        seed=plan.settings.seed,
         folder=folder,
-        fingerprint=prints["pairs"],
+        fingerprint=fingerprint(model.fingerprint, texts, *_wanted(plan)),
     )
-    aligned = _aligned(model, checkpoint, store, settings)
-    after_prints = _fingerprints(plan, aligned)
-    after = evaluate("after", aligned, plan.benchmarks, fingerprints=after_prints, **common)
 
+
+def _wanted(plan: Plan) -> tuple[object, ...]:
+    """Return what besides the model determines pairs and training."""
+    options = to_json(plan.options) if plan.options is not None else None
+    return (plan.inputs["method"], plan.inputs["prompts"], options, plan.settings.seed)
+
+
+def _compare(
+    plan: Plan,
+    before: Evaluation,
+    after: Evaluation,
+    pairs: PairSet,
+    checkpoint: Checkpoint,
+    folder: Path,
+) -> ReportInput:
+    settings = plan.settings
     columns = {benchmark.name: benchmark.columns for benchmark in plan.benchmarks}
-    comparison = compare(before.samples, after.samples, columns, seed=settings.seed)
-    report = Report(plan, folder, comparison, pairs, checkpoint)
-    written = write_reports(report, {name: load("reports", name) for name in settings.reports})
-    return Outcome(
-        folder=folder,
+    comparison = compare(
+        before.samples,
+        after.samples,
+        columns,
+        seed=settings.seed,
+        notes=[plan.notice] if plan.notice else [],
+    )
+    options = to_json(plan.options) if plan.options is not None else {}
+    return ReportInput(
         comparison=comparison,
-        pairs=pairs,
-        checkpoint=checkpoint,
-        reports=written,
-        calls=model.calls + aligned.calls,
-        reused=before.reused and pairs.reused and checkpoint.reused and after.reused,
+        method=settings.method,
+        model=settings.model,
+        data=settings.data,
+        seed=settings.seed,
+        options={key: str(value) for key, value in options.items()},
+        pairs=len(pairs.pairs),
+        dropped=pairs.dropped,
+        checkpoint=checkpoint.path.relative_to(folder).as_posix(),
+        versions=versions(),
+        notice=plan.notice,
+        examples=examples_of(comparison, before.samples, after.samples),
     )

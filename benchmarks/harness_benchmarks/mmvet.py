@@ -12,7 +12,7 @@ lmms-eval asks with temperature 0.2 and then samples; both arms are asked greedi
 
 from __future__ import annotations
 
-from harness.compare import mean_of
+from harness.compare_columns import mean_of
 
 from harness.benchmark import Benchmark, Scored
 from harness.lmms import Row, Task
@@ -30,7 +30,7 @@ BENCHMARK = Benchmark(
     title="MM-Vet",
     task="mmvet/mmvet.yaml",
     score=score,
-    columns=(mean_of("score", scale=100.0),),
+    columns=(mean_of("score", primary=True),),
     groups=lambda doc: {"capability": str(doc["capability"])},
     judge=grader.NAME,
     licence="CC-BY-NC 4.0 (images under their own licences)",

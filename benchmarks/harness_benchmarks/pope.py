@@ -13,9 +13,17 @@ A row of the hub's data set, cut short:
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from harness.benchmark import Scored
+from harness.benchmark import Benchmark, Scored
+from harness.compare_columns import Column, f1_of, mean_of
 from harness.lmms import Row, Task
+from harness.records import Sample
+
+if TYPE_CHECKING:
+    from numpy import float64
+    from numpy.typing import NDArray
 
 _NO = frozenset({"no", "not", "nope", "none", "cannot", "isn", "aren", "doesn", "don"})
 _YES = frozenset({"yes", "yeah", "yep"})
@@ -49,3 +57,45 @@ def score(task: Task, row: Row, answer: str) -> Scored:
             "label_yes": float(official["ground_truth"] == "yes"),
         }
     )
+
+
+def _official_counts(rows: Sequence[Sample]) -> tuple[float, ...] | None:
+    """Count true and false "yes" and, as lmms-eval does, only a literal "no" as a false "no"."""
+    said_yes, said_no, label = (
+        rows[0].scores.get(name) for name in ("strict_yes", "strict_no", "label_yes")
+    )
+    if said_yes is None or said_no is None or label is None:
+        return None
+    return (said_yes * label, said_yes * (1 - label), said_no * label)
+
+
+def _official_f1(totals: NDArray[float64]) -> NDArray[float64]:
+    """Return 100 * F1; zero where lmms-eval says zero."""
+    import numpy as np
+
+    hits = 2 * totals[..., 0]
+    under = hits + totals[..., 1] + totals[..., 2]
+    return 100 * np.divide(hits, under, out=np.zeros(np.shape(hits)), where=under != 0)
+
+
+BENCHMARK = Benchmark(
+    name="pope",
+    title="POPE",
+    task="pope/pope.yaml",
+    score=score,
+    columns=(
+        mean_of("strict", name="accuracy", primary=True, lenient="lenient accuracy"),
+        Column("f1", _official_counts, _official_f1),
+        mean_of("lenient", name="lenient accuracy"),
+        f1_of("lenient_yes", "label_yes", name="lenient f1"),
+        mean_of("lenient_yes", name="says yes", higher_is_better=None),
+        mean_of("unparsed", name="unparsed", higher_is_better=False),
+    ),
+    groups=lambda doc: {"category": str(doc.get("category", ""))},
+    licence="MIT (questions); images: COCO val2014",
+    source="arXiv 2305.10355; hub: lmms-lab-encoder/POPE, split test, 9000 rows",
+    published={
+        "llava-1.5-7b": "85.9 F1, mean of the splits (LLaVA model zoo)",
+        "seva-7b": "86.7 F1 at noise step 800 (SeVa README), another prompt and parse",
+    },
+)

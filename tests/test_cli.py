@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+
+def harness(*words, **extra):
+    return subprocess.run(
+        [sys.executable, "-m", "harness", *words], capture_output=True, text=True, **extra
+    )
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; sys.argv = ['harness', '--help']\n"
+        "from harness.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'numpy', 'transformers', 'rich', 'pydantic', 'lmms_eval', 'PIL'}\n"
+        "print('heavy:', sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "harness run --method seva --bench mmvet,pope" in done.stdout
+    assert "heavy: []" in done.stdout
+
+
+def test_what_is_installed_is_listed():
+    assert harness("list", "methods").stdout.startswith("seva             harness-seva")
+    listed = json.loads(harness("list", "benchmarks", "--json").stdout)
+    assert listed["pope"] == ["vlm-harness"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--method", "sva", "--bench", "pope"], "No method is named 'sva'. Did you mean 'seva'?"),
+        (["--method", "seva", "--bench", "popes"], "Did you mean 'pope'?"),
+        (["--method", "seva", "--bench", ","], "--bench names nothing"),
+        (["--method", "seva", "--bench", "pope", "--set", "noise=3"], "Did you mean 'noise_step'"),
+        (["--method", "seva", "--bench", "pope", "--set", "noise_step"], "is no KEY=VALUE"),
+        (["--method", "seva", "--bench", "pope", "--set", "noise_step=x"], "no valid value"),
+        (["--method", "seva", "--bench", "pope", "--model", "./no/such"], "no/such"),
+        (["--method", "seva", "--bench", "pope", "--prompts", "none.jsonl"], "none.jsonl"),
+        (["--method", "seva", "--bench", "pope", "--data", "nowhere"], "no data folder nowhere"),
+        (["--method", "seva", "--bench", "pope", "--report", "pdf"], "No report is named 'pdf'"),
+        (["--method", "seva"], "Missing option '--bench'"),
+    ],
+)
+def test_a_wrong_wish_is_exit_code_2_in_one_paragraph(tmp_path, words, said):
+    done = harness("run", *words, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_broken_prompt_line_is_exit_code_1(tmp_path):
+    (tmp_path / "p.jsonl").write_text('{"image": \n')
+    done = harness("run", "--method", "seva", "--bench", "pope", "--prompts", "p.jsonl",
+                   cwd=tmp_path)
+    assert done.returncode == 1
+    assert "Line 1 of p.jsonl cannot be used" in done.stderr
+    assert "Traceback" not in done.stderr

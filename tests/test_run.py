@@ -1,0 +1,128 @@
+"""The whole story on real parts: the embedded model, stock tasks, TRL, a few rows each."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import harness_tinyworld
+import pytest
+from checkpoints import write_llava
+
+from harness.model import Model
+from harness.run import Outcome, run
+from harness.settings import Settings
+from harness.store import Store
+
+SMALL = Settings(
+    method="seva",
+    benches=("mmvet", "pope"),
+    limit=36,
+    max_prompts=24,
+    options=(("epochs", "1"), ("max_new_tokens", "24")),
+)
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory) -> Settings:
+    return dataclasses.replace(SMALL, out=tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="module")
+def outcome(settings) -> Outcome:
+    return run(settings)
+
+
+def numbers(outcome: Outcome) -> dict:
+    return json.loads((outcome.folder / "comparison.json").read_text())
+
+
+def test_the_main_job_leaves_everything_that_was_promised(outcome):
+    found = {path.relative_to(outcome.folder).as_posix() for path in outcome.folder.rglob("*")}
+    assert found >= {
+        "settings.json",
+        "versions.json",
+        "pairs.jsonl",
+        "dropped.jsonl",
+        "training.json",
+        "before/pope.jsonl",
+        "after/mmvet.jsonl",
+        "comparison.json",
+        "report.md",
+    }
+    assert not outcome.reused
+    assert outcome.report.checkpoint.adapter
+    assert outcome.report.pairs.prompts == 24
+    assert len(outcome.report.pairs.pairs) + sum(outcome.report.pairs.dropped.values()) == 24
+
+
+def test_every_row_was_asked_and_none_is_a_silent_zero(outcome):
+    for arm in ("before", "after"):
+        for bench in ("pope", "mmvet"):
+            lines = (outcome.folder / arm / f"{bench}.jsonl").read_text().splitlines()
+            rows = [json.loads(line) for line in lines[1:-1]]
+            assert len(rows) == 36
+            assert all(row["answer"] is not None and row["error"] is None for row in rows)
+
+
+def test_the_same_call_again_asks_nobody(settings, outcome):
+    again = run(settings)
+    assert again.reused
+    assert again.calls == 0
+    assert numbers(again) == numbers(outcome)
+
+
+def test_the_embedded_numbers_are_named_as_such(outcome):
+    text = (outcome.folder / "report.md").read_text()
+    assert harness_tinyworld.NOTICE in text
+
+
+def test_one_changed_byte_of_the_weights_is_another_model(settings, outcome, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(harness_tinyworld.MODEL, folder)
+    store = Store(settings.out / "store.sqlite")
+    fingerprint = Model.open(folder, store=store).fingerprint
+    weights = folder / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-3] ^= 1
+    weights.write_bytes(data)
+    changed = Model.open(folder, store=store)
+    assert changed.fingerprint != fingerprint
+    copy = dataclasses.replace(settings, model=str(folder), benches=("mmvet",))
+    other = run(copy)
+    rows = 36 + 36 + 2 * 24
+    assert other.calls == rows  # not one answer came from the store
+    assert other.folder != outcome.folder
+
+
+def test_a_checkpoint_of_the_users_own_goes_the_same_way(settings, tmp_path):
+    path = write_llava(tmp_path / "llava-1.5-shaped")
+    mine = dataclasses.replace(
+        settings,
+        model=str(path if path is not None else tmp_path / "llava-1.5-shaped"),
+        benches=("pope",),
+        limit=18,
+        max_prompts=6,
+        preset="small",
+    )
+    outcome = run(mine)
+    assert outcome.calls == 18 + 18 + 12
+    assert Path(outcome.report.checkpoint.path, "adapter_model.safetensors").is_file()
+
+
+def test_an_unreadable_image_among_the_prompts_stops_with_its_name(settings, tmp_path):
+    from harness.errors import HarnessError
+
+    source = harness_tinyworld.PROMPTS
+    lines = [json.loads(line) for line in source.read_text().splitlines()[:4]]
+    for line in lines:
+        shutil.copy(source.parent / line["image"], tmp_path / Path(line["image"]).name)
+        line["image"] = Path(line["image"]).name
+    (tmp_path / "p.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    torn = tmp_path / lines[2]["image"]
+    torn.write_bytes(torn.read_bytes()[:-60])
+    broken = dataclasses.replace(settings, prompts=str(tmp_path / "p.jsonl"), benches=("mmvet",))
+    with pytest.raises(HarnessError, match=rf"cannot be read: .*{torn.name}"):
+        run(broken)
