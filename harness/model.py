@@ -19,7 +19,7 @@ from harness.model_files import (
     resolve,
     weights_fingerprint,
 )
-from harness.model_keys import ENGINE_VERSION, ImageDigests, answer_key
+from harness.model_keys import ENGINE_VERSION, ImageDigests, Item, answer_key
 from harness.model_prompt import ChatTemplate
 from harness.records import Answer, Request, from_json, to_json
 from harness.store import Store
@@ -171,7 +171,10 @@ class Model:
             elif key not in ready:
                 work.setdefault(key, index)
         results = self._compute(
-            [window[i] for i in work.values()], [str(rendered[i]) for i in work.values()]
+            [
+                Item(window[i], str(rendered[i]), tuple(map(digests.of, window[i].images)))
+                for i in work.values()
+            ]
         )
         names = list(work)
         for key, text in zip(keys, rendered, strict=True):
@@ -192,14 +195,10 @@ class Model:
         except HarnessError as error:
             return Answer(text=None, finish="missing", error=str(error))
 
-    def _compute(
-        self, requests: list[Request], rendered: list[str]
-    ) -> Iterator[tuple[int, Answer]]:
-        if not requests:
-            return
-        engine = self._base.engine()
-        self.calls += len(requests)
-        yield from engine.run(requests, rendered, self.adapter)
+    def _compute(self, items: list[Item]) -> Iterator[tuple[int, Answer]]:
+        if items:
+            self.calls += len(items)
+            yield from self._base.engine().run(items, self.adapter)
 
     def _stored(self, keys: list[str]) -> dict[str, Answer]:
         if self._store is None:

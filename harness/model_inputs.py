@@ -10,7 +10,6 @@ from harness.model_load import Loaded
 from harness.records import Request, View
 
 if TYPE_CHECKING:
-    import PIL.Image
     import torch
 
 
@@ -22,12 +21,12 @@ class Pictures:
         tensors: the image inputs of the network by name; ``pixel_values`` is float32 and carries
             the view already.
         key: hash of all these tensors.
-        expansions: the text that stands for each image in the prompt, one per image.
+        places: how many tokens of the prompt they fill; 0 when they fill all image tokens.
     """
 
     tensors: dict[str, torch.Tensor]
     key: str
-    expansions: tuple[str, ...] = ()
+    places: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,13 +36,14 @@ class Prepared:
     Attributes:
         request: the request.
         ids: token ids, image placeholders included.
-        pictures: the processed images, ``None`` for a text-only request.
+        pictures: the processed images in the order of their places; families whose images
+            cannot be told apart after processing have one entry for all of them.
         extra: further inputs per token (such as token types), each ``(1, len(ids))``.
     """
 
     request: Request
     ids: tuple[int, ...]
-    pictures: Pictures | None
+    pictures: tuple[Pictures, ...]
     extra: dict[str, torch.Tensor]
 
 
@@ -57,7 +57,7 @@ def prepare(loaded: Loaded, request: Request, rendered: str) -> Prepared:
     processed = loaded.processor(
         text=[rendered],
         images=list(request.images) or None,
-        add_special_tokens=_wants_special(loaded, rendered),
+        add_special_tokens=wants_special(loaded, rendered),
         return_tensors="pt",
     )
     ids = tuple(processed.pop("input_ids")[0].tolist())
@@ -67,13 +67,11 @@ def prepare(loaded: Loaded, request: Request, rendered: str) -> Prepared:
     for name, value in processed.items():
         per_token = tuple(value.shape) == (1, len(ids))
         (extra if per_token else tensors)[name] = value
-    pictures = pictures_of(tensors, request.view) if request.images else None
+    pictures = (pictures_of(tensors, request.view),) if request.images else ()
     return Prepared(request, ids, pictures, extra)
 
 
-def pictures_of(
-    tensors: dict[str, torch.Tensor], view: View | None, expansions: tuple[str, ...] = ()
-) -> Pictures:
+def pictures_of(tensors: dict[str, torch.Tensor], view: View | None, places: int = 0) -> Pictures:
     """Apply the view and hash the result.
 
     Raises:
@@ -92,10 +90,10 @@ def pictures_of(
         value = tensors[name].contiguous()
         total.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         total.update(value.numpy().tobytes())
-    return Pictures(tensors, total.hexdigest(), expansions)
+    return Pictures(tensors, total.hexdigest(), places)
 
 
-def _wants_special(loaded: Loaded, rendered: str) -> bool:
+def wants_special(loaded: Loaded, rendered: str) -> bool:
     """Let the tokeniser add its BOS unless the template has written it already."""
     bos = loaded.tokenizer.bos_token
     return not (bos and rendered.startswith(bos))
@@ -107,8 +105,10 @@ def network_inputs(loaded: Loaded, prepared: Prepared) -> dict[str, Any]:
 
     ids = torch.tensor([prepared.ids], device=loaded.device)
     inputs: dict[str, Any] = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    pictures = prepared.pictures.tensors if prepared.pictures else {}
-    for name, value in {**prepared.extra, **pictures}.items():
+    merged = dict(prepared.extra)
+    for name in prepared.pictures[0].tensors if prepared.pictures else ():
+        merged[name] = torch.cat([pictures.tensors[name] for pictures in prepared.pictures])
+    for name, value in merged.items():
         kind = loaded.dtype if value.is_floating_point() else None
         inputs[name] = value.to(loaded.device, kind)
     return inputs
@@ -118,8 +118,3 @@ def describe(error: BaseException) -> str:
     """Return an error as one short line for :attr:`harness.records.Answer.error`."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
-
-
-def image_ids(images: tuple[PIL.Image.Image, ...]) -> tuple[int, ...]:
-    """Return the object ids of images, which tell identical objects apart within one window."""
-    return tuple(id(image) for image in images)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.records import Request
@@ -13,6 +14,21 @@ if TYPE_CHECKING:
 
 ENGINE_VERSION = "1"
 """Grows when the engine would answer an old request differently."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Item:
+    """A request on its way to the engine.
+
+    Attributes:
+        request: the request.
+        rendered: the prompt as the model reads it.
+        images: hash of each image's content.
+    """
+
+    request: Request
+    rendered: str
+    images: tuple[str, ...]
 
 
 class ImageDigests:

@@ -211,7 +211,7 @@ def load(source: Source) -> Loaded:
             f"network, such as {lost[0]}; they would be random. Download or save the checkpoint "
             "again."
         )
-    network = network.to(source.device).eval().requires_grad_(False)
+    network = network.to(source.device).eval()
     loaded = Loaded(source, network, processor)
     loaded.state = _state_of(network)
     return loaded
