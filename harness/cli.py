@@ -135,6 +135,57 @@ def run(
     return ExitCode.UNSCORED if outcome.comparison.missing else ExitCode.DONE
 
 
+@app.command()
+@click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.option(
+    "--report",
+    "reports",
+    default="terminal",
+    show_default=True,
+    metavar="A,B",
+    help="Reports to write, joined by commas.",
+)
+def report(folder: Path, reports: str) -> ExitCode:
+    r"""Write reports of a finished run again.
+
+    \b
+    harness report runs/seva-tinyworld-1a2b3c4d --report terminal,markdown
+    """
+    from harness.plugins import load
+    from harness.report import write_reports
+    from harness.runs import open_run
+
+    run = open_run(folder)
+    writers = {name: load("reports", name) for name in _split(reports, "--report")}
+    for name, path in write_reports(run.report, folder, writers).items():
+        if name != "terminal":
+            click.echo(path)
+    return ExitCode.UNSCORED if run.report.comparison.missing else ExitCode.DONE
+
+
+@app.command()
+@click.argument("first", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("second", metavar="RUN", type=click.Path(path_type=Path))
+@click.option("--seed", default=0, show_default=True, help="Seed of the intervals.")
+@click.option("--json", "events", is_flag=True, help="As one JSON object.")
+def compare(first: Path, second: Path, seed: int, events: bool) -> ExitCode:
+    r"""Compare two methods: what came out of the first run against what came out of the second.
+
+    \b
+    harness compare runs/seva-tinyworld-1a2b3c4d runs/sima-tinyworld-5e6f7a8b
+    """
+    from harness.plugins import load
+    from harness.records import to_json
+    from harness.runs import compare_runs, open_run
+
+    report = compare_runs(open_run(first), open_run(second), seed=seed)
+    if events:
+        click.echo(json.dumps(to_json(report.comparison)))
+    else:
+        load("reports", "terminal")(report, second)
+    return ExitCode.UNSCORED if report.comparison.missing else ExitCode.DONE
+
+
 @app.command("list")
 @click.argument("kind", type=click.Choice(["methods", "benchmarks", "reports", "worlds"]))
 @click.option("--json", "events", is_flag=True, help="As one JSON object.")

@@ -187,3 +187,25 @@ def lines_of(path: Path) -> Iterator[tuple[int, str]]:
                 ) from error
             if text:
                 yield number, text
+
+
+def read_journal(path: Path, kind: type[T]) -> tuple[T, ...]:
+    """Read a complete journal, whatever inputs it was made from.
+
+    Raises:
+        HarnessError: if it is absent, unfinished or damaged.
+    """
+    try:
+        with path.open("rb") as file:
+            fingerprint = str(json.loads(file.readline())["fingerprint"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise HarnessError(
+            f"There is no journal {path} ({error}). Finish the run that writes it first."
+        ) from error
+    journal = journal_of(path, fingerprint, kind)
+    if not journal.complete:
+        raise HarnessError(
+            f"The journal {path} is unfinished or damaged after its record {len(journal.rows)}. "
+            "Run the command that wrote it again; it goes on from there."
+        )
+    return tuple(journal.rows)

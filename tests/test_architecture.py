@@ -15,11 +15,11 @@ GUESTS = ("harness_benchmarks", "harness_reports", "harness_tinyworld", "harness
 
 FLOORS = (
     ("errors", "records"),
-    ("settings", "folder", "store", "progress", "benchmark"),
+    ("settings", "folder", "store", "progress", "benchmark", "statistics"),
     ("hookspecs", "plugins"),
     ("model", "dpo", "lmms", "judge"),
     ("prompts", "pairs", "train", "evaluate", "compare", "report"),
-    ("plan",),
+    ("plan", "runs"),
     ("run",),
     ("cli", "testing"),
 )

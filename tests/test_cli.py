@@ -59,8 +59,9 @@ def test_a_wrong_wish_is_exit_code_2_in_one_paragraph(tmp_path, words, said):
 
 def test_a_broken_prompt_line_is_exit_code_1(tmp_path):
     (tmp_path / "p.jsonl").write_text('{"image": \n')
-    done = harness("run", "--method", "seva", "--bench", "pope", "--prompts", "p.jsonl",
-                   cwd=tmp_path)
+    done = harness(
+        "run", "--method", "seva", "--bench", "pope", "--prompts", "p.jsonl", cwd=tmp_path
+    )
     assert done.returncode == 1
     assert "Line 1 of p.jsonl cannot be used" in done.stderr
     assert "Traceback" not in done.stderr
