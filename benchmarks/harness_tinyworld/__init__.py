@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.records import World
+
 FOLDER = Path(__file__).resolve().parent
 MODEL = FOLDER / "model"
 PROMPTS = FOLDER / "prompts" / "prompts.jsonl"
 DATA = FOLDER / "data"
 CRITIC = FOLDER / "critic.txt"
 NOTICE = "embedded miniature (tinyworld): comparable with no published number"
+WORLD = World(model=MODEL, prompts=PROMPTS, data=DATA, preset="small", notice=NOTICE)
 
-__all__ = ["CRITIC", "DATA", "FOLDER", "MODEL", "NOTICE", "PROMPTS"]
+__all__ = ["CRITIC", "DATA", "FOLDER", "MODEL", "NOTICE", "PROMPTS", "WORLD"]

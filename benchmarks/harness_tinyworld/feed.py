@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from harness_tinyworld.lessons import lessons
 from harness_tinyworld.scenes import TRAIN, make_scene, patch_truth, render
 
 QUESTIONS = 14  # per scene, beside a description and a caption
+PICTURES = 48  # per step of the vision tower alone
 IGNORE = -100
 
 
@@ -73,7 +74,7 @@ def _grouped(rows: list[tuple[int, list[int], int]], pad: int, groups: int) -> t
     return tuple(made)
 
 
-def make_batch(tokenizer: Any, seed: int, step: int, scenes: int, groups: int = 5) -> Batch:
+def make_batch(tokenizer: Any, scenes: int, seed: int, step: int, groups: int = 6) -> Batch:
     """Make the batch of one step; it depends on its arguments only."""
     first = TRAIN + (seed * 1_000_000 + step) * scenes % 900_000_000
     drawn = [make_scene(first + index) for index in range(scenes)]
@@ -98,18 +99,32 @@ def make_batch(tokenizer: Any, seed: int, step: int, scenes: int, groups: int = 
     )
 
 
-def _work(queue: Any, tokenizer: Any, seed: int, steps: range, scenes: int) -> None:
+def make_pictures(seed: int, step: int) -> tuple[np.ndarray, np.ndarray]:
+    """Make 48 images (48, 80, 80, 3) and what their patches show, for the tower alone."""
+    first = TRAIN + 900_000_000 + (seed * 10_000 + step) * PICTURES % 90_000_000
+    drawn = [make_scene(first + index) for index in range(PICTURES)]
+    return np.stack([render(s) for s in drawn]), np.stack([patch_truth(s) for s in drawn])
+
+
+def _work(queue: Any, make: Callable[[int, int], Any], seed: int, steps: range) -> None:
+    from queue import Full
+
+    parent = multiprocessing.parent_process()
     for step in steps:
-        queue.put(make_batch(tokenizer, seed, step, scenes))
+        made, waiting = make(seed, step), True
+        while waiting and parent is not None and parent.is_alive():
+            try:
+                queue.put(made, timeout=10)
+                waiting = False
+            except Full:
+                continue
 
 
-def batches(tokenizer: Any, seed: int, steps: range, scenes: int) -> Iterator[Batch]:
-    """Yield the batches of some steps, made ahead by another process."""
+def ahead(make: Callable[[int, int], Any], seed: int, steps: range) -> Iterator[Any]:
+    """Yield `make(seed, step)` for some steps, made ahead by another process."""
     context = multiprocessing.get_context("spawn")
     queue = context.Queue(maxsize=6)
-    worker = context.Process(
-        target=_work, args=(queue, tokenizer, seed, steps, scenes), daemon=True
-    )
+    worker = context.Process(target=_work, args=(queue, make, seed, steps), daemon=True)
     worker.start()
     try:
         for _ in steps:

@@ -161,7 +161,7 @@ def critic_share(model: Respondent, count: int) -> dict[str, float]:
             prompt, verdict = critic.judged(text, item, good, bad, order)
             rows.append((render(scene), prompt))
             truths.append(verdict[-5:])
-    answers = model.answers(rows, longest=24)
+    answers = model.answers(rows, longest=40)
     right = [truth in answer for truth, answer in zip(truths, answers, strict=True)]
     first, second = right[::2], right[1::2]
     both = [a and b for a, b in zip(first, second, strict=True)]

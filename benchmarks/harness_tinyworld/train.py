@@ -11,6 +11,8 @@ import json
 import math
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,9 @@ from torch import nn
 
 from harness_tinyworld import MODEL
 from harness_tinyworld.architecture import USER, make_model, make_processor, make_tokenizer
-from harness_tinyworld.feed import IGNORE, Batch, batches, corpus
+from harness_tinyworld.feed import IGNORE, Batch, ahead, corpus, make_batch, make_pictures
 from harness_tinyworld.glyphs import CHARACTERS
+from harness_tinyworld.optimiser import Optimiser
 from harness_tinyworld.vocabulary import COLOURS, SHAPES
 
 CLASSES = (len(SHAPES) + 1, len(COLOURS) + 1, len(CHARACTERS) + 1)
@@ -64,7 +67,7 @@ def group_loss(model: Any, prefix: list[Any], group: Any) -> torch.Tensor:
     scene, ids, labels = (torch.from_numpy(x) for x in (group.scene, group.ids, group.labels))
     cache = DynamicCache()
     for index, (keys, values) in enumerate(prefix):
-        cache.update(keys[scene], values[scene], index)
+        cache.update(keys.index_select(0, scene), values.index_select(0, scene), index)
     before, length = prefix[0][0].shape[2], ids.shape[1]
     mask = torch.ones(length, before + length, dtype=torch.bool).tril(before)[None, None]
     out = model.model.language_model(
@@ -82,13 +85,17 @@ def group_loss(model: Any, prefix: list[Any], group: Any) -> torch.Tensor:
     return (losses * weights).sum()
 
 
-def batch_loss(model: Any, head: nn.Linear, batch: Batch, start: torch.Tensor) -> torch.Tensor:
-    """Score one batch: answers, and a little of what the patches show."""
+def batch_loss(
+    model: Any, head: nn.Linear | None, batch: Batch, start: torch.Tensor
+) -> torch.Tensor:
+    """Score one batch: answers and, given a head, a little of what the patches show."""
     seen = model.model.vision_tower(pixels(batch.images)).last_hidden_state[:, 1:]
     prefix = shared_prefix(model, seen, start)
     answers = sum(group_loss(model, prefix, group) for group in batch.groups)
-    count = sum(len(group.ids) for group in batch.groups)
-    return answers / count + 0.2 * patch_loss(seen, head, torch.from_numpy(batch.patches))
+    loss = answers / sum(len(group.ids) for group in batch.groups)
+    if head is None:
+        return loss
+    return loss + 0.2 * patch_loss(seen, head, torch.from_numpy(batch.patches))
 
 
 def rate(step: int, steps: int, peak: float, warm: int = 60, last: float = 0.03) -> float:
@@ -100,20 +107,12 @@ def rate(step: int, steps: int, peak: float, warm: int = 60, last: float = 0.03)
 
 
 def optimise(
-    parameters: list[nn.Parameter], losses: Iterator[torch.Tensor], steps: int, peak: float
+    modules: list[nn.Module], losses: Iterator[torch.Tensor], steps: int, peak: float
 ) -> Iterator[float]:
-    """Take a step of AdamW for each loss and yield its value."""
-    optimizer = torch.optim.AdamW(
-        parameters, lr=peak, betas=(0.9, 0.98), weight_decay=0.03, fused=True
-    )
+    """Take a step for each loss and yield its value."""
+    optimiser = Optimiser(modules)
     for step, loss in enumerate(losses):
-        for group in optimizer.param_groups:
-            group["lr"] = rate(step, steps, peak)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        yield loss.item()
+        yield optimiser.step(loss, rate(step, steps, peak))
 
 
 def _say(stage: str, step: int, loss: float, since: float) -> None:
@@ -121,73 +120,86 @@ def _say(stage: str, step: int, loss: float, since: float) -> None:
     print(json.dumps(line), flush=True)
 
 
-def train(out: Path, steps: int, seed: int, scenes: int, vision_steps: int, every: int) -> None:
-    """Train and save tokenizer, processor and model in a folder."""
-    torch.manual_seed(seed)
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to train: see the command line's help for each field."""
+
+    out: Path
+    start: Path | None
+    steps: int
+    stop: int
+    vision_steps: int
+    scenes: int
+    rate: float
+    seed: int
+    save_every: int
+
+
+def train(plan: Plan) -> None:
+    """Train as planned; save tokenizer, processor and model in the plan's folder."""
+    torch.manual_seed(plan.seed)
     since = time.time()
-    tokenizer = make_tokenizer(corpus(1500))
-    processor, model = make_processor(tokenizer), make_model(tokenizer)
-    head = nn.Linear(128, sum(CLASSES))
+    processor, model = begin(plan)
+    tokenizer = processor.tokenizer
+    processor.save_pretrained(plan.out)
+    head = None if plan.start else look(model, plan, since)
     start = torch.tensor([tokenizer.bos_token_id, tokenizer.convert_tokens_to_ids(USER)])[None]
-    processor.save_pretrained(out)
-    model.save_pretrained(out)
-    tower = model.model.vision_tower
-
-    def look() -> Iterator[torch.Tensor]:
-        for batch in images(seed, vision_steps):
-            seen = tower(pixels(batch[0])).last_hidden_state[:, 1:]
-            yield patch_loss(seen, head, torch.from_numpy(batch[1]))
-
-    for step, loss in enumerate(
-        optimise([*tower.parameters(), *head.parameters()], look(), vision_steps, 2e-3)
-    ):
-        if step % 50 == 0:
-            _say("look", step, loss, since)
-
-    feed = batches(tokenizer, seed, range(steps), scenes)
+    stop = min(plan.stop or plan.steps, plan.steps)
+    feed = ahead(partial(make_batch, tokenizer, plan.scenes), plan.seed, range(stop))
     losses = (batch_loss(model, head, batch, start) for batch in feed)
-    everything = [*model.parameters(), *head.parameters()]
-    for step, loss in enumerate(optimise(everything, losses, steps, 1.5e-3)):
+    modules = [model] if head is None else [model, head]
+    for step, loss in enumerate(optimise(modules, losses, plan.steps, plan.rate)):
         if step % 25 == 0:
             _say("learn", step, loss, since)
-        if every and step % every == every - 1:
-            model.save_pretrained(out)
-    model.save_pretrained(out)
-    _say("done", steps, loss, since)
+        if plan.save_every and step % plan.save_every == plan.save_every - 1:
+            model.save_pretrained(plan.out)
+    model.save_pretrained(plan.out)
+    _say("done", stop, loss, since)
 
 
-def images(seed: int, steps: int) -> Iterator[tuple[Any, Any]]:
-    """Yield pictures and their patches for the vision tower alone, 48 at a time."""
-    import numpy as np
+def begin(plan: Plan) -> tuple[Any, Any]:
+    """Make, or load where the plan starts from, the processor and the model."""
+    if plan.start is None:
+        tokenizer = make_tokenizer(corpus(1500))
+        return make_processor(tokenizer), make_model(tokenizer)
+    from transformers import AutoModelForImageTextToText, AutoProcessor
 
-    from harness_tinyworld.scenes import TRAIN, make_scene, patch_truth, render
+    model = AutoModelForImageTextToText.from_pretrained(plan.start, dtype=torch.float32)
+    return AutoProcessor.from_pretrained(plan.start), model
 
-    for step in range(steps):
-        first = TRAIN + 900_000_000 + (seed * 100_000 + step) * 48
-        drawn = [make_scene(first + index) for index in range(48)]
-        yield np.stack([render(s) for s in drawn]), np.stack([patch_truth(s) for s in drawn])
+
+def look(model: Any, plan: Plan, since: float) -> nn.Linear:
+    """Teach the vision tower what patches show; return the head that says it."""
+    head = nn.Linear(128, sum(CLASSES))
+    tower = model.model.vision_tower
+
+    def losses() -> Iterator[torch.Tensor]:
+        for drawn, patches in ahead(make_pictures, plan.seed, range(plan.vision_steps)):
+            seen = tower(pixels(drawn)).last_hidden_state[:, 1:]
+            yield patch_loss(seen, head, torch.from_numpy(patches))
+
+    for step, loss in enumerate(optimise([tower, head], losses(), plan.vision_steps, plan.rate)):
+        if step % 50 == 0:
+            _say("look", step, loss, since)
+    return head
 
 
 def main() -> None:
     """Read the command line and train."""
     parser = argparse.ArgumentParser(description="Train the small world's model from a seed.")
     parser.add_argument("--out", type=Path, default=MODEL, help="folder of the checkpoint")
-    parser.add_argument("--steps", type=int, default=3000, help="steps on lessons")
-    parser.add_argument("--vision-steps", type=int, default=900, help="steps of the tower alone")
+    parser.add_argument("--start", type=Path, help="checkpoint to go on from (no vision steps)")
+    parser.add_argument("--steps", type=int, default=1300, help="length of the schedule")
+    parser.add_argument("--stop", type=int, default=0, help="stop after so many of its steps")
+    parser.add_argument("--vision-steps", type=int, default=450, help="steps of the tower alone")
     parser.add_argument("--scenes", type=int, default=16, help="scenes per step")
+    parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
     parser.add_argument("--seed", type=int, default=0, help="of weights, scenes and wording")
-    parser.add_argument("--threads", type=int, default=2, help="threads of torch")
+    parser.add_argument("--threads", type=int, default=1, help="threads of torch")
     parser.add_argument("--save-every", type=int, default=0, help="also save each so many steps")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    train(
-        options.out,
-        options.steps,
-        options.seed,
-        options.scenes,
-        options.vision_steps,
-        options.save_every,
-    )
+    options = vars(parser.parse_args())
+    torch.set_num_threads(options.pop("threads"))
+    train(Plan(**options))
 
 
 if __name__ == "__main__":

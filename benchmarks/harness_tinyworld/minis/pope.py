@@ -65,10 +65,10 @@ def scenes() -> Iterator[Scene]:
 def rows() -> list[Row]:
     """Make all rows: per image three categories with three present and three absent kinds each."""
     made: list[Row] = []
-    drawn = list(scenes())
+    drawn = [(scene, render(scene)) for scene in scenes()]
     for category in ("random", "popular", "adversarial"):
         number = 0
-        for scene in drawn:
+        for scene, image in drawn:
             present = random.Random(f"pope {scene.seed}").sample(sorted(scene.kinds), EACH)
             missing = absent(scene, category, random.Random(f"pope {category} {scene.seed}"))
             for yes, no in zip(present, missing, strict=True):
@@ -81,7 +81,7 @@ def rows() -> list[Row]:
                             "question": f"Is there {a(kind)} in the image?",
                             "answer": answer,
                             "image_source": f"tinyworld_{scene.seed}",
-                            "image": render(scene),
+                            "image": image,
                             "category": category,
                         }
                     )

@@ -1,0 +1,383 @@
+"""The small world: scenes are true, its data fit the stock tasks, its model loads and knows."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import re
+import sys
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from harness_tinyworld import (
+    CRITIC,
+    DATA,
+    MODEL,
+    NOTICE,
+    PROMPTS,
+    critic,
+    describe,
+    formats,
+    lessons,
+    minis,
+    questions,
+    reading,
+    scenes,
+    training_prompts,
+)
+from harness_tinyworld.minis import pope
+from harness_tinyworld.vocabulary import COLOURS, SHAPES
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+SEEDS = st.integers(0, 999_999_999)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
+
+
+def digest(image: np.ndarray) -> str:
+    return hashlib.sha256(image.tobytes()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def tables() -> dict[str, list[dict[str, Any]]]:
+    """The shipped miniatures as `datasets` reads them."""
+    from datasets import load_dataset
+
+    found = {}
+    for name in ("POPE", "MMVet"):
+        rows = load_dataset(str(DATA / name), split="test")
+        found[name] = [dict(row) for row in rows]
+    return found
+
+
+@pytest.fixture(scope="module")
+def respondent() -> Any:
+    import torch
+    from harness_tinyworld.ask import Respondent
+
+    torch.set_num_threads(1)
+    return Respondent(MODEL)
+
+
+@pytest.fixture(scope="module")
+def processor() -> Any:
+    from transformers import AutoProcessor
+
+    return AutoProcessor.from_pretrained(MODEL)
+
+
+# Scenes and questions
+
+
+@given(SEEDS)
+@settings(max_examples=30, deadline=None)
+def test_a_seed_always_gives_the_same_scene(seed: int) -> None:
+    first, second = scenes.make_scene(seed), scenes.make_scene(seed)
+    assert first == second
+    assert np.array_equal(scenes.render(first), scenes.render(second))
+
+
+def test_known_seed_is_drawn_as_ever() -> None:
+    image = scenes.render(scenes.make_scene(scenes.POPE))
+    shipped = (scenes.SIDE, scenes.SIDE, 3)
+    assert image.shape == shipped and image.dtype == np.uint8
+
+
+@given(SEEDS)
+@settings(max_examples=40, deadline=None)
+def test_scene_shows_what_it_says(seed: int) -> None:
+    scene = scenes.make_scene(seed)
+    image = scenes.render(scene).astype(int)
+    assert 1 <= len(scene.things) <= 6
+    for index, thing in enumerate(scene.things):
+        alone = scenes.coverage(thing) == 9
+        for other in scene.things[index + 1 :]:
+            alone &= scenes.coverage(other) == 0
+        assert alone.sum() >= 10, "each thing stays visible"
+        assert (image[alone] == thing.tint).all()
+        drift = np.abs(np.array(thing.tint) - COLOURS[thing.colour][1:])
+        assert drift.max() <= 20
+    for label in scene.labels:
+        top, left = label.row * 8, label.column * 8
+        box = image[top : top + 8, left : left + 8 * len(label.text)]
+        assert box.shape == (8, 8 * len(label.text), 3)
+        assert set(np.unique(box)) == {10, 255}
+
+
+@given(SEEDS)
+@settings(max_examples=60, deadline=None)
+def test_answers_follow_from_the_scene(seed: int) -> None:
+    scene, rng = scenes.make_scene(seed), random.Random(seed)
+    shapes = Counter(thing.shape for thing in scene.things)
+    asked = questions.existence(scene, rng)
+    named = re.search(r"an? (\w+)(?: (\w+))?(?: in |\?)", asked.text)
+    first, second = named[1], named[2] if named[2] not in (None, "in") else None
+    if second == "shape":
+        there = any(t.colour == first for t in scene.things)
+    elif second:
+        there = f"{first} {second}" in scene.kinds
+    else:
+        there = first in shapes
+    assert (asked.right.short == "Yes") is there
+    counted = questions.count(scene, rng)
+    if counted.text.split()[2] == "shapes":
+        assert counted.right.short == str(len(scene.things))
+    word = reading.word(scene, rng)
+    assert (word.right.short if word else None) == (scene.words[0] if scene.words else None)
+
+
+@given(SEEDS)
+@settings(max_examples=60, deadline=None)
+def test_wrong_answers_differ_from_the_right_one(seed: int) -> None:
+    scene, rng = scenes.make_scene(seed), random.Random(seed)
+    for _ in range(12):
+        asked = lessons.draw(scene, rng)
+        assert asked.right.short and asked.right.sentence
+        assert asked.right.short not in [answer.short for answer in asked.wrong]
+    told = describe.description(scene, rng)
+    named = re.findall(rf"({'|'.join(COLOURS)}) ({'|'.join(SHAPES)})", told.right.sentence)
+    assert {" ".join(kind) for kind in named} == scene.kinds
+
+
+def test_lettered_options_hold_the_right_answer_at_its_letter() -> None:
+    rng = random.Random(0)
+    letters = Counter()
+    for seed in range(200):
+        asked = questions.colour(scenes.make_scene(seed), rng)
+        if asked:
+            text, letter = formats.choice(asked, rng)
+            assert f"{letter}. {asked.right.short}\n" in text
+            letters[letter] += 1
+    assert set(letters) == set("ABCD")
+
+
+# Prompts and miniatures
+
+
+def test_shipped_prompts_are_what_the_builder_makes() -> None:
+    from PIL import Image
+
+    lines = PROMPTS.read_text(encoding="utf-8").splitlines()
+    assert len(lines) >= 600
+    for line, (prompt, scene) in zip(lines, training_prompts.make_prompts(), strict=True):
+        row = json.loads(line)
+        made = (prompt.id, prompt.image, prompt.question, prompt.reference)
+        assert (row["id"], row["image"], row["question"], row["reference"]) == made
+        assert not row["question"].endswith("phrase.")
+        with Image.open(PROMPTS.parent / row["image"]) as image:
+            assert np.array_equal(np.asarray(image), scenes.render(scene))
+
+
+@pytest.mark.parametrize("name", minis.NAMES)
+def test_shipped_miniatures_are_what_the_builder_makes(name: str, tables: Any) -> None:
+    mini = minis.load(name)
+    for table in mini.tables:
+        assert (DATA / mini.folder / table.file).is_file()
+        for shipped, made in zip(tables[mini.folder], table.rows(), strict=True):
+            assert np.array_equal(np.asarray(shipped.pop("image")), made.pop("image"))
+            assert shipped == made
+
+
+def test_no_image_is_shared_between_uses(tables: Any) -> None:
+    uses = {
+        "prompts": {digest(scenes.render(s)) for _, s in training_prompts.make_prompts()},
+        "pope": {digest(scenes.render(s)) for s in pope.scenes()},
+        "mmvet": {digest(row["image"]) for row in minis.load("mmvet").tables[0].rows()},
+        "held out": {
+            digest(scenes.render(scenes.make_scene(scenes.HELD_OUT + n))) for n in range(300)
+        },
+        "training": {
+            digest(scenes.render(scenes.make_scene(scenes.TRAIN + n))) for n in range(300)
+        },
+    }
+    together = Counter(found for hashes in uses.values() for found in hashes)
+    assert max(together.values()) == 1
+    starts = (scenes.TRAIN, scenes.HELD_OUT, scenes.PROMPT, scenes.POPE, scenes.MMVET)
+    assert min(b - a for a, b in pairwise(starts)) >= 1_000_000_000
+
+
+def test_pope_is_balanced_and_its_categories_mean_what_they_say(tables: Any) -> None:
+    rows = pope.rows()
+    per_image = Counter((row["image_source"], row["category"], row["answer"]) for row in rows)
+    assert set(per_image.values()) == {3}
+    assert len(rows) >= 360 and len({row["image_source"] for row in rows}) >= 20
+    by_source = {f"tinyworld_{scene.seed}": scene for scene in pope.scenes()}
+    for row in rows:
+        kind = row["question"].removeprefix("Is there a").removeprefix("n")
+        kind = kind.removesuffix(" in the image?").strip()
+        assert (kind in by_source[row["image_source"]].kinds) is (row["answer"] == "yes")
+
+
+def test_mmvet_covers_every_skill() -> None:
+    rows = minis.load("mmvet").tables[0].rows()
+    skills = Counter(skill for row in rows for skill in row["capability"].split(","))
+    assert set(skills) == {"rec", "ocr", "know", "gen", "spat", "math"}
+    assert min(skills.values()) >= 8 and len(rows) >= 60
+    answers = " ".join(row["answer"] for row in rows)
+    assert "<AND>" in answers and "<OR>" in answers
+
+
+def test_card_says_what_the_scores_are() -> None:
+    for name in minis.NAMES:
+        card = (DATA / minis.load(name).folder / "README.md").read_text(encoding="utf-8")
+        assert NOTICE in card and card.startswith("---\nconfigs:")
+
+
+def stock_task(name: str, yaml: str, folder: Path) -> Any:
+    """Build lmms-eval's own task object over a local folder."""
+    import lmms_eval.tasks
+    from lmms_eval.api.task import ConfigurableTask
+    from lmms_eval.utils import load_yaml_config
+
+    path = Path(lmms_eval.tasks.__file__).parent / name / yaml
+    config = load_yaml_config(str(path), mode="full")
+    config.update(dataset_path=str(folder), dataset_kwargs=None)
+    return ConfigurableTask(config=config, model_name="llava")
+
+
+def test_stock_pope_task_runs_on_the_miniature() -> None:
+    task = stock_task("pope", "pope.yaml", DATA / "POPE")
+    docs = task.test_docs()
+    assert len(docs) == 720
+    doc = docs[0]
+    assert task.doc_to_text(doc).endswith(formats.SHORT)
+    assert task.doc_to_visual(doc)[0].size == (scenes.SIDE, scenes.SIDE)
+    results = [task.process_results(docs[n], [docs[n]["answer"].capitalize()]) for n in range(20)]
+    accuracy = task.aggregation()["pope_accuracy"]([row["pope_accuracy"] for row in results])
+    assert accuracy == 1.0
+    assert task.process_results(doc, ["maybe"])["pope_accuracy"]["score"] == 0.0
+
+
+def test_stock_mmvet_task_runs_on_the_miniature(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_TYPE", "dummy")
+    task = stock_task("mmvet", "mmvet.yaml", DATA / "MMVet")
+    docs = task.test_docs()
+    assert len(docs) >= 60
+    doc = docs[0]
+    assert task.doc_to_text(doc) == formats.STEPS + doc["question"]
+    assert task.doc_to_visual(doc)[0].size == (scenes.SIDE, scenes.SIDE)
+    score = task.config.process_results.__globals__
+    monkeypatch.setitem(score, "get_chat_response", lambda prompt, **_: ("0.5", "a stand-in"))
+    row = task.process_results(doc, ["red"])["gpt_eval_score"]
+    assert row["score"] == 0.5 and row["capabilities"] == doc["capability"]
+    assert task.aggregation()["gpt_eval_score"]([row]) == 50.0
+
+
+# The model
+
+
+def test_checkpoint_is_small_and_only_safetensors() -> None:
+    sizes = {path.name: path.stat().st_size for path in MODEL.iterdir()}
+    assert sizes["model.safetensors"] <= 12_000_000
+    assert not {name for name in sizes if name.endswith((".bin", ".pt", ".pth", ".pkl"))}
+    assert (MODEL / "README.md").is_file()
+
+
+@given(text=TEXTS)
+@settings(max_examples=150, deadline=None)
+def test_tokenizer_gives_any_text_back(processor: Any, text: str) -> None:
+    tokenizer = processor.tokenizer
+    if not any(token in text for token in tokenizer.all_special_tokens):
+        assert tokenizer.decode(tokenizer(text, add_special_tokens=False).input_ids) == text
+
+
+@given(question=TEXTS, answer=TEXTS)
+@settings(max_examples=80, deadline=None)
+def test_answer_has_the_same_ids_alone_and_in_context(
+    processor: Any, question: str, answer: str
+) -> None:
+    user = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question}]}
+    said = {"role": "assistant", "content": [{"type": "text", "text": answer}]}
+    prompt = processor.apply_chat_template([user], add_generation_prompt=True)
+    whole = processor.apply_chat_template([user, said])
+    assert whole.startswith(prompt)
+
+    def ids(text: str) -> list[int]:
+        return processor.tokenizer(text, add_special_tokens=False).input_ids
+
+    alone = ids(whole[len(prompt) :])
+    assert ids(whole) == ids(prompt) + alone
+    assert alone[-1] == processor.tokenizer.eos_token_id
+    assert ids(prompt)[0] == processor.tokenizer.bos_token_id
+
+
+def test_template_is_laid_out_as_llava_1_5(processor: Any) -> None:
+    user = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Why?"}]}
+    said = {"role": "assistant", "content": [{"type": "text", "text": "So."}]}
+    whole = processor.apply_chat_template([user, said])
+    assert whole == "<s>USER: <image>\nWhy? ASSISTANT: So.</s>"
+    plain = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}]
+    assert processor.apply_chat_template(plain) == "<s>USER: Why? ASSISTANT: So.</s>"
+
+
+def test_digits_and_letters_are_tokens_of_their_own(processor: Any) -> None:
+    assert processor.tokenizer.tokenize("1234") == list("1234")
+    for letter in "ABCD":
+        assert len(processor.tokenizer.tokenize(" " + letter)) == 1
+
+
+def test_training_pixels_are_the_processors(processor: Any) -> None:
+    import torch
+    from harness_tinyworld.train import pixels
+    from PIL import Image
+
+    image = scenes.render(scenes.make_scene(scenes.HELD_OUT))
+    theirs = processor.image_processor(Image.fromarray(image), return_tensors="pt").pixel_values
+    torch.testing.assert_close(pixels(image[None]), theirs)
+
+
+def test_checkpoint_loads_by_auto_classes(respondent: Any) -> None:
+    config = respondent.model.config
+    assert type(respondent.model).__name__ == "LlavaForConditionalGeneration"
+    assert type(respondent.processor).__name__ == "LlavaProcessor"
+    assert config.text_config.max_position_embeddings >= 2048
+    assert next(respondent.model.parameters()).dtype.is_floating_point
+
+
+def test_model_answers_existence_far_above_chance(respondent: Any) -> None:
+    from harness_tinyworld import measure
+
+    asked = measure.held_out(questions.existence, 120, 0)
+    found = measure.right_share(respondent, asked, formats.short)
+    assert found["right"] >= 0.7
+
+
+def test_model_judges_above_chance_in_both_orders(respondent: Any) -> None:
+    from harness_tinyworld import measure
+
+    found = measure.critic_share(respondent, 39)
+    assert found["right"] >= 0.6
+
+
+def test_noise_is_sevas() -> None:
+    from harness_tinyworld.ask import noise_levels
+
+    left = noise_levels()
+    assert left[500] ** 0.5 == pytest.approx(0.863017, abs=1e-6)
+    assert (1 - left[500]) ** 0.5 == pytest.approx(0.505175, abs=1e-6)
+    assert left[800] ** 0.5 == pytest.approx(0.467014, abs=1e-6)
+    assert (1 - left[800]) ** 0.5 == pytest.approx(0.884250, abs=1e-6)
+
+
+def test_critic_template_takes_any_text() -> None:
+    text = CRITIC.read_text(encoding="utf-8")
+    for field in ("{question}", "{reference}", "{response_1}", "{response_2}"):
+        assert text.count(field) == 1
+    filled = critic.fill(critic.template(), "{reference}", "{x}", "one {response_2}", "two")
+    assert "Question: {reference}\nReference: {x}\n" in filled
+    assert "Response 1: one {response_2}\nResponse 2: two\n" in filled
+
+
+def test_import_is_light() -> None:
+    import subprocess
+
+    code = (
+        "import sys, harness_tinyworld; "
+        "sys.exit(any(m in sys.modules for m in ('torch', 'numpy', 'transformers')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
