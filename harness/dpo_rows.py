@@ -202,6 +202,9 @@ class Encoder:
                 f"for generation ({text[-30:]!r}). Training and answering would differ; correct "
                 "the checkpoint's chat_template.jinja."
             )
+        # Published templates end a turn with a space or a newline, which is not part of the answer.
+        body, mark = full[len(text) :], str(self.tokenizer.eos_token)
+        full = text + (body[: body.rfind(mark) + len(mark)] if mark in body else body.rstrip())
         before: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         whole: list[int] = self.tokenizer(full, add_special_tokens=False)["input_ids"]
         if whole[: len(before)] != before:
@@ -210,11 +213,9 @@ class Encoder:
                 "chat template end the prompt on a token boundary (no trailing space)."
             )
         ids, eos = whole[len(before) :], self.tokenizer.eos_token_id
-        if eos in ids:
-            ids = ids[: len(ids) - ids[::-1].index(eos)]
-            while ids[-2:] == [eos, eos]:
-                ids.pop()
-        else:
+        while ids[-2:] == [eos, eos]:
+            ids.pop()
+        if ids[-1:] != [eos]:
             ids = [*ids, eos]
         if self.image_token in ids:
             raise HarnessError(

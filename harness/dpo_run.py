@@ -25,7 +25,7 @@ from harness.dpo_curves import Curves
 from harness.dpo_forward import lora_targets, private_copy, use_packed_attention, why_plain
 from harness.dpo_losses import Knobs
 from harness.dpo_rows import Encoder, check, name_of
-from harness.dpo_settings import ONE_NEGATIVE, Training
+from harness.dpo_settings import ONE_NEGATIVE, Training, refuse_misfit
 from harness.dpo_state import References, latest
 from harness.dpo_trainer import Collator, PackedTrainer
 from harness.errors import HarnessError, UsageError
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 def run(pairs: Sequence[Pair], model: Model, out: Path, seed: int, training: Training) -> Path:
     """Do what :func:`harness.dpo.train` promises."""
+    refuse_misfit(training)
     pairs = checked(pairs, training)
     if model.adapter is not None:
         raise UsageError(

@@ -29,6 +29,11 @@ ONE_NEGATIVE = ("dpo", "dpo_norm", "ipo", "sima_released")
 
 SCHEDULERS = ("cosine", "linear", "constant", "constant_with_warmup")
 
+POSITIVE = (
+    "beta", "learning_rate", "epochs", "repeats", "batch_size", "accumulation", "lora_rank",
+    "lora_alpha", "reward_temperature",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Training:
@@ -91,31 +96,36 @@ class Training:
     report_to: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse values that could only give a wrong or an empty training.
+        """See :func:`refuse_misfit`."""
+        refuse_misfit(self)
 
-        Raises:
-            UsageError: names the knob, its value and what fits.
-        """
-        for name, value, known in (
-            ("loss", self.loss, LOSSES),
-            ("scheduler", self.scheduler, SCHEDULERS),
-        ):
-            if value not in known:
-                raise UsageError(
-                    f"training.{name}: there is no '{value}'.{near_miss(value, known)} "
-                    f"Choose one of: {', '.join(known)}."
-                )
-        positive = ("beta", "learning_rate", "epochs", "repeats", "batch_size", "accumulation")
-        for name in (*positive, "lora_rank", "lora_alpha", "reward_temperature"):
-            if not getattr(self, name) > 0:
-                raise UsageError(
-                    f"training.{name} is {getattr(self, name)}; it must be above zero."
-                )
-        if len(self.loss_weights) != 3 or min(self.loss_weights) < 0:
+
+def refuse_misfit(training: Training) -> None:
+    """Refuse values that could only give a wrong or an empty training.
+
+    Called again when training begins, since a method's ``Options`` may have its own checks
+    instead of these.
+
+    Raises:
+        UsageError: names the knob, its value and what fits.
+    """
+    for name, known in (("loss", LOSSES), ("scheduler", SCHEDULERS)):
+        value = getattr(training, name)
+        if value not in known:
             raise UsageError(
-                f"training.loss_weights is {self.loss_weights}; give three numbers, zero or more: "
-                "preference, quality, generation."
+                f"training.{name}: there is no '{value}'.{near_miss(value, known)} "
+                f"Choose one of: {', '.join(known)}."
             )
+    for name in POSITIVE:
+        if not getattr(training, name) > 0:
+            raise UsageError(
+                f"training.{name} is {getattr(training, name)}; it must be above zero."
+            )
+    if len(training.loss_weights) != 3 or min(training.loss_weights) < 0:
+        raise UsageError(
+            f"training.loss_weights is {training.loss_weights}; give three numbers, zero or more: "
+            "preference, quality, generation."
+        )
 
 
 SEVA = Training(

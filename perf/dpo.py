@@ -1,0 +1,360 @@
+"""One preference-training step: ours against TRL's own ``DPOTrainer``, side by side.
+
+    python perf/dpo.py              # under a minute on two cores
+    python perf/dpo.py --full       # five rounds on a larger model
+    python perf/dpo.py --json       # the last line is one JSON object
+
+The model is a random LLaVA-1.5 in miniature: the same ratio of language model to vision tower,
+576 image tokens in a prefix of 640, answers of 100 tokens, a vocabulary of 32,000, LoRA on every
+linear layer of the language model. A step is forward and backward on one prompt with N negatives
+(TRL: on N pairs, its only way), reference included; ours computes the reference in the first of
+two epochs and looks it up in the second, so half its cost is added to a step.
+
+The time is CPU time of the process on one thread; both sides run in one process, in turn, and
+the medians are compared. ``ratio`` is against TRL with its compact head, which scores only answer
+tokens: TRL does so on a GPU but not on a CPU, where as installed it scores image and prompt too;
+``--installed`` measures that as well. ``bound`` is the ratio of the floating-point operations.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import gc
+import json
+import logging
+import os
+import statistics
+import sys
+import tempfile
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+PREFIX, ANSWER, VOCABULARY, IMAGE_TOKENS = 640, 100, 32_000, 576
+WORDS = ("blue", "red", "green", "yellow", "circle", "dog", "cat", "car", "tree", "sky", "water")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of a miniature LLaVA-1.5; its vision tower costs about 4 % of a text row."""
+
+    hidden: int
+    layers: int
+    heads: int
+    mlp: int
+    vision_hidden: int
+    vision_layers: int
+    rank: int = 16
+
+
+QUICK = Shape(hidden=256, layers=6, heads=4, mlp=688, vision_hidden=64, vision_layers=6)
+FULL = Shape(hidden=512, layers=10, heads=8, mlp=1376, vision_hidden=128, vision_layers=8)
+
+
+def make_model(folder: Path, shape: Shape) -> Any:
+    """Write and open the random model; one CLIP patch of 2x2 pixels gives one image token."""
+    from checkpoints import BOS_TEMPLATE, Sizes, write_llava
+
+    from harness.model import Model
+
+    sizes = Sizes(
+        image=48, patch=2, hidden=shape.hidden, layers=shape.layers, heads=shape.heads,
+        kv_heads=shape.heads, mlp=shape.mlp, vocabulary=VOCABULARY,
+        vision_hidden=shape.vision_hidden, vision_layers=shape.vision_layers,
+        vision_heads=max(shape.vision_hidden // 64, 1), spread=0.02, eos_gain=1.0,
+    )  # fmt: skip
+    return Model.open(write_llava(folder / "model", sizes, template=BOS_TEMPLATE), device="cpu")
+
+
+def make_pair(folder: Path, model: Any, negatives: int) -> Any:
+    """Return one pair whose prompt has exactly PREFIX and whose answers have ANSWER tokens."""
+    import numpy as np
+    from PIL import Image
+
+    from harness.dpo_rows import Encoder
+    from harness.records import Pair, Prompt
+
+    image = folder / "image.png"
+    pixels = np.random.default_rng(0).integers(0, 255, (48, 48, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(image)
+
+    def words(count: int, start: int) -> str:
+        return " ".join(WORDS[(start * 7 + at * (start + 3)) % len(WORDS)] for at in range(count))
+
+    answers = [words(ANSWER - 1, start) for start in range(negatives + 1)]
+    encoder = Encoder(model.processor, model.network.config.image_token_id)
+    spare = 0
+    for _ in range(3):
+        prompt = Prompt("bench", image, words(spare, 99) if spare else "")
+        pair = Pair(prompt, answers[0], tuple(answers[1:]))
+        row = encoder.encode(0, pair)
+        spare += PREFIX - len(row.prompt)
+    assert (len(row.prompt), {len(answer) for answer in row.answers}) == (PREFIX, {ANSWER})
+    return pair
+
+
+class Ours:
+    """Our step on one row."""
+
+    def __init__(self, model: Any, pair: Any, shape: Shape, folder: Path) -> None:
+        """Build the trainer that ``harness.dpo.train`` builds."""
+        from harness import dpo_run
+
+        loss = "dpo" if len(pair.rejected) == 1 else "multi_mean"
+        self.trainer = dpo_run.build([pair], model, folder / "ours", 0, training(loss, shape))
+        self.row = [{"row": 0}]
+
+    def step(self) -> float:
+        """Collate, forward and backward; returns the loss."""
+        loss, self.seen = run_step(self.trainer, list(self.row))
+        return loss
+
+    def agrees_with(self, stock: Stock) -> bool:
+        """Whether loss and mean log-probabilities of the last steps are TRL's in float32.
+
+        The log-probabilities, sums of 100 terms near -10, agree to 1e-6 relative; the loss to
+        what that leaves of it.
+        """
+        keys = ("logps/chosen", "logps/rejected")
+        far = [abs(self.seen[key] / stock.seen[key] - 1) for key in keys]
+        slack = 0.1 * 2e-6 * abs(self.seen["logps/chosen"])
+        return max(far) < 1e-6 and abs(self.seen["loss"] - stock.seen["loss"]) < slack
+
+    def forget(self) -> None:
+        """Forget the reference, as before the first epoch."""
+        self.trainer.references._kept.clear()
+
+
+class Stock:
+    """TRL's step on the same answers as pairs."""
+
+    def __init__(self, model: Any, pair: Any, shape: Shape, folder: Path) -> None:
+        """Build TRL's trainer with the same adapter configuration."""
+        from datasets import Dataset
+        from trl import DPOConfig, DPOTrainer
+
+        from harness import dpo_run
+
+        network = dpo_run.private_copy(model.network)
+        self.rows = [
+            {
+                "prompt": [{"role": "user", "content": pair.prompt.question}],
+                "chosen": [{"role": "assistant", "content": pair.chosen}],
+                "rejected": [{"role": "assistant", "content": rejected}],
+                "image": pair.prompt.open_image(),
+            }
+            for rejected in pair.rejected
+        ]
+        arguments = DPOConfig(
+            output_dir=str(folder / "stock"), max_length=None, bf16=False, use_cpu=True,
+            gradient_checkpointing=False, report_to="none", save_strategy="no", seed=0,
+            disable_tqdm=True, dataloader_pin_memory=False,
+        )  # fmt: skip
+        self.trainer = DPOTrainer(
+            model=network,
+            args=arguments,
+            train_dataset=Dataset.from_list(self.rows),
+            processing_class=model.processor,
+            peft_config=dpo_run.adapter_config(network, training("dpo", shape)),
+        )
+
+    def step(self) -> float:
+        """Collate, forward and backward; returns the loss."""
+        loss, self.seen = run_step(self.trainer, [dict(row) for row in self.rows])
+        return loss
+
+
+def training(loss: str, shape: Shape) -> Any:
+    """The knobs both sides share."""
+    from harness.dpo import Training
+
+    return Training(
+        loss=loss, lora_rank=shape.rank, lora_alpha=2 * shape.rank, batch_size=1, accumulation=1
+    )
+
+
+def run_step(trainer: Any, examples: list[Any]) -> tuple[float, dict[str, float]]:
+    """One forward and backward pass as the trainer's loop does it, and the step's metrics."""
+    trainer.model.train()
+    batch = trainer._prepare_inputs(trainer.data_collator(examples))
+    loss = trainer.compute_loss(trainer.model, batch)
+    loss.backward()
+    trainer.model.zero_grad()
+    seen = {key: values[-1] for key, values in trainer._metrics["train"].items()}
+    trainer._metrics["train"].clear()
+    return float(loss), {**seen, "loss": float(loss)}
+
+
+def wake(one: Any, other: Any) -> None:
+    """Give both adapters the same weights, with a second factor that is not zero."""
+    import torch
+
+    theirs = dict(other.model.named_parameters())
+    with torch.no_grad():
+        torch.manual_seed(1)
+        for name, weight in one.model.named_parameters():
+            if "lora_" in name:
+                theirs[name].copy_(weight.normal_(0.0, 0.05))
+
+
+def compact(wanted: bool) -> None:
+    """Let TRL's head skip unlabelled positions on a CPU, as it does by itself on a GPU."""
+    import trl.trainer.utils as inside
+
+    inside._use_triton = lambda device: wanted
+
+
+@dataclass(frozen=True)
+class Timed:
+    """One step: CPU seconds, memory above the idle process in MB, and what it computed."""
+
+    seconds: float
+    peak_mb: float
+    loss: float
+
+
+def timed(side: Any) -> Timed:
+    """Run one step with the memory of earlier ones given back, so that its own peak is seen."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+    idle = resident("VmRSS")
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # resets VmHWM
+    began = time.process_time()
+    loss = side.step()
+    return Timed(time.process_time() - began, resident("VmHWM") - idle, loss)
+
+
+def resident(field: str) -> float:
+    """Read a memory field of this process in MB; not a number where there is no /proc."""
+    try:
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith(field):
+                return int(line.split()[1]) / 1024
+    except OSError:
+        pass
+    return float("nan")
+
+
+def operations(shape: Shape, negatives: int) -> dict[str, float]:
+    """Count multiply-adds of a step: TRL's pairs (compact, and as installed) and ours.
+
+    A forward pass is one unit per weight and token; the backward pass through frozen weights is
+    another, since only the gradient of their input is taken; the adapter's own weights add a third.
+    TRL's head is computed four times (policy, its recomputation, its gradient, reference).
+    """
+    h, layers = shape.hidden, shape.layers
+    layer = 4 * h * h + 3 * h * shape.mlp
+    lora = shape.rank * (4 * 2 * h + 3 * (h + shape.mlp))
+    head = h * VOCABULARY
+    vh = shape.vision_hidden
+    tower = shape.vision_layers * (IMAGE_TOKENS * 12 * vh * vh + 2 * IMAGE_TOKENS**2 * vh)
+    tower += IMAGE_TOKENS * (vh * h + h * h)
+
+    def body(tokens: float, attended: float, forward: float, backward: float) -> float:
+        passes = forward + backward
+        inner = tokens * layer * passes + 2 * attended * h * (forward + 2 * backward)
+        return layers * (inner + tokens * lora * 3 * backward)
+
+    row = PREFIX + ANSWER
+    theirs = body(row, row * row / 2, 2, 1) + 2 * tower
+    packed = PREFIX + (negatives + 1) * (ANSWER - 1)
+    attended = PREFIX**2 / 2 + (negatives + 1) * ANSWER * (PREFIX + ANSWER / 2)
+    scored = (negatives + 1) * ANSWER
+    ours = body(packed, attended, 1.5, 1) + scored * head * 2.5 + tower
+    return {
+        "stock": 2 * negatives * (theirs + ANSWER * head * 4),
+        "installed": 2 * negatives * (theirs + (row - 1) * head * 4),
+        "ours": ours,
+    }
+
+
+def measure(
+    model: Any, shape: Shape, folder: Path, negatives: int, rounds: int, installed: bool
+) -> dict[str, Any]:
+    """Time both sides in turn for one number of negatives; see the module for what is compared."""
+    pair = make_pair(folder, model, negatives)
+    ours, stock = Ours(model, pair, shape, folder), Stock(model, pair, shape, folder)
+    wake(ours.trainer, stock.trainer)
+    first, later, theirs, as_installed = [], [], [], []
+    for _ in range(rounds):
+        compact(True)
+        theirs.append(timed(stock))
+        ours.forget()
+        first.append(timed(ours))
+        later.append(timed(ours))
+        if installed:
+            compact(False)
+            as_installed.append(timed(stock))
+    step = (median(first) + median(later)) / 2
+    count = operations(shape, negatives)
+    result: dict[str, Any] = {
+        "ratio": round(median(theirs) / step, 3),
+        "bound": round(count["stock"] / count["ours"], 3),
+        "equal": ours.agrees_with(stock),
+        "peak_mb": round(max(one.peak_mb for one in first), 1),
+        "peak_mb_trl": round(max(one.peak_mb for one in theirs), 1),
+        "seconds": round(step, 3),
+        "seconds_trl": round(median(theirs), 3),
+        "rounds": rounds,
+    }
+    if installed:
+        result["ratio_installed"] = round(median(as_installed) / step, 3)
+        result["bound_installed"] = round(count["installed"] / count["ours"], 3)
+    return result
+
+
+def median(steps: list[Timed]) -> float:
+    """Median of the CPU seconds."""
+    return statistics.median(one.seconds for one in steps)
+
+
+def main() -> None:
+    """Measure, print a table, and with ``--json`` one object as the last line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--json", action="store_true", help="end with one JSON object")
+    parser.add_argument("--full", action="store_true", help="larger model, three rounds")
+    parser.add_argument("--installed", action="store_true", help="also TRL without compact head")
+    parser.add_argument("--rounds", type=int, help="rounds for every number of negatives")
+    parser.add_argument("--negatives", type=int, nargs="+", default=[1, 2, 4, 8])
+    args = parser.parse_args()
+    import torch
+    import transformers
+
+    torch.set_num_threads(1)
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    shape = FULL if args.full else QUICK
+    print(f"{shape}, prefix {PREFIX}, answers {ANSWER}, vocabulary {VOCABULARY}", flush=True)
+    print("negatives  ours s  TRL s  ratio  bound  equal  peak MB  TRL MB", flush=True)
+    results = {}
+    with tempfile.TemporaryDirectory() as name:
+        model = make_model(Path(name), shape)
+        for negatives in args.negatives:
+            rounds = args.rounds or (3 if args.full else max(1, 3 // negatives))
+            result = measure(model, shape, Path(name), negatives, rounds, args.installed)
+            results[str(negatives)] = result
+            print(
+                f"{negatives:9d} {result['seconds']:7.2f} {result['seconds_trl']:6.2f} "
+                f"{result['ratio']:6.2f} {result['bound']:6.2f} {result['equal']!s:>6} "
+                f"{result['peak_mb']:8.0f} {result['peak_mb_trl']:7.0f}"
+                + (f"   as installed {result['ratio_installed']:.2f}" if args.installed else ""),
+                flush=True,
+            )
+    if args.json:
+        print(json.dumps(results))
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    logging.disable(logging.WARNING)
+    warnings.simplefilter("ignore")
+    main()
