@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from harness.dpo_pack import ATTENTION, attend, pack
 from harness.dpo_rows import Row
+from harness.dpo_trim import trim_last_layer
 from harness.errors import HarnessError, UsageError
 
 PACKED_FAMILIES = ("llava",)
@@ -60,6 +61,7 @@ def use_packed_attention(network: Any) -> None:
 
     AttentionInterface.register(ATTENTION, attend)
     network.set_attn_implementation({"text_config": ATTENTION})
+    network.config.trimmed_last_layer = trim_last_layer(network)
 
 
 def lora_targets(network: nn.Module, pattern: str | None) -> list[str]:
@@ -141,7 +143,7 @@ def packed_logits(
     out = model(
         inputs_embeds=hidden,
         position_ids=batch["position_ids"],
-        logits_to_keep=batch["keep"],
+        logits_to_keep=batch["keep_trimmed" if network.config.trimmed_last_layer else "keep"],
         layout=batch["layout"],
         use_cache=False,
     )

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from harness.dpo_rows import Row
+from harness.dpo_trim import whole
 from harness.errors import HarnessError
 
 ATTENTION = "harness_packed"
@@ -54,9 +55,18 @@ class Block:
 
 @dataclass(frozen=True)
 class Layout:
-    """The blocks of a packed sequence, in order."""
+    """The blocks of a packed sequence, in order.
+
+    Attributes:
+        blocks: one per row.
+        kept: ``(S,)`` positions from which something is predicted, ascending: each prefix's last
+            token and all tokens of answers.
+        rest: ``(T - S,)`` the others, ascending.
+    """
 
     blocks: tuple[Block, ...]
+    kept: Tensor
+    rest: Tensor
 
     def to(self, device: Any, **how: Any) -> Layout:
         """Move the index tensors to a device."""
@@ -69,7 +79,9 @@ class Layout:
                     mask=block.mask.to(device, **how),
                 )
                 for block in self.blocks
-            )
+            ),
+            self.kept.to(device, **how),
+            self.rest.to(device, **how),
         )
 
 
@@ -78,8 +90,9 @@ def pack(rows: Sequence[Row]) -> dict[str, Any]:
 
     Returns:
         ``input_ids`` and ``position_ids`` ``(1, T)``; ``keep`` ``(A,)`` the position that predicts
-        each scored token; ``labels`` ``(A,)`` that token; ``owner`` ``(A,)`` its answer, counted
-        over the batch; ``layout``; ``vision``, the processor's image tensors of all rows.
+        each scored token, and ``keep_trimmed`` its place in ``layout.kept``; ``labels`` ``(A,)``
+        that token; ``owner`` ``(A,)`` its answer, counted over the batch; ``layout``; ``vision``,
+        the processor's image tensors of all rows.
     """
     ids: list[int] = []
     positions: list[int] = []
@@ -101,13 +114,18 @@ def pack(rows: Sequence[Row]) -> dict[str, Any]:
             positions.extend(range(prefix, prefix + len(answer) - 1))
             answers += 1
         blocks.append(_block(start, prefix, tuple(len(answer) - 1 for answer in row.answers)))
+    predicting = torch.tensor(keep)
+    used = torch.zeros(len(ids), dtype=torch.bool)
+    used[predicting] = True
+    kept = used.nonzero()[:, 0]
     return {
         "input_ids": torch.tensor([ids]),
         "position_ids": torch.tensor([positions]),
-        "keep": torch.tensor(keep),
+        "keep": predicting,
+        "keep_trimmed": torch.searchsorted(kept, predicting),
         "labels": torch.tensor(labels),
         "owner": torch.tensor(owner),
-        "layout": Layout(tuple(blocks)),
+        "layout": Layout(tuple(blocks), kept, used.logical_not().nonzero()[:, 0]),
         "vision": {
             key: torch.cat([row.vision[key] for row in rows]) for key in rows[0].vision
         },
@@ -134,6 +152,7 @@ def attend(
     dropout: float = 0.0,
     scaling: float | None = None,
     layout: Layout | None = None,
+    ready: tuple[Tensor, Tensor] | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
     """Attention over a packed sequence, in the form ``transformers`` calls it.
@@ -147,25 +166,31 @@ def attend(
         dropout: on the attention weights.
         scaling: factor on the scores; ``None`` is ``d ** -0.5``.
         layout: where prefixes and answers lie.
+        ready: keys and values of the tokens that are not kept, in a trimmed last layer; ``query``,
+            ``key`` and ``value`` then hold the kept ones.
 
     Returns:
-        ``(1, T, H, d)`` and no weights.
+        ``(1, T, H, d)``, trimmed ``(1, S, H, d)``; and no weights.
 
     Raises:
         HarnessError: if called without a layout, which could only give a wrong answer.
     """
     if layout is None or attention_mask is not None or query.shape[0] != 1:
         raise HarnessError("Packed attention was called on a sequence that is not packed.")
+    if ready is not None:
+        query, key, value = whole(layout, query, key, value, ready)
     groups = query.shape[1] // key.shape[1]
     if groups > 1:
         key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
     parts = []
     for block in layout.blocks:
         middle = block.start + block.prefix
-        q, k, v = (x[:, :, block.start : middle] for x in (query, key, value))
+        first = block.start if ready is None else middle - 1
+        q = query[:, :, first:middle]
+        k, v = key[:, :, block.start : middle], value[:, :, block.start : middle]
         parts.append(
             functional.scaled_dot_product_attention(
-                q, k, v, dropout_p=dropout, is_causal=True, scale=scaling
+                q, k, v, dropout_p=dropout, is_causal=ready is None, scale=scaling
             )
         )
         if block.end > middle:

@@ -270,6 +270,10 @@ def operations(shape: Shape, negatives: int) -> dict[str, float]:
     attended = PREFIX**2 / 2 + (negatives + 1) * ANSWER * (PREFIX + ANSWER / 2)
     scored = (negatives + 1) * ANSWER
     ours = body(packed, attended, 1.5, 1) + scored * head * 2.5 + tower
+    # The last layer needs the prefix as keys and values only.
+    spared = 2 * h * h + 3 * h * shape.mlp
+    ours -= (PREFIX - 1) * (spared * 2.5 + shape.rank * (4 * h + 3 * (h + shape.mlp)) * 3)
+    ours -= PREFIX**2 / 2 * 2 * h * (1.5 + 2)
     return {
         "stock": 2 * negatives * (theirs + ANSWER * head * 4),
         "installed": 2 * negatives * (theirs + (row - 1) * head * 4),
