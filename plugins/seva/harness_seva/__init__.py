@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness import dpo
+from harness import dpo, progress
+from harness.doctor import word_distance
 from harness.hookspecs import hookimpl
-from harness.records import Drop, Pair, Prompt, Request, seed_of
-from harness_seva.noise import STEPS, Noise
+from harness.records import Answer, Drop, Pair, Prompt, Request, seed_of
+from harness_seva.corruptions import Corruption, parse
 
 if TYPE_CHECKING:
     from harness.model import Model
@@ -25,29 +26,76 @@ class Options(dpo.Training):
     """SeVa's knobs; the defaults are the paper's, for a model of LLaVA-1.5's size.
 
     Attributes:
-        noise_step: strength of the corruption, 0 to 999; the paper uses 500 and 800.
+        corruption: what is done to the image, as ``name`` or ``name:key=value,...``; the names
+            and strengths are in ``harness_seva.corruptions``.
+        noise_step: strength of ``noise``, 0 to 999; the paper uses 500 and 800.
         max_new_tokens: where an answer is cut, in tokens.
+        delete_newlines: glue the lines of both answers together, as the released code does.
+        quota: ``PREFIX=COUNT`` texts: train on at most so many pairs whose prompt id begins with
+            the prefix, drawn by seed. The released code does so at step 800.
     """
 
+    corruption: str = "noise"
     noise_step: int = 500
     max_new_tokens: int = 512
+    delete_newlines: bool = False
+    quota: tuple[str, ...] = ()
     learning_rate: float = 2e-6
     beta: float = 0.1
-    epochs: float = 2.0
     batch_size: int = 16
+    accumulation: int = 8
     lora_rank: int = 1024
     lora_alpha: int = 2048
     warmup_ratio: float = 0.03
 
     def __post_init__(self) -> None:
-        """Refuse a noise step outside of the schedule."""
-        if not 0 <= self.noise_step < STEPS:
-            raise ValueError(f"noise_step must lie in 0..{STEPS - 1}, not {self.noise_step}")
+        """Refuse what could only fail later."""
+        super().__post_init__()
+        self.corrupted_by()
+        self.quotas()
+
+    def corrupted_by(self) -> Corruption:
+        """Return the corruption that ``corruption`` and ``noise_step`` describe.
+
+        Raises:
+            ValueError: see :func:`harness_seva.corruptions.parse`.
+        """
+        bare = self.corruption == "noise"
+        return parse(f"noise:step={self.noise_step}" if bare else self.corruption)
+
+    def quotas(self) -> dict[str, int]:
+        """Return the largest number of pairs by prefix of the prompt id.
+
+        Raises:
+            ValueError: if a text is no ``PREFIX=COUNT``.
+        """
+        found = {}
+        for text in self.quota:
+            prefix, _, count = text.rpartition("=")
+            if not prefix or not count.isdigit():
+                raise ValueError(f"quota '{text}' is no PREFIX=COUNT, such as ocr_vqa=4300")
+            found[prefix] = int(count)
+        return found
 
 
 PRESETS = {
     "paper": Options(),
-    "small": Options(lora_rank=32, lora_alpha=64, learning_rate=1e-4, batch_size=8),
+    "released": Options(
+        noise_step=800,
+        delete_newlines=True,
+        quota=("ocr_vqa=4300", "textvqa=6500"),
+        repeats=2,
+        train_projector=True,
+    ),
+    "small": Options(
+        max_new_tokens=64,
+        learning_rate=1e-4,
+        epochs=2.0,
+        batch_size=8,
+        accumulation=1,
+        lora_rank=32,
+        lora_alpha=64,
+    ),
 }
 
 
@@ -55,31 +103,53 @@ PRESETS = {
 def make_pairs(
     prompts: Iterable[Prompt], model: Model, options: Options, seed: int
 ) -> Iterator[Pair | Drop]:
-    """Ask each question twice, with the clean and with the noised image."""
+    """Ask each question twice, with the clean and with the corrupted image."""
+    corruption = options.corrupted_by()
     asked: list[Prompt] = []
 
     def requests() -> Iterator[Request]:
         for prompt in prompts:
             asked.append(prompt)
-            images = (prompt.open_image(),)
-            noise = Noise(options.noise_step, seed_of(seed, prompt.id, "noise"))
-            for view in (None, noise):
-                yield Request(
-                    prompt.question, images, max_new_tokens=options.max_new_tokens, view=view
-                )
+            image = prompt.open_image()
+            worse, view = corruption.apply(image, seed_of(seed, prompt.id, corruption.name))
+            yield Request(prompt.question, (image,), max_new_tokens=options.max_new_tokens)
+            yield Request(
+                prompt.question, (worse,), max_new_tokens=options.max_new_tokens, view=view
+            )
 
     answers = model.answer(requests())
-    for clean, noised in zip(answers, answers, strict=True):
-        prompt = asked.pop(0)
-        if clean.text is None or noised.text is None:
-            yield Drop(prompt, "missing", {"error": clean.error or noised.error})
-        else:
-            yield Pair(prompt, clean.text, (noised.text,), {"noise_step": options.noise_step})
+    for clean, worse in zip(answers, answers, strict=True):
+        yield _preference(asked.pop(0), clean, worse, str(corruption), options)
+
+
+def _preference(
+    prompt: Prompt, clean: Answer, worse: Answer, name: str, options: Options
+) -> Pair | Drop:
+    if clean.text is None or worse.text is None:
+        return Drop(prompt, "missing", {"error": clean.error or worse.error})
+    meta = {"changes": {name: word_distance(clean.text, worse.text)}}
+    if clean.text == worse.text:
+        return Drop(prompt, "equal", meta)
+    chosen, rejected = clean.text, worse.text
+    if options.delete_newlines:
+        chosen, rejected = chosen.replace("\n", ""), rejected.replace("\n", "")
+    return Pair(prompt, chosen, (rejected,), meta)
 
 
 @hookimpl
-def train(
-    pairs: Sequence[Pair], model: Model, options: Options, out: Path, seed: int
-) -> Path:
+def train(pairs: Sequence[Pair], model: Model, options: Options, out: Path, seed: int) -> Path:
     """Train with DPO on the clean image."""
-    return dpo.train(pairs, model, out, seed=seed, training=options)
+    kept = within_quota(pairs, options, seed)
+    if len(kept) < len(pairs):
+        progress.say(f"SeVa's quota keeps {len(kept)} of {len(pairs)} pairs.")
+    return dpo.train(kept, model, out, seed=seed, training=options)
+
+
+def within_quota(pairs: Sequence[Pair], options: Options, seed: int) -> tuple[Pair, ...]:
+    """Return the pairs in their order, without those drawn out by a quota; others all stay."""
+    gone: set[int] = set()
+    for prefix, count in options.quotas().items():
+        places = [at for at, pair in enumerate(pairs) if pair.prompt.id.startswith(prefix)]
+        drawn = sorted(places, key=lambda at: seed_of(seed, "quota", pairs[at].prompt.id))
+        gone.update(drawn[count:])
+    return tuple(pair for at, pair in enumerate(pairs) if at not in gone)

@@ -1,0 +1,121 @@
+"""SeVa with K negatives: several corruptions of one image give several rejected answers.
+
+    L_K = -log[ e^{r_c} / (e^{r_c} + sum_j e^{r_j}) ],   r(y) = beta * log(pi(y|I,q) / ref(y|I,q))
+
+With K = 1 this is SeVa's DPO (arXiv 2404.10501), with K > 1 the loss of S-DPO (arXiv 2406.09215).
+SeVa's paper calls its loss the one-negative case of a contrastive loss and does not test more; this
+plugin does, next to the two controls without which a gain of K > 1 would mean nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness_seva.corruptions import parse
+
+from harness import dpo
+from harness.hookspecs import hookimpl
+from harness.records import Drop, Pair, Prompt
+from harness_multineg.negatives import HARD, labels, lists_of
+from harness_multineg.negatives import expanded as expanded_pairs
+from harness_multineg.negatives import single as single_pairs
+
+if TYPE_CHECKING:
+    from harness.model import Model
+
+USES = ("seva",)
+"""Methods whose code decides this one's results too."""
+
+
+@dataclass(frozen=True)
+class Options(dpo.Training):
+    """The knobs; the training's defaults are those of SeVa's paper.
+
+    Attributes:
+        corruptions: one for each negative, weakest first (``plackett_luce`` takes this for the
+            order), each as in ``harness_seva.corruptions``; joined by ``+`` on the command line.
+        max_new_tokens: where an answer is cut, in tokens.
+        hard: which negatives count as hard: ``similar`` ones share most words with the chosen
+            answer, ``likely`` ones have the highest log-probability per word under the clean
+            image. ``none`` takes them as they come.
+        keep: keep so many of the hardest negatives; 0 keeps all. Needs ``hard``.
+        expand: control: the same pairs as rows of one negative each, trained with DPO. It makes
+            more optimiser steps out of the same pairs, unless ``equal_steps``.
+        one_negative: control: one negative for each prompt, drawn by seed, trained with DPO. As
+            many rows, and so as many optimiser steps, as with all negatives.
+        equal_steps: with ``expand``: shorten the training to the steps of the listwise one.
+    """
+
+    loss: str = "multi_softmax"
+    corruptions: tuple[str, ...] = ("noise:step=200", "noise:step=500", "noise:step=800")
+    max_new_tokens: int = 512
+    hard: str = "none"
+    keep: int = 0
+    expand: bool = False
+    one_negative: bool = False
+    equal_steps: bool = False
+    learning_rate: float = 2e-6
+    beta: float = 0.1
+    batch_size: int = 16
+    accumulation: int = 8
+    lora_rank: int = 1024
+    lora_alpha: int = 2048
+    warmup_ratio: float = 0.03
+
+    def __post_init__(self) -> None:
+        """Refuse what could only fail later, or could not mean what it says."""
+        super().__post_init__()
+        if not self.corruptions:
+            raise ValueError("corruptions names none; give at least one, such as noise:step=500")
+        for text in self.corruptions:
+            parse(text)
+        if self.hard not in HARD:
+            raise ValueError(f"hard must be one of {', '.join(HARD)}, not '{self.hard}'")
+        if self.keep < 0 or (self.keep > 0) != (self.hard != "none"):
+            raise ValueError("keep and hard belong together, as in hard=similar and keep=2")
+        if self.expand and self.one_negative:
+            raise ValueError("expand and one_negative are two controls; choose one")
+        if self.equal_steps and not self.expand:
+            raise ValueError("equal_steps changes expand only; one_negative has equal steps")
+
+
+PRESETS = {
+    "paper": Options(),
+    "small": Options(
+        max_new_tokens=64,
+        learning_rate=1e-4,
+        epochs=2.0,
+        batch_size=8,
+        accumulation=1,
+        lora_rank=32,
+        lora_alpha=64,
+    ),
+}
+
+
+@hookimpl
+def make_pairs(
+    prompts: Iterable[Prompt], model: Model, options: Options, seed: int
+) -> Iterator[Pair | Drop]:
+    """Ask each question of the clean image and of every corrupted one."""
+    corruptions = labels(options.corruptions)
+    return lists_of(prompts, model, corruptions, options, seed)
+
+
+@hookimpl
+def train(pairs: Sequence[Pair], model: Model, options: Options, out: Path, seed: int) -> Path:
+    """Train with the listwise loss, or with DPO for one of the controls."""
+    training = options
+    if options.expand:
+        rows = expanded_pairs(pairs)
+        share = len(pairs) / len(rows) if options.equal_steps else 1.0
+        training = dataclasses.replace(options, loss="dpo", epochs=options.epochs * share)
+        pairs = rows
+    elif options.one_negative:
+        pairs = single_pairs(pairs, seed)
+        training = dataclasses.replace(options, loss="dpo")
+    return dpo.train(pairs, model, out, seed=seed, training=training)

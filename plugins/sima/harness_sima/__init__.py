@@ -1,0 +1,108 @@
+"""SIMA (arXiv 2405.15973; NAACL 2025 Findings): the model judges its own answers.
+
+Per prompt the model answers twice, greedily and sampled. Then it is shown the image again with the
+question, the reference answer and both answers, and names the better one. Training is DPO.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness import dpo
+from harness.hookspecs import hookimpl
+from harness.records import Drop, Pair, Prompt
+from harness_sima.critic import ORDERS, read_template
+from harness_sima.pairing import pairs_of
+from harness_sima.templates import SHIPPED
+
+if TYPE_CHECKING:
+    from harness.model import Model
+
+
+@dataclass(frozen=True)
+class Options(dpo.Training):
+    """SIMA's knobs; the defaults are the paper's.
+
+    Attributes:
+        temperature: of the sampled answer.
+        top_p: nucleus mass of the sampled answer.
+        max_new_tokens: where an answer is cut, in tokens.
+        critic_tokens: where the critic is cut, in tokens.
+        template: the critic's prompt: ``default`` and ``compact`` are shipped, anything else is a
+            text file with the places ``{question}``, ``{reference}``, ``{response_1}`` and
+            ``{response_2}``; its text becomes the value, so that another text is another run.
+        order: ``released`` shows the sampled answer first, always; ``both`` asks in both orders
+            and keeps a pair only where both verdicts prefer the same answer.
+        bare: also take an answer that is nothing but 1 or 2 for a verdict, as the released code
+            does.
+        rounds: how often pairs are made and trained on; see README.md.
+    """
+
+    temperature: float = 0.8
+    top_p: float = 0.9
+    max_new_tokens: int = 1024
+    critic_tokens: int = 4096
+    template: str = "default"
+    order: str = "released"
+    bare: bool = False
+    rounds: int = 1
+    learning_rate: float = 1e-7
+    beta: float = 0.1
+    epochs: float = 3.0
+    batch_size: int = 1
+    accumulation: int = 1
+    lora_rank: int = 128
+    lora_alpha: int = 256
+    warmup_ratio: float = 0.03
+
+    def __post_init__(self) -> None:
+        """Refuse what could only fail later, and read the template where it is a file."""
+        super().__post_init__()
+        if self.template not in SHIPPED:
+            object.__setattr__(self, "template", read_template(self.template))
+        if self.order not in ORDERS:
+            raise ValueError(f"order must be one of {', '.join(ORDERS)}, not '{self.order}'")
+        if self.rounds < 1:
+            raise ValueError(f"rounds must be at least 1, not {self.rounds}")
+        if not self.temperature > 0 or not 0 < self.top_p <= 1:
+            raise ValueError(
+                f"temperature must be above 0 and top_p in (0, 1], not {self.temperature} and "
+                f"{self.top_p}: two greedy answers are the same answer"
+            )
+
+
+PRESETS = {
+    "paper": Options(),
+    "released": Options(loss="sima_released", bare=True),
+    "small": Options(
+        template="compact",
+        max_new_tokens=64,
+        critic_tokens=48,
+        learning_rate=1e-4,
+        epochs=2.0,
+        batch_size=8,
+        lora_rank=32,
+        lora_alpha=64,
+    ),
+}
+
+
+@hookimpl
+def make_pairs(
+    prompts: Iterable[Prompt], model: Model, options: Options, seed: int
+) -> Iterator[Pair | Drop]:
+    """Answer twice, let the model judge, and keep what it could decide."""
+    return pairs_of(prompts, model, options, read_template(options.template), seed)
+
+
+@hookimpl
+def train(pairs: Sequence[Pair], model: Model, options: Options, out: Path, seed: int) -> Path:
+    """Train with DPO; with ``rounds`` above 1, make pairs with the result and train on."""
+    if options.rounds == 1:
+        return dpo.train(pairs, model, out, seed=seed, training=options)
+    from harness_sima.rounds import train_rounds
+
+    return train_rounds(pairs, model, options, out, seed)
