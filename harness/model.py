@@ -21,6 +21,7 @@ from harness.model_files import (
 )
 from harness.model_keys import ENGINE_VERSION, ImageDigests, Item, answer_key
 from harness.model_prompt import ChatTemplate
+from harness.model_ranks import Ranks
 from harness.records import Answer, Request, from_json, to_json
 from harness.store import Store
 
@@ -54,6 +55,7 @@ class Model:
         self.calls = 0
         self._base = base
         self._store = store
+        self._ranks = Ranks(base.source.device)
         self._fingerprint: str | None = None
 
     @classmethod
@@ -71,7 +73,7 @@ class Model:
         """Open a checkpoint without loading its weights.
 
         Args:
-            source: a folder, or a hub id.
+            source: a folder, a hub id, or ``openai:URL#NAME`` for a model behind a server.
             adapter: a PEFT adapter to put on it.
             store: where answers are kept; ``None`` keeps none.
             device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
@@ -84,13 +86,17 @@ class Model:
             UsageError: if something named here does not exist or cannot be used; the message
                 says what, where and what to type next.
         """
+        if str(source).startswith("openai:"):
+            from harness.model_server import ServerModel
+
+            return ServerModel(str(source), store=store).with_adapter(adapter)
         from harness.model_load import Source, pick_device, pick_dtype
 
         path = resolve(source, revision, trust_remote_code)
         place = pick_device(device)
         base = Base(Source(path, place, pick_dtype(dtype, place), trust_remote_code))
         model = cls(str(source), base, store=store)
-        return model if adapter is None else model.with_adapter(adapter)
+        return model if adapter is None else model.with_adapter(check_adapter(Path(adapter)))
 
     def with_adapter(self, path: Path | None) -> Model:
         """Return the model after training: the same base in memory, wearing this adapter.
@@ -163,20 +169,17 @@ class Model:
             answer_key(self.fingerprint, text, request, digests) if isinstance(text, str) else ""
             for request, text in zip(window, rendered, strict=True)
         ]
-        ready = self._stored(keys)
-        work: dict[str, int] = {}
-        for index, (key, text) in enumerate(zip(keys, rendered, strict=True)):
-            if isinstance(text, Answer):
-                ready[key] = text
-            elif key not in ready:
-                work.setdefault(key, index)
-        results = self._compute(
-            [
-                Item(window[i], str(rendered[i]), tuple(map(digests.of, window[i].images)))
-                for i in work.values()
-            ]
-        )
+        ready = self._ranks.from_first(self._stored(keys))
+        work: dict[str, Item] = {}
+        for request, key, text in zip(window, keys, rendered, strict=True):
+            if key not in ready and isinstance(text, str):
+                images = tuple(map(digests.of, request.images))
+                work.setdefault(key, Item(request, text, images))
+        self.calls += len(work)
+        if self._ranks.size > 1:
+            ready |= self._compute_together(work)
         names = list(work)
+        results = self._compute(list(work.values()) if self._ranks.size == 1 else [])
         for key, text in zip(keys, rendered, strict=True):
             if isinstance(text, Answer):
                 yield text
@@ -197,8 +200,20 @@ class Model:
 
     def _compute(self, items: list[Item]) -> Iterator[tuple[int, Answer]]:
         if items:
-            self.calls += len(items)
             yield from self._base.engine().run(items, self.adapter)
+
+    def _compute_together(self, work: dict[str, Item]) -> dict[str, Answer]:
+        """Compute this process's part of the work and return everybody's answers."""
+        costs = [
+            (key, item.images, len(item.rendered) + item.request.max_new_tokens)
+            for key, item in work.items()
+        ]
+        mine = self._ranks.divide(costs)
+        done: dict[str, Answer] = {}
+        for place, answer in self._compute([work[key] for key in mine]):
+            done[mine[place]] = answer
+            self._keep(mine[place], answer)
+        return self._ranks.gather(done)
 
     def _stored(self, keys: list[str]) -> dict[str, Answer]:
         if self._store is None:

@@ -211,7 +211,8 @@ class Engine:
         return self._loaded.wearing(adapter)
 
     def forget(self) -> None:
-        """Drop all kept features and shared beginnings, and give cached device memory back."""
+        """Drop kept pixels, features and shared beginnings; give cached device memory back."""
+        self._preparer.clear()
         self.features.clear()
         if self.passes is not None:
             self.passes.clear()

@@ -25,7 +25,13 @@ class Ending:
         """Tell whether an unfinished answer has just ended by an end token or a stop text."""
         if tokens and tokens[-1] in self.ends:
             return True
-        return bool(request.stop) and _cut(self.decode(tokens), request.stop) is not None
+        if not request.stop:
+            return False
+        # A new stop text ends in the last tokens, and each of its letters takes at most four.
+        tail = tokens[-4 * max(map(len, request.stop)) - 8 :]
+        if _cut(self.decode(tail), request.stop) is None:
+            return False
+        return _cut(self.decode(tokens), request.stop) is not None
 
     def answer(
         self, tokens: Sequence[int], request: Request, choices: tuple[float, ...] = ()

@@ -92,6 +92,10 @@ class Preparer:
             grown.extend([token] * next(waiting).places if token == image_token else [token])
         return Prepared(item.request, tuple(grown), pictures, {})
 
+    def clear(self) -> None:
+        """Forget the pixels."""
+        self._seen.clear()
+
     def _picture(self, item: Item, place: int) -> Pictures:
         view = item.request.view
         key = (item.images[place], repr(view))

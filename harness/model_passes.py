@@ -36,7 +36,7 @@ class Passes:
         heads = int(config.num_attention_heads)
         self._kv_heads = int(getattr(config, "num_key_value_heads", None) or heads)
         self._width = int(getattr(config, "head_dim", None) or config.hidden_size // heads)
-        self._image_token = getattr(loaded.network.config, "image_token_id", None)
+        self._image_token: Any = getattr(loaded.network.config, "image_token_id", None)
         self._rotary = _has_axes(config)
         self.segments: Recent[Segment] = Recent(budget)
         self._positions: Recent[torch.Tensor] = Recent(64 << 20)
@@ -200,12 +200,12 @@ class Passes:
 
         def take(module: Any, args: Any, kwargs: dict[str, Any]) -> None:
             seen.append(kwargs["position_ids"])
-            raise _Taken
+            raise _TakenError
 
         hook = self.decoder.register_forward_pre_hook(take, with_kwargs=True)
         try:
             self._loaded.network.base_model(**inputs)
-        except _Taken:
+        except _TakenError:
             pass
         finally:
             hook.remove()
@@ -232,7 +232,7 @@ class Passes:
         return output.last_hidden_state[0]
 
 
-class _Taken(Exception):
+class _TakenError(Exception):
     """The family's own forward has come to its decoder."""
 
 

@@ -23,20 +23,26 @@ def answer_alone(loaded: Loaded, prepared: Prepared, ending: Ending) -> Answer:
     settings: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None}
     if request.temperature > 0:
         settings = {"do_sample": True, "temperature": request.temperature, "top_p": request.top_p}
-    stop = {"stop_strings": list(request.stop), "tokenizer": loaded.tokenizer}
+    start = len(prepared.ids)
+
+    def stopped(ids: torch.Tensor, scores: object) -> torch.Tensor:
+        return torch.tensor([ending.stopped(ids[0, start:].tolist(), request)], device=ids.device)
+
+    # Not generate's own stop_strings: those also end answers in which the text does not occur.
+    stop = {"stopping_criteria": [stopped]} if request.stop else {}
     devices = [loaded.device] if loaded.device.type == "cuda" else []
     with torch.inference_mode(), torch.random.fork_rng(devices=devices):
         torch.manual_seed(request.seed)
         output = loaded.network.generate(
             **inputs,
             **settings,
-            **(stop if request.stop else {}),
+            **stop,
             max_new_tokens=request.max_new_tokens,
             top_k=None,
             num_beams=1,
             pad_token_id=ending.pad,
         )
-    tokens = output[0, len(prepared.ids) :].tolist()
+    tokens = output[0, start:].tolist()
     return ending.answer(tokens, request, _score(loaded, prepared, inputs))
 
 

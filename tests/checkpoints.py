@@ -173,13 +173,13 @@ def byte_tokenizer(
     extra: tuple[str, ...] = (),
     *,
     bos: bool = True,
-    special: dict[str, str] | None = None,
+    image: str = "<image>",
 ) -> Any:
     """Return a byte-level BPE tokeniser with exactly ``size`` entries that can read any text.
 
     Ids 0 to 3 are ``<pad> <s> </s> <image>``, then ``extra`` special tokens, the 256 bytes, one
     entry per common word, and synthetic words up to ``size``. The tokeniser adds the BOS when
-    ``bos`` is set, as LLaMA's does.
+    ``bos`` is set, as LLaMA's does. ``image`` is the token it calls its image token.
     """
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
@@ -210,10 +210,10 @@ def byte_tokenizer(
         backend.post_processor = processors.TemplateProcessing(
             single="<s> $A", pair="<s> $A $B", special_tokens=[("<s>", 1)]
         )
-    names = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"} | (special or {})
+    names = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"}
     return PreTrainedTokenizerFast(
         tokenizer_object=backend,
-        extra_special_tokens={"image_token": "<image>"},
+        extra_special_tokens={"image_token": image},
         clean_up_tokenization_spaces=False,
         **names,
     )

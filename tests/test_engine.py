@@ -230,7 +230,8 @@ def test_there_is_exactly_one_bos(tmp_path: Path, template: str) -> None:
     request = Request("is there a dog?", (IMAGES[0],), max_new_tokens=3)
     prompt = prepare(bench.loaded, request, bench.model.render(request))
     bos = bench.loaded.tokenizer.bos_token_id
-    assert prompt.ids[0] == bos and prompt.ids.count(bos) == 1
+    assert prompt.ids[0] == bos
+    assert prompt.ids.count(bos) == 1
     quick = bench.engine()._preparer.prepare(Item(request, bench.model.render(request), ("a",)))
     assert quick.ids == prompt.ids
     assert torch.equal(
@@ -263,7 +264,8 @@ def test_a_request_that_fails_is_missing_and_its_neighbours_are_not(bench: Bench
     endless = Request(QUESTIONS[1], (IMAGES[0],), max_new_tokens=3, choices=("Yes", ""))
     answers = bench.shared([good, bad, good, endless])
     assert answers[0] == answers[2] == bench.alone(good)
-    assert answers[1].text is None and answers[1].finish == "missing"
+    assert answers[1].text is None
+    assert answers[1].finish == "missing"
     assert "no such noise" in (answers[1].error or "")
 
 
@@ -284,11 +286,13 @@ def test_running_out_of_memory_halves_the_batch(
 
     monkeypatch.setattr(engine.passes, "begin", begin)
     assert bench.shared(window, engine) == wanted
-    assert max(sizes) == 12 and sizes[-1] <= 2
+    assert max(sizes) == 12
+    assert sizes[-1] <= 2
     bench.shared(window, engine)
     monkeypatch.setattr(engine.passes, "begin", lambda jobs, prompts: 1 / 0)
     for answer in bench.shared(window[:3], engine):
-        assert answer.text is None and "ZeroDivisionError" in (answer.error or "")
+        assert answer.text is None
+        assert "ZeroDivisionError" in (answer.error or "")
 
 
 def test_a_repetition_penalty_of_the_checkpoint_counts(bench: Bench) -> None:
