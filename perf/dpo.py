@@ -343,7 +343,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         model = make_model(Path(name), shape)
         for negatives in args.negatives:
-            rounds = args.rounds or (3 if args.full else max(1, 3 // negatives))
+            rounds = args.rounds or (3 if args.full else max(1, 2 // negatives))
             result = measure(model, shape, Path(name), negatives, rounds, args.installed)
             results[str(negatives)] = result
             print(
