@@ -21,7 +21,7 @@ from harness.compare_columns import (
 )
 from harness.compare_detail import groups_of, length_of, missing_of, moves_of, notes_of
 from harness.compare_flips import examples_of, flips_of
-from harness.compare_join import Joined, Unit, arrays_of, cluster_numbers, join, units_of
+from harness.compare_join import Joined, Unit, arrays_of, images_in, join, units_of
 from harness.compare_judge import clipped, judge, overall, rounded
 from harness.compare_records import (
     CANNOT_TELL,
@@ -147,15 +147,14 @@ def _benchmark(
     figures = tuple(
         _figure(column, units[column.name], column in heads, margin, own) for column in columns
     )
-    pairs = list(zip(joined.before, joined.after, strict=True))
     missing = missing_of([units[column.name] for column in heads], joined)
     rose, fell = moves_of(columns, units)
     judges = _judges(joined.before), _judges(joined.after)
     first, flipping = heads[0], flip_column(columns)
     return BenchmarkComparison(
         name=name,
-        samples=len(pairs),
-        clusters=len(set(cluster_numbers((("", a.cluster), (".", b.cluster)) for a, b in pairs))),
+        samples=len(joined.before),
+        clusters=images_in(joined),
         left_out=joined.left_out,
         judges_before=judges[0],
         judges_after=judges[1],

@@ -98,10 +98,7 @@ def units_of(column: Column, joined: Joined) -> tuple[Unit, ...]:
     rows: dict[str, list[int]] = {}
     for index, key in enumerate(keys):
         rows.setdefault(key, []).append(index)
-    clusters = cluster_numbers(
-        (("unit", key), ("before", one.cluster), ("after", two.cluster))
-        for key, one, two in zip(keys, joined.before, joined.after, strict=True)
-    )
+    clusters = _clusters(keys, joined, alone=len(rows) == len(keys))
     return tuple(
         Unit(
             key,
@@ -112,6 +109,11 @@ def units_of(column: Column, joined: Joined) -> tuple[Unit, ...]:
         )
         for key, members in rows.items()
     )
+
+
+def images_in(joined: Joined) -> int:
+    """Return how many images the joined rows show."""
+    return len(set(_clusters([row.id for row in joined.before], joined, alone=True)))
 
 
 def arrays_of(
@@ -127,6 +129,17 @@ def arrays_of(
     after = np.array([unit.after for unit in paired], dtype=np.float64)
     labels = np.array([unit.cluster for unit in paired])
     return before, after, np.unique(labels, return_inverse=True)[1].ravel()
+
+
+def _clusters(keys: Sequence[str], joined: Joined, *, alone: bool) -> list[int]:
+    pairs = list(zip(joined.before, joined.after, strict=True))
+    if alone and all(one.cluster == two.cluster for one, two in pairs):
+        numbers: dict[str, int] = {}
+        return [numbers.setdefault(one.cluster, len(numbers)) for one, _ in pairs]
+    return cluster_numbers(
+        (("unit", key), ("before", one.cluster), ("after", two.cluster))
+        for key, (one, two) in zip(keys, pairs, strict=True)
+    )
 
 
 def cluster_numbers(rows: Iterable[tuple[tuple[str, str], ...]]) -> list[int]:
@@ -152,9 +165,9 @@ def _counters(column: Column, rows: Sequence[Sample]) -> tuple[float, ...] | Non
     if any(row.answer is None for row in rows):
         return None
     counters = column.count(rows)
-    if counters is None or not all(isfinite(counter) for counter in counters):
+    if counters is None or not all(map(isfinite, counters)):
         return None
-    return tuple(float(counter) for counter in counters)
+    return tuple(map(float, counters))
 
 
 def _by_id(name: str, arm: str, samples: Sequence[Sample]) -> Mapping[str, Sample]:

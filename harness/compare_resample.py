@@ -42,29 +42,45 @@ class Clusters:
 
 
 def sums_of(counters: NDArray[float64], clusters: NDArray[Any]) -> NDArray[float64]:
-    """Add up counters, shape (rows, k), by cluster number: shape (clusters, k)."""
+    """Add up counters, shape (rows, k), by cluster number: shape (clusters, k).
+
+    Sums are rounded to nine decimals, because their last bits depend on the order of the rows.
+    """
     import numpy as np
 
     columns = [np.bincount(clusters, weights=column) for column in counters.T]
-    return np.stack(columns, axis=1)
+    sums: NDArray[float64] = np.stack(columns, axis=1).astype(np.float64)
+    return sums.round(9)
 
 
 def canonical(before: NDArray[float64], after: NDArray[float64]) -> tuple[Clusters, int]:
     """Return distinct clusters in an order that neither rows, names nor arms decide.
 
     Exchanging the arms must exactly negate every result, so the arm that sorts lower comes first;
-    the sign is -1 where that exchanged them.
+    the sign is -1 where that exchanged them, and 0 where the exchange changes nothing.
     """
     import numpy as np
 
-    one, counts = np.unique(np.hstack([before, after]), axis=0, return_counts=True)
-    two, turned = np.unique(np.hstack([after, before]), axis=0, return_counts=True)
+    width = before.shape[1]
+    one, counts = _distinct(np.hstack([before, after]), np.ones(len(before), dtype=np.int64))
+    two, turned = _distinct(np.hstack([one[:, width:], one[:, :width]]), counts)
     left, right = np.column_stack([one, counts]).ravel(), np.column_stack([two, turned]).ravel()
     differ = np.flatnonzero(left != right)
-    width = before.shape[1]
     if len(differ) and right[differ[0]] < left[differ[0]]:
         return Clusters(two[:, :width], two[:, width:], turned), -1
-    return Clusters(one[:, :width], one[:, width:], counts), 1
+    return Clusters(one[:, :width], one[:, width:], counts), 1 if len(differ) else 0
+
+
+def _distinct(
+    rows: NDArray[float64], counts: NDArray[Any]
+) -> tuple[NDArray[float64], NDArray[Any]]:
+    """Return the distinct rows in sorted order and the sum of their counts."""
+    import numpy as np
+
+    order = np.lexsort(rows.T[::-1])
+    ordered = rows[order]
+    starts = np.flatnonzero(np.r_[True, np.any(ordered[1:] != ordered[:-1], axis=1)])
+    return ordered[starts], np.add.reduceat(counts[order], starts)
 
 
 def bootstrap(clusters: Clusters, value: Value, draws: int, random: Generator) -> NDArray[float64]:

@@ -103,7 +103,7 @@ def estimate(
             )
         difference = high - low
         pooled, sign = canonical(sums_of(before, clusters), sums_of(after, clusters))
-        rows, _ = canonical(before, after)
+        rows = Clusters(before, after, np.ones(len(before), dtype=np.int64))
         alone = jackknife_error(rows, value)
         # Changes that cancel within every image leave no spread between images, yet are no proof.
         error = jackknife_error(pooled, value) or alone
@@ -111,6 +111,8 @@ def estimate(
         ends = interval(pooled, value, error, seed=seed, draws=draws, alpha=alpha)
     if ends is not None and sign < 0:
         ends = (-ends[1], -ends[0])
+    elif ends is not None and sign == 0:
+        ends = (min(ends[0], -ends[1]), max(ends[1], -ends[0]))
     return Estimate(
         before=low,
         after=high,
@@ -184,7 +186,7 @@ def swap_test(
     ties = int((drawn >= observed - slack).sum()) - above
     own = 0 if complete else 1  # the observed arrangement belongs to the sample: p is never 0
     size = len(drawn) + own
-    return (above + (ties + own) / 2) / size, (above + ties + own) / size
+    return (above + ties / 2 + own) / size, (above + ties + own) / size
 
 
 def mcnemar(fixed: int, broken: int) -> tuple[float, float]:

@@ -1,0 +1,236 @@
+"""The reports: what they show, how they round, and that hostile text stays text."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import re
+from itertools import pairwise
+
+import pytest
+from harness_reports import json as json_report
+from harness_reports import markdown, numbers, terminal, words
+from markdown_it import MarkdownIt
+
+from harness.compare import Comparison, ReportInput, compare, examples_of, mean_of
+from harness.records import Sample, from_json
+
+NOTICE = "Scores are of the embedded miniature and comparable with no published number."
+
+HEADINGS = ["Pairs", "Answer length", "What flipped", "Some of the flips", "How it was made"]
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "</details></summary><h1>owned</h1>",
+    "<!-- comment",
+    "[click](javascript:alert(1))",
+    "![tracker](https://evil.example/pixel.png)",
+    "[ref]: https://evil.example",
+    "https://evil.example www.evil.example evil@evil.example",
+    "@everyone @octocat #1 GH-1 org/repo#1",
+    "a | b | c \\| d \\\\| e",
+    "```\n</details>\n# owned\n```",
+    "````text\nfence\n````",
+    "~~~\n# owned\n~~~",
+    "`` `tick` ``",
+    "\n\n# heading\n\n- list\n\n> quote\n\n---\n\n    code",
+    "**bold** _it_ ~~gone~~ $x$ :smile: &lt;b&gt; &#64;octocat",
+    "line\rcarriage\r\n# owned\u2028# owned\x0b# owned\x85# owned",
+    "right\u202eto left\u2066 hidden\u200b zero\ufeff width\x1b[31mred\x1b]0;title\x07\x00",
+    "lone \ud800 surrogate",
+    "[red]markup[/red] [link=https://evil.example]x[/link]",
+    "",
+    "`",
+    "\\`",
+    "x" * 5000,
+]
+
+
+def arm(score, texts, **fields):
+    return [
+        Sample(
+            id=f"{i:02d} {text[:60]}",
+            content=str(i),
+            cluster=str(i),
+            prompt=text,
+            target=text,
+            answer=text,
+            tokens=3 + i % 2,
+            finish="stop",
+            scores={"score": float((i + score) % 2)},
+            groups={f"key {text[:40]}": text[:40].replace(",", ";") or "x"},
+            **fields,
+        )
+        for i, text in enumerate(texts)
+    ]
+
+
+def report(texts, name="mmvet", **fields):
+    before, after = {name: arm(0, texts)}, {name: arm(1, texts, judge=texts[0] or "rule")}
+    result = compare(before, after, {name: [mean_of("score", name=f"score {texts[0]}")]}, draws=200)
+    values = dict(
+        comparison=dataclasses.replace(result, notes=tuple(texts[:3])),
+        method=texts[0],
+        model=texts[0],
+        data=texts[0],
+        options={texts[0]: texts[0]},
+        pairs=30,
+        dropped={texts[0]: 2},
+        versions={"torch": texts[0]},
+        notice=NOTICE,
+        examples=examples_of(result, before, after, each=99),
+        clock={"finished": "2026-11-20T12:00:00"},
+    )
+    return ReportInput(**{**values, **fields})
+
+
+def name_of(text):
+    return text[:40].replace("\ud800", "") or "x"
+
+
+def rendered(text):
+    parser = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+    return parser.parse(text)
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_text_stays_text_in_markdown(text):
+    source = markdown.render(report([text] * 6, name=name_of(text)))
+    source.encode()
+    assert "\r" not in source
+    own = re.compile(
+        r"(</?details>|<summary>[^<>]*(<code>[^<>]*</code>)?[^<>]*</summary>|\s)*", re.ASCII
+    )
+    tokens = rendered(source)
+    for token in tokens:
+        if token.type == "html_block":
+            assert own.fullmatch(token.content), token.content
+        for child in token.children or []:
+            assert child.type not in ("html_inline", "link_open", "image"), child
+            if child.type == "text":
+                assert not re.search(r"@\w", child.content), child.content
+                assert not re.search(r"https?://\w|www\.\w", child.content), child.content
+    headings = [after for token, after in pairwise(tokens) if token.type == "heading_open"]
+    assert [h.content for h in headings[1:]] == HEADINGS
+    words_outside_code = [c.content for h in headings for c in h.children if c.type == "text"]
+    assert "owned" not in " ".join(words_outside_code)
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_tables_keep_their_columns_and_fences_hold(text):
+    source = markdown.render(report([text] * 6, name=name_of(text)))
+    width, widths = 0, []
+    for token in rendered(source):
+        if token.type == "tr_open":
+            width = 0
+        elif token.type in ("td_open", "th_open"):
+            width += 1
+        elif token.type == "tr_close":
+            widths.append(width)
+    assert set(widths) <= {9, 5, 4}
+    fences = [token.content for token in rendered(source) if token.type == "fence"]
+    shown = words.visible(text)[:1200]
+    assert len(fences) == 6 * 4
+    assert all(content.startswith(shown) for content in fences)
+
+
+def test_markdown_answers_the_question_first():
+    source = markdown.render(report(["plain"] * 6))
+    lines = [line for line in source.splitlines() if line]
+    assert lines[0] == "# Did `plain` make `plain` better?"
+    assert lines[1].startswith("**Cannot tell:")
+    assert lines[2] == f"> {NOTICE}"
+    assert "30 pairs were trained on; 2 prompts gave none (`plain`: 2)." in source
+    assert "<summary>fixed (true change): <code>mmvet 00 plain</code></summary>" in source
+
+
+def test_json_is_complete_deterministic_and_reads_back(tmp_path):
+    given = report(["plain", "\ud800 <b>", "x"] * 4)
+    first = json_report.write(given, tmp_path / "one").read_bytes()
+    second = json_report.write(given, tmp_path / "two").read_bytes()
+    assert first == second
+    assert first.isascii()
+    content = json.loads(first)
+    assert sorted(content) == ["clock", "comparison", "run"]
+    assert from_json(Comparison, content["comparison"]) == given.comparison
+    later = dataclasses.replace(given, clock={"finished": "later"})
+    third = json.loads(json_report.write(later, tmp_path / "three").read_bytes())
+    assert {**third, "clock": None} == {**content, "clock": None}
+    assert [path.name for path in (tmp_path / "one").iterdir()] == ["comparison.json"]
+
+
+def test_terminal_shows_the_table_and_where_things_lie(tmp_path, capsys):
+    given = report(["plain"] * 6)
+    markdown.write(given, tmp_path)
+    assert terminal.write(given, tmp_path) == tmp_path
+    shown = capsys.readouterr().out
+    assert shown.startswith(NOTICE)
+    assert shown.count(NOTICE) == 1
+    assert re.search(r"mmvet score plain\s+50\.0\s+50\.0\s+0\.0 \[.*\]\s+3 / 3\s+0 / 0", shown)
+    assert "Cannot tell" in shown
+    assert str(tmp_path / "report.md") in shown
+    assert str(tmp_path / "checkpoint") in shown
+    assert "comparison.json" not in shown
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_terminal_passes_no_control_characters_or_markup(text, tmp_path):
+    stream = io.StringIO()
+    terminal.show(report([text] * 6, name=name_of(text)), tmp_path, stream)
+    shown = stream.getvalue()
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e\u2066\u200b]", shown)
+    if "[red]" in text:
+        assert "[red]markup[/red]" in shown
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "expected"),
+    [
+        (0.0, 1, "0.0"),
+        (2.25, 1, "+2.3"),
+        (-2.25, 1, "-2.3"),
+        (0.04, 1, "+0.04"),
+        (-0.0004, 1, "-0.0004"),
+        (0.00001, 1, "<+0.0001"),
+        (-0.00001, 1, ">-0.0001"),
+        (None, 1, "–"),
+        (0.15, 1, "+0.2"),
+        (12.0, 0, "+12"),
+    ],
+)
+def test_signed_numbers_never_round_to_zero(value, digits, expected):
+    assert numbers.signed(value, digits) == expected
+
+
+def test_other_numbers():
+    assert numbers.figure(66.65, 1) == "66.7"
+    assert numbers.figure(None, 1) == "–"
+    assert numbers.p_value(0.0004) == "<0.001"
+    assert numbers.p_value(1.0) == "1.000"
+    assert numbers.difference(1.0, (-0.5, 2.5), 1) == "+1.0 [-0.5, +2.5]"
+    assert numbers.difference(None, None, 1) == "–"
+
+
+@pytest.mark.parametrize(
+    ("scores", "begin"),
+    [
+        (([0] * 40, [1] * 40), "Yes: better on mmvet score (+100.0 points)."),
+        (([1] * 40, [0] * 40), "No: worse on mmvet score (-100.0 points), better on none."),
+        (([1] * 40, [1] * 40), "No change:"),
+        (([1] * 9, [1] * 8 + [0]), "Cannot tell:"),
+    ],
+)
+def test_headlines(scores, begin):
+    before, after = (
+        {
+            "mmvet": [
+                dataclasses.replace(s, scores={"score": v}) for s, v in zip(rows, own, strict=True)
+            ]
+        }
+        for own in scores
+        for rows in [arm(0, ["x"] * len(own))]
+    )
+    result = compare(before, after, {"mmvet": [mean_of("score")]}, draws=200)
+    assert words.headline(result).startswith(begin)
