@@ -124,7 +124,7 @@ def shapes(full: bool, on_gpu: bool) -> list[Shape]:
         for number, image in enumerate(pictures(many * (8 if full else 3), 2))
     ]
     asked, judged = [], []
-    for image in pictures(many * (4 if full else 1), 3):
+    for image in pictures(many * (4 if full else 2), 3):
         greedy = Request("Describe the picture in detail.", (image,), 64)
         asked += [greedy, replace(greedy, temperature=0.8, seed=7)]
         judged.append(Request(CRITIC + "Answer 1: a dog. Answer 2: two cats.", (image,), 64))
