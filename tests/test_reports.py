@@ -223,14 +223,10 @@ def test_other_numbers():
     ],
 )
 def test_headlines(scores, begin):
-    before, after = (
-        {
-            "mmvet": [
-                dataclasses.replace(s, scores={"score": v}) for s, v in zip(rows, own, strict=True)
-            ]
-        }
-        for own in scores
-        for rows in [arm(0, ["x"] * len(own))]
-    )
+    def scored(own):
+        rows = zip(arm(0, ["x"] * len(own)), own, strict=True)
+        return {"mmvet": [dataclasses.replace(row, scores={"score": v}) for row, v in rows]}
+
+    before, after = map(scored, scores)
     result = compare(before, after, {"mmvet": [mean_of("score")]}, draws=200)
     assert words.headline(result).startswith(begin)
