@@ -139,6 +139,10 @@ def image_is_kept(trial: Trial) -> None:
     given = {prompt.id: prompt for prompt in trial.prompts}
     trial.items = list(trial.make(iter(trial.prompts), trial.model()))
     for item in trial.items:
+        if isinstance(item, Pair) and not isinstance(item.rejected, tuple):
+            raise HarnessError(
+                f"{trial.who} gave rejected answers that are no tuple: write (text,)."
+            )
         if item.prompt != given[item.prompt.id]:
             raise HarnessError(
                 f"{trial.who} changed prompt '{item.prompt.id}': a pair must carry the prompt it "

@@ -20,7 +20,7 @@ def read_template(name: str) -> str:
     """
     if name in SHIPPED:
         return SHIPPED[name]
-    if "\n" in name:
+    if "\n" in name or all("{" + place + "}" in name for place in PLACES):
         return _complete(name, "text")
     try:
         text = Path(name).read_text(encoding="utf-8")
