@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.cli_data import data
+from harness.cli_methods import check, new_method, pairs
 from harness.errors import ExitCode, HarnessError, UsageError
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ _QUIET_LIBRARIES = {
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="vlm-harness", prog_name="harness")
 def app() -> None:
-    r"""Did this alignment method make this vision-language model better?
+    """Did this alignment method make this vision-language model better?
 
     \b
     harness run --method seva --bench mmvet,pope
@@ -108,7 +110,7 @@ def app() -> None:
 def run(
     bench: str, reports: str, options: tuple[str, ...], events: bool, quiet: bool, **asked: Any
 ) -> ExitCode:
-    r"""Make pairs, train on them, evaluate before and after, compare.
+    """Make pairs, train on them, evaluate before and after, compare.
 
     \b
     harness run --method seva --bench mmvet,pope
@@ -146,7 +148,7 @@ def run(
     help="Reports to write, joined by commas.",
 )
 def report(folder: Path, reports: str) -> ExitCode:
-    r"""Write reports of a finished run again.
+    """Write reports of a finished run again.
 
     \b
     harness report runs/seva-tinyworld-1a2b3c4d --report terminal,markdown
@@ -169,7 +171,7 @@ def report(folder: Path, reports: str) -> ExitCode:
 @click.option("--seed", default=0, show_default=True, help="Seed of the intervals.")
 @click.option("--json", "events", is_flag=True, help="As one JSON object.")
 def compare(first: Path, second: Path, seed: int, events: bool) -> ExitCode:
-    r"""Compare two methods: what came out of the first run against what came out of the second.
+    """Compare two methods: what came out of the first run against what came out of the second.
 
     \b
     harness compare runs/seva-tinyworld-1a2b3c4d runs/sima-tinyworld-5e6f7a8b
@@ -199,6 +201,10 @@ def list_names(kind: str, events: bool) -> None:
         return
     for name, owners in found.items():
         click.echo(f"{name:<16} {', '.join(owners)}")
+
+
+for _command in (check, data, new_method, pairs):
+    app.add_command(_command)
 
 
 def main() -> None:
@@ -267,3 +273,7 @@ def _show(outcome: Outcome) -> None:
     from harness.plugins import load
 
     load("reports", "terminal")(outcome.report, outcome.folder)
+    if outcome.reused:
+        click.echo("This run was done already: everything was reused, the model was not asked.")
+    else:
+        click.echo(f"The model was asked {outcome.calls} times; other answers were known.")

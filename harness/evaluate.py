@@ -104,7 +104,7 @@ def _answered(
     def requests() -> Iterator[Request]:
         for row in task.rows(start, stop):
             asked.append(row)
-            yield Request(row.text, row.images, max_new_tokens=limit)
+            yield Request(row.text, row.images, max_new_tokens=limit, choices=benchmark.asked(row))
 
     for answer in model.answer(requests()):
         yield asked.pop(0), answer
@@ -120,6 +120,7 @@ def _sample(task: Task, benchmark: Benchmark, row: Row, answer: Answer) -> Sampl
         scores, judge, verdict = scored.scores, scored.judge, scored.verdict
         if any(value is None for value in scores.values()):
             error = f"no verdict from {judge}"
+        scores = {**scores, **benchmark.logit(row, answer)}
     return Sample(
         id=row.id,
         content=row.content,

@@ -14,6 +14,7 @@ from typing import Any
 from harness.errors import UsageError
 
 _DTYPES = ("float32", "bfloat16", "float16")
+_SMALL = 30_000_000
 
 
 def pick_device(device: str) -> str:
@@ -212,6 +213,9 @@ def load(source: Source) -> Loaded:
             "again."
         )
     network = network.to(source.device).eval()
+    if source.device == "cpu" and sum(p.numel() for p in network.parameters()) < _SMALL:
+        # Its operations are too short to share: threads would mostly wait for each other.
+        torch.set_num_threads(1)
     loaded = Loaded(source, network, processor)
     loaded.state = _state_of(network)
     return loaded

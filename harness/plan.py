@@ -19,6 +19,7 @@ from typing import Any
 from harness.benchmark import Benchmark
 from harness.errors import UsageError
 from harness.lmms import HUB, data_fingerprint
+from harness.lmms_adhoc import benchmark, code_digest, expand
 from harness.plugins import Method, digest_of, load, load_method, names
 from harness.prompts import prompts_fingerprint, read_prompts
 from harness.records import Prompt, World, fingerprint, to_json
@@ -72,7 +73,7 @@ def resolve(settings: Settings) -> Plan:
         HarnessError: for files that are there and broken.
     """
     method = load_method(settings.method)
-    benchmarks = tuple(load("benchmarks", name) for name in settings.benches)
+    wanted = {name: benchmark(name) for name in expand(settings.benches)}
     for name in settings.reports:
         load("reports", name)
     model_world = _world(settings.model)
@@ -86,16 +87,15 @@ def resolve(settings: Settings) -> Plan:
         "method": digest_of("methods", settings.method),
         "prompts": prompts_fingerprint(prompt_file, prompts),
     }
-    for benchmark in benchmarks:
-        code = digest_of("benchmarks", benchmark.name)
-        inputs[f"bench:{benchmark.name}"] = fingerprint(
-            code, data_fingerprint(benchmark.task, data)
+    for name, bench in wanted.items():
+        inputs[f"bench:{bench.name}"] = fingerprint(
+            code_digest(name), data_fingerprint(bench.task, data)
         )
     return Plan(
         settings=settings,
         method=method,
         options=options,
-        benchmarks=benchmarks,
+        benchmarks=tuple(wanted.values()),
         model=model_world.model if model_world else settings.model,
         data=data,
         prompts=prompts,

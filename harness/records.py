@@ -226,7 +226,7 @@ def fingerprint(*parts: Any) -> str:
 
 def seed_of(*parts: Any) -> int:
     """Derive a 63-bit seed from ``parts``, so that order, batch and resume do not change it."""
-    digest = hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest()
+    digest = hashlib.sha256("\x1f".join(map(str, parts)).encode(errors="surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 

@@ -14,10 +14,10 @@ HARNESS = ROOT / "harness"
 GUESTS = ("harness_benchmarks", "harness_reports", "harness_tinyworld", "harness_seva")
 
 FLOORS = (
-    ("errors", "records"),
-    ("settings", "folder", "store", "progress", "benchmark", "statistics"),
+    ("errors", "records", "comparison"),
+    ("settings", "folder", "store", "progress", "benchmark", "columns", "statistics"),
     ("hookspecs", "plugins"),
-    ("model", "dpo", "lmms", "judge"),
+    ("model", "dpo", "lmms", "judge", "data", "radar", "doctor", "scaffold"),
     ("prompts", "pairs", "train", "evaluate", "compare", "report"),
     ("plan", "runs"),
     ("run",),

@@ -114,7 +114,7 @@ def test_options_are_filled_from_text(install):
         with pytest.raises(UsageError) as caught:
             method.options(None, values)
         assert said in str(caught.value)
-    with pytest.raises(UsageError, match="no preset 'weka'. Did you mean 'weak'"):
+    with pytest.raises(UsageError, match=r"no preset 'weka'\. Did you mean 'weak'"):
         method.options("weka", {})
 
 
