@@ -9,22 +9,24 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError, UsageError
-from harness.folder import folder_digest
+from harness.lmms_files import HUB, OWN, data_fingerprint, local_folder, yaml_file
 from harness.records import fingerprint
 
 if TYPE_CHECKING:
     import PIL.Image
-
-HUB = "hub"
+__all__ = ["HUB", "Row", "Task", "data_fingerprint"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,30 @@ class Row:
     doc: Mapping[str, Any]
 
 
+class _Images:
+    """The second table of a data set that keeps its images apart from its questions."""
+
+    def __init__(self, source: str, split: str, config: str, key: str, name: str) -> None:
+        import datasets
+
+        try:
+            self._table = datasets.load_dataset(source, config, split=split)
+        except Exception as error:
+            raise _unloadable(source, config, error) from error
+        self._key = key
+        self._place = {value: index for index, value in enumerate(self._table[name])}
+
+    def of(self, doc: Mapping[str, Any]) -> PIL.Image.Image:
+        """Decode the image of one question."""
+        image: PIL.Image.Image = self._table[self._place[doc[self._key]]]["image"]
+        return image
+
+
+# Tasks whose process_docs fetches a second table from the hub by name, wherever the data lies, and
+# encodes every image again in eight processes: config of that table, key in a row, key in it.
+_JOINED = {"gqa/gqa.yaml": ("testdev_balanced_images", "imageId", "id")}
+
+
 class Task:
     """An lmms-eval task on the data of our choice.
 
@@ -66,11 +92,17 @@ class Task:
             UsageError: if the data set cannot be had.
         """
         self.path = path
+        self._images: Any = None
         with _kept_as_it_was():
             config = _config(path)
             source = _source(config, data)
             config |= {"dataset_path": source, "dataset_kwargs": _dataset_options(config, data)}
+            join = _JOINED.get(path)
+            if join is not None:
+                config["process_docs"] = None
+                self._images = _Images(source, str(config["test_split"]), *join)
             self._task = _build(config, source)
+        self.folder = None if str(data) == HUB else Path(source)
         self._docs = self._task.task_docs
 
     def __len__(self) -> int:
@@ -86,12 +118,23 @@ class Task:
         """Yield documents ``start`` to ``stop`` with their prompt text and decoded images."""
         for index in range(start, len(self) if stop is None else min(stop, len(self))):
             doc = self._docs[index]
+            if self._images is not None:
+                doc = {**doc, "image": self._images.of(doc)}
             images = tuple(self._task.doc_to_visual(doc) or ())
             text = str(self._task.doc_to_text(doc))
-            target = str(self._task.doc_to_target(doc))
+            target = self._target(doc)
             image = _image_hash(images)
             content = fingerprint(text, target, image)
             yield Row(str(index), content, image, text, images, target, doc)
+
+    def _target(self, doc: Mapping[str, Any]) -> str:
+        """Return the reference answer; where ten people answered, the most frequent one."""
+        named = self._task.config.doc_to_target
+        answers = doc.get("answers")
+        if isinstance(named, str) and named not in doc and isinstance(answers, list) and answers:
+            texts = [str(x["answer"] if isinstance(x, Mapping) else x) for x in answers]
+            return max(texts, key=texts.count)
+        return str(self._task.doc_to_target(doc))
 
     def score(self, row: Row, answer: str) -> dict[str, Any]:
         """Return what lmms-eval's ``process_results`` says about one answer."""
@@ -103,84 +146,65 @@ class Task:
             )
         return result
 
+    def helper(self, name: str) -> Any:
+        """Return something that the task's own scoring module defines, such as a word list.
+
+        Raises:
+            HarnessError: if the module has no such name.
+        """
+        module = getattr(self._task.config.process_results, "__globals__", {})
+        if name not in module:
+            raise HarnessError(
+                f"lmms-eval's task {self.path} defines no {name}. Check the version: "
+                f"{version('lmms-eval')} is installed."
+            )
+        return module[name]
+
+    @property
+    def higher_is_better(self) -> Mapping[str, bool]:
+        """The direction of each metric, as the task states it."""
+        return dict(self._task.higher_is_better())
+
     def aggregate(self, metric: str, values: Sequence[Any]) -> float:
         """Return lmms-eval's own figure for a metric, for the parity checks."""
         return float(self._task.aggregation()[metric](list(values)))
 
 
-def data_fingerprint(path: str, data: str | Path) -> str:
-    """Identify the data a task would read, without importing lmms-eval.
-
-    A folder is identified by its bytes; the hub by name, because the revision is only known once
-    the data is fetched (the row's ``content`` then guards the comparison).
-
-    Raises:
-        UsageError: if the folder has no copy of the data set.
-    """
-    name = _dataset_name(path)
-    if str(data) == HUB:
-        return f"{HUB}:{name}"
-    return folder_digest(_local(name, Path(data)))
-
-
-def _dataset_name(path: str) -> str:
-    """Read ``dataset_path`` from the YAML text, following ``include``, without running its code."""
-    file = _yaml_file(path)
-    include = None
-    for line in file.read_text(encoding="utf-8").splitlines():
-        key, _, value = line.partition(":")
-        if key == "dataset_path":
-            return value.split("#")[0].strip().strip("\"'")
-        if key == "include":
-            include = value.strip().strip("\"'")
-    if include is None:
-        raise UsageError(f"The task file {file} names no dataset_path; add one.")
-    return _dataset_name(str(file.parent / include))
-
-
-def _yaml_file(path: str) -> Path:
-    if Path(path).is_absolute():
-        return Path(path)
-    spec = find_spec("lmms_eval")
-    if spec is None or spec.origin is None:
-        raise HarnessError("lmms-eval is not installed. Install it with: pip install lmms-eval")
-    file = Path(spec.origin).parent / "tasks" / path
-    if not file.is_file():
-        raise HarnessError(
-            f"lmms-eval {version('lmms-eval')} has no task file {path}. "
-            "Install the version range that pyproject.toml names."
-        )
-    return file
+# Imported at the top of a task file for a scorer of its own that is not used here (AMBER).
+_UNUSED = ("spacy",)
 
 
 def _config(path: str) -> dict[str, Any]:
     from lmms_eval.utils import load_yaml_config
 
-    config: dict[str, Any] = load_yaml_config(str(_yaml_file(path)), mode="full")
+    missing = [name for name in _UNUSED if name not in sys.modules and find_spec(name) is None]
+    sys.modules.update((name, ModuleType(name)) for name in missing)
+    try:
+        config: dict[str, Any] = load_yaml_config(str(yaml_file(path)), mode="full")
+    finally:
+        for name in missing:
+            sys.modules.pop(name, None)
     return config
 
 
 def _source(config: Mapping[str, Any], data: str | Path) -> str:
     name = str(config["dataset_path"])
-    return name if str(data) == HUB else str(_local(name, Path(data)))
-
-
-def _local(name: str, data: Path) -> Path:
-    folder = data / name.rsplit("/", 1)[-1]
-    if not folder.is_dir():
-        known = sorted(path.name for path in data.glob("*") if path.is_dir())
+    if str(data) != HUB:
+        return str(local_folder(name, Path(data)))
+    if name.startswith(OWN):
         raise UsageError(
-            f"There is no data set {folder.name} in {data} (it has: {', '.join(known) or 'none'})."
-            " Name a folder that holds it with --data DIR, or fetch it with --data hub."
+            f"The data set {name.removeprefix(OWN)} is not on the hub in the form that its task "
+            "reads. See what to fetch and how to lay it out with: harness data describe"
         )
-    return folder
+    return name
 
 
 def _dataset_options(config: Mapping[str, Any], data: str | Path) -> dict[str, Any] | None:
     if str(data) != HUB:
         return None
     options = dict(config.get("dataset_kwargs") or {})
-    options.pop("token", None)  # public data; a token would be demanded from every user
+    for unwanted in ("token", "trust_remote_code"):  # public data, and no code from the hub
+        options.pop(unwanted, None)
     return options or None
 
 
@@ -188,17 +212,22 @@ def _build(config: dict[str, Any], source: str) -> Any:
     import datasets
     from lmms_eval.api.task import ConfigurableTask
 
+    importlib.import_module("lmms_eval.api.metrics")  # registers exact_match and its like
     datasets.disable_progress_bars()
     try:
         return ConfigurableTask(config=config, model_name="llava_hf")
     except Exception as error:
-        attempt = getattr(error, "last_attempt", None)
-        cause = attempt.exception() if attempt is not None else error
-        raise UsageError(
-            f"The data set {source} of the task {config.get('task')} cannot be loaded: "
-            f"{type(cause).__name__}: {str(cause).splitlines()[0] if str(cause) else ''}. "
-            "Check the network for --data hub, or name a folder that holds it with --data DIR."
-        ) from error
+        raise _unloadable(source, str(config.get("task")), error) from error
+
+
+def _unloadable(source: str, what: str, error: Exception) -> UsageError:
+    attempt = getattr(error, "last_attempt", None)
+    cause = attempt.exception() if attempt is not None else error
+    return UsageError(
+        f"The data set {source} of {what} cannot be loaded: "
+        f"{type(cause).__name__}: {str(cause).splitlines()[0] if str(cause) else ''}. "
+        "Check the network for --data hub, or name a folder that holds it with --data DIR."
+    )
 
 
 def _image_hash(images: Sequence[PIL.Image.Image]) -> str:

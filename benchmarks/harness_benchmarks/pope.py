@@ -6,13 +6,13 @@ A row of the hub's data set, cut short:
      "image_source": "COCO_val2014_000000310196", "category": "adversarial", "image": ...}
 
 ``strict`` is lmms-eval's rule: the answer, lower-cased and stripped, must equal the label, so
-"Yes." is wrong. ``lenient`` looks for the first yes or no among the words. lmms-eval's own
+"Yes." is wrong. ``lenient`` looks for the first yes or no among the words. ``logit`` asks which of
+"Yes" and "No" the model finds more probable, whatever it wrote. lmms-eval's own
 ``pope_yes_ratio`` counts the labels, not the answers, and is a constant; ours counts the answers.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -20,26 +20,12 @@ from harness.benchmark import Benchmark, Scored
 from harness.compare_columns import Column, f1_of, mean_of
 from harness.lmms import Row, Task
 from harness.records import Sample
+from harness_benchmarks.parse import yes_no as parse
+from harness_benchmarks.parse import yes_no_choices
 
 if TYPE_CHECKING:
     from numpy import float64
     from numpy.typing import NDArray
-
-_NO = frozenset({"no", "not", "nope", "none", "cannot", "isn", "aren", "doesn", "don"})
-_YES = frozenset({"yes", "yeah", "yep"})
-
-
-def parse(answer: str) -> str | None:
-    """Return ``"yes"``, ``"no"``, or ``None`` when the answer says neither.
-
-    The first word that is a yes or a negation decides.
-    """
-    for word in re.findall(r"[a-z]+", answer.lower()):
-        if word in _YES:
-            return "yes"
-        if word in _NO:
-            return "no"
-    return None
 
 
 def score(task: Task, row: Row, answer: str) -> Scored:
@@ -88,10 +74,13 @@ BENCHMARK = Benchmark(
         Column("f1", _official_counts, _official_f1),
         mean_of("lenient", name="lenient accuracy"),
         f1_of("lenient_yes", "label_yes", name="lenient f1"),
+        mean_of("logit", name="logit accuracy"),
         mean_of("lenient_yes", name="says yes", higher_is_better=None),
         mean_of("unparsed", name="unparsed", higher_is_better=False),
     ),
     groups=lambda doc: {"category": str(doc.get("category", ""))},
+    choices=yes_no_choices,
+    photo=lambda doc: str(doc.get("image_source", "")),
     licence="MIT (questions); images: COCO val2014",
     source="arXiv 2305.10355; hub: lmms-lab-encoder/POPE, split test, 9000 rows",
     published={

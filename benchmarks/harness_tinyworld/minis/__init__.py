@@ -9,7 +9,10 @@ from importlib import import_module
 
 from harness_tinyworld.minis.table import Mini
 
-NAMES = ("mmvet", "pope")
+NAMES = (
+    *("amber", "chair", "gqa", "hallusion", "llavabench", "mementos", "mmbench", "mme", "mmhal"),
+    *("mmvet", "pope", "scienceqa", "seedbench", "shr", "textvqa", "vizwiz", "vqav2"),
+)
 
 
 def load(name: str) -> Mini:

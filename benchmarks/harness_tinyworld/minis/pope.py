@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, partial
 from itertools import combinations
 
 from harness_tinyworld.minis.table import Mini, Row, Table
@@ -88,6 +88,11 @@ def rows() -> list[Row]:
     return made
 
 
+def rows_of(category: str) -> list[Row]:
+    """Return the rows of one category, as the config of all three has them."""
+    return [row for row in rows() if row["category"] == category]
+
+
 COLUMNS = {
     "id": "string",
     "question_id": "string",
@@ -101,5 +106,11 @@ MINI = Mini(
     "POPE",
     f"{SCENES * EACH * 6} yes/no questions about {SCENES} drawn images, half of them about kinds "
     "that are not there.",
-    (Table(COLUMNS, rows),),
+    (
+        Table(COLUMNS, rows),
+        *(
+            Table(COLUMNS, partial(rows_of, split), split, "Full")
+            for split in ("random", "popular", "adversarial")
+        ),
+    ),
 )

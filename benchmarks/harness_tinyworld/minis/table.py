@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ class Table:
     """One split of one config.
 
     `columns` gives each column's type: "string", "int64", ..., "image" for an RGB array of bytes,
-    or a list of one such name. `rows` makes the rows; an image is an array of shape (h, w, 3).
+    or a list of one such name, or a mapping of names to such. `rows` makes the rows; an image is
+    an array of shape (h, w, 3).
     """
 
     columns: dict[str, Any]
@@ -37,11 +39,15 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Mini:
-    """A miniature: the hub data set's name without its owner, what it holds, its tables."""
+    """A miniature: the hub data set's name without its owner, what it holds, its tables.
+
+    `extra` gives further text files by their path, such as word lists that a scorer reads.
+    """
 
     folder: str
     about: str
     tables: tuple[Table, ...]
+    extra: Mapping[str, str] = field(default_factory=dict)
 
 
 def png(image: np.ndarray) -> bytes:
@@ -58,6 +64,8 @@ def _feature(kind: Any) -> Any:
 
     if isinstance(kind, list):
         return List(_feature(kind[0]))
+    if isinstance(kind, dict):
+        return {name: _feature(part) for name, part in kind.items()}
     return Image() if kind == "image" else Value(kind)
 
 
@@ -79,15 +87,24 @@ def write(mini: Mini, data: Path) -> list[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         Dataset.from_list(rows, features=features).to_parquet(target)
         files.append(target)
-    (folder / "README.md").write_text(card(mini), encoding="utf-8")
-    return [*files, folder / "README.md"]
+    for name, text in {"README.md": card(mini, files), **mini.extra}.items():
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+        files.append(target)
+    return files
 
 
-def card(mini: Mini) -> str:
-    """Write the data set card, whose front matter names configs and splits for `datasets`."""
+def card(mini: Mini, files: Sequence[Path]) -> str:
+    """Write the data set card, whose front matter names configs and splits for `datasets`.
+
+    Each config's description holds a hash of the tables: `datasets` keeps a copy of what it read
+    under a key made of this front matter, not of the files, and would serve old rows for ever.
+    """
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
     lines = ["---", "configs:"]
     for config in dict.fromkeys(table.config for table in mini.tables):
-        lines += [f"- config_name: {config}", "  data_files:"]
+        lines += [f"- config_name: {config}", f"  description: tables {digest}", "  data_files:"]
         for table in mini.tables:
             if table.config == config:
                 lines += [f"  - split: {table.split}", f"    path: {table.file}"]

@@ -1,0 +1,76 @@
+"""Mementos: what happens in a sequence of images, laid out as one (arXiv 2401.10529).
+
+A row in the form that ``tasks/mementos.yaml`` reads:
+
+    {"question_id": "dl_17", "domain": "daily-life", "description": "A person sits in a white
+     plastic chair and throws a ball to a dog ...", "objects": ["person", "chair", "dog"],
+     "behaviors": ["sit", "throw ball"], "image": ...}
+
+The official protocol lets a language model extract the objects and behaviours of the answer,
+matches them with those of the description by lists of synonyms, and takes the F1 of each row's
+two lists; the score is the mean over the rows. The built-in grader extracts by the lists alone:
+``objects.txt`` and ``behaviors.txt`` beside the data, one thing per line, name first, then its
+synonyms, separated by commas. Without such a list there is no verdict, and the row is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from harness.benchmark import Benchmark, Scored
+from harness.compare_columns import mean_of
+from harness.lmms import Row, Task
+from harness_benchmarks import grader
+from harness_benchmarks.objects import Names, read_names
+
+KINDS = ("objects", "behaviors")
+
+
+def f1(said: Iterable[str], truth: Iterable[str]) -> float | None:
+    """Return the F1 of two sets of names; ``None`` where the truth is empty."""
+    found, wanted = set(said), set(truth)
+    if not wanted:
+        return None
+    return 2 * len(found & wanted) / (len(found) + len(wanted))
+
+
+def _names(task: Task, kind: str) -> Names | None:
+    file = None if task.folder is None else Path(task.folder) / f"{kind}.txt"
+    return read_names(file) if file is not None and file.is_file() else None
+
+
+def score(task: Task, row: Row, answer: str) -> Scored:
+    """Return the F1 of objects and of behaviours, each from 0 to 1."""
+    scores: dict[str, float | None] = {}
+    told = []
+    for kind in KINDS:
+        names = _names(task, kind)
+        if names is None:
+            scores[kind] = None
+            told.append(f"no list {kind}.txt")
+            continue
+        said = set(names.mentions(answer))
+        scores[kind] = f1(said, {names.name(str(text)) for text in row.doc[kind]})
+        told.append(f"{kind}: {', '.join(sorted(said)) or 'none'}")
+    return Scored(scores, judge=grader.NAME, verdict="; ".join(told))
+
+
+BENCHMARK = Benchmark(
+    name="mementos",
+    title="Mementos",
+    task=str(Path(__file__).parent / "tasks" / "mementos.yaml"),
+    score=score,
+    columns=(
+        mean_of("objects", name="object F1", primary=True),
+        mean_of("behaviors", name="behavior F1", primary=True),
+    ),
+    groups=lambda doc: {"domain": str(doc["domain"])},
+    judge=grader.NAME,
+    licence="see github.com/umd-huang-lab/Mementos",
+    source="arXiv 2401.10529; github.com/umd-huang-lab/Mementos, validation, 699 sequences",
+    published={
+        "llava-1.5-7b": "objects 39.29, behaviours 23.02 (SIMA table 1; 23.01 on the project page)",
+        "sima-7b": "objects 46.08, behaviours 26.03 (SIMA table 1)",
+    },
+)

@@ -1,0 +1,108 @@
+"""MMBench: multiple choice, each question asked with its options in every rotation (2307.06281).
+
+A row of the hub's data set, cut short; the rotations have indices larger by a million each:
+
+    {"index": 241, "question": "Identify the question that Madelyn and Tucker's experiment can best
+     answer.", "hint": "The passage below describes an experiment. ...", "answer": "A", "A": "Does
+     Madelyn's snowboard slide down a hill in less time when ...", "B": "...", "C": "nan", "D":
+     "nan", "category": "identity_reasoning", "source": "scienceqa", "L2-category":
+     "attribute_reasoning", "split": "dev", "image": ...}
+
+A question counts when all its rotations are right. Which letter an answer means is read by
+lmms-eval's own inference; where that fails, the official protocol asks a language model (and
+lmms-eval draws a letter at random when that fails too). Here the built-in grader reads it, and an
+answer it cannot read has no verdict and is missing. ``static`` is the judge-free rule of lmms-eval:
+what its patterns cannot read is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from harness.benchmark import Benchmark, Choices, Scored
+from harness.compare_columns import all_of, mean_of
+from harness.lmms import Row, Task
+from harness_benchmarks import grader
+from harness_benchmarks.parse import by, letter, lettered, number_of
+
+ROTATION = 1_000_000
+"""Added to a question's index for each rotation of its options."""
+
+
+def _options(doc: Mapping[str, Any]) -> Mapping[str, str]:
+    texts = {key: doc.get(key) for key in "ABCDE"}
+    return {key: str(text) for key, text in texts.items() if text and str(text) != "nan"}
+
+
+def score(task: Task, row: Row, answer: str) -> Scored:
+    """Score one rotation; the question it belongs to travels along as a number."""
+    import pandas
+
+    item = task.score(row, answer)["gpt_eval_score"]
+    evaluator = task.helper("mmbench_evaluator")
+    right = str(row.doc["answer"])
+    table = pandas.DataFrame([item])
+    static = evaluator.eval_sub_data(table, {item["index"]: right}, static_only=True)
+    said = evaluator.prefetch_answer(item) or letter(answer, _options(row.doc))
+    return Scored(
+        {
+            "static": float(static),
+            "judged": None if said is None else float(said == right),
+            "question": number_of(int(row.doc["index"]) % ROTATION),
+        },
+        judge=grader.NAME,
+        verdict=f"read as {said}" if said else "no letter can be read",
+    )
+
+
+def _choices(row: Row) -> Choices:
+    return lettered(tuple(_options(row.doc)), str(row.doc["answer"]))
+
+
+_COLUMNS = (
+    all_of("judged", group=by("question"), name="circular accuracy", primary=True),
+    all_of("static", group=by("question"), name="static circular accuracy"),
+    all_of("logit", group=by("question"), name="logit circular accuracy"),
+    mean_of("static", name="plain accuracy"),
+)
+
+
+def _groups(doc: Mapping[str, Any]) -> Mapping[str, str]:
+    return {"ability": str(doc.get("L2-category", ""))}
+
+
+EN = Benchmark(
+    name="mmbench",
+    title="MMBench",
+    task="mmbench/mmbench_en_dev.yaml",
+    score=score,
+    columns=_COLUMNS,
+    groups=_groups,
+    choices=_choices,
+    max_new_tokens=256,
+    judge=grader.NAME,
+    licence="Apache-2.0 (images under their own licences)",
+    source="arXiv 2307.06281; hub: lmms-lab-encoder/MMBench, config en, split dev, 4329 rows",
+    published={
+        "llava-1.5-7b": "64.3 (SIMA table 2; LLaVA model zoo); a language model reads letters",
+        "sima-7b": "64.9 (SIMA table 2)",
+        "seva-7b": "65.6 at noise step 800 (SeVa README)",
+    },
+)
+CN = Benchmark(
+    name="mmbench_cn",
+    title="MMBench-CN",
+    task="mmbench/mmbench_cn_dev.yaml",
+    score=score,
+    columns=_COLUMNS,
+    groups=_groups,
+    choices=_choices,
+    judge=grader.NAME,
+    licence="Apache-2.0 (images under their own licences)",
+    source="arXiv 2307.06281; hub: lmms-lab-encoder/MMBench, config cn, split dev, 4329 rows",
+    published={
+        "llava-1.5-7b": "58.3 (LLaVA model zoo); 55.8 with lmms-eval (its issue 139)",
+        "seva-7b": "59.2 at noise step 800 (SeVa README)",
+    },
+)

@@ -1,0 +1,129 @@
+"""Reading what an answer says, whatever its form: yes or no, a letter, a reference answer.
+
+These are the lenient readings that stand beside each benchmark's strict one. They are the same for
+both arms, and they say ``None`` where an answer cannot be read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from harness.benchmark import Choices
+from harness_benchmarks import grader
+
+if TYPE_CHECKING:
+    from harness.lmms import Row
+    from harness.records import Sample
+
+_NO = frozenset({"no", "not", "nope", "none", "cannot", "isn", "aren", "doesn", "don"})
+_YES = frozenset({"yes", "yeah", "yep"})
+# A letter by itself, or in brackets, or before a full stop; "A" within a sentence is an article.
+_LETTER = re.compile(
+    r"^\W*([A-Z])\W*$|\(([A-Z])\)|(?:^|\s)([A-Z])[.):](?=\s|$)"
+    r"|\b([B-HJ-Z])\b|\b(A)(?=,| or\b| and\b)"
+)
+_NAMED = re.compile(r"\b(?:answer|option|choice)\b(?: is|:)?\s*\(?([A-Z])\b", re.IGNORECASE)
+
+
+def yes_no(answer: str) -> str | None:
+    """Return ``"yes"``, ``"no"``, or ``None`` when the answer says neither.
+
+    The first word that is a yes or a negation decides.
+    """
+    for word in re.findall(r"[a-z]+", answer.lower()):
+        if word in _YES:
+            return "yes"
+        if word in _NO:
+            return "no"
+    return None
+
+
+def letter(answer: str, options: Mapping[str, str]) -> str | None:
+    """Return the letter of the one option that an answer chooses.
+
+    A letter that stands for itself decides; else the answer must hold the words of exactly one
+    option, or of several of which one contains all the others.
+
+    Args:
+        answer: what the model said.
+        options: text by letter.
+    """
+    alone = answer.strip().strip("().:").upper()
+    if alone in options:
+        return alone
+    for pattern in (_NAMED, _LETTER):
+        groups = [match.groups() for match in pattern.finditer(answer)]
+        found = {next(part for part in parts if part).upper() for parts in groups}
+        said = sorted(found & options.keys())
+        if len(said) == 1:
+            return said[0]
+        if said:
+            return None
+    words = grader.words(answer)
+    held = {key: grader.words(text) for key, text in options.items() if _within(text, words)}
+    longest = [
+        key
+        for key, text in held.items()
+        if all(grader.holds(text, other) for other in held.values())
+    ]
+    return longest[0] if len(longest) == 1 else None
+
+
+def best_of(
+    answer: str, references: Sequence[str], score: Callable[[str], float], strict: float
+) -> float:
+    """Return the best strict score among the answer and the references that it contains.
+
+    Args:
+        answer: what the model said.
+        references: right answers; one counts as said when its words stand together in the answer,
+            and a yes or no when the answer reads so.
+        score: the strict score of a text.
+        strict: that of the answer itself.
+    """
+    words = grader.words(answer)
+    said = [text for text in dict.fromkeys(references) if _says(answer, words, text)]
+    return max([strict, *(score(text) for text in said)])
+
+
+def yes_no_choices(row: Row) -> Choices:
+    """Offer "Yes" and "No"; the row's target says which is right."""
+    return Choices(("Yes", "No"), 0 if row.target.strip().lower().startswith("y") else 1)
+
+
+def lettered(letters: Sequence[str], right: str) -> Choices:
+    """Offer letters of options."""
+    return Choices(tuple(letters), list(letters).index(right))
+
+
+def number_of(*names: object) -> float:
+    """Turn a name into a number that a float holds exactly.
+
+    Rows that count together carry it among their scores, because ``Sample.groups`` is for reading:
+    every value there gets a line of its own in the report.
+    """
+    text = "\0".join(map(str, names))
+    return float(int(hashlib.sha256(text.encode()).hexdigest()[:12], 16))
+
+
+def by(metric: str) -> Callable[[Sample], str]:
+    """Group rows by a number among their scores; a missing answer stays by itself."""
+
+    def group(sample: Sample) -> str:
+        value = sample.scores.get(metric)
+        return f"row {sample.id}" if value is None else str(value)
+
+    return group
+
+
+def _within(text: str, words: tuple[str, ...]) -> bool:
+    wanted = grader.words(text)
+    return bool(wanted) and grader.holds(words, wanted)
+
+
+def _says(answer: str, words: tuple[str, ...], reference: str) -> bool:
+    plain = reference.strip().lower()
+    return yes_no(answer) == plain if plain in ("yes", "no") else _within(reference, words)

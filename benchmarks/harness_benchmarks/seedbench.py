@@ -1,0 +1,73 @@
+"""SEED-Bench: multiple choice about images and short videos, by letter (arXiv 2307.16125).
+
+A row of the hub's data set, cut short (eight frames instead of one image in a video row):
+
+    {"answer": "A", "choice_a": "One", "choice_b": "Two", "choice_c": "Three", "choice_d": "Four",
+     "data_id": "1454426_2591111986", "data_type": "image", "question": "How many towels are in the
+     image?", "question_id": "101669", "question_type_id": 5, "segment": [], "image": [...]}
+
+``all`` is what SIMA's table calls SEED (58.6 for LLaVA-1.5-7B), ``image`` what SeVa's calls SEED-I
+(65.7): two tasks under one name. lmms-eval takes the first character of an answer as its letter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from harness.benchmark import Benchmark, Choices, Scored
+from harness.compare_columns import mean_of, ratio_of
+from harness.lmms import Row, Task
+from harness_benchmarks.parse import letter, lettered
+
+_LETTERS = ("A", "B", "C", "D")
+
+
+def _options(row: Row) -> Mapping[str, str]:
+    return {key: str(row.doc[f"choice_{key.lower()}"]) for key in _LETTERS}
+
+
+def score(task: Task, row: Row, answer: str) -> Scored:
+    """Score one answer as lmms-eval's aggregation does, and by what it says."""
+    official = task.score(row, answer)["seed_all"]
+    right = str(official["answer"]).strip().lower()
+    strict = float(str(official["pred"]).strip().lower() == right)
+    said = letter(answer, _options(row))
+    image = float(row.doc["data_type"] == "image")
+    return Scored(
+        {
+            "strict": strict,
+            "image": image,
+            "image_right": strict * image,
+            "lenient": float(said is not None and said.lower() == right),
+            "unparsed": float(said is None),
+        }
+    )
+
+
+def _choices(row: Row) -> Choices:
+    return lettered(_LETTERS, str(row.doc["answer"]).strip().upper())
+
+
+BENCHMARK = Benchmark(
+    name="seedbench",
+    title="SEED-Bench",
+    task="seedbench/seedbench.yaml",
+    score=score,
+    columns=(
+        mean_of("strict", name="all", primary=True, lenient="lenient"),
+        ratio_of("image_right", "image", name="image"),
+        mean_of("lenient"),
+        mean_of("logit", name="logit accuracy"),
+        mean_of("unparsed", name="unparsed", higher_is_better=False),
+    ),
+    groups=lambda doc: {"question type": str(doc.get("question_type_id", ""))},
+    choices=_choices,
+    max_new_tokens=16,
+    licence="CC BY-NC 4.0",
+    source="arXiv 2307.16125; hub: lmms-lab-encoder/SEED-Bench, split test, 17990 rows",
+    published={
+        "llava-1.5-7b": "58.6 all (SIMA table 2), 60.49 all (lmms-eval); 65.7 image (SeVa)",
+        "sima-7b": "60.6 all (SIMA table 2)",
+        "seva-7b": "65.8 image at noise step 800 (SeVa README)",
+    },
+)

@@ -1,0 +1,45 @@
+"""What the task files in this folder call: prompts, images, and the answer passed on.
+
+Scoring is in the benchmarks' own modules; lmms-eval by itself only counts the answers here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def doc_to_visual(doc: Mapping[str, Any]) -> list[Any]:
+    """Return the image, in RGB."""
+    return [doc["image"].convert("RGB")]
+
+
+def question(doc: Mapping[str, Any]) -> str:
+    """Return the question as it stands."""
+    return str(doc["question"])
+
+
+def sequence_prompt(doc: Mapping[str, Any]) -> str:
+    """Ask what happens; a row may bring its own wording in ``question``."""
+    own = doc.get("question")
+    return str(own) if own else "Describe what happens in this sequence of images in detail."
+
+
+def description_prompt(doc: Mapping[str, Any]) -> str:
+    """Ask for a description, in the words of SHR's authors."""
+    return "Describe this image in detail."
+
+
+def facts(doc: Mapping[str, Any]) -> str:
+    """Return what is known of the image, as one text."""
+    return "; ".join(map(str, doc["facts"]))
+
+
+def answer(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, Any]:
+    """Pass the answer on."""
+    return {"answer": {"question_id": str(doc["question_id"]), "answer": results[0]}}
+
+
+def answered(results: Sequence[Mapping[str, Any]]) -> float:
+    """Return the share of answers that are not empty."""
+    return sum(bool(item["answer"].strip()) for item in results) / max(len(results), 1)

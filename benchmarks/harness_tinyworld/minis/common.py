@@ -1,0 +1,72 @@
+"""What several miniatures share: scenes of their own, and questions drawn on them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+
+from harness_tinyworld.questions import Asker, Question
+from harness_tinyworld.scenes import Scene, make_scene
+from harness_tinyworld.vocabulary import COLOURS, SHAPES
+
+# Each miniature has ten million seeds of its own, above those that scenes.py gives away: no image
+# of a benchmark is one that the model or a method was trained on.
+_FIRST = 5_000_000_000
+_EACH = 10_000_000
+_ORDER = (
+    *("amber", "chair", "gqa", "hallusion", "llavabench", "mementos", "mmbench", "mmbench_cn"),
+    *("mme", "mmhal", "scienceqa", "seedbench", "shr", "textvqa", "vizwiz", "vqav2"),
+)
+KINDS = tuple(f"{colour} {shape}" for colour in COLOURS for shape in SHAPES)
+"""Everything that can be drawn, as one speaks of it."""
+
+
+def scenes(name: str) -> Iterator[Scene]:
+    """Yield the scenes of a miniature, without end."""
+    seed = _FIRST + _ORDER.index(name) * _EACH
+    while True:
+        yield make_scene(seed)
+        seed += 1
+
+
+def asked(
+    name: str,
+    askers: Sequence[Asker],
+    count: int,
+    fits: Callable[[Question], bool] = lambda question: True,
+) -> list[tuple[Scene, Question]]:
+    """Draw questions, the askers taking turns, each on a scene of its own."""
+    found: list[tuple[Scene, Question]] = []
+    for scene in scenes(name):
+        asker = askers[len(found) % len(askers)]
+        question = asker(scene, random.Random(f"{name} {scene.seed}"))
+        if question is not None and fits(question):
+            found.append((scene, question))
+            if len(found) == count:
+                break
+    return found
+
+
+def four_options(question: Question) -> bool:
+    """Say whether a question has three different wrong answers beside the right one."""
+    return len({answer.short for answer in question.wrong}) >= 3
+
+
+def options_of(question: Question, rng: random.Random) -> tuple[list[str], int]:
+    """Mix the right answer with three wrong ones; return them and the place of the right one."""
+    wrong = list(dict.fromkeys(answer.short for answer in question.wrong))[:3]
+    options = [question.right.short, *wrong]
+    rng.shuffle(options)
+    return options, options.index(question.right.short)
+
+
+def ten(right: str, wrong: str, rng: random.Random) -> list[str]:
+    """Give ten people's answers: eight agree, two say something else."""
+    answers = [right] * 8 + [wrong] * 2
+    rng.shuffle(answers)
+    return answers
+
+
+def synonyms() -> str:
+    """Return the list of things that can be drawn, one per line, in the form of synonyms.txt."""
+    return "".join(f"{kind}\n" for kind in KINDS)
