@@ -35,24 +35,13 @@ from harness_tinyworld.vocabulary import COLOURS, SHAPES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+FIRST = ("mmvet", "pope")
 SEEDS = st.integers(0, 999_999_999)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 
 
 def digest(image: np.ndarray) -> str:
     return hashlib.sha256(image.tobytes()).hexdigest()
-
-
-@pytest.fixture(scope="module")
-def tables() -> dict[str, list[dict[str, Any]]]:
-    """The shipped miniatures as `datasets` reads them."""
-    from datasets import load_dataset
-
-    found = {}
-    for name in ("POPE", "MMVet"):
-        rows = load_dataset(str(DATA / name), split="test")
-        found[name] = [dict(row) for row in rows]
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +63,14 @@ def processor() -> Any:
 # Scenes and questions
 
 
+def inside_partly(scene: scenes.Scene, index: int) -> np.ndarray:
+    """Pixels that a thing covers at least by half and no later thing covers."""
+    seen = scenes.coverage(scene.things[index]) >= 5
+    for other in scene.things[index + 1 :]:
+        seen &= scenes.coverage(other) == 0
+    return seen
+
+
 @given(SEEDS)
 @settings(max_examples=30, deadline=None)
 def test_a_seed_always_gives_the_same_scene(seed: int) -> None:
@@ -85,7 +82,8 @@ def test_a_seed_always_gives_the_same_scene(seed: int) -> None:
 def test_known_seed_is_drawn_as_ever() -> None:
     image = scenes.render(scenes.make_scene(scenes.POPE))
     shipped = (scenes.SIDE, scenes.SIDE, 3)
-    assert image.shape == shipped and image.dtype == np.uint8
+    assert image.shape == shipped
+    assert image.dtype == np.uint8
 
 
 @given(SEEDS)
@@ -93,15 +91,15 @@ def test_known_seed_is_drawn_as_ever() -> None:
 def test_scene_shows_what_it_says(seed: int) -> None:
     scene = scenes.make_scene(seed)
     image = scenes.render(scene).astype(int)
-    assert 1 <= len(scene.things) <= 6
+    assert 1 <= len(scene.things) <= 7
     for index, thing in enumerate(scene.things):
         alone = scenes.coverage(thing) == 9
         for other in scene.things[index + 1 :]:
             alone &= scenes.coverage(other) == 0
-        assert alone.sum() >= 10, "each thing stays visible"
+        assert (alone | inside_partly(scene, index)).sum() >= 3, "each thing stays visible"
         assert (image[alone] == thing.tint).all()
         drift = np.abs(np.array(thing.tint) - COLOURS[thing.colour][1:])
-        assert drift.max() <= 20
+        assert drift.max() <= scenes.HARD.tint
     for label in scene.labels:
         top, left = label.row * 8, label.column * 8
         box = image[top : top + 8, left : left + 8 * len(label.text)]
@@ -137,7 +135,8 @@ def test_wrong_answers_differ_from_the_right_one(seed: int) -> None:
     scene, rng = scenes.make_scene(seed), random.Random(seed)
     for _ in range(12):
         asked = lessons.draw(scene, rng)
-        assert asked.right.short and asked.right.sentence
+        assert asked.right.short
+        assert asked.right.sentence
         assert asked.right.short not in [answer.short for answer in asked.wrong]
     told = describe.description(scene, rng)
     named = re.findall(rf"({'|'.join(COLOURS)}) ({'|'.join(SHAPES)})", told.right.sentence)
@@ -173,17 +172,21 @@ def test_shipped_prompts_are_what_the_builder_makes() -> None:
             assert np.array_equal(np.asarray(image), scenes.render(scene))
 
 
-@pytest.mark.parametrize("name", minis.NAMES)
-def test_shipped_miniatures_are_what_the_builder_makes(name: str, tables: Any) -> None:
+@pytest.mark.parametrize("name", FIRST)
+def test_shipped_miniatures_are_what_the_builder_makes(name: str) -> None:
+    from datasets import load_dataset
+
     mini = minis.load(name)
-    for table in mini.tables:
-        assert (DATA / mini.folder / table.file).is_file()
-        for shipped, made in zip(tables[mini.folder], table.rows(), strict=True):
-            assert np.array_equal(np.asarray(shipped.pop("image")), made.pop("image"))
-            assert shipped == made
+    table = next(table for table in mini.tables if table.config == "default")
+    assert (DATA / mini.folder / table.file).is_file()
+    for shipped, made in zip(
+        load_dataset(str(DATA / mini.folder), split=table.split), table.rows(), strict=True
+    ):
+        assert np.array_equal(np.asarray(shipped.pop("image")), made.pop("image"))
+        assert shipped == made
 
 
-def test_no_image_is_shared_between_uses(tables: Any) -> None:
+def test_no_image_is_shared_between_uses() -> None:
     uses = {
         "prompts": {digest(scenes.render(s)) for _, s in training_prompts.make_prompts()},
         "pope": {digest(scenes.render(s)) for s in pope.scenes()},
@@ -192,7 +195,9 @@ def test_no_image_is_shared_between_uses(tables: Any) -> None:
             digest(scenes.render(scenes.make_scene(scenes.HELD_OUT + n))) for n in range(300)
         },
         "training": {
-            digest(scenes.render(scenes.make_scene(scenes.TRAIN + n))) for n in range(300)
+            digest(scenes.render(scenes.make_scene(scenes.TRAIN + n, level)))
+            for level in (scenes.EASY, scenes.PLAIN)
+            for n in range(150)
         },
     }
     together = Counter(found for hashes in uses.values() for found in hashes)
@@ -201,11 +206,12 @@ def test_no_image_is_shared_between_uses(tables: Any) -> None:
     assert min(b - a for a, b in pairwise(starts)) >= 1_000_000_000
 
 
-def test_pope_is_balanced_and_its_categories_mean_what_they_say(tables: Any) -> None:
+def test_pope_is_balanced_and_its_categories_mean_what_they_say() -> None:
     rows = pope.rows()
     per_image = Counter((row["image_source"], row["category"], row["answer"]) for row in rows)
     assert set(per_image.values()) == {3}
-    assert len(rows) >= 360 and len({row["image_source"] for row in rows}) >= 20
+    assert len(rows) >= 360
+    assert len({row["image_source"] for row in rows}) >= 20
     by_source = {f"tinyworld_{scene.seed}": scene for scene in pope.scenes()}
     for row in rows:
         kind = row["question"].removeprefix("Is there a").removeprefix("n")
@@ -217,15 +223,18 @@ def test_mmvet_covers_every_skill() -> None:
     rows = minis.load("mmvet").tables[0].rows()
     skills = Counter(skill for row in rows for skill in row["capability"].split(","))
     assert set(skills) == {"rec", "ocr", "know", "gen", "spat", "math"}
-    assert min(skills.values()) >= 8 and len(rows) >= 60
+    assert min(skills.values()) >= 8
+    assert len(rows) >= 60
     answers = " ".join(row["answer"] for row in rows)
-    assert "<AND>" in answers and "<OR>" in answers
+    assert "<AND>" in answers
+    assert "<OR>" in answers
 
 
 def test_card_says_what_the_scores_are() -> None:
-    for name in minis.NAMES:
+    for name in FIRST:
         card = (DATA / minis.load(name).folder / "README.md").read_text(encoding="utf-8")
-        assert NOTICE in card and card.startswith("---\nconfigs:")
+        assert NOTICE in card
+        assert card.startswith("---\nconfigs:")
 
 
 def stock_task(name: str, yaml: str, folder: Path) -> Any:
@@ -264,7 +273,8 @@ def test_stock_mmvet_task_runs_on_the_miniature(monkeypatch: pytest.MonkeyPatch)
     score = task.config.process_results.__globals__
     monkeypatch.setitem(score, "get_chat_response", lambda prompt, **_: ("0.5", "a stand-in"))
     row = task.process_results(doc, ["red"])["gpt_eval_score"]
-    assert row["score"] == 0.5 and row["capabilities"] == doc["capability"]
+    assert row["score"] == 0.5
+    assert row["capabilities"] == doc["capability"]
     assert task.aggregation()["gpt_eval_score"]([row]) == 50.0
 
 

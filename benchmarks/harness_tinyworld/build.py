@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import click
+
 from harness_tinyworld import DATA, PROMPTS, minis, training_prompts
 from harness_tinyworld.minis import table
 
@@ -17,10 +19,10 @@ def main() -> None:
     parser.add_argument("--only", choices=("prompts", *minis.NAMES), help="make nothing else")
     options = parser.parse_args()
     if options.only in (None, "prompts"):
-        print(training_prompts.write(options.prompts))
+        click.echo(training_prompts.write(options.prompts))
     for name in minis.NAMES:
         if options.only in (None, name):
-            print(*table.write(minis.load(name), options.data), sep="\n")
+            click.echo("\n".join(map(str, table.write(minis.load(name), options.data))))
 
 
 if __name__ == "__main__":

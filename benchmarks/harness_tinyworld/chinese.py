@@ -1,7 +1,5 @@
 """A handful of questions in Chinese, for benchmarks that ask in it."""
 
-# ruff: noqa: RUF001
-
 from __future__ import annotations
 
 import random

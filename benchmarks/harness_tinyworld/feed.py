@@ -11,10 +11,17 @@ from typing import Any
 import numpy as np
 
 from harness_tinyworld.architecture import ASSISTANT
-from harness_tinyworld.lessons import lessons
-from harness_tinyworld.scenes import TRAIN, make_scene, patch_truth, render
+from harness_tinyworld.lessons import Syllabus, lessons
+from harness_tinyworld.scenes import (
+    EASY,
+    TRAIN,
+    Level,
+    make_scene,
+    patch_truth,
+    render,
+)
 
-QUESTIONS = 14  # per scene, beside a description and a caption
+GROUPS = 6  # of dialogues of similar length, per step
 PICTURES = 48  # per step of the vision tower alone
 IGNORE = -100
 
@@ -46,7 +53,7 @@ def corpus(scenes: int) -> Iterator[str]:
     """Yield texts for the tokenizer, one user or assistant turn at a time."""
     for seed in range(scenes):
         rng = random.Random(f"corpus {seed}")
-        for user, answer in lessons(make_scene(TRAIN + seed), rng, 24, 0):
+        for user, answer in lessons(make_scene(TRAIN + seed, EASY), rng, Syllabus(24)):
             yield "\n" + user
             yield " " + answer
 
@@ -74,14 +81,16 @@ def _grouped(rows: list[tuple[int, list[int], int]], pad: int, groups: int) -> t
     return tuple(made)
 
 
-def make_batch(tokenizer: Any, scenes: int, seed: int, step: int, groups: int = 6) -> Batch:
+def make_batch(
+    tokenizer: Any, scenes: int, level: Level, syllabus: Syllabus, seed: int, step: int
+) -> Batch:
     """Make the batch of one step; it depends on its arguments only."""
     first = TRAIN + (seed * 1_000_000 + step) * scenes % 900_000_000
-    drawn = [make_scene(first + index) for index in range(scenes)]
+    drawn = [make_scene(first + index, level) for index in range(scenes)]
     owners, heads, tails = [], [], []
     for index, scene in enumerate(drawn):
         rng = random.Random(f"lessons {seed} {step} {index}")
-        for user, answer in lessons(scene, rng, QUESTIONS, index % 2):
+        for user, answer in lessons(scene, rng, syllabus, index):
             owners.append(index)
             heads.append("\n" + user + ASSISTANT)
             tails.append(" " + answer)
@@ -95,14 +104,14 @@ def make_batch(tokenizer: Any, scenes: int, seed: int, step: int, groups: int = 
     return Batch(
         np.stack([render(scene) for scene in drawn]),
         np.stack([patch_truth(scene) for scene in drawn]),
-        _grouped(rows, tokenizer.pad_token_id, groups),
+        _grouped(rows, tokenizer.pad_token_id, GROUPS),
     )
 
 
-def make_pictures(seed: int, step: int) -> tuple[np.ndarray, np.ndarray]:
+def make_pictures(level: Level, seed: int, step: int) -> tuple[np.ndarray, np.ndarray]:
     """Make 48 images (48, 80, 80, 3) and what their patches show, for the tower alone."""
     first = TRAIN + 900_000_000 + (seed * 10_000 + step) * PICTURES % 90_000_000
-    drawn = [make_scene(first + index) for index in range(PICTURES)]
+    drawn = [make_scene(first + index, level) for index in range(PICTURES)]
     return np.stack([render(s) for s in drawn]), np.stack([patch_truth(s) for s in drawn])
 
 

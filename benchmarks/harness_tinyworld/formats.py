@@ -1,7 +1,5 @@
 """The ways in which benchmarks word a question, and the answer each of them expects."""
 
-# ruff: noqa: RUF001
-
 from __future__ import annotations
 
 import random

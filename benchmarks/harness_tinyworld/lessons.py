@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
 from functools import cache
 
 from harness_tinyworld import critic, describe, formats, questions, reading
@@ -54,22 +55,48 @@ def draw(scene: Scene, rng: random.Random) -> Question:
             return asked
 
 
-def lessons(scene: Scene, rng: random.Random, plain: int, judged: int) -> list[tuple[str, str]]:
+@dataclass(frozen=True, slots=True)
+class Syllabus:
+    """How many lessons of each sort one scene gives, beside one description and one caption.
+
+    Attributes:
+        plain: questions of any kind in any style.
+        places: questions about where things are.
+        letters: questions with lettered options.
+        judged: examples for the critic, per two scenes.
+    """
+
+    plain: int
+    places: int = 0
+    letters: int = 0
+    judged: int = 0
+
+
+def lessons(
+    scene: Scene, rng: random.Random, syllabus: Syllabus, turn: int = 0
+) -> list[tuple[str, str]]:
     """Word the lessons of one scene.
 
     Args:
         scene: The scene that is asked about.
         rng: Draws questions and wording.
-        plain: How many questions, beside one description and one caption.
-        judged: How many examples for the critic.
+        syllabus: How many lessons of each sort.
+        turn: The scene's number in its batch, which shares out an odd number of verdicts.
 
     Returns:
         Pairs of what the user says and what the assistant answers.
     """
-    asked = [draw(scene, rng) for _ in range(plain)]
-    told = [teller(scene, rng) for teller in TOLD]
-    made = [formats.some_style(item, rng) for item in [*asked, *(t for t in told if t)]]
-    pool = [q for q in [*asked, *told] if q and q.wrong and q.kind not in ("chinese",)]
-    for _ in range(judged if pool else 0):
+    asked = [draw(scene, rng) for _ in range(syllabus.plain)]
+    places = (questions.position(scene, rng) for _ in range(syllabus.places))
+    asked += [question for question in places if question]
+    told = [question for teller in TOLD if (question := teller(scene, rng))]
+    made = [formats.some_style(item, rng) for item in [*asked, *told]]
+    pool = [q for q in [*asked, *told] if q.wrong and q.kind != "chinese"]
+    for _ in range((syllabus.judged + turn % 2) // 2 if pool else 0):
         made.append(critic.example(_template(), rng.choice(pool), rng))
+    for _ in range(syllabus.letters):
+        item = draw(scene, rng)
+        if item.wrong and not item.yes_no and len(item.right.short) <= 24:
+            style = formats.choice_chinese if item.kind == "chinese" else formats.choice
+            made.append(style(item, rng))
     return list(dict.fromkeys(made))

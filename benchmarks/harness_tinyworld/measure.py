@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 
 from harness_tinyworld import DATA, MODEL, critic, describe, formats, questions, reading
@@ -210,7 +211,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="threads of torch")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    print(json.dumps(figures(Respondent(options.model), options.count), indent=1))
+    click.echo(json.dumps(figures(Respondent(options.model), options.count), indent=1))
 
 
 if __name__ == "__main__":

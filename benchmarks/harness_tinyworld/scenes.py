@@ -23,6 +23,26 @@ TRAIN, HELD_OUT, PROMPT, POPE, MMVET = (n * 1_000_000_000 for n in range(5))
 
 
 @dataclass(frozen=True, slots=True)
+class Level:
+    """How hard scenes are to see.
+
+    `counts` weighs having two things, three, ...; radii are in pixels; `tint` is how far a
+    channel strays from its colour; `apart` is the least distance of two things, in radii.
+    """
+
+    counts: tuple[int, ...]
+    small: tuple[float, float]
+    large: tuple[float, float]
+    tint: int
+    apart: float
+
+
+EASY = Level((2, 5, 6, 5, 3), (4.6, 6.2), (8.2, 11.0), 20, 0.78)  # where learning begins
+PLAIN = Level((1, 3, 5, 5, 4, 2), (3.4, 4.8), (7.0, 10.0), 30, 0.66)  # where it ends
+HARD = Level((1, 2, 4, 5, 5, 3), (2.8, 3.8), (5.0, 7.5), 44, 0.58)  # what is asked about later
+
+
+@dataclass(frozen=True, slots=True)
 class Thing:
     """One drawn shape; `x`, `y` (its centre) and `radius` are in pixels."""
 
@@ -102,10 +122,10 @@ def random_kind(rng: random.Random) -> tuple[str, str]:
     return colour, rng.choices(list(SHAPES), list(SHAPES.values()))[0]
 
 
-def _kinds(rng: random.Random) -> list[tuple[str, str]]:
+def _kinds(rng: random.Random, level: Level) -> list[tuple[str, str]]:
     theme = [tuple(kind.split()) for kind in rng.choice(THEMES).split(", ")]
     kinds: list[tuple[str, str]] = []
-    for _ in range(rng.choices((2, 3, 4, 5, 6), (2, 5, 6, 5, 3))[0]):
+    for _ in range(2 + rng.choices(range(len(level.counts)), level.counts)[0]):
         draw = rng.random()
         if kinds and draw < 0.14:
             kinds.append(rng.choice(kinds))
@@ -148,7 +168,7 @@ def _labels(rng: random.Random) -> tuple[Label, ...]:
 
 
 def _free(
-    x: float, y: float, radius: float, things: list[Thing], labels: tuple[Label, ...]
+    x: float, y: float, radius: float, things: list[Thing], labels: tuple[Label, ...], apart: float
 ) -> bool:
     for label in labels:
         left, top = label.column * CELL, label.row * CELL
@@ -156,21 +176,24 @@ def _free(
         near_y = min(max(y, top), top + CELL)
         if hypot(x - near_x, y - near_y) < radius * 0.95:
             return False
-    return all(hypot(x - t.x, y - t.y) > 0.78 * (radius + t.radius) for t in things)
+    return all(hypot(x - t.x, y - t.y) > apart * (radius + t.radius) for t in things)
 
 
-def make_scene(seed: int) -> Scene:
+def make_scene(seed: int, level: Level = HARD) -> Scene:
     """Draw the scene of a seed; the same seed gives the same scene on every machine."""
     rng = random.Random(f"tinyworld scene {seed}")
     labels = _labels(rng)
     things: list[Thing] = []
-    for colour, shape in _kinds(rng):
+    for colour, shape in _kinds(rng, level):
         size = rng.choice(SIZES)
-        tint = tuple(min(max(c + rng.randrange(-20, 21), 0), 255) for c in COLOURS[colour][1:])
+        tint = tuple(
+            min(max(c + rng.randrange(-level.tint, level.tint + 1), 0), 255)
+            for c in COLOURS[colour][1:]
+        )
         for _ in range(60):
-            radius = rng.uniform(4.6, 6.2) if size == "small" else rng.uniform(8.2, 11.0)
+            radius = rng.uniform(*(level.small if size == "small" else level.large))
             x, y = (rng.uniform(radius + 1, SIDE - radius - 1) for _ in range(2))
-            if _free(x, y, radius, things, labels):
+            if _free(x, y, radius, things, labels, level.apart):
                 things.append(Thing(shape, colour, size, x, y, radius, tint))
                 break
     light = rng.randrange(176, 246)
@@ -209,14 +232,15 @@ def _inside(shape: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 def coverage(thing: Thing) -> np.ndarray:
     """Return how much of each pixel a thing covers, in ninths: integers of shape (80, 80)."""
-    points = (np.arange(SIDE * 3) + 0.5) / 3.0
-    u = (points[None, :] - thing.x) / thing.radius
-    v = (points[:, None] - thing.y) / thing.radius
-    inside = np.zeros((SIDE * 3, SIDE * 3), dtype=bool)
-    near_x, near_y = np.flatnonzero(np.abs(u[0]) <= 1.1), np.flatnonzero(np.abs(v[:, 0]) <= 1.1)
-    xs, ys = slice(near_x[0], near_x[-1] + 1), slice(near_y[0], near_y[-1] + 1)
-    inside[ys, xs] = _inside(thing.shape, u[:, xs], v[ys])
-    return inside.reshape(SIDE, 3, SIDE, 3).sum((1, 3))
+    reach = 1.1 * thing.radius
+    left, top = (max(int(c - reach), 0) for c in (thing.x, thing.y))
+    right, bottom = (min(int(c + reach) + 1, SIDE) for c in (thing.x, thing.y))
+    u = ((np.arange(left * 3, right * 3) + 0.5) / 3.0 - thing.x) / thing.radius
+    v = ((np.arange(top * 3, bottom * 3) + 0.5) / 3.0 - thing.y) / thing.radius
+    inside = _inside(thing.shape, u[None, :], v[:, None])
+    ninths = np.zeros((SIDE, SIDE), dtype=np.int64)
+    ninths[top:bottom, left:right] = inside.reshape(bottom - top, 3, right - left, 3).sum((1, 3))
+    return ninths
 
 
 def _write(image: np.ndarray, label: Label) -> None:

@@ -16,17 +16,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import click
 import torch
 from torch import nn
 
 from harness_tinyworld import MODEL
 from harness_tinyworld.architecture import USER, make_model, make_processor, make_tokenizer
+from harness_tinyworld.ask import noise_levels
 from harness_tinyworld.feed import IGNORE, Batch, ahead, corpus, make_batch, make_pictures
 from harness_tinyworld.glyphs import CHARACTERS
+from harness_tinyworld.lessons import Syllabus
 from harness_tinyworld.optimiser import Optimiser
+from harness_tinyworld.scenes import CELL, EASY, HARD, PLAIN, SIDE, Level
 from harness_tinyworld.vocabulary import COLOURS, SHAPES
 
 CLASSES = (len(SHAPES) + 1, len(COLOURS) + 1, len(CHARACTERS) + 1)
+GRID = SIDE // CELL
+LEVELS = {"easy": EASY, "plain": PLAIN, "hard": HARD}
 
 
 def pixels(images: Any) -> torch.Tensor:
@@ -39,11 +45,19 @@ def pixels(images: Any) -> torch.Tensor:
 
 
 def patch_loss(features: torch.Tensor, head: nn.Linear, patches: torch.Tensor) -> torch.Tensor:
-    """Score what each patch is said to show: features (n, 100, d), patches (n, 3, 100)."""
-    parts = head(features).split(CLASSES, dim=-1)
+    """Score what each patch is said to show: features (n, 100, d), patches (n, 3, 100).
+
+    A head with more outputs than `CLASSES` has must also say each patch's row and column.
+    """
+    said, truths = head(features), list(patches.unbind(1))
+    sizes = [*CLASSES]
+    if said.shape[-1] > sum(CLASSES):
+        place = torch.arange(GRID * GRID).expand(len(patches), -1)
+        truths += [place // GRID, place % GRID]
+        sizes += [GRID, GRID]
     losses = [
-        nn.functional.cross_entropy(part.flatten(0, 1), patches[:, index].flatten())
-        for index, part in enumerate(parts)
+        nn.functional.cross_entropy(part.flatten(0, 1), truth.flatten())
+        for part, truth in zip(said.split(sizes, dim=-1), truths, strict=True)
     ]
     return torch.stack(losses).sum()
 
@@ -85,17 +99,26 @@ def group_loss(model: Any, prefix: list[Any], group: Any) -> torch.Tensor:
     return (losses * weights).sum()
 
 
+def dimmed(values: torch.Tensor, highest: int) -> torch.Tensor:
+    """Corrupt every other image of normalised pixels by a random step of diffusion noise."""
+    if not highest:
+        return values
+    left = torch.from_numpy(noise_levels()).float()[torch.randint(0, highest, (len(values),))]
+    left[::2] = 1.0
+    left = left[:, None, None, None]
+    return left.sqrt() * values + (1 - left).sqrt() * torch.randn_like(values)
+
+
 def batch_loss(
-    model: Any, head: nn.Linear | None, batch: Batch, start: torch.Tensor
+    model: Any, head: nn.Linear, batch: Batch, start: torch.Tensor, noise: int = 0
 ) -> torch.Tensor:
-    """Score one batch: answers and, given a head, a little of what the patches show."""
-    seen = model.model.vision_tower(pixels(batch.images)).last_hidden_state[:, 1:]
+    """Score one batch: answers, and a little of what the patches show."""
+    values = dimmed(pixels(batch.images), noise)
+    seen = model.model.vision_tower(values).last_hidden_state[:, 1:]
     prefix = shared_prefix(model, seen, start)
     answers = sum(group_loss(model, prefix, group) for group in batch.groups)
-    loss = answers / sum(len(group.ids) for group in batch.groups)
-    if head is None:
-        return loss
-    return loss + 0.2 * patch_loss(seen, head, torch.from_numpy(batch.patches))
+    count = sum(len(group.ids) for group in batch.groups)
+    return answers / count + 0.2 * patch_loss(seen, head, torch.from_numpy(batch.patches))
 
 
 def rate(step: int, steps: int, peak: float, warm: int = 60, last: float = 0.03) -> float:
@@ -117,7 +140,7 @@ def optimise(
 
 def _say(stage: str, step: int, loss: float, since: float) -> None:
     line = {"stage": stage, "step": step, "loss": round(loss, 4), "s": round(time.time() - since)}
-    print(json.dumps(line), flush=True)
+    click.echo(json.dumps(line))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +152,10 @@ class Plan:
     steps: int
     stop: int
     vision_steps: int
+    where: bool
+    level: Level
+    syllabus: Syllabus
+    noise: int
     scenes: int
     rate: float
     seed: int
@@ -142,13 +169,13 @@ def train(plan: Plan) -> None:
     processor, model = begin(plan)
     tokenizer = processor.tokenizer
     processor.save_pretrained(plan.out)
-    head = None if plan.start else look(model, plan, since)
+    head = look(model, plan, since)
     start = torch.tensor([tokenizer.bos_token_id, tokenizer.convert_tokens_to_ids(USER)])[None]
     stop = min(plan.stop or plan.steps, plan.steps)
-    feed = ahead(partial(make_batch, tokenizer, plan.scenes), plan.seed, range(stop))
-    losses = (batch_loss(model, head, batch, start) for batch in feed)
-    modules = [model] if head is None else [model, head]
-    for step, loss in enumerate(optimise(modules, losses, plan.steps, plan.rate)):
+    make = partial(make_batch, tokenizer, plan.scenes, plan.level, plan.syllabus)
+    feed = ahead(make, plan.seed, range(stop))
+    losses = (batch_loss(model, head, batch, start, plan.noise) for batch in feed)
+    for step, loss in enumerate(optimise([model, head], losses, plan.steps, plan.rate)):
         if step % 25 == 0:
             _say("learn", step, loss, since)
         if plan.save_every and step % plan.save_every == plan.save_every - 1:
@@ -169,16 +196,23 @@ def begin(plan: Plan) -> tuple[Any, Any]:
 
 
 def look(model: Any, plan: Plan, since: float) -> nn.Linear:
-    """Teach the vision tower what patches show; return the head that says it."""
-    head = nn.Linear(128, sum(CLASSES))
+    """Teach the vision tower what patches show; return the head that says it.
+
+    A tower that is trained already stays as it is meanwhile: only the head learns.
+    """
+    head = nn.Linear(128, sum(CLASSES) + 2 * GRID * plan.where)
     tower = model.model.vision_tower
 
     def losses() -> Iterator[torch.Tensor]:
-        for drawn, patches in ahead(make_pictures, plan.seed, range(plan.vision_steps)):
-            seen = tower(pixels(drawn)).last_hidden_state[:, 1:]
+        for drawn, patches in ahead(
+            partial(make_pictures, plan.level), plan.seed, range(plan.vision_steps)
+        ):
+            with torch.set_grad_enabled(plan.start is None):
+                seen = tower(pixels(drawn)).last_hidden_state[:, 1:]
             yield patch_loss(seen, head, torch.from_numpy(patches))
 
-    for step, loss in enumerate(optimise([tower, head], losses(), plan.vision_steps, plan.rate)):
+    modules = [head] if plan.start else [tower, head]
+    for step, loss in enumerate(optimise(modules, losses(), plan.vision_steps, plan.rate)):
         if step % 50 == 0:
             _say("look", step, loss, since)
     return head
@@ -188,10 +222,17 @@ def main() -> None:
     """Read the command line and train."""
     parser = argparse.ArgumentParser(description="Train the small world's model from a seed.")
     parser.add_argument("--out", type=Path, default=MODEL, help="folder of the checkpoint")
-    parser.add_argument("--start", type=Path, help="checkpoint to go on from (no vision steps)")
+    parser.add_argument("--start", type=Path, help="checkpoint to go on from")
     parser.add_argument("--steps", type=int, default=1300, help="length of the schedule")
     parser.add_argument("--stop", type=int, default=0, help="stop after so many of its steps")
     parser.add_argument("--vision-steps", type=int, default=450, help="steps of the tower alone")
+    parser.add_argument("--where", action="store_true", help="patches also say where they are")
+    parser.add_argument("--level", choices=LEVELS, default="plain", help="how hard scenes are")
+    parser.add_argument("--plain", type=int, default=12, help="questions per scene")
+    parser.add_argument("--places", type=int, default=2, help="more on where things are")
+    parser.add_argument("--letters", type=int, default=0, help="more with lettered options")
+    parser.add_argument("--judged", type=int, default=4, help="critic's examples per two scenes")
+    parser.add_argument("--noise", type=int, default=0, help="highest step of noise; 0 for none")
     parser.add_argument("--scenes", type=int, default=16, help="scenes per step")
     parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
     parser.add_argument("--seed", type=int, default=0, help="of weights, scenes and wording")
@@ -199,6 +240,9 @@ def main() -> None:
     parser.add_argument("--save-every", type=int, default=0, help="also save each so many steps")
     options = vars(parser.parse_args())
     torch.set_num_threads(options.pop("threads"))
+    options["level"] = LEVELS[options["level"]]
+    sorts = {name: options.pop(name) for name in ("plain", "places", "letters", "judged")}
+    options["syllabus"] = Syllabus(**sorts)
     train(Plan(**options))
 
 
