@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from harness.errors import HarnessError
 
 T = TypeVar("T")
+_JOIN = timedelta(minutes=10)
+_COMPUTE = timedelta(days=1)
 
 
 class Ranks:
@@ -80,9 +83,10 @@ class Ranks:
             if self._group is None:
                 from accelerate import PartialState
 
-                PartialState(cpu=self._device == "cpu")
-                # Objects travel over gloo also where tensors use NCCL.
-                self._group = dist.new_group(backend="gloo")
+                PartialState(cpu=self._device == "cpu", timeout=_JOIN)
+                # Objects travel over gloo also where tensors use NCCL. A process may compute for
+                # long before it has something to say; one that dies is noticed at once.
+                self._group = dist.new_group(backend="gloo", timeout=_COMPUTE)
             act(dist, self._group)
         except (RuntimeError, ValueError, ConnectionError) as error:
             raise HarnessError(

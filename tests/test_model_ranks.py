@@ -36,8 +36,9 @@ asked = [
     for image in images for text in ("is there a dog?", "yes") for heat in (0.0, 0.9)
 ]
 model = Model.open(folder, device="cpu", store=Store(Path(store)))
+if die != "none":
+    list(model.answer(asked[:1]))
 if die == os.environ.get("RANK"):
-    model._base.loaded()
     os._exit(9)
 try:
     answers = [answer.text for answer in model.answer([*asked, asked[0]])]
