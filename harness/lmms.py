@@ -97,7 +97,7 @@ class Task:
             config = _config(path)
             source = _source(config, data)
             config |= {"dataset_path": source, "dataset_kwargs": _dataset_options(config, data)}
-            join = _JOINED.get(path)
+            join = _JOINED.get("/".join(Path(path).parts[-2:]))
             if join is not None:
                 config["process_docs"] = None
                 self._images = _Images(source, str(config["test_split"]), *join)

@@ -115,7 +115,8 @@ def adhoc(name: str) -> Benchmark:
     path = _file(name)
     title, metrics = _described(path)
     return Benchmark(
-        name=re.sub(r"[^A-Za-z0-9._-]+", "-", title).strip("-."),
+        name=("lmms-" if name.startswith(PREFIX) else "file-")
+        + re.sub(r"[^A-Za-z0-9._-]+", "-", title).strip("-."),
         title=title,
         task=str(path),
         score=_score,

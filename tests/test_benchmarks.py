@@ -81,7 +81,7 @@ def test_a_near_miss_is_named_for_benchmarks_and_suites() -> None:
 
 def test_a_task_of_lmms_eval_becomes_a_benchmark() -> None:
     found = benchmark("lmms:textvqa_val")
-    assert (found.name, [c.name for c in found.columns]) == ("textvqa_val", ["exact_match"])
+    assert (found.name, [c.name for c in found.columns]) == ("lmms-textvqa_val", ["exact_match"])
     assert Path(found.task).name == "textvqa_val.yaml"
     assert found.columns[0].primary
     assert code_digest("lmms:textvqa_val") != code_digest("pope")
@@ -126,7 +126,7 @@ def test_a_task_file_of_ones_own_becomes_a_benchmark(tmp_path: Path) -> None:
     found = benchmark(str(file))
     directions = [(c.name, c.higher_is_better) for c in found.columns]
     assert directions == [("right", True), ("wrong", False)]
-    assert found.name == "my-own"
+    assert found.name == "file-my-own"
     given = found.score(Fake({"right": {"score": True}, "wrong": 0.25, "submission": {}}), None, "")
     assert given == Scored({"right": 1.0, "wrong": 0.25})
     rows = [

@@ -407,3 +407,14 @@ def test_simple_evaluate_itself_agrees(name: str, tmp_path: Path) -> None:
         "seedbench": ("seed_all,none", "all"),
     }.get(name, ("exact_match,none", "accuracy"))
     assert done.ours(wanted[1]) == pytest.approx(100 * figures[wanted[0]], abs=1e-6)
+
+
+def test_cocos_words_are_lmms_evals_own_where_no_list_lies_beside_the_data() -> None:
+    class Hub:
+        folder = None
+        helper = replay("chair").task.helper
+
+    names = names_for(Hub())
+    text = "Two hot dogs and a man beside a baby elephant; the woman holds wine glasses."
+    assert names.mentions(text) == ("hot dog", "person", "elephant", "person", "wine glass")
+    assert names.mentions("A red star.") == ()
