@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harness.compare_columns import Column
+    from harness.columns import Column
     from harness.lmms import Row, Task
     from harness.records import Answer
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness import statistics
-from harness.compare_columns import (
+from harness.columns import (
     Column,
     all_of,
     f1_of,
@@ -23,7 +23,7 @@ from harness.compare_detail import groups_of, length_of, missing_of, moves_of, n
 from harness.compare_flips import examples_of, flips_of
 from harness.compare_join import Joined, Unit, arrays_of, images_in, join, units_of
 from harness.compare_judge import clipped, judge, overall, rounded
-from harness.compare_records import (
+from harness.comparison import (
     CANNOT_TELL,
     NO_CHANGE,
     BenchmarkComparison,

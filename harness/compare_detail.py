@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness import statistics
-from harness.compare_columns import Column, flip_column
+from harness.columns import Column, flip_column
 from harness.compare_flips import alike_in_length, sides
 from harness.compare_join import Joined, Unit, arrays_of
 from harness.compare_judge import clipped, rounded
-from harness.compare_records import Figure, GroupFigure, Length
+from harness.comparison import Figure, GroupFigure, Length
 from harness.records import Sample
 
 _DRAWS = 2_000  # nothing here gets a verdict, so the ends of intervals may be rougher

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from harness.compare_columns import Column, flip_column
+from harness.columns import Column, flip_column
 from harness.compare_join import Joined, Unit
-from harness.compare_records import Comparison, Example, Flip
+from harness.comparison import Comparison, Example, Flip
 from harness.records import Sample
 
 if TYPE_CHECKING:

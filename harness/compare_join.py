@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from harness.compare_columns import Column
+from harness.columns import Column
 from harness.errors import HarnessError
 from harness.records import Sample
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from harness import statistics
-from harness.compare_records import (
+from harness.comparison import (
     CANNOT_TELL,
     CHANGED,
     GAIN,

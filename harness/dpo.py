@@ -1,4 +1,4 @@
-"""Preference training: the knobs, the papers' presets, and the three calls a method needs.
+"""Preference training: the knobs and the three calls a method needs.
 
 ``train(pairs, model, out, seed=..., training=Training())`` returns a PEFT adapter folder. The work
 is done by a subclass of TRL's ``DPOTrainer`` (``harness/dpo_trainer.py``) that reads image and
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.dpo_settings import LOSSES, ONE_NEGATIVE, PRESETS, Training, preset
+from harness.dpo_settings import LOSSES, ONE_NEGATIVE, Training
 from harness.records import Pair
 
 if TYPE_CHECKING:
@@ -22,11 +22,9 @@ if TYPE_CHECKING:
 __all__ = [
     "LOSSES",
     "ONE_NEGATIVE",
-    "PRESETS",
     "Training",
     "canary",
     "merge",
-    "preset",
     "train",
 ]
 

@@ -1,11 +1,8 @@
-"""The knobs of a preference training, and the papers' presets."""
+"""The knobs of a preference training."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from harness.errors import UsageError, near_miss
 
@@ -126,41 +123,3 @@ def refuse_misfit(training: Training) -> None:
             f"training.loss_weights is {training.loss_weights}; give three numbers, zero or more: "
             "preference, quality, generation."
         )
-
-
-SEVA = Training(
-    beta=0.1, learning_rate=2e-6, repeats=2, lora_rank=1024, lora_alpha=2048, batch_size=16,
-    accumulation=8,
-)  # fmt: skip
-SIMA = Training(
-    beta=0.1, learning_rate=1e-7, epochs=3.0, lora_rank=128, lora_alpha=256, batch_size=1,
-    accumulation=1,
-)  # fmt: skip
-
-PRESETS: Mapping[str, Training] = MappingProxyType(
-    {
-        "seva-paper": SEVA,
-        "seva-released": dataclasses.replace(SEVA, train_projector=True),
-        "sima-paper": SIMA,
-        "sima-released": dataclasses.replace(SIMA, loss="sima_released"),
-    }
-)
-"""What the two papers say, and what their released code does where that differs.
-
-SeVa's released trainer also trains the projector (research/papers.md 3.5). SIMA's released trainer
-scores each rejected token's strongest competitor instead of the token (2.5).
-"""
-
-
-def preset(name: str) -> Training:
-    """Return a preset by name.
-
-    Raises:
-        UsageError: if there is none of that name.
-    """
-    if name not in PRESETS:
-        raise UsageError(
-            f"There is no training preset '{name}'.{near_miss(name, PRESETS)} "
-            f"Choose one of: {', '.join(PRESETS)}."
-        )
-    return PRESETS[name]

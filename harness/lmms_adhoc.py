@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.benchmark import Benchmark, Scored
-from harness.compare_columns import Column
+from harness.columns import Column
 from harness.errors import HarnessError, UsageError, near_miss
 from harness.folder import folder_digest
 from harness.lmms_files import tasks_folder, yaml_file

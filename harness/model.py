@@ -73,7 +73,7 @@ class Model:
         """Open a checkpoint without loading its weights.
 
         Args:
-            source: a folder, a hub id, or ``openai:URL#NAME`` for a model behind a server.
+            source: a folder or a hub id; see ``harness.model_open`` for servers.
             adapter: a PEFT adapter to put on it.
             store: where answers are kept; ``None`` keeps none.
             device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
@@ -86,10 +86,6 @@ class Model:
             UsageError: if something named here does not exist or cannot be used; the message
                 says what, where and what to type next.
         """
-        if str(source).startswith("openai:"):
-            from harness.model_server import ServerModel
-
-            return ServerModel(str(source), store=store).with_adapter(adapter)
         from harness.model_load import Source, pick_device, pick_dtype
 
         path = resolve(source, revision, trust_remote_code)

@@ -115,6 +115,11 @@ def _checked(item: Any, method: Method, known: set[str]) -> Pair | Drop:
         raise HarnessError(f"{who} yielded a pair for a prompt that it was not given.")
     if isinstance(item, Drop):
         return item
+    if isinstance(item.rejected, str):
+        raise HarnessError(
+            f"{who} yielded a pair whose rejected answers are one string for prompt "
+            f"'{item.prompt.id}'. They must be a tuple of answers, also when it is only one."
+        )
     texts = (item.chosen, *item.rejected)
     if not item.rejected or not all(isinstance(text, str) for text in texts):
         raise HarnessError(

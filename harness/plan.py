@@ -60,7 +60,8 @@ class Plan:
             for key, value in to_json(self.settings).items()
             if key not in ("out", "reports", "model", "data", "prompts", "options", "preset")
         }
-        code = fingerprint(wanted, to_json(self.options), model_fingerprint, self.inputs)
+        options = to_json(self.options) if self.options is not None else None
+        code = fingerprint(wanted, options, model_fingerprint, self.inputs)
         model = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(self.settings.model).name).strip("-.")
         return self.settings.out / f"{self.settings.method}-{model or 'model'}-{code[:8]}"
 
@@ -84,13 +85,12 @@ def resolve(settings: Settings) -> Plan:
     prompt_file = prompt_world.prompts if prompt_world else Path(settings.prompts)
     prompts = read_prompts(prompt_file, settings.max_prompts)
     inputs = {
-        "method": digest_of("methods", settings.method),
+        "method": _method_digest(method, options),
         "prompts": prompts_fingerprint(prompt_file, prompts),
     }
     for name, bench in wanted.items():
-        inputs[f"bench:{bench.name}"] = fingerprint(
-            code_digest(name), data_fingerprint(bench.task, data)
-        )
+        inputs[f"data:{bench.name}"] = data_fingerprint(bench.task, data)
+        inputs[f"bench:{bench.name}"] = fingerprint(code_digest(name), inputs[f"data:{bench.name}"])
     return Plan(
         settings=settings,
         method=method,
@@ -137,6 +137,13 @@ def _data(name: str) -> str | Path:
             f"for the real ones, or an embedded world ({', '.join(names('worlds'))}) with --data."
         )
     return Path(name)
+
+
+def _method_digest(method: Method, options: Any) -> str:
+    """Hash the method's code, and that of the methods it is built on (``USES``, ``uses``)."""
+    uses = getattr(method.module, "uses", None)
+    others = uses(options) if uses is not None else getattr(method.module, "USES", ())
+    return fingerprint(*(digest_of("methods", name) for name in (method.name, *others)))
 
 
 def settings_json(plan: Plan) -> dict[str, Any]:

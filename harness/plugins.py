@@ -74,8 +74,6 @@ def digest_of(kind: str, name: str) -> str:
     origin = Path(spec.origin)
     if not spec.submodule_search_locations:
         return folder_digest(origin.parent, origin.name)
-    if "." in module:
-        return folder_digest(origin.parent, module.split(".", 1)[1].replace(".", "/") + ".py")
     return folder_digest(origin.parent, "**/*.py")
 
 

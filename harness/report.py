@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
-    from harness.compare import ReportInput
+    from harness.comparison import ReportInput
 
 Writer = Callable[["ReportInput", Path], Path]
 

@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.compare import Comparison, ReportInput, compare, examples_of
+from harness.compare import compare, examples_of
+from harness.comparison import Comparison, ReportInput
 from harness.evaluate import Evaluation, evaluate
 from harness.folder import write_json
 from harness.model import ENGINE_VERSION, Model
+from harness.model_open import open_model
 from harness.pairs import PairSet, make_pairs
 from harness.plan import Plan, resolve, settings_json, versions
 from harness.plugins import load
@@ -60,7 +62,7 @@ def run(settings: Settings) -> Outcome:
     """
     plan = resolve(settings)
     store = Store(settings.out / "store.sqlite")
-    model = Model.open(plan.model, store=store, device=settings.device, dtype=settings.dtype)
+    model = open_model(plan.model, store=store, device=settings.device, dtype=settings.dtype)
     folder = _open_folder(plan, model)
 
     before = _evaluate("before", plan, model, folder)

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.compare import ReportInput, compare, examples_of
+from harness.compare import compare, examples_of
+from harness.comparison import ReportInput
+from harness.data import same_data
 from harness.errors import HarnessError, UsageError
 from harness.folder import read_journal
-from harness.plugins import load
+from harness.lmms_adhoc import benchmark
 from harness.records import Sample, from_json
 
 Samples = Mapping[str, tuple[Sample, ...]]
@@ -20,12 +22,21 @@ Samples = Mapping[str, tuple[Sample, ...]]
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run as it lies on disk: what was reported, and every sample of both arms."""
+    """A run as it lies on disk.
+
+    Attributes:
+        folder: the run folder.
+        report: what was reported.
+        before: every sample before, by benchmark.
+        after: every sample after, by benchmark.
+        data: fingerprint of each benchmark's data.
+    """
 
     folder: Path
     report: ReportInput
     before: Samples
     after: Samples
+    data: Mapping[str, str]
 
 
 def open_run(folder: Path) -> FinishedRun:
@@ -56,7 +67,8 @@ def open_run(folder: Path) -> FinishedRun:
         for arm in ("before", "after")
     )
     examples = examples_of(comparison, before, after)
-    return FinishedRun(folder, dataclasses.replace(report, examples=examples), before, after)
+    report = dataclasses.replace(report, examples=examples)
+    return FinishedRun(folder, report, before, after, _data_of(folder, names))
 
 
 def compare_runs(first: FinishedRun, second: FinishedRun, *, seed: int = 0) -> ReportInput:
@@ -72,7 +84,10 @@ def compare_runs(first: FinishedRun, second: FinishedRun, *, seed: int = 0) -> R
             f"{first.folder} and {second.folder} share no benchmark "
             f"({', '.join(first.after)}; {', '.join(second.after)}). Run both with one --bench."
         )
-    columns = {name: load("benchmarks", name).columns for name in shared}
+    for name in shared:
+        prints = (first.data[name], second.data[name])
+        same_data(name, first.after[name], second.after[name], prints)
+    columns = {name: benchmark(name).columns for name in shared}
     before, after = _chosen(first.after, shared), _chosen(second.after, shared)
     notes = [first.report.notice] if first.report.notice else []
     comparison = compare(before, after, columns, seed=seed, notes=notes)
@@ -86,3 +101,15 @@ def compare_runs(first: FinishedRun, second: FinishedRun, *, seed: int = 0) -> R
 
 def _chosen(samples: Samples, names: Sequence[str]) -> dict[str, tuple[Sample, ...]]:
     return {name: samples[name] for name in names}
+
+
+def _data_of(folder: Path, names: Sequence[str]) -> dict[str, str]:
+    file = folder / "settings.json"
+    try:
+        inputs = json.loads(file.read_text(encoding="utf-8"))["inputs"]
+        return {name: str(inputs[f"data:{name}"]) for name in names}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise HarnessError(
+            f"{file} is damaged or was written by another version ({error}). Run the same "
+            "harness run command again; it writes the file anew."
+        ) from error

@@ -1,7 +1,7 @@
 """The mathematics of a paired comparison of clustered rows; in plain words: docs/measuring.md.
 
 Everything works on *counters*: shape (rows, k) per arm, added up and turned into a figure by a
-``value`` function (see :mod:`harness.compare_columns`). Clusters are images: rows of one image are
+``value`` function (see :mod:`harness.columns`). Clusters are images: rows of one image are
 never taken for independent. Figures, differences and errors are in the figure's own units.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from harness.compare_resample import (
+from harness.statistics_resample import (
     Clusters,
     bootstrap,
     canonical,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.random import Generator
     from numpy.typing import NDArray
 
-    from harness.compare_resample import Value
+    from harness.statistics_resample import Value
 
 _UNDEFINED = 0.05  # share of undefined resampled figures above which no interval is given
 

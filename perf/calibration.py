@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from harness import statistics
-from harness.compare_columns import all_of, f1_of, mean_of, ratio_of
+from harness.columns import all_of, f1_of, mean_of, ratio_of
 from harness.compare_judge import excludes_zero
 
 Floats = NDArray[np.float64]

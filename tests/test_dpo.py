@@ -320,14 +320,3 @@ def test_the_projector_can_be_trained_too(model, pairs, tmp_path):
     steps = curves(tmp_path)
     assert steps[0]["margin"] == 0
     assert steps[-1]["margin"] > 0
-
-
-def test_the_presets_are_the_papers():
-    seva, sima = dpo.preset("seva-paper"), dpo.preset("sima-paper")
-    assert (seva.lora_rank, seva.lora_alpha, seva.learning_rate) == (1024, 2048, 2e-6)
-    assert (seva.beta, seva.epochs * seva.repeats) == (0.1, 2)
-    assert (sima.lora_rank, sima.lora_alpha, sima.learning_rate) == (128, 256, 1e-7)
-    assert dpo.preset("sima-released").loss == "sima_released"
-    assert dpo.preset("seva-released").train_projector
-    with pytest.raises(UsageError, match="Did you mean 'seva-paper'"):
-        dpo.preset("seva-papr")

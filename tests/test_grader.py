@@ -12,8 +12,13 @@ word = st.sampled_from(["red", "circle", "seven", "left", "-3", "Otto", "12"])
 @pytest.mark.parametrize(
     ("answer", "value"),
     # The worked examples of the official MM-Vet prompt, as lmms-eval carries it.
-    [("x = 3", 0.0), ("x = -1", 0.5), ("x = -5", 0.5), ("x = -5 or 5", 0.5)]
-    + [("x = -1 or x = -5", 1.0)],
+    [
+        ("x = 3", 0.0),
+        ("x = -1", 0.5),
+        ("x = -5", 0.5),
+        ("x = -5 or 5", 0.5),
+        ("x = -1 or x = -5", 1.0),
+    ],
 )
 def test_the_official_examples(answer, value):
     assert grade(answer, "-1<AND>-5")[0] == value

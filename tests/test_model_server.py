@@ -23,6 +23,7 @@ from PIL import Image
 
 from harness.errors import UsageError
 from harness.model import Model
+from harness.model_open import open_model
 from harness.model_server import ServerModel
 from harness.records import Request
 from harness.store import Store
@@ -148,7 +149,7 @@ def test_what_a_server_cannot_do_is_said(server: Server) -> None:
     assert "local model" in (answers[1].error or "")
     assert server.seen == []
     with pytest.raises(UsageError, match="openai:URL#NAME"):
-        Model.open("openai:localhost")
+        open_model("openai:localhost")
     with pytest.raises(UsageError, match="trained"):
         _ = model.network
     with pytest.raises(UsageError, match="adapter"):
@@ -190,7 +191,7 @@ def test_transformers_serve_gives_the_in_process_answers(tmp_path: Path) -> None
                     pytest.skip("transformers serve does not start here: " + log.read()[-300:])
                 time.sleep(1)
         asked = [Request(q, (picture(i),), 8) for q in ("yes", "a dog?") for i in range(2)]
-        theirs = list(Model.open(f"openai:http://127.0.0.1:{port}/v1#{folder}").answer(asked))
+        theirs = list(open_model(f"openai:http://127.0.0.1:{port}/v1#{folder}").answer(asked))
         ours = list(Model.open(folder, device="cpu").answer(asked))
         assert [answer.error for answer in theirs] == [None] * 4
         assert [answer.text for answer in theirs] == [answer.text for answer in ours]

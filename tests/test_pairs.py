@@ -113,6 +113,7 @@ def test_no_pairs_left_is_an_error_with_the_reasons(tmp_path):
         (Pair(Prompt("stranger", Path("x"), "q"), "a", ("b",)), "that it was not given"),
         (Pair(PROMPTS[0], "a", ()), "without texts"),
         (Pair(PROMPTS[0], None, ("b",)), "without texts"),
+        (Pair(PROMPTS[0], "a", "bcd"), "are one string"),
     ],
 )
 def test_nonsense_is_refused_in_the_methods_name(tmp_path, item, said):

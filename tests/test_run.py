@@ -53,9 +53,9 @@ def test_the_main_job_leaves_everything_that_was_promised(outcome):
         "report.md",
     }
     assert not outcome.reused
-    assert outcome.report.checkpoint.adapter
-    assert outcome.report.pairs.prompts == 24
-    assert len(outcome.report.pairs.pairs) + sum(outcome.report.pairs.dropped.values()) == 24
+    assert outcome.checkpoint.adapter
+    assert outcome.pairs.prompts == 24
+    assert len(outcome.pairs.pairs) + sum(outcome.pairs.dropped.values()) == 24
 
 
 def test_every_row_was_asked_and_none_is_a_silent_zero(outcome):
@@ -109,7 +109,7 @@ def test_a_checkpoint_of_the_users_own_goes_the_same_way(settings, tmp_path):
     )
     outcome = run(mine)
     assert outcome.calls == 18 + 18 + 12
-    assert Path(outcome.report.checkpoint.path, "adapter_model.safetensors").is_file()
+    assert Path(outcome.checkpoint.path, "adapter_model.safetensors").is_file()
 
 
 def test_an_unreadable_image_among_the_prompts_stops_with_its_name(settings, tmp_path):
@@ -126,3 +126,32 @@ def test_an_unreadable_image_among_the_prompts_stops_with_its_name(settings, tmp
     broken = dataclasses.replace(settings, prompts=str(tmp_path / "p.jsonl"), benches=("mmvet",))
     with pytest.raises(HarnessError, match=rf"cannot be read: .*{torn.name}"):
         run(broken)
+
+
+@pytest.mark.slow
+def test_a_method_that_trains_nothing_changes_exactly_nothing(settings, monkeypatch):
+    """A compared with itself, all the way through pairs, checkpoint and a second evaluation."""
+    import sys
+    import types
+
+    from harness import plugins
+
+    noop = Path(__file__).parent / "third_party"
+    monkeypatch.syspath_prepend(str(noop))
+    point = types.SimpleNamespace(name="noop", dist=types.SimpleNamespace(name="harness-noop"))
+    module = __import__("harness_noop")
+    point.module, point.value, point.load = "harness_noop", "harness_noop", lambda: module
+    real = plugins.entry_points
+    monkeypatch.setattr(
+        plugins,
+        "entry_points",
+        lambda group: [*real(group=group), *([point] if group == "harness.methods" else [])],
+    )
+    same = run(dataclasses.replace(settings, method="noop", options=()))
+    for benchmark in same.comparison.benchmarks:
+        assert benchmark.flips == ()
+        for figure in benchmark.figures:
+            assert figure.difference == 0
+            assert figure.interval == (0, 0)
+            assert figure.verdict == "no change"
+    sys.modules.pop("harness_noop")

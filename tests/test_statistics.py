@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from harness import statistics
-from harness.compare_columns import f1_of, mean_of
-from harness.compare_resample import Clusters, canonical, jackknife_error, sums_of, swaps
+from harness.columns import f1_of, mean_of
+from harness.statistics_resample import Clusters, canonical, jackknife_error, sums_of, swaps
 
 MEAN = mean_of("score").value
 F1 = f1_of("said", "label").value

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from harness.benchmark import Scored
-from harness.compare_columns import Column, mean_of
+from harness.columns import Column, mean_of
 from harness.lmms import Row, Task
 from harness_benchmarks.parse import best_of
 

@@ -26,7 +26,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from harness.benchmark import Benchmark, Scored
-from harness.compare_columns import mean_of, ratio_of
+from harness.columns import mean_of, ratio_of
 from harness.errors import HarnessError
 from harness.lmms import Row, Task
 from harness_benchmarks.objects import Names, names_of

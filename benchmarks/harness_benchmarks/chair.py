@@ -1,4 +1,4 @@
-"""CHAIR: which objects does a description name that are not in the image? (arXiv 1809.02156)
+"""CHAIR: which objects does a description name that are not in the image? (arXiv 1809.02156).
 
 A row of the hub's data set, cut short:
 
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.benchmark import Benchmark, Scored
-from harness.compare_columns import mean_of, ratio_of
+from harness.columns import mean_of, ratio_of
 from harness.lmms import Row, Task
 from harness_benchmarks.objects import FILE, Names, names_of, read_names
 

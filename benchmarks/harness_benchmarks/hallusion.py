@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from harness.benchmark import Benchmark, Choices, Scored
-from harness.compare_columns import Column, all_of, mean_of
+from harness.columns import Column, all_of, mean_of
 from harness.lmms import Row, Task
 from harness.records import Sample
 from harness_benchmarks import grader

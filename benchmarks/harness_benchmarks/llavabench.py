@@ -16,7 +16,7 @@ times the F1 of their words; without a reference answer there is no verdict.
 from __future__ import annotations
 
 from harness.benchmark import Benchmark, Scored
-from harness.compare_columns import Column, ratio_of
+from harness.columns import Column, ratio_of
 from harness.lmms import Row, Task
 from harness_benchmarks import grader
 

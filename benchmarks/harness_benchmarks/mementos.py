@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from harness.benchmark import Benchmark, Scored
-from harness.compare_columns import mean_of
+from harness.columns import mean_of
 from harness.lmms import Row, Task
 from harness_benchmarks import grader
 from harness_benchmarks.objects import Names, read_names

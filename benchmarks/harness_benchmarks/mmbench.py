@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.benchmark import Benchmark, Choices, Scored
-from harness.compare_columns import all_of, mean_of
+from harness.columns import all_of, mean_of
 from harness.lmms import Row, Task
 from harness_benchmarks import grader
 from harness_benchmarks.parse import by, letter, lettered, number_of

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from harness.benchmark import Benchmark, Scored
-from harness.compare_columns import Column, all_of, mean_of
+from harness.columns import Column, all_of, mean_of
 from harness.lmms import Row, Task
 from harness.records import Sample
 from harness_benchmarks.parse import by, number_of, yes_no, yes_no_choices

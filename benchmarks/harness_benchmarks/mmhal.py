@@ -17,7 +17,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.benchmark import Benchmark, Scored
-from harness.compare_columns import mean_of
+from harness.columns import mean_of
 from harness.lmms import Row, Task
 from harness_benchmarks import grader
 

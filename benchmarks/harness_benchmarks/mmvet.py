@@ -12,9 +12,8 @@ lmms-eval asks with temperature 0.2 and then samples; both arms are asked greedi
 
 from __future__ import annotations
 
-from harness.compare_columns import mean_of
-
 from harness.benchmark import Benchmark, Scored
+from harness.columns import mean_of
 from harness.lmms import Row, Task
 from harness_benchmarks import grader
 

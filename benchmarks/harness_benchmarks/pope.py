@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from harness.benchmark import Benchmark, Scored
-from harness.compare_columns import Column, f1_of, mean_of
+from harness.columns import Column, f1_of, mean_of
 from harness.lmms import Row, Task
 from harness.records import Sample
 from harness_benchmarks.parse import yes_no as parse

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from string import ascii_uppercase
 
 from harness.benchmark import Benchmark, Choices, Scored
-from harness.compare_columns import mean_of
+from harness.columns import mean_of
 from harness.lmms import Row, Task
 from harness_benchmarks.parse import letter, lettered
 

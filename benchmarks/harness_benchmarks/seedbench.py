@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from harness.benchmark import Benchmark, Choices, Scored
-from harness.compare_columns import mean_of, ratio_of
+from harness.columns import mean_of, ratio_of
 from harness.lmms import Row, Task
 from harness_benchmarks.parse import letter, lettered
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from harness.compare import ReportInput
+from harness.comparison import ReportInput
 from harness.folder import write_whole
 from harness.records import to_json
 

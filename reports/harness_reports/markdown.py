@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from harness.compare import BenchmarkComparison, Example, Figure, ReportInput
+from harness.comparison import BenchmarkComparison, Example, Figure, ReportInput
 from harness.folder import write_whole
 from harness_reports import numbers, words
 

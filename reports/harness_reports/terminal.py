@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from harness.compare import BenchmarkComparison, Comparison, Figure, ReportInput
+from harness.comparison import BenchmarkComparison, Comparison, Figure, ReportInput
 from harness_reports import numbers, words
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
-from harness.compare import BenchmarkComparison, Comparison, Figure
+from harness.comparison import BenchmarkComparison, Comparison, Figure
 from harness_reports import numbers
 
 _JOINERS = "\u200c\u200d"  # several scripts cannot be spelled without them
