@@ -111,7 +111,7 @@ def test_many_requests_go_at_once_and_come_back_in_order(server: Server) -> None
 
 
 def test_what_is_sent_is_what_was_asked(server: Server) -> None:
-    model = Model.open(server.source)
+    model = open_model(server.source)
     image = picture(1)
     list(model.answer([Request("a", (image,), 9, 0.7, 0.8, 5, ("x",)), Request("b")]))
     first, second = sorted(server.seen, key=lambda body: body["messages"][0]["content"][-1]["text"])
