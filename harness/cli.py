@@ -5,7 +5,6 @@ Nothing heavy is imported before a command needs it, so that ``--help`` answers 
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import sys
@@ -223,7 +222,9 @@ def main() -> None:
             "Interrupted. Run the same command again to go on from here.", ExitCode.INTERRUPTED
         )
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        from harness.folder import disk_is_full
+
+        if not disk_is_full(error):
             raise
         code = _complain(
             f"The disk is full ({error.filename or error}). Free some space, or name another "

@@ -21,6 +21,8 @@ from harness.records import VERSION, from_json, to_json
 
 T = TypeVar("T")
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 def write_whole(path: Path, text: str) -> Path:
     """Write a text file so that a reader sees the old or the new content, never a part.
@@ -47,9 +49,15 @@ def write_json(path: Path, value: Any) -> Path:
     return write_whole(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
 
+def disk_is_full(error: BaseException) -> bool:
+    """Tell whether a write failed for want of space; Rust libraries say so in words only."""
+    full = isinstance(error, OSError) and error.errno in _FULL
+    return full or "No space left on device" in str(error)
+
+
 def cannot_write(path: Path, error: OSError) -> HarnessError:
     """Say in one paragraph why a file could not be written and what to do."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if disk_is_full(error):
         return HarnessError(
             f"The disk is full: {path} could not be written. Free some space, or name another "
             "folder with --out, then run the same command again; finished work is reused."

@@ -19,7 +19,7 @@ import pluggy
 
 from harness import hookspecs
 from harness.errors import HarnessError, UsageError, near_miss
-from harness.folder import folder_digest
+from harness.folder import disk_is_full, folder_digest
 from harness.records import Drop, Pair, Prompt
 
 KINDS = {"methods": "method", "benchmarks": "benchmark", "reports": "report", "worlds": "world"}
@@ -183,6 +183,12 @@ class _blamed:  # noqa: N801  (a context manager, used like a function)
             return
         if isinstance(error, StopIteration):
             return
+        if disk_is_full(error):
+            raise HarnessError(
+                f"The disk is full: {self.hook} of the method '{self.method.name}' could not write "
+                f"({error}). Free some space, or name another folder with --out, then run the same "
+                "command again; finished work is reused."
+            ) from error
         import traceback
 
         frame = traceback.extract_tb(trace)[-1]

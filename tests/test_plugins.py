@@ -123,6 +123,10 @@ def test_what_a_method_raises_is_reported_in_its_name(install):
     method = load_method("lame")
     with pytest.raises(HarnessError, match=r"'lame' \(guest-lame\) failed in make_pairs: Zero"):
         list(method.make_pairs([Prompt("1", None, "q")], None, None, 0))
+    full = "raise RuntimeError('I/O error: No space left on device (os error 28)')"
+    install("full", WHOLE.replace("return out", full))
+    with pytest.raises(HarnessError, match="The disk is full: train of the method 'full'"):
+        load_method("full").train([], None, None, None, 0)
     install("none", WHOLE.replace("return out", "return None"))
     with pytest.raises(HarnessError, match="returned None from train"):
         load_method("none").train([], None, None, None, 0)
