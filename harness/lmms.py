@@ -21,6 +21,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError, UsageError
+from harness.folder import folder_digest
 from harness.lmms_files import HUB, OWN, data_fingerprint, local_folder, yaml_file
 from harness.records import fingerprint
 
@@ -55,11 +56,13 @@ class Row:
 class _Images:
     """The second table of a data set that keeps its images apart from its questions."""
 
-    def __init__(self, source: str, split: str, config: str, key: str, name: str) -> None:
+    def __init__(
+        self, source: str, split: str, config: str, key: str, name: str, cache: str | None
+    ) -> None:
         import datasets
 
         try:
-            self._table = datasets.load_dataset(source, config, split=split)
+            self._table = datasets.load_dataset(source, config, split=split, cache_dir=cache)
         except Exception as error:
             raise _unloadable(source, config, error) from error
         self._key = key
@@ -96,11 +99,13 @@ class Task:
         with _kept_as_it_was():
             config = _config(path)
             source = _source(config, data)
-            config |= {"dataset_path": source, "dataset_kwargs": _dataset_options(config, data)}
+            options = _dataset_options(config, data)
+            config |= {"dataset_path": source, "dataset_kwargs": options}
             join = _JOINED.get("/".join(Path(path).parts[-2:]))
             if join is not None:
                 config["process_docs"] = None
-                self._images = _Images(source, str(config["test_split"]), *join)
+                cache = (options or {}).get("cache_dir")
+                self._images = _Images(source, str(config["test_split"]), *join, cache)
             self._task = _build(config, source)
         self.folder = None if str(data) == HUB else Path(source)
         self._docs = self._task.task_docs
@@ -201,7 +206,7 @@ def _source(config: Mapping[str, Any], data: str | Path) -> str:
 
 def _dataset_options(config: Mapping[str, Any], data: str | Path) -> dict[str, Any] | None:
     if str(data) != HUB:
-        return None
+        return {"cache_dir": _cache_of(Path(_source(config, data)))}
     options = dict(config.get("dataset_kwargs") or {})
     for unwanted in ("token", "trust_remote_code"):  # public data, and no code from the hub
         options.pop(unwanted, None)
@@ -236,6 +241,16 @@ def _image_hash(images: Sequence[PIL.Image.Image]) -> str:
         total.update(f"\0{image.mode}{image.size}".encode())
         total.update(image.tobytes())
     return total.hexdigest()[:16]
+
+
+def _cache_of(folder: Path) -> str:
+    """Name a cache of its own for these very bytes.
+
+    ``datasets`` recognises a folder by its path and card, not by its tables: after an edit it would
+    go on serving the old rows.
+    """
+    home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
+    return str(home / "datasets" / f"harness-{folder_digest(folder)[:16]}")
 
 
 @contextlib.contextmanager
