@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 from functools import cache
 
-from harness_tinyworld import critic, describe, formats, questions, reading
+from harness_tinyworld import critic, describe, formats, questions, reading, relations
 from harness_tinyworld.chinese import chinese
 from harness_tinyworld.questions import Asker, Question
 from harness_tinyworld.scenes import Scene
@@ -20,12 +20,12 @@ ASKERS: dict[Asker, int] = {  # how often each kind of question is drawn
     questions.count_check: 5,
     questions.position: 9,
     questions.side: 5,
-    questions.relation: 8,
-    questions.size: 3,
+    relations.relation: 8,
+    relations.size: 3,
     questions.neighbour: 6,
     questions.sides: 3,
-    questions.compare: 3,
-    questions.together: 3,
+    relations.compare: 3,
+    relations.together: 3,
     reading.word: 6,
     reading.word_check: 4,
     reading.number: 5,

@@ -14,7 +14,7 @@ from typing import Any
 import click
 import numpy as np
 
-from harness_tinyworld import DATA, MODEL, critic, describe, formats, questions, reading
+from harness_tinyworld import DATA, MODEL, critic, describe, formats, questions, reading, relations
 from harness_tinyworld.ask import Respondent
 from harness_tinyworld.chinese import chinese
 from harness_tinyworld.lessons import draw
@@ -29,7 +29,7 @@ SHORT_KINDS: dict[str, Asker] = {
     "shape": questions.shape,
     "count": questions.count,
     "position": questions.position,
-    "relation": questions.relation,
+    "relation": relations.relation,
     "word": reading.word,
     "number": reading.number,
     "category": reading.category,

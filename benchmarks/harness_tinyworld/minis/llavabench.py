@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 
-from harness_tinyworld import describe, questions
+from harness_tinyworld import describe, questions, relations
 from harness_tinyworld.minis.common import scenes
 from harness_tinyworld.minis.table import Mini, Row, Table
 from harness_tinyworld.questions import Asker
@@ -18,7 +18,7 @@ EACH = 8
 CATEGORIES: dict[str, Asker] = {
     "conv": questions.colour,
     "detail": describe.description,
-    "complex": questions.together,
+    "complex": relations.together,
 }
 
 

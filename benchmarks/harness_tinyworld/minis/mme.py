@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 
-from harness_tinyworld import questions, reading
+from harness_tinyworld import questions, reading, relations
 from harness_tinyworld.formats import YES_NO
 from harness_tinyworld.minis.common import scenes
 from harness_tinyworld.minis.table import Mini, Row, Table
@@ -22,8 +22,8 @@ SUBTASKS: dict[str, Asker] = {
     "position": questions.side,
     "color": questions.attribute,
     "OCR": reading.word_check,
-    "commonsense_reasoning": questions.relation,
-    "numerical_calculation": questions.compare,
+    "commonsense_reasoning": relations.relation,
+    "numerical_calculation": relations.compare,
 }
 
 

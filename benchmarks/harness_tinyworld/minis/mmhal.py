@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 
-from harness_tinyworld import describe, questions, reading
+from harness_tinyworld import describe, questions, reading, relations
 from harness_tinyworld.minis.common import scenes
 from harness_tinyworld.minis.table import Mini, Row, Table
 from harness_tinyworld.questions import Asker
@@ -19,9 +19,9 @@ EACH = 4
 TYPES: dict[str, Asker] = {
     "attribute": questions.colour,
     "adversarial": reading.unanswerable,
-    "comparison": questions.size,
+    "comparison": relations.size,
     "counting": questions.count,
-    "relation": questions.relation,
+    "relation": relations.relation,
     "environment": describe.half,
     "holistic": describe.brief,
     "other": reading.word,

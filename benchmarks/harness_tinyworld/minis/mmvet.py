@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 
-from harness_tinyworld import describe, questions, reading
+from harness_tinyworld import describe, questions, reading, relations
 from harness_tinyworld.minis.table import Mini, Row, Table
 from harness_tinyworld.questions import Asker, Question
 from harness_tinyworld.scenes import MMVET, SIDE, Scene, make_scene, render
@@ -22,7 +22,7 @@ PLAN: dict[Asker, int] = {  # rows per kind of question
     questions.position: 12,
     questions.neighbour: 8,
     questions.sides: 8,
-    questions.together: 6,
+    relations.together: 6,
     reading.word: 8,
     reading.number: 5,
     reading.category: 9,
