@@ -9,6 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from harness.records import Sample
+
+Samples = Mapping[str, tuple[Sample, ...]]
+
 VERSION = 1
 
 GAIN, LOSS, CHANGED = "gain", "loss", "changed"
@@ -247,6 +251,9 @@ class ReportInput:
         versions: of everything that could change a number.
         notice: what every report has to say first, such as tinyworld's.
         examples: some flips with their texts.
+        before: every sample before, by benchmark; for reports that show them, never written into
+            comparison.json, because the journals hold them.
+        after: every sample after, by benchmark.
         clock: times; the only thing that differs between two equal runs.
     """
 
@@ -262,4 +269,6 @@ class ReportInput:
     versions: Mapping[str, str] = field(default_factory=dict)
     notice: str | None = None
     examples: tuple[Example, ...] = ()
+    before: Samples = field(default_factory=dict)
+    after: Samples = field(default_factory=dict)
     clock: Mapping[str, str] = field(default_factory=dict)

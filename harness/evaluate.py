@@ -16,6 +16,7 @@ from harness.benchmark import Benchmark
 from harness.folder import Journal, journal_of
 from harness.lmms import Row, Task
 from harness.records import Answer, Request, Sample
+from harness.thumbnails import save_thumbnail
 
 _BATCH = 32
 
@@ -57,7 +58,7 @@ def evaluate(
         if not journal.complete or any(row.error is not None for row in journal.rows):
             reused = False
             _drop_missing(journal)
-            _fill(journal, arm, model, benchmark, data, limit)
+            _fill(journal, arm, model, benchmark, data, folder, limit)
         samples[benchmark.name] = tuple(journal.rows)
     return Evaluation(samples, reused)
 
@@ -75,6 +76,7 @@ def _fill(
     model: Any,
     benchmark: Benchmark,
     data: str | Path,
+    folder: Path,
     limit: int | None,
 ) -> None:
     with progress.bar(f"{arm} {benchmark.name}", None, "answers") as bar:
@@ -87,6 +89,7 @@ def _fill(
         waiting: list[Sample] = []
         for row, answer in _answered(model, task, benchmark, done, total):
             waiting.append(_sample(task, benchmark, row, answer))
+            save_thumbnail(folder, row.image, row.images)
             bar.advance(1, "asking the model")
             if len(waiting) >= _BATCH:
                 journal.append(*waiting)

@@ -173,4 +173,6 @@ def _compare(
         versions=versions(),
         notice=plan.notice,
         examples=examples_of(comparison, before.samples, after.samples),
+        before=before.samples,
+        after=after.samples,
     )

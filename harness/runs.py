@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.compare import compare, examples_of
-from harness.comparison import ReportInput
+from harness.comparison import ReportInput, Samples
 from harness.data import same_data
 from harness.errors import HarnessError, UsageError
 from harness.folder import read_journal
 from harness.lmms_adhoc import benchmark
 from harness.records import Sample, from_json
-
-Samples = Mapping[str, tuple[Sample, ...]]
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ def open_run(folder: Path) -> FinishedRun:
         for arm in ("before", "after")
     )
     examples = examples_of(comparison, before, after)
-    report = dataclasses.replace(report, examples=examples)
+    report = dataclasses.replace(report, examples=examples, before=before, after=after)
     return FinishedRun(folder, report, before, after, _data_of(folder, names))
 
 
@@ -96,6 +94,8 @@ def compare_runs(first: FinishedRun, second: FinishedRun, *, seed: int = 0) -> R
         comparison=comparison,
         method=f"{second.report.method} (against {first.report.method})",
         examples=examples_of(comparison, before, after),
+        before=before,
+        after=after,
     )
 
 

@@ -5,6 +5,7 @@ The same run gives the same bytes, but for the object ``clock``.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -25,9 +26,10 @@ def write(report: ReportInput, folder: Path) -> Path:
     Raises:
         HarnessError: if the file cannot be written.
     """
-    run = to_json(report)
+    run = to_json(dataclasses.replace(report, examples=(), before={}, after={}))
     comparison, clock = run.pop("comparison"), run.pop("clock")
-    run.pop("examples")
+    for name in ("examples", "before", "after"):
+        run.pop(name)
     content = {"clock": clock, "comparison": comparison, "run": run}
     text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=True, allow_nan=False)
     return write_whole(folder / NAME, text + "\n")
