@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,7 +37,8 @@ def save_thumbnail(folder: Path, name: str, images: Sequence[PIL.Image.Image]) -
         _side_by_side(images).save(beside, format="WEBP", quality=70)
         os.replace(beside, path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink()
         raise cannot_write(path, error) from error
 
 
