@@ -19,7 +19,7 @@ FLOORS = (
     ("hookspecs", "plugins"),
     ("model", "dpo", "lmms", "judge", "data", "radar", "doctor", "scaffold"),
     ("prompts", "pairs", "train", "evaluate", "compare", "report"),
-    ("plan", "runs"),
+    ("plan", "runs", "bundle", "imports", "estimate", "leaderboard"),
     ("run",),
     ("cli", "testing"),
 )
