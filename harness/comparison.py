@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from harness.comparison_training import Curve, PairReport
 from harness.records import Sample
 
 Samples = Mapping[str, tuple[Sample, ...]]
@@ -254,6 +256,9 @@ class ReportInput:
         before: every sample before, by benchmark; for reports that show them, never written into
             comparison.json, because the journals hold them.
         after: every sample after, by benchmark.
+        doctor: what the pairs would teach; its examples are left out of comparison.json.
+        curves: of the training; not in comparison.json either.
+        images: folder of small pictures, by :attr:`Sample.cluster`; ``None`` where there is none.
         clock: times; the only thing that differs between two equal runs.
     """
 
@@ -271,4 +276,7 @@ class ReportInput:
     examples: tuple[Example, ...] = ()
     before: Samples = field(default_factory=dict)
     after: Samples = field(default_factory=dict)
+    doctor: PairReport | None = None
+    curves: tuple[Curve, ...] = ()
+    images: Path | None = None
     clock: Mapping[str, str] = field(default_factory=dict)

@@ -12,16 +12,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.comparison_training import Critic, Guess, LengthGap, PairExample, PairReport
 from harness.doctor_measures import (
-    Change,
-    Critic,
-    Guess,
-    LengthGap,
     changes,
     critic,
     guess,
@@ -42,11 +38,12 @@ if TYPE_CHECKING:
     from harness.model import Model
 
 __all__ = [
-    "Example",
     "PairReport",
     "diagnose",
     "diagnose_run",
     "markdown_of",
+    "pairs_fingerprint",
+    "read_pairs",
     "text_of",
     "word_distance",
 ]
@@ -58,49 +55,6 @@ MEAN_COLOUR = (122, 116, 104)
 
 SURE = 0.01
 MOSTLY = 0.65
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """One pair to look at; ``changes`` names the corruptions and how much each changed."""
-
-    id: str
-    image: Path
-    question: str
-    chosen: str
-    rejected: tuple[str, ...]
-    changes: Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class PairReport:
-    """What is known about a set of pairs.
-
-    Attributes:
-        pairs: how many there are.
-        dropped: prompts without a pair, by reason.
-        equal: part of all pairs and drops where the answers were the same.
-        near: part of the rejected answers that nearly equal the chosen one.
-        length: see :class:`harness.doctor_measures.LengthGap`.
-        guesses: guesses that never see the image.
-        reference: how often the chosen answer is closer to the reference; ``None`` without any.
-        changes: by corruption.
-        critic: ``None`` when the method has none.
-        examples: a few pairs, drawn by seed.
-        warnings: what speaks against training on them, in whole sentences.
-    """
-
-    pairs: int
-    dropped: Mapping[str, int]
-    equal: float
-    near: float
-    length: LengthGap
-    guesses: tuple[Guess, ...]
-    reference: Guess | None
-    changes: tuple[Change, ...]
-    critic: Critic | None
-    examples: tuple[Example, ...]
-    warnings: tuple[str, ...]
 
 
 def diagnose(
@@ -143,8 +97,8 @@ def diagnose(
         reference=reference_agreement(pairs),
         changes=changed,
         critic=judged,
-        examples=_examples(pairs, seed),
         warnings=tuple(_warnings(equal, length, found, judged)),
+        examples=_examples(pairs, seed),
     )
 
 
@@ -154,24 +108,41 @@ def diagnose_run(folder: Path, *, model: Model | None = None, seed: int = 0) -> 
     Raises:
         HarnessError: if the folder has no finished ``pairs.jsonl``, or no pairs.
     """
-    path = Path(folder) / "pairs.jsonl"
+    pairs, drops = read_pairs(folder)
+    return diagnose(pairs, drops, model=model, seed=seed)
+
+
+def pairs_fingerprint(folder: Path) -> str:
+    """Return the fingerprint of everything that a run's pairs were made from.
+
+    Raises:
+        HarnessError: if the folder has no ``pairs.jsonl``.
+    """
     try:
-        with path.open("rb") as file:
-            header = str(json.loads(file.readline())["fingerprint"])
+        with (Path(folder) / "pairs.jsonl").open("rb") as file:
+            return str(json.loads(file.readline())["fingerprint"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise HarnessError(
             f"{folder} has no pairs.jsonl that can be read ({error}). Name the folder of a run, "
             "for example: harness pairs runs/seva-tinyworld-1a2b3c4d"
         ) from error
-    journal: Journal[Pair | Drop] = Journal(path, header, _record)
+
+
+def read_pairs(folder: Path) -> tuple[list[Pair], list[Drop]]:
+    """Return the pairs of a run and the prompts that gave none.
+
+    Raises:
+        HarnessError: if the folder has no finished ``pairs.jsonl``.
+    """
+    path = Path(folder) / "pairs.jsonl"
+    journal: Journal[Pair | Drop] = Journal(path, pairs_fingerprint(folder), _record)
     if not journal.complete:
         raise HarnessError(
             f"{path} is unfinished after its record {len(journal.rows)}. Run the command that "
             "wrote it again; it goes on from there."
         )
     pairs = [row for row in journal.rows if isinstance(row, Pair)]
-    drops = [row for row in journal.rows if isinstance(row, Drop)]
-    return diagnose(pairs, drops, model=model, seed=seed)
+    return pairs, [row for row in journal.rows if isinstance(row, Drop)]
 
 
 def blank_guess(pairs: Sequence[Pair], model: Model) -> Guess:
@@ -211,10 +182,10 @@ def _blank(pair: Pair) -> PIL.Image.Image:
         return PIL.Image.new("RGB", image.size, MEAN_COLOUR)
 
 
-def _examples(pairs: Sequence[Pair], seed: int) -> tuple[Example, ...]:
+def _examples(pairs: Sequence[Pair], seed: int) -> tuple[PairExample, ...]:
     drawn = sorted(pairs, key=lambda pair: seed_of(seed, "example", pair.prompt.id))[:EXAMPLES]
     return tuple(
-        Example(
+        PairExample(
             pair.prompt.id,
             pair.prompt.image,
             pair.prompt.question,

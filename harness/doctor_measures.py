@@ -11,94 +11,16 @@ import re
 import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any
 
+from harness.comparison_training import Change, Critic, Guess, LengthGap
 from harness.records import Pair, seed_of
 
 NEAR = 0.1
 """Answers that differ in at most this part of their words count as nearly equal."""
 
 FOLDS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class LengthGap:
-    """How much longer the chosen answers are, in words.
-
-    Attributes:
-        chosen: mean words of a chosen answer.
-        rejected: mean words of a rejected answer.
-        median: median over the pairs of chosen minus mean rejected.
-        longer: part of the pairs whose chosen answer is longer, equal lengths left out; ``None``
-            when all are equal.
-        p: two-sided sign test against "longer as often as shorter"; ``None`` as above.
-    """
-
-    chosen: float
-    rejected: float
-    median: float
-    longer: float | None
-    p: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Guess:
-    """How often a guess that never sees the image puts the chosen answer first.
-
-    Attributes:
-        name: what the guess goes by.
-        rate: part of the pairs it orders rightly; a tie counts one half. 0.5 is chance.
-        pairs: how many pairs were guessed.
-        p: two-sided sign test against one half, ties left out; ``None`` without any decision.
-    """
-
-    name: str
-    rate: float
-    pairs: int
-    p: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """How strongly one corruption changed the answers.
-
-    Attributes:
-        name: the corruption.
-        prompts: how many answers under it are known.
-        equal: part of them that did not change at all.
-        near: part of them that changed in at most :data:`NEAR` of the words.
-        distance: mean part of the words that changed, 0 to 1.
-    """
-
-    name: str
-    prompts: int
-    equal: float
-    near: float
-    distance: float
-
-
-@dataclass(frozen=True, slots=True)
-class Critic:
-    """How a critic that compares two answers behaved; ``None`` is "not known", never zero.
-
-    Attributes:
-        verdicts: how many were asked for.
-        unparsable: part of them that named no answer.
-        first: part of the readable ones that preferred the answer shown first.
-        first_p: two-sided sign test of ``first`` against one half.
-        consistent: of prompts judged in both orders, readable both times: the part whose two
-            verdicts prefer the same answer.
-        both: how many prompts ``consistent`` is over.
-    """
-
-    verdicts: int
-    unparsable: float
-    first: float | None
-    first_p: float | None
-    consistent: float | None
-    both: int
 
 
 def words(text: str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from harness.doctor import Example, PairReport
+    from harness.comparison_training import PairExample, PairReport
 
 
 def text_of(report: PairReport) -> str:
@@ -81,7 +81,7 @@ def _p(value: float | None) -> str:
     return "" if value is None else f" (p = {value:.2g})"
 
 
-def _answers(example: Example) -> list[tuple[str, str]]:
+def _answers(example: PairExample) -> list[tuple[str, str]]:
     return [("chosen", example.chosen), *(("rejected", text) for text in example.rejected)]
 
 

@@ -12,7 +12,8 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, get_type_hints
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, get_args, get_type_hints
 
 from harness.errors import HarnessError
 
@@ -208,14 +209,24 @@ def _plain(value: Any) -> Any:
 
 
 def _typed(hint: Any, value: Any) -> Any:
-    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
-        return from_json(hint, value)
+    record = next(filter(_is_record, _options(hint)), None)
+    if record is not None and isinstance(value, Mapping):
+        return from_json(record, value)
     if hint is Path:
         return Path(value)
     if isinstance(value, list):
         inner = [arg for arg in getattr(hint, "__args__", ()) if dataclasses.is_dataclass(arg)]
         return tuple(_typed(inner[0] if inner else None, item) for item in value)
     return value
+
+
+def _options(hint: Any) -> tuple[Any, ...]:
+    """Return the members of a union, or the hint alone."""
+    return get_args(hint) if isinstance(hint, UnionType) else (hint,)
+
+
+def _is_record(hint: Any) -> bool:
+    return isinstance(hint, type) and dataclasses.is_dataclass(hint)
 
 
 def fingerprint(*parts: Any) -> str:

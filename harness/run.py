@@ -12,6 +12,9 @@ from pathlib import Path
 
 from harness.compare import compare, examples_of
 from harness.comparison import Comparison, ReportInput
+from harness.comparison_training import PairReport
+from harness.curves import read_curves
+from harness.doctor_gallery import examine
 from harness.evaluate import Evaluation, evaluate
 from harness.folder import write_json
 from harness.model import ENGINE_VERSION, Model
@@ -23,6 +26,7 @@ from harness.records import fingerprint, to_json
 from harness.report import write_reports
 from harness.settings import Settings
 from harness.store import Store
+from harness.thumbnails import image_folder
 from harness.train import Checkpoint, train
 
 
@@ -67,11 +71,12 @@ def run(settings: Settings) -> Outcome:
 
     before = _evaluate("before", plan, model, folder)
     pairs = _make_pairs(plan, model, folder)
+    doctor = examine(folder, plan.method, plan.options, seed=settings.seed)
     checkpoint = _train(plan, model, pairs, folder)
     aligned = model.with_adapter(checkpoint.path)
     after = _evaluate("after", plan, aligned, folder)
 
-    report = _compare(plan, before, after, pairs, checkpoint, folder)
+    report = _compare(plan, before, after, pairs, doctor, checkpoint, folder)
     writers = {name: load("reports", name) for name in settings.reports}
     return Outcome(
         folder=folder,
@@ -147,6 +152,7 @@ def _compare(
     before: Evaluation,
     after: Evaluation,
     pairs: PairSet,
+    doctor: PairReport,
     checkpoint: Checkpoint,
     folder: Path,
 ) -> ReportInput:
@@ -175,4 +181,7 @@ def _compare(
         examples=examples_of(comparison, before.samples, after.samples),
         before=before.samples,
         after=after.samples,
+        doctor=doctor,
+        curves=read_curves(folder),
+        images=image_folder(folder),
     )

@@ -11,11 +11,14 @@ from typing import Any
 
 from harness.compare import compare, examples_of
 from harness.comparison import ReportInput, Samples
+from harness.curves import read_curves
 from harness.data import same_data
+from harness.doctor_gallery import read_pair_report
 from harness.errors import HarnessError, UsageError
 from harness.folder import read_journal
 from harness.lmms_adhoc import benchmark
 from harness.records import Sample, from_json
+from harness.thumbnails import image_folder
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,15 @@ def open_run(folder: Path) -> FinishedRun:
         for arm in ("before", "after")
     )
     examples = examples_of(comparison, before, after)
-    report = dataclasses.replace(report, examples=examples, before=before, after=after)
+    report = dataclasses.replace(
+        report,
+        examples=examples,
+        before=before,
+        after=after,
+        doctor=read_pair_report(folder) or report.doctor,
+        curves=read_curves(folder),
+        images=image_folder(folder),
+    )
     return FinishedRun(folder, report, before, after, _data_of(folder, names))
 
 

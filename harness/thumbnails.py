@@ -17,9 +17,14 @@ SIDE = 320
 """Longest side of a picture, in pixels."""
 
 
+def image_folder(folder: Path) -> Path:
+    """Return where the pictures of a run lie."""
+    return folder / "images"
+
+
 def thumbnail_path(folder: Path, name: str) -> Path:
     """Return where the picture of one cluster of rows (:attr:`Sample.cluster`) lies in a run."""
-    return folder / "images" / f"{name}.webp"
+    return image_folder(folder) / f"{name}.webp"
 
 
 def save_thumbnail(folder: Path, name: str, images: Sequence[PIL.Image.Image]) -> None:

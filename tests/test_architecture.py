@@ -15,7 +15,17 @@ GUESTS = ("harness_benchmarks", "harness_reports", "harness_tinyworld", "harness
 
 FLOORS = (
     ("errors", "records", "comparison"),
-    ("settings", "folder", "store", "progress", "benchmark", "columns", "statistics", "thumbnails"),
+    (
+        "settings",
+        "folder",
+        "store",
+        "progress",
+        "benchmark",
+        "columns",
+        "statistics",
+        "thumbnails",
+        "curves",
+    ),
     ("hookspecs", "plugins"),
     ("model", "dpo", "lmms", "judge", "data", "radar", "doctor", "scaffold"),
     ("prompts", "pairs", "train", "evaluate", "compare", "report"),

@@ -14,6 +14,8 @@ from harness.folder import write_whole
 from harness.records import to_json
 
 NAME = "comparison.json"
+SHOWN_ONLY = ("examples", "before", "after", "curves", "images")
+"""Fields of the report's input that other files of the run folder hold."""
 
 
 def write(report: ReportInput, folder: Path) -> Path:
@@ -26,9 +28,11 @@ def write(report: ReportInput, folder: Path) -> Path:
     Raises:
         HarnessError: if the file cannot be written.
     """
-    run = to_json(dataclasses.replace(report, examples=(), before={}, after={}))
+    doctor = dataclasses.replace(report.doctor, examples=()) if report.doctor else None
+    bare = dataclasses.replace(report, doctor=doctor, **dict.fromkeys(SHOWN_ONLY, ()))
+    run = to_json(bare)
     comparison, clock = run.pop("comparison"), run.pop("clock")
-    for name in ("examples", "before", "after"):
+    for name in SHOWN_ONLY:
         run.pop(name)
     content = {"clock": clock, "comparison": comparison, "run": run}
     text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=True, allow_nan=False)

@@ -10,7 +10,7 @@ plugin does, next to the two controls without which a gain of K > 1 would mean n
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,11 +20,13 @@ from harness_seva.corruptions import parse
 from harness import dpo
 from harness.hookspecs import hookimpl
 from harness.records import Drop, Pair, Prompt
-from harness_multineg.negatives import HARD, labels, lists_of
+from harness_multineg.negatives import HARD, drawn, labels, lists_of
 from harness_multineg.negatives import expanded as expanded_pairs
 from harness_multineg.negatives import single as single_pairs
 
 if TYPE_CHECKING:
+    import PIL.Image
+
     from harness.model import Model
 
 USES = ("seva",)
@@ -104,6 +106,15 @@ def make_pairs(
     """Ask each question of the clean image and of every corrupted one."""
     corruptions = labels(options.corruptions)
     return lists_of(prompts, model, corruptions, options, seed)
+
+
+def pictures(pair: Pair, options: Options, seed: int) -> Mapping[str, PIL.Image.Image]:
+    """Return every corrupted image by its name in the journal, drawn again from the same seed."""
+    image = pair.prompt.open_image()
+    return {
+        label: corruption.picture(image, drawn(seed, pair.prompt, label, corruption))
+        for label, corruption in labels(options.corruptions).items()
+    }
 
 
 @hookimpl

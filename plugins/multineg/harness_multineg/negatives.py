@@ -60,10 +60,14 @@ def _requests(
         image, limit = prompt.open_image(), options.max_new_tokens
         yield Request(prompt.question, (image,), max_new_tokens=limit)
         for label, corruption in corruptions.items():
-            again = label.partition("#")[2]
-            drawn = seed_of(seed, prompt.id, corruption.name, *filter(None, [again]))
-            worse, view = corruption.apply(image, drawn)
+            worse, view = corruption.apply(image, drawn(seed, prompt, label, corruption))
             yield Request(prompt.question, (worse,), max_new_tokens=limit, view=view)
+
+
+def drawn(seed: int, prompt: Prompt, label: str, corruption: Corruption) -> int:
+    """Return the seed of one corruption of one prompt; ``#2`` and on draw anew."""
+    again = label.partition("#")[2]
+    return seed_of(seed, prompt.id, corruption.name, *filter(None, [again]))
 
 
 def _listed(prompt: Prompt, answers: list[Answer], names: list[str]) -> Pair | Drop:

@@ -6,7 +6,7 @@ image is rejected; equal pairs say nothing and are dropped. Training is DPO on t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,8 @@ from harness.records import Answer, Drop, Pair, Prompt, Request, seed_of
 from harness_seva.corruptions import Corruption, parse
 
 if TYPE_CHECKING:
+    import PIL.Image
+
     from harness.model import Model
 
 
@@ -134,6 +136,13 @@ def _preference(
     if options.delete_newlines:
         chosen, rejected = chosen.replace("\n", ""), rejected.replace("\n", "")
     return Pair(prompt, chosen, (rejected,), meta)
+
+
+def pictures(pair: Pair, options: Options, seed: int) -> Mapping[str, PIL.Image.Image]:
+    """Return the corrupted image behind the rejected answer, drawn again from the same seed."""
+    corruption = options.corrupted_by()
+    drawn = seed_of(seed, pair.prompt.id, corruption.name)
+    return {str(corruption): corruption.picture(pair.prompt.open_image(), drawn)}
 
 
 @hookimpl

@@ -50,6 +50,9 @@ DEFAULTS: Mapping[str, Values] = {
 """Names and strengths. ``p`` is a probability: below 1, some images stay as they are."""
 
 
+_LARGEST = 336  # longest side of a picture; LLaVA-1.5 looks at so many pixels
+
+
 @dataclass(frozen=True)
 class Corruption:
     """One corruption with all of its strengths, in the order of :data:`DEFAULTS`."""
@@ -82,6 +85,15 @@ class Corruption:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             return _transform(self.name, values)(image).convert("RGB"), None
+
+    def picture(self, image: PIL.Image.Image, seed: int) -> PIL.Image.Image:
+        """Return what the model sees instead of ``image``, as far as a picture can show it."""
+        worse, view = self.apply(image, seed)
+        if view is None:
+            return worse
+        small = worse.copy()
+        small.thumbnail((_LARGEST, _LARGEST))
+        return view.picture(small)
 
 
 def parse(text: str) -> Corruption:

@@ -15,9 +15,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import PIL.Image
     import torch
 
 STEPS = 1000
+MEAN = (0.48145466, 0.4578275, 0.40821073)
+DEVIATION = (0.26862954, 0.26130258, 0.27577711)
+"""CLIP's, of pixels in 0..1."""
 
 
 def signal_and_noise(step: int) -> tuple[float, float]:
@@ -45,3 +49,17 @@ class Noise:
         stream = torch.Generator().manual_seed(self.seed)
         drawn = torch.randn(pixels.shape, generator=stream, dtype=torch.float32)
         return signal * pixels + noise * drawn.to(pixels.device)
+
+    def picture(self, image: PIL.Image.Image) -> PIL.Image.Image:
+        """Return the noised image to look at: same strength and seed, at the image's own size.
+
+        Values that no screen can show are cut off; the model sees them.
+        """
+        import torch
+        from torchvision.transforms.v2 import functional
+
+        pixels = functional.pil_to_tensor(image.convert("RGB")).float() / 255
+        mean, deviation = (torch.tensor(v).view(3, 1, 1) for v in (MEAN, DEVIATION))
+        seen = self((pixels - mean) / deviation) * deviation + mean
+        shown: PIL.Image.Image = functional.to_pil_image(seen.clamp(0, 1))
+        return shown
