@@ -105,7 +105,10 @@ def unpacked(path: Path, *, damaged: bool = False) -> Iterator[Path]:
             place = Path(name, *PurePosixPath(member).parts)
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(data)
-        yield Path(name)
+        try:
+            yield Path(name)
+        except HarnessError as error:  # the folder is gone when the message is read
+            raise type(error)(str(error).replace(name, str(path))) from error
 
 
 def wrong_members(path: Path) -> tuple[str, ...]:

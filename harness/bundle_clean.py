@@ -14,8 +14,29 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 _SPOKEN = frozenset(
-    "answer answers chosen cluster content group groups id key missing_after missing_before prompt "
-    "question reference rejected row rows target value verdict words".split()
+    (
+        "answer",
+        "answers",
+        "chosen",
+        "cluster",
+        "content",
+        "group",
+        "groups",
+        "id",
+        "key",
+        "missing_after",
+        "missing_before",
+        "prompt",
+        "question",
+        "reference",
+        "rejected",
+        "row",
+        "rows",
+        "target",
+        "value",
+        "verdict",
+        "words",
+    )
 )
 """Keys whose texts come from the data, a model or a judge."""
 _PATH = re.compile(r"(?:file://)?(?<![\w/.:])(?:/[^\s/'\"]+)+/([^\s/'\"]+)")

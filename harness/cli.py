@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli_data import data
+from harness.cli_evidence import bundle, verify
 from harness.cli_methods import check, new_method, pairs
 from harness.errors import ExitCode, HarnessError, UsageError
 
@@ -98,6 +99,13 @@ def app() -> None:
     help="Precision; auto is bfloat16 on cuda, else float32.",
 )
 @click.option(
+    "--nproc",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Processes that share the work, one per GPU.",
+)
+@click.option(
     "--out",
     type=click.Path(path_type=Path),
     default=Path("runs"),
@@ -107,8 +115,14 @@ def app() -> None:
 @click.option("--json", "events", is_flag=True, help="One JSON event per line on stdout.")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 def run(
-    bench: str, reports: str, options: tuple[str, ...], events: bool, quiet: bool, **asked: Any
-) -> ExitCode:
+    bench: str,
+    reports: str,
+    options: tuple[str, ...],
+    nproc: int,
+    events: bool,
+    quiet: bool,
+    **asked: Any,
+) -> int:
     """Make pairs, train on them, evaluate before and after, compare.
 
     \b
@@ -116,6 +130,7 @@ def run(
     harness run --method seva --bench pope --model ./llava-1.5-7b-hf --data hub --prompts p.jsonl
     harness run --method seva --bench pope --set noise_step=800 --set learning_rate=5e-5
     """
+    from harness.cli_company import in_company
     from harness.progress import Reporter, showing
     from harness.records import distinct
     from harness.run import run as run_all
@@ -127,13 +142,17 @@ def run(
         options=_key_values(options),
         **asked,
     )
-    with showing(Reporter(quiet=quiet, events=events)) as reporter:
-        outcome = run_all(settings)
-        if events:
-            reporter.event("done", **_summary(outcome))
-        else:
-            _show(outcome)
-    return ExitCode.UNSCORED if outcome.comparison.missing else ExitCode.DONE
+
+    def tell() -> ExitCode:
+        with showing(Reporter(quiet=quiet, events=events)) as reporter:
+            outcome = run_all(settings)
+            if events:
+                reporter.event("done", **_summary(outcome))
+            else:
+                _show(outcome)
+        return ExitCode.UNSCORED if outcome.comparison.missing else ExitCode.DONE
+
+    return in_company(nproc, tell)
 
 
 @app.command()
@@ -202,7 +221,7 @@ def list_names(kind: str, events: bool) -> None:
         click.echo(f"{name:<16} {', '.join(owners)}")
 
 
-for _command in (check, data, new_method, pairs):
+for _command in (bundle, check, data, new_method, pairs, verify):
     app.add_command(_command)
 
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from harness.records import Sample
 
 PREFIX = "lmms:"
+_RESULTS = ("lmms-", "file-")
 _IN_PLACE = ("score", "accuracy", "acc", "correct")
 
 
@@ -115,18 +116,28 @@ def adhoc(name: str) -> Benchmark:
     path = _file(name)
     title, metrics = _described(path)
     return Benchmark(
-        name=("lmms-" if name.startswith(PREFIX) else "file-")
+        name=(_RESULTS[0] if name.startswith(PREFIX) else _RESULTS[1])
         + re.sub(r"[^A-Za-z0-9._-]+", "-", title).strip("-."),
         title=title,
         task=str(path),
         score=_score,
-        columns=tuple(
-            Column(metric, _Given(metric), _mean, higher_is_better=better, primary=first == 0)
-            for first, (metric, better) in enumerate(metrics.items())
-        ),
+        columns=adhoc_columns(metrics),
         licence="see the data set's card",
         source=f"lmms-eval task {title}",
     )
+
+
+def adhoc_columns(metrics: Mapping[str, bool | None]) -> tuple[Column, ...]:
+    """Return one column for each metric, with its direction; the first is the headline."""
+    return tuple(
+        Column(metric, _Given(metric), _mean, higher_is_better=better, primary=first == 0)
+        for first, (metric, better) in enumerate(metrics.items())
+    )
+
+
+def is_adhoc_result(name: str) -> bool:
+    """Say whether the name of a benchmark in a result is that of an ad hoc task."""
+    return name.startswith(_RESULTS)
 
 
 def _file(name: str) -> Path:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.columns import Column
 from harness.compare import compare, examples_of
 from harness.comparison import ReportInput, Samples
 from harness.curves import read_curves
@@ -16,7 +17,7 @@ from harness.data import same_data
 from harness.doctor_gallery import read_pair_report
 from harness.errors import HarnessError, UsageError
 from harness.folder import read_journal
-from harness.lmms_adhoc import benchmark
+from harness.lmms_adhoc import adhoc_columns, benchmark, is_adhoc_result
 from harness.records import Sample, from_json
 from harness.thumbnails import image_folder
 
@@ -96,7 +97,7 @@ def compare_runs(first: FinishedRun, second: FinishedRun, *, seed: int = 0) -> R
     for name in shared:
         prints = (first.data[name], second.data[name])
         same_data(name, first.after[name], second.after[name], prints)
-    columns = {name: benchmark(name).columns for name in shared}
+    columns = {name: columns_of(second, name) for name in shared}
     before, after = _chosen(first.after, shared), _chosen(second.after, shared)
     notes = [first.report.notice] if first.report.notice else []
     comparison = compare(before, after, columns, seed=seed, notes=notes)
@@ -107,6 +108,22 @@ def compare_runs(first: FinishedRun, second: FinishedRun, *, seed: int = 0) -> R
         examples=examples_of(comparison, before, after),
         before=before,
         after=after,
+    )
+
+
+def columns_of(run: FinishedRun, name: str) -> tuple[Column, ...]:
+    """Return the columns of a benchmark of a finished run.
+
+    Those of an ad hoc task follow from its figures, wherever its file lies by now.
+
+    Raises:
+        UsageError: if the package that brings the benchmark is not installed.
+    """
+    if not is_adhoc_result(name):
+        return benchmark(name).columns
+    found = [each for each in run.report.comparison.benchmarks if each.name == name]
+    return adhoc_columns(
+        {figure.column: figure.higher_is_better for each in found for figure in each.figures}
     )
 
 
