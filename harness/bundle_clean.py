@@ -39,7 +39,7 @@ _SPOKEN = frozenset(
     )
 )
 """Keys whose texts come from the data, a model or a judge."""
-_PATH = re.compile(r"(?:file://)?(?<![\w/.:])(?:/[^\s/'\"]+)+/([^\s/'\"]+)")
+_PATH = re.compile(r"(?:file://|(?<![\w/.:]))(?:/[^\s/'\"]+)+/([^\s/'\"]+)")
 _WINDOWS = re.compile(r"\b[A-Za-z]:\\(?:[^\s\\'\"]+\\)*([^\s\\'\"]+)")
 _LOGIN = re.compile(r"(?<=://)[^\s/@]+@")
 _KEYS = {
