@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from harness.columns import Column
+    from harness.judge_exam import Exam
     from harness.lmms import Row, Task
     from harness.records import Answer
 
@@ -46,6 +47,7 @@ class Benchmark:
             its COCO file; the contamination radar looks for it among the training images.
         max_new_tokens: limit on the answer, where it differs from the task's own.
         judge: the judge behind the scores, ``"rule"`` when there is none.
+        exam: how a language model judges it instead, where it can.
         licence: of the data.
         source: where the data and its scoring were published.
         published: figures others have printed, by model name, with their source.
@@ -61,6 +63,7 @@ class Benchmark:
     photo: Callable[[Mapping[str, Any]], str] = lambda doc: ""
     max_new_tokens: int | None = None
     judge: str = "rule"
+    exam: Exam | None = None
     licence: str = ""
     source: str = ""
     published: Mapping[str, str] = field(default_factory=dict)

@@ -10,9 +10,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import os
-import random
-import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
@@ -21,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError
 from harness.model import Model
+from harness.model_client import connect, patiently
 from harness.model_keys import ImageDigests, answer_key
 from harness.records import Answer, Request, from_json, to_json
 from harness.store import Store
@@ -30,8 +28,6 @@ if TYPE_CHECKING:
 
 SCHEME = "openai:"
 WINDOW = 256
-_TRIES = 6
-_BUSY = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 
 
 class ServerModel(Model):
@@ -88,6 +84,15 @@ class ServerModel(Model):
         """
         text = f"server {self._address} {self._name}"
         return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def base(self) -> Any:  # type: ignore[override]
+        """There is none.
+
+        Raises:
+            UsageError: always.
+        """
+        return self.network
 
     @property
     def network(self) -> Any:
@@ -163,18 +168,11 @@ class ServerModel(Model):
         refused = _cannot(request)
         if refused:
             return Answer(text=None, finish="missing", error=refused)
-        last = "no try was made"
-        for attempt in range(_TRIES):
-            if attempt:
-                # Spread the retries, so that a recovering server is not hit by all at once.
-                time.sleep(self._pause * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))
-            try:
-                return _answer_of(self._send(request), request)
-            except Exception as error:
-                last = _reason(error)
-                if not _passing(error):
-                    break
-        return Answer(text=None, finish="missing", error=f"the server failed: {last}")
+        try:
+            reply = patiently(lambda: self._send(request), pause=self._pause)
+            return _answer_of(reply, request)
+        except Exception as error:
+            return Answer(text=None, finish="missing", error=f"the server failed: {error}")
 
     def _send(self, request: Request) -> Any:
         images = [{"type": "image_url", "image_url": {"url": _url(i)}} for i in request.images]
@@ -193,14 +191,7 @@ class ServerModel(Model):
 
     def _connect(self) -> None:
         if self._client is None:
-            import openai
-
-            self._client = openai.OpenAI(
-                base_url=self._address,
-                api_key=os.environ.get("OPENAI_API_KEY", "none"),
-                max_retries=0,
-                timeout=self._timeout,
-            )
+            self._client = connect(self._address, self._timeout)
 
 
 def _cannot(request: Request) -> str | None:
@@ -235,20 +226,3 @@ def _answer_of(reply: Any, request: Request) -> Answer:
         tokens=int(usage.completion_tokens) if usage else 0,
         finish="length" if choice.finish_reason == "length" else "stop",
     )
-
-
-def _passing(error: Exception) -> bool:
-    """Tell whether trying again may help: busy, broken for now, slow, or not reachable."""
-    import openai
-
-    if isinstance(error, openai.APIConnectionError):
-        return True
-    return isinstance(error, openai.APIStatusError) and error.status_code in _BUSY
-
-
-def _reason(error: Exception) -> str:
-    """Return kind and status of an error; its text may quote the request, so it is cut short."""
-    status = getattr(error, "status_code", None)
-    kind = f"{type(error).__name__} {status}" if status else type(error).__name__
-    first = next(iter(str(error).strip().splitlines()), "")
-    return f"{kind}: {first[:200]}"

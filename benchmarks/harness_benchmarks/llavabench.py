@@ -17,11 +17,25 @@ from __future__ import annotations
 
 from harness.benchmark import Benchmark, Scored
 from harness.columns import Column, ratio_of
+from harness.judge_exam import Anchor, Ask, Exam, Unreadable, paper
 from harness.lmms import Row, Task
 from harness_benchmarks import grader
+from harness_benchmarks.reading import first_line_numbers
 
 CATEGORIES = ("conv", "detail", "complex")
 LOWEST, HIGHEST = 1.0, 10.0
+_INTRO = (
+    "Two assistants answered a question about an image. You do not see the image; the block "
+    "'context' describes it. The first assistant's response stands in the block 'reference', the "
+    "second one's in the block 'answer'. Give each an overall mark from 1 to 10 for helpfulness, "
+    "relevance, accuracy and level of detail; 10 is the best. The order in which they stand must "
+    "not matter."
+)
+_FORM = (
+    "Reply with the two marks on the first line, for the first and for the second assistant, "
+    "parted by a space and with nothing else on that line. You may explain them in at most three "
+    "sentences below it."
+)
 
 
 def score(task: Task, row: Row, answer: str) -> Scored:
@@ -29,13 +43,64 @@ def score(task: Task, row: Row, answer: str) -> Scored:
     like = grader.overlap(answer, str(row.doc["gpt_answer"]))
     own = None if like is None else LOWEST + (HIGHEST - LOWEST) * like
     reference = None if like is None else HIGHEST
-    scores: dict[str, float | None] = {"model": own, "reference": reference}
+    verdict = "no reference answer" if like is None else f"F1 of the words: {like:.2f}"
+    return Scored(_scores(row, own, reference), judge=grader.NAME, verdict=verdict)
+
+
+def ask(task: Task, row: Row, answer: str) -> Ask:
+    """Ask for marks of the reference answer and of the examined one."""
+    reference, caption = str(row.doc["gpt_answer"] or ""), row.doc["caption"]
+    if not grader.words(reference):
+        raise Unreadable("there is no reference answer")
+    context = caption if isinstance(caption, str) else "\n".join(map(str, caption or ()))
+    question = str(row.doc["question"])
+    blocks = {"context": context, "question": question, "reference": reference, "answer": answer}
+    return Ask(paper(_INTRO, _FORM, **blocks), max_tokens=512)
+
+
+def read(task: Task, row: Row, answer: str, reply: str) -> Scored:
+    """Read two marks from 1 to 10 on the first line."""
+    reference, own = first_line_numbers(reply, 2, LOWEST, HIGHEST)
+    return Scored(_scores(row, own, reference), verdict=reply)
+
+
+def _scores(row: Row, own: float | None, reference: float | None) -> dict[str, float | None]:
+    scores = {"model": own, "reference": reference}
     for category in CATEGORIES:
         here = row.doc["category"] == category
         scores[f"{category}_model"] = own if here else 0.0
         scores[f"{category}_reference"] = reference if here else 0.0
-    verdict = "no reference answer" if like is None else f"F1 of the words: {like:.2f}"
-    return Scored(scores, judge=grader.NAME, verdict=verdict)
+    return scores
+
+
+def _judged(row: Row) -> tuple[str, ...]:
+    category = str(row.doc["category"])
+    return ("model", "reference", f"{category}_model", f"{category}_reference")
+
+
+def _anchor(name: str, answer: str, low: float, high: float) -> Anchor:
+    doc = {
+        "question": "What is the dog doing?",
+        "caption": "A brown dog jumps over a wooden fence in a green garden.",
+        "gpt_answer": "The brown dog is jumping over a wooden fence in a garden.",
+        "category": "conv",
+    }
+    return Anchor(name, doc, answer, "model", low, high)
+
+
+EXAM = Exam(
+    version="llavabench 1",
+    ask=ask,
+    read=read,
+    metrics=_judged,
+    anchors=(
+        _anchor("right", "The brown dog is jumping over a wooden fence in a garden.", 8, 10),
+        _anchor("wrong", "A cat sleeps on a red sofa next to a lamp.", 1, 3),
+        _anchor("short", "It jumps.", 3, 9),
+        _anchor("says nothing", "Sorry.", 1, 3),
+    ),
+    span=HIGHEST - LOWEST,
+)
 
 
 def _part(category: str) -> Column:
@@ -53,6 +118,7 @@ BENCHMARK = Benchmark(
     ),
     max_new_tokens=1024,
     judge=grader.NAME,
+    exam=EXAM,
     licence="CC BY-NC 4.0 (made with GPT-4; OpenAI's terms apply)",
     source="arXiv 2304.08485; hub: lmms-lab-encoder/llava-bench-in-the-wild, train, 60 rows",
     published={

@@ -11,6 +11,8 @@ matches them with those of the description by lists of synonyms, and takes the F
 two lists; the score is the mean over the rows. The built-in grader extracts by the lists alone:
 ``objects.txt`` and ``behaviors.txt`` beside the data, one thing per line, name first, then its
 synonyms, separated by commas. Without such a list there is no verdict, and the row is missing.
+A language model as judge extracts both descriptions' lists, as in the official protocol, and the
+lists of synonyms are applied to them where there are any.
 """
 
 from __future__ import annotations
@@ -20,11 +22,26 @@ from pathlib import Path
 
 from harness.benchmark import Benchmark, Scored
 from harness.columns import mean_of
+from harness.judge_exam import Anchor, Ask, Exam, Unreadable, paper
 from harness.lmms import Row, Task
 from harness_benchmarks import grader
 from harness_benchmarks.objects import Names, read_names
+from harness_benchmarks.reading import named_list
 
 KINDS = ("objects", "behaviors")
+_LISTS = {"objects": "Object list", "behaviors": "Action list"}
+_INTRO = (
+    "Two texts describe the same sequence of images: 'reference' was written by a person, and "
+    "'answer' is examined for hallucination. List the objects and the actions of each. An object "
+    "is something that can be touched, in at most two words; an action belongs to a listed "
+    "object and stands in its root form. Where the lists name one thing in different words, use "
+    "one word for it in all of them."
+)
+_FORM = (
+    "Reply with these four lines and nothing else, 1 being the reference and 2 the answer:\n"
+    "Object list 1: [dog, toy, house]\nAction list 1: [bark, lean backward]\n"
+    "Object list 2: [dog, toy]\nAction list 2: [play]"
+)
 
 
 def f1(said: Iterable[str], truth: Iterable[str]) -> float | None:
@@ -56,6 +73,45 @@ def score(task: Task, row: Row, answer: str) -> Scored:
     return Scored(scores, judge=grader.NAME, verdict="; ".join(told))
 
 
+def ask(task: Task, row: Row, answer: str) -> Ask:
+    """Ask for the objects and actions of the reference description and of the answer."""
+    reference = str(row.doc["description"] or "")
+    if not grader.words(reference):
+        raise Unreadable("there is no reference description")
+    return Ask(paper(_INTRO, _FORM, reference=reference, answer=answer), max_tokens=1000)
+
+
+def read(task: Task, row: Row, answer: str, reply: str) -> Scored:
+    """Compare the extracted lists, once their synonyms are replaced."""
+    scores = {}
+    for kind, label in _LISTS.items():
+        names = _names(task, kind)
+        truth, said = (named_list(reply, f"{label} {number}") for number in (1, 2))
+        if names is not None:
+            truth, said = (tuple(map(names.name, texts)) for texts in (truth, said))
+        scores[kind] = f1(said, truth)
+        if scores[kind] is None:
+            raise Unreadable(f"the judge found no {kind} in the reference")
+    return Scored(scores, verdict=reply)
+
+
+def _anchor(name: str, answer: str, low: float, high: float) -> Anchor:
+    reference = "A person sits on a chair and throws a ball to a dog."
+    return Anchor(name, {"description": reference}, answer, "objects", low, high)
+
+
+EXAM = Exam(
+    version="mementos 1",
+    ask=ask,
+    read=read,
+    metrics=lambda row: KINDS,
+    anchors=(
+        _anchor("right", "A person sits on a chair and throws a ball to a dog.", 0.95, 1.0),
+        _anchor("wrong", "A horse drinks from a river.", 0.0, 0.1),
+        _anchor("half", "A dog chases a ball.", 0.5, 0.9),
+    ),
+    span=1.0,
+)
 BENCHMARK = Benchmark(
     name="mementos",
     title="Mementos",
@@ -67,6 +123,7 @@ BENCHMARK = Benchmark(
     ),
     groups=lambda doc: {"domain": str(doc["domain"])},
     judge=grader.NAME,
+    exam=EXAM,
     licence="see github.com/umd-huang-lab/Mementos",
     source="arXiv 2401.10529; github.com/umd-huang-lab/Mementos, validation, 699 sequences",
     published={

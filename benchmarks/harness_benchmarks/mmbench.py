@@ -11,7 +11,8 @@ A row of the hub's data set, cut short; the rotations have indices larger by a m
 A question counts when all its rotations are right. Which letter an answer means is read by
 lmms-eval's own inference; where that fails, the official protocol asks a language model (and
 lmms-eval draws a letter at random when that fails too). Here the built-in grader reads it, and an
-answer it cannot read has no verdict and is missing. ``static`` is the judge-free rule of lmms-eval:
+answer it cannot read has no verdict and is missing; a judge may say that it means no option, which
+is wrong. ``static`` is the judge-free rule of lmms-eval:
 what its patterns cannot read is wrong.
 """
 
@@ -22,12 +23,24 @@ from typing import Any
 
 from harness.benchmark import Benchmark, Choices, Scored
 from harness.columns import all_of, mean_of
+from harness.judge_exam import Anchor, Ask, Exam, Unreadable, paper
 from harness.lmms import Row, Task
 from harness_benchmarks import grader
 from harness_benchmarks.parse import by, letter, lettered, number_of
+from harness_benchmarks.reading import shown
 
 ROTATION = 1_000_000
 """Added to a question's index for each rotation of its options."""
+NEITHER = "Z"
+"""What a judge says when an answer means none of the options."""
+
+_INTRO = (
+    "Say which option of a multiple-choice question an answer means: the one that is closest to "
+    "it in meaning, whether or not it is the right one. For example, with the options 'A. teddy "
+    "bear' and 'B. rabbit', the answer 'a cute teddy bear' means A and the answer 'spider' means "
+    "none."
+)
+_FORM = f"Reply with the letter of that option alone, or with {NEITHER} if it means none of them."
 
 
 def _options(doc: Mapping[str, Any]) -> Mapping[str, str]:
@@ -56,6 +69,62 @@ def score(task: Task, row: Row, answer: str) -> Scored:
     )
 
 
+def ask(task: Task, row: Row, answer: str) -> Ask | None:
+    """Ask which letter is meant, where lmms-eval's rules cannot tell."""
+    if _by_rule(task, row, answer):
+        return None
+    options = "\n".join(f"{key}. {text}" for key, text in _options(row.doc).items())
+    question = str(row.doc["question"])
+    text = paper(_INTRO, _FORM, question=question, options=options, answer=answer)
+    return Ask(text, max_tokens=16)
+
+
+def read(task: Task, row: Row, answer: str, reply: str) -> Scored:
+    """Read one letter that is the whole reply."""
+    said = _by_rule(task, row, answer)
+    verdict = f"read as {said} by rule"
+    if not said:
+        verdict = reply
+        said = verdict.strip().strip("*`'\".()")
+        if said not in (*_options(row.doc), NEITHER):
+            raise Unreadable(f"the judge did not reply with one letter: {shown(verdict)}")
+    return Scored({"judged": float(said == str(row.doc["answer"]))}, verdict=verdict)
+
+
+def _by_rule(task: Task, row: Row, answer: str) -> str:
+    absent = dict.fromkeys("ABCD", float("nan"))
+    item = {**absent, **_options(row.doc), "prediction": answer}
+    return str(task.helper("mmbench_evaluator").prefetch_answer(item) or "")
+
+
+def _anchor(name: str, answer: str, low: float, high: float) -> Anchor:
+    doc = {
+        "index": 0,
+        "question": "What is the main thing in the picture?",
+        "answer": "B",
+        "A": "a bicycle",
+        "B": "a sailing boat",
+        "C": "a train",
+        "D": "a horse",
+    }
+    return Anchor(name, doc, answer, "judged", low, high)
+
+
+EXAM = Exam(
+    version="mmbench 1",
+    ask=ask,
+    read=read,
+    metrics=lambda row: ("judged",),
+    vote=True,
+    anchors=(
+        _anchor("in other words", "It shows a yacht with white sails on the sea.", 1, 1),
+        _anchor("another", "It shows a locomotive that pulls several carriages.", 0, 0),
+        _anchor("none", "It shows a bowl of fruit on a table.", 0, 0),
+    ),
+    span=1.0,
+)
+
+
 def _choices(row: Row) -> Choices:
     return lettered(tuple(_options(row.doc)), str(row.doc["answer"]))
 
@@ -82,6 +151,7 @@ EN = Benchmark(
     choices=_choices,
     max_new_tokens=256,
     judge=grader.NAME,
+    exam=EXAM,
     licence="Apache-2.0 (images under their own licences)",
     source="arXiv 2307.06281; hub: lmms-lab-encoder/MMBench, config en, split dev, 4329 rows",
     published={
@@ -99,6 +169,7 @@ CN = Benchmark(
     groups=_groups,
     choices=_choices,
     judge=grader.NAME,
+    exam=EXAM,
     licence="Apache-2.0 (images under their own licences)",
     source="arXiv 2307.06281; hub: lmms-lab-encoder/MMBench, config cn, split dev, 4329 rows",
     published={

@@ -18,11 +18,31 @@ from pathlib import Path
 
 from harness.benchmark import Benchmark, Scored
 from harness.columns import mean_of
+from harness.judge_exam import Anchor, Ask, Exam, Unreadable, paper
 from harness.lmms import Row, Task
 from harness_benchmarks import grader
+from harness_benchmarks.reading import named_number
 
 HIGHEST = 6.0
 """The best mark; a judge gives whole numbers from 0."""
+
+_INTRO = (
+    "Rate an answer to a question about an image for two things: how informative it is, and "
+    "whether it hallucinates, that is, claims something that the image does not show. You do not "
+    "see the image; the block 'content' lists what is in it, and 'reference' is a right answer. "
+    "What is well known besides, or follows from these, is no hallucination.\n"
+    "6: very informative, with good analysis, no hallucination\n"
+    "5: very informative, no hallucination\n"
+    "4: somewhat informative, no hallucination\n"
+    "3: not informative, no hallucination\n"
+    "2: very informative, with hallucination\n"
+    "1: somewhat informative, with hallucination\n"
+    "0: not informative, with hallucination"
+)
+_FORM = (
+    "Explain your rating in at most three sentences, and then end with one line of the form "
+    "'Rating: N', where N is a whole number from 0 to 6."
+)
 
 
 def score(task: Task, row: Row, answer: str) -> Scored:
@@ -40,6 +60,55 @@ def score(task: Task, row: Row, answer: str) -> Scored:
     )
 
 
+def ask(task: Task, row: Row, answer: str) -> Ask:
+    """Ask for one rating, given the image's content, question, reference and answer."""
+    reference, content = str(row.doc["gt_answer"] or ""), row.doc["image_content"]
+    if not grader.words(reference):
+        raise Unreadable("there is no reference answer")
+    blocks = {
+        "content": content if isinstance(content, str) else ", ".join(map(str, content or ())),
+        "question": str(row.doc["question"]),
+        "reference": reference,
+        "answer": answer,
+    }
+    return Ask(paper(_INTRO, _FORM, **blocks), max_tokens=512)
+
+
+def read(task: Task, row: Row, answer: str, reply: str) -> Scored:
+    """Read the one rating; below 3 the answer hallucinates."""
+    rating = named_number(reply, "rating", 0, int(HIGHEST))
+    scores = {"score": float(rating), "hallucinated": float(rating < 3)}
+    return Scored(scores, verdict=reply)
+
+
+def _anchor(name: str, answer: str, low: float, high: float) -> Anchor:
+    doc = {
+        "question": "What color is the umbrella of the woman?",
+        "gt_answer": "The woman has no umbrella; she holds a blue bag.",
+        "image_content": ["Woman", "Street", "Blue bag"],
+    }
+    return Anchor(name, doc, answer, "score", low, high)
+
+
+EXAM = Exam(
+    version="mmhal 1",
+    ask=ask,
+    read=read,
+    metrics=lambda row: ("score", "hallucinated"),
+    anchors=(
+        _anchor("right", "The woman has no umbrella; she holds a blue bag.", 4, 6),
+        _anchor("wrong", "Her umbrella is red with white dots.", 0, 2),
+        _anchor(
+            "wrong at length",
+            "The woman holds a large red umbrella, and a small dog in a "
+            "yellow coat walks beside her past a fountain.",
+            0,
+            2,
+        ),
+        _anchor("says nothing", "I cannot tell.", 3, 3),
+    ),
+    span=HIGHEST,
+)
 BENCHMARK = Benchmark(
     name="mmhal",
     title="MMHal-Bench",
@@ -51,6 +120,7 @@ BENCHMARK = Benchmark(
     ),
     groups=lambda doc: {"question type": str(doc["question_type"])},
     judge=grader.NAME,
+    exam=EXAM,
     licence="Apache-2.0 (images: Open Images, CC BY 2.0)",
     source="arXiv 2309.14525; hub: Shengcao1006/MMHal-Bench (files, to be laid out), 96 rows",
     published={

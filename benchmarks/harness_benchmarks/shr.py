@@ -19,8 +19,24 @@ from pathlib import Path
 
 from harness.benchmark import Benchmark, Scored
 from harness.columns import mean_of, ratio_of
+from harness.judge_exam import Anchor, Ask, Exam, Unreadable, paper
 from harness.lmms import Row, Task
 from harness_benchmarks import grader
+from harness_benchmarks.reading import numbered_words
+
+_INTRO = (
+    "The block 'answer' holds the numbered sentences of a description of an image. Judge every "
+    "sentence by the block 'facts', which are true of the image and name the regions in it. A "
+    "sentence that claims what the facts contradict, or an object that they rule out, is a "
+    "hallucination. The facts say nothing of mood, style or feeling; where they do not allow a "
+    "verdict, you cannot judge."
+)
+_FORM = (
+    "Reply with the line 'Judgement:' and then one line for each sentence: its number, a full "
+    "stop, one of the words 'hallucination', 'correct' or 'cannot judge', a colon, and a short "
+    "reason."
+)
+_WORDS = ("hallucination", "correct", "cannot judge")
 
 
 def score(task: Task, row: Row, answer: str) -> Scored:
@@ -44,6 +60,51 @@ def score(task: Task, row: Row, answer: str) -> Scored:
     )
 
 
+def ask(task: Task, row: Row, answer: str) -> Ask | None:
+    """Ask for a verdict on each sentence; a description without sentences needs none."""
+    facts = [str(fact) for fact in row.doc["facts"]]
+    if not any(map(grader.words, facts)):
+        raise Unreadable("no facts are known")
+    said = grader.sentences(answer)
+    if not said:
+        return None
+    numbered = "\n".join(f"{number}. {text}" for number, text in enumerate(said, start=1))
+    text = paper(_INTRO, _FORM, facts="\n".join(facts), answer=numbered)
+    return Ask(text, max_tokens=64 + 64 * len(said))
+
+
+def read(task: Task, row: Row, answer: str, reply: str) -> Scored:
+    """Count sentences and those called a hallucination; each must have exactly one verdict."""
+    said = grader.sentences(answer)
+    words = numbered_words(reply, len(said), _WORDS) if said else []
+    wrong = words.count("hallucination")
+    counts = {"sentences": len(said), "hallucinated": wrong, "any": bool(wrong)}
+    scores = {name: float(count) for name, count in counts.items()}
+    return Scored(scores, verdict=reply if said else "no sentence")
+
+
+def _anchor(name: str, answer: str, low: float, high: float) -> Anchor:
+    facts = [
+        "a man riding a wave",
+        "the surfboard is white",
+        "the man wears a black wetsuit",
+        "there is nobody else in the water",
+    ]
+    return Anchor(name, {"facts": facts}, answer, "hallucinated", low, high)
+
+
+EXAM = Exam(
+    version="shr 1",
+    ask=ask,
+    read=read,
+    metrics=lambda row: ("sentences", "hallucinated", "any"),
+    anchors=(
+        _anchor("right", "A man rides a wave. His surfboard is white.", 0, 0),
+        _anchor("wrong", "Two women swim beside him. The surfboard is bright red.", 2, 2),
+        _anchor("half", "A man rides a wave. The surfboard is bright red.", 1, 1),
+    ),
+    span=2.0,
+)
 BENCHMARK = Benchmark(
     name="shr",
     title="SHR",
@@ -54,6 +115,7 @@ BENCHMARK = Benchmark(
         mean_of("any", name="descriptions with an error", higher_is_better=False),
     ),
     judge=grader.NAME,
+    exam=EXAM,
     licence="Apache-2.0 (annotations, HA-DPO); images: Visual Genome, CC BY 4.0",
     source="arXiv 2311.16839; github.com/opendatalab/HA-DPO, 200 images of Visual Genome",
     published={
