@@ -112,6 +112,12 @@ def app() -> None:
     show_default=True,
     help="Where run folders and the answer store lie.",
 )
+@click.option(
+    "--baseline",
+    metavar="BUNDLE|RUN",
+    type=click.Path(path_type=Path),
+    help="Take the answers before from there, where they are the same ones.",
+)
 @click.option("--json", "events", is_flag=True, help="One JSON event per line on stdout.")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 def run(

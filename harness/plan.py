@@ -55,10 +55,11 @@ class Plan:
 
     def folder(self, model_fingerprint: str) -> Path:
         """Name the run folder: method, model, and a hash of everything that decides the result."""
+        named_otherwise = ("model", "data", "prompts", "options", "preset")  # by what they hold
         wanted = {
             key: value
             for key, value in to_json(self.settings).items()
-            if key not in ("out", "reports", "model", "data", "prompts", "options", "preset")
+            if key not in ("out", "reports", "baseline", "judging", *named_otherwise)
         }
         options = to_json(self.options) if self.options is not None else None
         code = fingerprint(wanted, options, model_fingerprint, self.inputs)
@@ -146,9 +147,15 @@ def _method_digest(method: Method, options: Any) -> str:
     return fingerprint(*(digest_of("methods", name) for name in (method.name, *others)))
 
 
-def settings_json(plan: Plan) -> dict[str, Any]:
-    """Return what settings.json records: the settings, and the options they came to."""
+def settings_json(plan: Plan, **measured: str) -> dict[str, Any]:
+    """Return what settings.json records: the settings, and what they came to.
+
+    Args:
+        plan: the settings made concrete.
+        measured: what else decides the answers: the model's fingerprint, the engine's version.
+    """
     shown = to_json(plan.settings)
     shown["options"] = dict(plan.settings.options)
     effective = dataclasses.asdict(plan.options) if plan.options is not None else {}
-    return {"asked": shown, "options": effective, "inputs": dict(plan.inputs)}
+    inputs = dict(plan.inputs)
+    return {"asked": shown, "options": effective, "inputs": inputs, "measured": measured}

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.bundle_baseline import notes_on_before, take_before
 from harness.compare import compare, examples_of
 from harness.comparison import Comparison, ReportInput
 from harness.comparison_training import PairReport
@@ -69,6 +70,8 @@ def run(settings: Settings) -> Outcome:
     model = open_model(plan.model, store=store, device=settings.device, dtype=settings.dtype)
     folder = _open_folder(plan, model)
 
+    if settings.baseline is not None:
+        take_before(settings.baseline, folder, _prints(plan, model))
     before = _evaluate("before", plan, model, folder)
     pairs = _make_pairs(plan, model, folder)
     doctor = examine(folder, plan.method, plan.options, seed=settings.seed)
@@ -92,27 +95,32 @@ def run(settings: Settings) -> Outcome:
 
 def _open_folder(plan: Plan, model: Model) -> Path:
     folder = plan.folder(model.fingerprint)
-    write_json(folder / "settings.json", settings_json(plan))
+    measured = {"model": model.fingerprint, "engine": str(ENGINE_VERSION)}
+    write_json(folder / "settings.json", settings_json(plan, **measured))
     write_json(folder / "versions.json", versions())
     return folder
 
 
-def _evaluate(arm: str, plan: Plan, model: Model, folder: Path) -> Evaluation:
+def _prints(plan: Plan, model: Model) -> dict[str, str]:
+    """Return, by benchmark, the fingerprint of everything that determines its samples."""
     limit = plan.settings.limit
-    prints = {
+    return {
         benchmark.name: fingerprint(
             model.fingerprint, ENGINE_VERSION, plan.inputs[f"bench:{benchmark.name}"], limit
         )
         for benchmark in plan.benchmarks
     }
+
+
+def _evaluate(arm: str, plan: Plan, model: Model, folder: Path) -> Evaluation:
     return evaluate(
         arm,
         model,
         plan.benchmarks,
         data=plan.data,
         folder=folder,
-        fingerprints=prints,
-        limit=limit,
+        fingerprints=_prints(plan, model),
+        limit=plan.settings.limit,
     )
 
 
@@ -163,7 +171,7 @@ def _compare(
         after.samples,
         columns,
         seed=settings.seed,
-        notes=[plan.notice] if plan.notice else [],
+        notes=[*([plan.notice] if plan.notice else []), *notes_on_before(folder)],
     )
     options = to_json(plan.options) if plan.options is not None else {}
     return ReportInput(

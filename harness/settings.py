@@ -6,6 +6,28 @@ from dataclasses import dataclass
 from pathlib import Path
 
 EMBEDDED = "tinyworld"
+BUILTIN = "builtin"
+
+
+@dataclass(frozen=True)
+class JudgeSettings:
+    """Who judges open answers, and what that may take.
+
+    Attributes:
+        judge: ``"builtin"``, ``openai:MODEL[@URL]`` or ``hf:PATH_OR_ID``.
+        judgings: verdicts per answer, of which the mean counts.
+        rpm: most requests per minute to a server.
+        price: of a million tokens in and out.
+        cap: money after which nothing more is asked.
+        accept_drift: go on with a judge that has changed, and judge everything anew.
+    """
+
+    judge: str = BUILTIN
+    judgings: int = 1
+    rpm: int | None = None
+    price: tuple[float, float] | None = None
+    cap: float | None = None
+    accept_drift: bool = False
 
 
 @dataclass(frozen=True)
@@ -27,6 +49,8 @@ class Settings:
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
         dtype: ``"auto"``, ``"float32"`` or ``"bfloat16"``.
         out: where run folders and the store lie.
+        judging: who judges open answers.
+        baseline: bundle or run folder whose answers before are taken where they are the same ones.
     """
 
     method: str
@@ -43,3 +67,5 @@ class Settings:
     device: str = "auto"
     dtype: str = "auto"
     out: Path = Path("runs")
+    judging: JudgeSettings = JudgeSettings()
+    baseline: Path | None = None

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import hashlib
+import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -17,10 +21,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.bundle import MANIFEST, bundle, open_evidence
+from harness.bundle_baseline import notes_on_before, take_before
 from harness.bundle_clean import without_paths
 from harness.bundle_verify import DIFFERS, UNKNOWN, verify
 from harness.errors import HarnessError, UsageError
+from harness.folder import journal_of, read_journal
+from harness.progress import Reporter, showing
+from harness.records import Sample
+from harness.run import run as run_all
 from harness.runs import compare_runs, open_run
+from harness.settings import Settings
 
 
 @pytest.fixture(scope="module")
@@ -322,3 +332,82 @@ def test_the_exit_code_tells(packed, tmp_path):
         )
         assert done.returncode == code
         assert json.loads(done.stdout)["passed"] is (code == 0)
+
+
+@pytest.fixture
+def shared(tmp_path) -> Path:
+    """Make a bundle whose journals before carry known fingerprints."""
+    source = write_run(
+        tmp_path / "shared",
+        {"pope": pope(), "mmvet": mmvet()},
+        {"pope": pope(seed=9), "mmvet": mmvet(seed=9)},
+        prints={"pope": "weights A", "mmvet": "weights A"},
+    )
+    return bundle(source, tmp_path / "shared.zip").path
+
+
+def own_folder(folder: Path, **changes: object) -> Path:
+    settings = {
+        "asked": {"limit": None},
+        "inputs": {"data:pope": "1234", "data:mmvet": "1234"},
+    }
+    folder.mkdir()
+    (folder / "settings.json").write_text(json.dumps({**settings, **changes}))
+    return folder
+
+
+def test_answers_before_are_taken_only_where_they_are_the_same_ones(shared, tmp_path):
+    mine = own_folder(tmp_path / "mine", measured={"model": "B"})
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said), showing(Reporter()):
+        take_before(shared, mine, {"pope": "weights A", "mmvet": "weights B", "chair": "x"})
+    assert read_journal(mine / "before" / "pope.jsonl", Sample) == pope()
+    assert not (mine / "before" / "mmvet.jsonl").exists()
+    (note,) = notes_on_before(mine)
+    assert note.startswith("Before taken from shared.zip (sha256 ")
+    assert note.endswith("not measured in this run: pope.")
+    assert "before pope: taken" in said.getvalue()
+    assert "before mmvet: not taken" in said.getvalue()
+    assert "because of other weights\n" in said.getvalue()
+    assert "before chair: not taken" in said.getvalue()
+    assert "which did not measure it" in said.getvalue()
+
+
+def test_what_a_run_measured_itself_is_kept_and_not_called_taken(shared, tmp_path):
+    mine = own_folder(tmp_path / "mine")
+    journal = journal_of(mine / "before" / "pope.jsonl", "weights A", Sample)
+    journal.append(*pope(12))
+    journal.finish()
+    take_before(shared, mine, {"pope": "weights A"})
+    assert len(read_journal(mine / "before" / "pope.jsonl", Sample)) == 12
+    assert notes_on_before(mine) == ()
+
+
+def test_a_bent_bundle_is_no_baseline(shared, tmp_path):
+    bent = rewritten(
+        shared, tmp_path / "b.zip", {"before/pope.jsonl": lambda t: t + "\n"}, rehash=False
+    )
+    with pytest.raises(HarnessError, match="not what was packed"):
+        take_before(bent, own_folder(tmp_path / "mine"), {"pope": "weights A"})
+
+
+@pytest.mark.slow
+def test_a_real_run_verifies_and_serves_as_a_baseline(tmp_path):
+    """Another method on the same model: not one question before is asked again."""
+    settings = Settings(
+        method="seva", benches=("pope",), limit=24, max_prompts=12, out=tmp_path / "one"
+    )
+    one = run_all(settings)
+    packed = bundle(one.folder, tmp_path / "one.zip").path
+    assert verify(one.folder).passed
+    assert verify(packed).passed
+    shutil.rmtree(tmp_path / "one")
+    two = run_all(
+        dataclasses.replace(
+            settings, max_prompts=13, out=tmp_path / "two", baseline=packed, reports=("json",)
+        )
+    )
+    assert two.calls == 2 * 13 + 24  # pairs and after; nothing before
+    assert two.report.before["pope"] == one.report.before["pope"]
+    assert any("taken from one.zip" in note for note in two.comparison.notes)
+    assert verify(two.folder).passed
