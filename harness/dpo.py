@@ -55,7 +55,7 @@ def train(
     """
     from harness import dpo_run
 
-    return dpo_run.run(tuple(pairs), model, Path(out), seed, training or Training())
+    return dpo_run.start(tuple(pairs), model, Path(out), seed, training or Training())
 
 
 def merge(base: Path, adapter: Path, out: Path) -> Path:

@@ -10,6 +10,7 @@ import random
 import shutil
 import warnings
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,16 +30,31 @@ from harness.dpo_settings import ONE_NEGATIVE, Training, refuse_misfit
 from harness.dpo_state import References, latest
 from harness.dpo_trainer import Collator, PackedTrainer
 from harness.errors import HarnessError, UsageError
+from harness.model import everywhere
+from harness.model_spec import Spec
 from harness.records import Pair, fingerprint
 
 if TYPE_CHECKING:
     from harness.model import Model
 
 
-def run(pairs: Sequence[Pair], model: Model, out: Path, seed: int, training: Training) -> Path:
-    """Do what :func:`harness.dpo.train` promises."""
+def start(pairs: Sequence[Pair], model: Model, out: Path, seed: int, training: Training) -> Path:
+    """Train in all processes of this run; does what :func:`harness.dpo.train` promises."""
     refuse_misfit(training)
     pairs = checked(pairs, training)
+    rest = (out.resolve(), seed, training)
+    return everywhere(
+        partial(_joined, pairs, Spec.of(model, None), *rest),
+        lambda: run(pairs, model, out, seed, training),
+    )
+
+
+def _joined(pairs: Sequence[Pair], spec: Spec, out: Path, seed: int, training: Training) -> None:
+    run(pairs, spec.open(), out, seed, training)
+
+
+def run(pairs: Sequence[Pair], model: Model, out: Path, seed: int, training: Training) -> Path:
+    """Train on checked pairs, as one of the processes of this run."""
     if model.adapter is not None:
         raise UsageError(
             f"The model already wears the adapter {model.adapter}, which training would not see. "
@@ -50,8 +66,7 @@ def run(pairs: Sequence[Pair], model: Model, out: Path, seed: int, training: Tra
     with _quiet(), _own_randomness():
         with progress.bar("train", unit="steps") as bar:
             trainer = build(pairs, model, state, seed, training)
-            world = trainer.args.world_size
-            share = training.batch_size * trainer.args.gradient_accumulation_steps * world
+            share = training.batch_size * training.accumulation
             trainer.add_callback(Curves(out / "curves.jsonl", bar, share))
             point = latest(state)
             if point is not None:
@@ -175,20 +190,16 @@ def adapter_config(network: Any, training: Training) -> LoraConfig:
 def arguments(network: Any, state: Path, seed: int, training: Training, listed: int) -> DPOConfig:
     """Translate the knobs into TRL's configuration; ``listed`` is the length of one epoch."""
     cuda = next(network.parameters()).device.type == "cuda"
-    count, world = training.accumulation, _world_size()
-    if count % world:
-        raise UsageError(
-            f"training.accumulation is {count}, which {world} processes cannot share. "
-            f"Set it to a multiple of {world}."
-        )
-    steps = math.ceil(listed / (training.batch_size * count)) * training.epochs
+    together = training.batch_size * training.accumulation
+    batch, count = _share(training.batch_size, together, _world_size())
+    steps = math.ceil(listed / together) * training.epochs
     return DPOConfig(
         output_dir=str(state),
         beta=training.beta,
         learning_rate=training.learning_rate,
         num_train_epochs=training.epochs,
-        per_device_train_batch_size=training.batch_size,
-        gradient_accumulation_steps=count // world,
+        per_device_train_batch_size=batch,
+        gradient_accumulation_steps=count,
         warmup_steps=math.ceil(steps * training.warmup_ratio),
         lr_scheduler_type=training.scheduler,
         weight_decay=training.weight_decay,
@@ -201,6 +212,7 @@ def arguments(network: Any, state: Path, seed: int, training: Training, listed: 
         data_seed=seed % 2**32,
         bf16=cuda and next(network.parameters()).dtype == torch.bfloat16,
         use_cpu=not cuda,
+        ddp_find_unused_parameters=False,
         remove_unused_columns=False,
         dataloader_pin_memory=False,
         logging_steps=1,
@@ -211,6 +223,21 @@ def arguments(network: Any, state: Path, seed: int, training: Training, listed: 
         report_to=list(training.report_to) or "none",
         disable_tqdm=True,
         log_level="error",
+    )
+
+
+def _share(most: int, together: int, world: int) -> tuple[int, int]:
+    """Return pairs per forward pass, at most ``most``, and passes per step, of each process.
+
+    Raises:
+        UsageError: if the pairs of a step cannot be shared evenly.
+    """
+    for batch in range(most, 0, -1):
+        if together % (batch * world) == 0:
+            return batch, together // (batch * world)
+    raise UsageError(
+        f"A step of {together} pairs (training.batch_size x training.accumulation) cannot be "
+        f"shared evenly by {world} processes. Make it a multiple of {world}, or change --nproc."
     )
 
 

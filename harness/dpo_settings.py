@@ -42,9 +42,9 @@ class Training:
         learning_rate: peak learning rate of AdamW.
         epochs: passes over the pairs; may be a fraction.
         repeats: how often each pair stands in the list of one epoch (SeVa's code doubles the list).
-        batch_size: pairs in one forward pass on one device.
-        accumulation: forward passes per optimiser step. With several processes they share these,
-            so that the pairs per step stay ``batch_size * accumulation``.
+        batch_size: pairs in one forward pass, at most.
+        accumulation: forward passes per optimiser step. Several processes share the
+            ``batch_size * accumulation`` pairs of a step, so that these stay the same.
         warmup_ratio: part of all steps over which the learning rate grows from zero.
         scheduler: one of :data:`SCHEDULERS`, after the warm-up.
         weight_decay: of AdamW.

@@ -7,7 +7,8 @@ request whose answer is not stored, so a run that finds all answers in the store
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,18 +22,19 @@ from harness.model_files import (
 )
 from harness.model_keys import ENGINE_VERSION, ImageDigests, Item, answer_key
 from harness.model_prompt import ChatTemplate
-from harness.model_ranks import Ranks
+from harness.model_ranks import everywhere, ranks
 from harness.records import Answer, Request, from_json, to_json
 from harness.store import Store
 
 if TYPE_CHECKING:
     from harness.model_engine import Engine
     from harness.model_load import Loaded, Source
+    from harness.model_spec import Spec
 
-__all__ = ["ENGINE_VERSION", "Model", "weights_fingerprint"]
+__all__ = ["ENGINE_VERSION", "Model", "everywhere", "weights_fingerprint"]
 
 WINDOW = 256
-"""How many requests are read ahead, so that those about one image meet each other."""
+"""How many requests are read ahead per process, so that those about one image meet each other."""
 
 
 class Model:
@@ -42,6 +44,7 @@ class Model:
         source: what the user typed.
         path: the checkpoint's folder.
         adapter: the adapter's folder, or ``None``.
+        base: the checkpoint in memory, held in common with its adapted versions.
         calls: requests that reached the network, not the store.
     """
 
@@ -53,9 +56,8 @@ class Model:
         self.path = base.source.path
         self.adapter = adapter
         self.calls = 0
-        self._base = base
+        self.base = base
         self._store = store
-        self._ranks = Ranks(base.source.device)
         self._fingerprint: str | None = None
 
     @classmethod
@@ -105,18 +107,18 @@ class Model:
             UsageError: if the folder is neither an adapter nor a model.
         """
         if path is None:
-            return Model(self.source, self._base, store=self._store)
+            return Model(self.source, self.base, store=self._store)
         folder = Path(path)
         if (folder / "config.json").is_file() and not (folder / "adapter_config.json").is_file():
-            kept = self._base.source
+            kept = self.base.source
             return Model.open(folder, store=self._store, device=kept.device, dtype=kept.dtype)
-        return Model(self.source, self._base, check_adapter(folder), self._store)
+        return Model(self.source, self.base, check_adapter(folder), self._store)
 
     @property
     def fingerprint(self) -> str:
         """Hash of weights, adapter and number format; 64 hexadecimal digits."""
         if self._fingerprint is None:
-            parts = [self._base.fingerprint, self._base.source.dtype]
+            parts = [self.base.fingerprint, self.base.source.dtype]
             if self.adapter is not None:
                 parts.append(adapter_fingerprint(self.adapter))
             self._fingerprint = hashlib.sha256("\n".join(parts).encode()).hexdigest()
@@ -129,12 +131,12 @@ class Model:
         Whoever trains it in place need not undo anything: the engine notices that weights,
         layers or forward were changed and loads the checkpoint again before it answers.
         """
-        return self._base.loaded().network
+        return self.base.loaded().network
 
     @property
     def processor(self) -> Any:
         """The transformers processor, loaded when first asked for."""
-        return self._base.loaded().processor
+        return self.base.loaded().processor
 
     def render(self, request: Request) -> str:
         """Return the prompt as the model reads it: chat template and image placeholders.
@@ -142,7 +144,7 @@ class Model:
         Raises:
             HarnessError: if the chat template refuses the request.
         """
-        return self._base.template.render(request.prompt, len(request.images))
+        return self.base.template.render(request.prompt, len(request.images))
 
     def answer(self, requests: Iterable[Request]) -> Iterator[Answer]:
         """Answer requests in their order, reading ahead a window of them.
@@ -151,12 +153,12 @@ class Model:
         without text that says why; it is not stored, so the next run tries it again.
         """
         stream = iter(requests)
-        while window := list(islice(stream, WINDOW)):
+        while window := list(islice(stream, WINDOW * ranks().size)):
             yield from self._answer_window(window)
 
     def release(self) -> None:
         """Free the memory of the network; the next request loads it again."""
-        self._base.release()
+        self.base.release()
 
     def _answer_window(self, window: list[Request]) -> Iterator[Answer]:
         rendered = [self._try_render(request) for request in window]
@@ -165,17 +167,17 @@ class Model:
             answer_key(self.fingerprint, text, request, digests) if isinstance(text, str) else ""
             for request, text in zip(window, rendered, strict=True)
         ]
-        ready = self._ranks.from_first(self._stored(keys))
+        ready = ranks().agreed(self._stored(keys))
         work: dict[str, Item] = {}
         for request, key, text in zip(window, keys, rendered, strict=True):
             if key not in ready and isinstance(text, str):
                 images = tuple(map(digests.of, request.images))
                 work.setdefault(key, Item(request, text, images))
         self.calls += len(work)
-        if self._ranks.size > 1:
+        if ranks().size > 1 and work:
             ready |= self._compute_together(work)
-        names = list(work)
-        results = self._compute(list(work.values()) if self._ranks.size == 1 else [])
+            work = {}
+        names, results = list(work), self._compute(list(work.values()))
         for key, text in zip(keys, rendered, strict=True):
             if isinstance(text, Answer):
                 yield text
@@ -196,20 +198,33 @@ class Model:
 
     def _compute(self, items: list[Item]) -> Iterator[tuple[int, Answer]]:
         if items:
-            yield from self._base.engine().run(items, self.adapter)
+            yield from self.base.engine().run(items, self.adapter)
 
-    def _compute_together(self, work: dict[str, Item]) -> dict[str, Answer]:
-        """Compute this process's part of the work and return everybody's answers."""
+    def _compute_together(self, work: Mapping[str, Item]) -> dict[str, Answer]:
+        from harness.model_spec import Spec
+
+        remote = partial(_share, Spec.of(self, self._store), work)
+        answers = everywhere(remote, lambda: self.share(work))
+        for key, answer in answers.items():  # another machine's processes have no store
+            self._keep(key, answer)
+        return answers
+
+    def share(self, work: Mapping[str, Item]) -> dict[str, Answer]:
+        """Compute this process's part of the work and return everybody's answers.
+
+        Args:
+            work: by key; the same in every process.
+        """
         costs = [
             (key, item.images, len(item.rendered) + item.request.max_new_tokens)
             for key, item in work.items()
         ]
-        mine = self._ranks.divide(costs)
+        mine = ranks().divide(costs)
         done: dict[str, Answer] = {}
         for place, answer in self._compute([work[key] for key in mine]):
             done[mine[place]] = answer
             self._keep(mine[place], answer)
-        return self._ranks.gather(done)
+        return ranks().gather(done)
 
     def _stored(self, keys: list[str]) -> dict[str, Answer]:
         if self._store is None:
@@ -220,6 +235,10 @@ class Model:
     def _keep(self, key: str, answer: Answer) -> None:
         if self._store is not None and answer.text is not None:
             self._store.put({key: to_json(answer)})
+
+
+def _share(spec: Spec, work: Mapping[str, Item]) -> None:
+    spec.open().share(work)
 
 
 class Base:

@@ -1,14 +1,17 @@
-"""Many processes, one result: who computes which requests, and how answers come together.
+"""Many processes, one story: process 0 tells it, the others compute their part of what it asks.
 
-Started by ``accelerate launch`` (or torchrun), every process asks the same requests. A window's
-work is divided by image, so that sharing survives, and every process gets all answers back.
+Started by ``harness run --nproc N`` or ``accelerate launch``. Rooms and methods run in process 0
+alone and know nothing of the others, which wait in :func:`serve`. What is worth sharing goes
+through :func:`everywhere`: a window of requests, divided by image so that sharing survives, and
+the training. Docs: docs/decisions/0004.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from functools import cache
 from typing import Any, TypeVar
 
 from harness.errors import HarnessError
@@ -16,6 +19,10 @@ from harness.errors import HarnessError
 T = TypeVar("T")
 _JOIN = timedelta(minutes=10)
 _COMPUTE = timedelta(days=1)
+
+
+class LostError(HarnessError):
+    """Another process of this run has ended."""
 
 
 class Ranks:
@@ -26,12 +33,40 @@ class Ranks:
         size: how many there are.
     """
 
-    def __init__(self, device: str = "cpu") -> None:
+    def __init__(self) -> None:
         """Read the launcher's environment; connections are made when first needed."""
         self.rank = int(os.environ.get("RANK", "0"))
         self.size = int(os.environ.get("WORLD_SIZE", "1"))
-        self._device = device
+        self._inside = self.rank > 0
         self._group: Any = None
+
+    def call(self, remote: Callable[[], object], here: Callable[[], T]) -> T:
+        """Do what :func:`everywhere` promises."""
+        if self.size == 1 or self._inside:
+            return here()
+        self._from_first(remote)
+        self._inside = True
+        try:
+            return here()
+        finally:
+            self._inside = False
+
+    def agreed(self, value: T) -> T:
+        """Return what process 0 found, where all processes run the same lines."""
+        return value if self.size == 1 or not self._inside else self._from_first(value)
+
+    def serve(self) -> None:
+        """Do what :func:`serve` promises."""
+        try:
+            while (work := self._from_first(None)) is not None:
+                work()
+        except LostError as error:
+            raise SystemExit(1) from error  # the process that died has said why
+
+    def dismiss(self) -> None:
+        """Let the other processes end."""
+        if self.size > 1:
+            self._from_first(None)
 
     def divide(self, work: Sequence[tuple[str, tuple[str, ...], int]]) -> list[str]:
         """Return the keys of this process's part of the work.
@@ -56,7 +91,7 @@ class Ranks:
         """Return the parts of all processes as one mapping.
 
         Raises:
-            HarnessError: if another process has died.
+            LostError: if another process has died.
         """
         if self.size == 1:
             return dict(part)
@@ -64,33 +99,64 @@ class Ranks:
         self._together(lambda dist, group: dist.all_gather_object(parts, dict(part), group))
         return {key: value for one in parts for key, value in one.items()}
 
-    def from_first(self, value: T) -> T:
-        """Return what process 0 has, in every process.
-
-        Raises:
-            HarnessError: if another process has died.
-        """
-        if self.size == 1:
-            return value
+    def _from_first(self, value: Any) -> Any:
+        """Return what process 0 has, in every process."""
         box = [value]
         self._together(lambda dist, group: dist.broadcast_object_list(box, 0, group))
         return box[0]
 
-    def _together(self, act: Any) -> None:
+    def _together(self, act: Callable[[Any, Any], object]) -> None:
+        import torch
         import torch.distributed as dist
 
         try:
             if self._group is None:
                 from accelerate import PartialState
 
-                PartialState(cpu=self._device == "cpu", timeout=_JOIN)
+                PartialState(cpu=not torch.cuda.is_available(), timeout=_JOIN)
                 # Objects travel over gloo also where tensors use NCCL. A process may compute for
                 # long before it has something to say; one that dies is noticed at once.
                 self._group = dist.new_group(backend="gloo", timeout=_COMPUTE)
             act(dist, self._group)
         except (RuntimeError, ValueError, ConnectionError) as error:
-            raise HarnessError(
+            raise LostError(
                 f"Process {self.rank} of {self.size} lost the others: one of them has ended "
                 f"({type(error).__name__}). Look for its own message above, then run the same "
                 "command again; finished answers are reused."
             ) from error
+
+
+@cache
+def ranks() -> Ranks:
+    """Return the processes of this run, the same object every time."""
+    return Ranks()
+
+
+def everywhere(remote: Callable[[], object], here: Callable[[], T]) -> T:
+    """Run something in every process at once, as under ``accelerate launch``.
+
+    A method that trains with a trainer of its own calls this from its ``train`` hook, so that the
+    trainer finds all processes; :func:`harness.dpo.train` does so itself. Within such a call, and
+    with one process, it is a plain call of ``here``.
+
+    Args:
+        remote: what the other processes run; a function of a module, or ``functools.partial`` of
+            one, because it is sent to them by pickle.
+        here: what this process runs.
+
+    Returns:
+        What ``here`` returned.
+
+    Raises:
+        LostError: if another process has died.
+    """
+    return ranks().call(remote, here)
+
+
+def serve() -> None:
+    """Be one of the others: run what process 0 asks for until it lets go.
+
+    Raises:
+        SystemExit: if another process has died.
+    """
+    ranks().serve()

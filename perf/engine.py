@@ -156,7 +156,7 @@ def ours(model: Model) -> Callable[[Shape], list[str | None]]:
     """Return the way through the engine."""
 
     def run(shape: Shape) -> list[str | None]:
-        model._base.engine().forget()
+        model.base.engine().forget()
         answers: list[Answer] = []
         for stage in shape.stages:
             answers += model.answer(stage)
@@ -258,7 +258,7 @@ def bound(shape: Shape, model: Model) -> float:
         attention = 2 * (end**2 - start**2) * text.hidden_size
         return float(text.num_hidden_layers * (2 * layer * (end - start) + attention))
 
-    engine, digests = model._base.engine(), ImageDigests()
+    engine, digests = model.base.engine(), ImageDigests()
     single = least = 0.0
     prefixes: set[object] = set()
     for request in shape.rows:

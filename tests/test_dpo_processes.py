@@ -23,6 +23,10 @@ sys.path.insert(0, {root!r})
 from harness import dpo
 from harness.model import Model
 from harness.records import Pair, Prompt
+from harness.model_ranks import ranks, serve
+if ranks().rank > 0:
+    serve()
+    sys.exit()
 folder, out = Path({folder!r}), Path(sys.argv[1])
 pairs = [
     Pair(Prompt(f"p{{n}}", folder / f"{{n}}.png", "is there a dog?"), "yes" + " dog" * (n % 3),
@@ -30,15 +34,17 @@ pairs = [
     for n in range(8)
 ]
 training = dpo.Training(
-    loss="multi_softmax", learning_rate=3e-3, lora_rank=4, lora_alpha=8, batch_size=2,
-    accumulation=2, epochs=2, save_steps=2,
+    loss="multi_softmax", learning_rate=3e-3, lora_rank=4, lora_alpha=8, batch_size={batch},
+    accumulation={count}, epochs=2, save_steps=2,
 )
 dpo.train(pairs, Model.open(folder / "llava", device="cpu"), out, seed=2, training=training)
+ranks().dismiss()
 """
 
 
 @pytest.mark.slow
-def test_two_processes_have_the_losses_of_one(tmp_path):
+@pytest.mark.parametrize(("batch", "count"), [(2, 2), (4, 1)])
+def test_two_processes_have_the_losses_of_one(tmp_path, batch, count):
     from safetensors.torch import load_file
 
     write_llava(tmp_path / "llava")
@@ -48,8 +54,8 @@ def test_two_processes_have_the_losses_of_one(tmp_path):
         Image.fromarray(pixels).save(tmp_path / f"{number}.png")
     script = tmp_path / "train.py"
     root = str(Path(__file__).parent.parent)
-    script.write_text(SCRIPT.format(root=root, folder=str(tmp_path)))
-    launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29713"]
+    script.write_text(SCRIPT.format(root=root, folder=str(tmp_path), batch=batch, count=count))
+    launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "ACCELERATE_USE_CPU": "true"}
     for name, how in (("one", []), ("two", launch)):
         command = [sys.executable, *how, str(script), str(tmp_path / name)]

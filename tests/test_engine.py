@@ -89,7 +89,7 @@ class Bench:
 
 def bench_of(folder: Path) -> Bench:
     model = Model.open(folder, device="cpu")
-    loaded = model._base.loaded()
+    loaded = model.base.loaded()
     return Bench(loaded, ending_of(loaded.network, loaded.tokenizer), model)
 
 

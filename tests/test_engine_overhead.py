@@ -42,7 +42,7 @@ class DummyBase(Base):
 @pytest.mark.slow
 def test_ten_thousand_requests_cost_less_than_the_dummy_takes(tmp_path: Path) -> None:
     opened = Model.open(write_llava(tmp_path / "llava"), device="cpu")
-    base = DummyBase(opened._base.source)
+    base = DummyBase(opened.base.source)
     model = Model("dummy", base, store=Store(tmp_path / "store"))
     images = [
         Image.fromarray(np.random.default_rng(seed).integers(0, 255, (336, 336, 3), dtype=np.uint8))

@@ -245,7 +245,7 @@ def test_before_and_after_share_the_base_and_do_not_mix(folder: Path, adapter: P
     assert [pair[0] for pair in mixed] == base
     assert [pair[1] for pair in mixed] == alone
     assert alone != base
-    assert after._base is before._base
+    assert after.base is before.base
     assert before.fingerprint != after.fingerprint
     assert after.with_adapter(None).fingerprint == before.fingerprint
 
@@ -280,7 +280,7 @@ def test_release_frees_and_the_next_request_loads_again(folder: Path) -> None:
     model = Model.open(folder, device="cpu")
     first = list(model.answer(ASKED))
     model.release()
-    assert model._base._loaded is None
+    assert model.base._loaded is None
     assert list(model.answer(ASKED)) == first
 
 
