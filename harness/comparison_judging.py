@@ -1,0 +1,99 @@
+"""What is known of the judge behind a comparison: frozen records with a JSON form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class JudgeError:
+    """How much of a headline figure's uncertainty is the judge's own wavering.
+
+    It is part of the figure's interval already, as the verdicts differ from row to row; here it
+    stands by itself. More judgings make it smaller, more rows make the rest smaller.
+
+    Attributes:
+        benchmark: as in ``--bench``.
+        column: a headline column of it.
+        before: standard error that the judge gives the figure before, in the figure's unit.
+        after: the same after.
+        difference: the same of the difference; equal answers have equal verdicts and add nothing.
+    """
+
+    benchmark: str
+    column: str
+    before: float
+    after: float
+    difference: float
+
+
+@dataclass(frozen=True)
+class AnchorCheck:
+    """How a judge marked the anchor answers of one benchmark.
+
+    Attributes:
+        benchmark: as in ``--bench``.
+        anchors: how many there are.
+        readable: of these, verdicts in the agreed form.
+        expected: of these, marks where a sound judge's lie.
+        drift: mean change since the judge's first marks in this store, as a share of the scale;
+            ``None`` where these are the first, or nothing had to be asked.
+    """
+
+    benchmark: str
+    anchors: int
+    readable: int
+    expected: int
+    drift: float | None
+
+
+@dataclass(frozen=True)
+class Judging:
+    """What was judged, and by whom.
+
+    Attributes:
+        judge: as the user wrote it.
+        models: what the judge called itself, or the hash of its weights.
+        benchmarks: names of those that were judged.
+        judgings: verdicts per answer.
+        verdicts: answers with a verdict, both arms.
+        missing: answers without one, both arms.
+        tokens_in: of the questions behind these verdicts, each counted once.
+        tokens_out: of the replies.
+        anchors: one check per benchmark.
+        errors: the judge's part of the uncertainty; empty for a single judging.
+    """
+
+    judge: str
+    models: tuple[str, ...]
+    benchmarks: tuple[str, ...]
+    judgings: int
+    verdicts: int
+    missing: int
+    tokens_in: int
+    tokens_out: int
+    anchors: tuple[AnchorCheck, ...] = ()
+    errors: tuple[JudgeError, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What every reader has to know of the judge, one line each."""
+        named = f" ({', '.join(self.models)})" if self.models else ""
+        lines = [f"Judged by {self.judge}{named}: {', '.join(self.benchmarks)}."]
+        if self.missing:
+            lines.append(f"{self.missing} of {self.verdicts + self.missing} verdicts are missing.")
+        for check in self.anchors:
+            if check.expected < check.anchors:
+                lines.append(
+                    f"{check.benchmark}: on {check.anchors - check.expected} of {check.anchors} "
+                    "answers of undisputed worth the judge gave no sound mark."
+                )
+            if check.drift:
+                lines.append(f"{check.benchmark}: the judge drifted by {check.drift:.1%}.")
+        if self.errors:
+            parts = [f"{e.benchmark} {e.column} {e.difference:.2f}" for e in self.errors]
+            lines.append(
+                f"Standard error that the judge itself brings into the differences, from "
+                f"{self.judgings} judgings: {', '.join(parts)}."
+            )
+        return tuple(lines)

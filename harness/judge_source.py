@@ -1,0 +1,126 @@
+"""Which judge a word after ``--judge`` means, and what every kind of judge does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from harness.errors import UsageError
+from harness.settings import BUILTIN, JudgeSettings
+
+SERVER, LOCAL = "openai:", "hf:"
+OFFICIAL = "https://api.openai.com/v1"
+_HOW = (
+    f"Write {BUILTIN}, openai:MODEL, openai:MODEL@http://localhost:8000/v1, or hf:PATH_OR_ID "
+    "after --judge."
+)
+
+
+@dataclass(frozen=True)
+class Question:
+    """One judging of one answer; ``turn`` numbers the judgings of the same answer from 0."""
+
+    prompt: str
+    max_tokens: int
+    turn: int = 0
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a judge replied. ``text`` is ``None`` when there is none, and ``error`` says why.
+
+    Attributes:
+        text: the judge's words.
+        model: what the judge calls itself.
+        error: why there is no text.
+        tokens_in: length of the question in tokens.
+        tokens_out: length of the reply in tokens.
+        asked: whether the judge was troubled at all.
+    """
+
+    text: str | None
+    model: str = ""
+    error: str | None = None
+    tokens_in: int = 0
+    tokens_out: int = 0
+    asked: bool = True
+
+
+class Judge(Protocol):
+    """Someone who replies to questions."""
+
+    @property
+    def name(self) -> str:
+        """What determines whom we ask: it names verdicts in the store."""
+        ...
+
+    @property
+    def spent(self) -> str:
+        """What asking has cost in this process, as the end of a sentence; may be empty."""
+        ...
+
+    def ask(self, questions: Sequence[Question]) -> Iterator[tuple[int, Reply]]:
+        """Yield each question's place and its reply, as they come."""
+        ...
+
+
+def check(settings: JudgeSettings) -> None:
+    """Find out whether settings make sense, before anything is spent.
+
+    Raises:
+        UsageError: if the judge has no such form, or an option does not fit it.
+    """
+    word = settings.judge
+    if not (word == BUILTIN or word.startswith((SERVER, LOCAL))):
+        raise UsageError(f"'{word}' is no judge. {_HOW}")
+    if word.startswith(SERVER):
+        model_and_address(word)
+    if word.startswith(LOCAL) and (not word.removeprefix(LOCAL) or settings.judgings > 1):
+        raise UsageError(
+            f"A judge in this process answers greedily and says the same every time; leave "
+            f"--judgings out. {_HOW}"
+        )
+    if settings.cap is not None and settings.price is None:
+        raise UsageError(
+            "--judge-cap counts money, so it needs the price of a million tokens in and out. Add "
+            "it, for example --judge-price 2.5/10."
+        )
+
+
+def model_and_address(word: str) -> tuple[str, str]:
+    """Split ``openai:MODEL[@URL]``; without a URL the environment's or the official one is meant.
+
+    Raises:
+        UsageError: if it has another form, or the URL holds a password.
+    """
+    text = word.removeprefix(SERVER)
+    model, sign, rest = text.rpartition("@http")
+    address = f"http{rest}" if sign else os.environ.get("OPENAI_BASE_URL") or OFFICIAL
+    parts = urlsplit(address)
+    if not (model if sign else text) or parts.scheme not in ("http", "https") or not parts.netloc:
+        raise UsageError(f"'{word}' names no judge behind a server. {_HOW}")
+    if "@" in parts.netloc:
+        raise UsageError(
+            "The judge's address holds a name or password, and would be written into the run "
+            "folder. Leave it out and put the key into OPENAI_API_KEY."
+        )
+    return (model if sign else text), address.rstrip("/")
+
+
+def open_judge(settings: JudgeSettings, *, device: str = "auto", dtype: str = "auto") -> Judge:
+    """Return the judge that settings name; nothing is sent or loaded yet.
+
+    Raises:
+        UsageError: see :func:`check`, and where a local model does not exist.
+    """
+    check(settings)
+    if settings.judge.startswith(SERVER):
+        from harness.judge_server import ServerJudge
+
+        return ServerJudge(*model_and_address(settings.judge), settings)
+    from harness.judge_local import LocalJudge
+
+    return LocalJudge(settings.judge.removeprefix(LOCAL), device=device, dtype=dtype)
