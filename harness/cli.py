@@ -15,6 +15,7 @@ import click
 
 from harness.cli_data import data
 from harness.cli_evidence import bundle, verify
+from harness.cli_gate import gate
 from harness.cli_methods import check, new_method, pairs
 from harness.errors import ExitCode, HarnessError, UsageError
 
@@ -227,7 +228,7 @@ def list_names(kind: str, events: bool) -> None:
         click.echo(f"{name:<16} {', '.join(owners)}")
 
 
-for _command in (bundle, check, data, new_method, pairs, verify):
+for _command in (bundle, check, data, gate, new_method, pairs, verify):
     app.add_command(_command)
 
 

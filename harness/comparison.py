@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.comparison_gate import Ruling
 from harness.comparison_training import Curve, PairReport
 from harness.records import Sample
 
@@ -259,6 +260,7 @@ class ReportInput:
         doctor: what the pairs would teach; its examples are left out of comparison.json.
         curves: of the training; not in comparison.json either.
         images: folder of small pictures, by :attr:`Sample.cluster`; ``None`` where there is none.
+        gate: what the gate said, where one was asked.
         clock: times; the only thing that differs between two equal runs.
     """
 
@@ -279,4 +281,5 @@ class ReportInput:
     doctor: PairReport | None = None
     curves: tuple[Curve, ...] = ()
     images: Path | None = None
+    gate: tuple[Ruling, ...] = ()
     clock: Mapping[str, str] = field(default_factory=dict)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 def text_of(report: PairReport) -> str:
     """Return the report as plain lines, examples last."""
-    lines = [f"{name}: {value}" for name, value in _facts(report)]
+    lines = [f"{name}: {value}" for name, value in facts(report)]
     lines += [f"warning: {warning}" for warning in report.warnings]
     for example in report.examples:
         lines += ["", f"[{example.id}] {example.image}", f"  question: {_line(example.question)}"]
@@ -21,7 +21,7 @@ def text_of(report: PairReport) -> str:
 def markdown_of(report: PairReport) -> str:
     """Return the report as a Markdown section; every text of the model is escaped."""
     lines = ["## Pairs", "", "| | |", "|---|---|"]
-    lines += [f"| {name} | {value} |" for name, value in _facts(report)]
+    lines += [f"| {_cell(name)} | {_cell(value)} |" for name, value in facts(report)]
     for warning in report.warnings:
         lines += ["", f"> **Warning.** {_cell(warning)}"]
     if report.examples:
@@ -33,10 +33,11 @@ def markdown_of(report: PairReport) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _facts(report: PairReport) -> list[tuple[str, str]]:
+def facts(report: PairReport) -> list[tuple[str, str]]:
+    """Return what is known of the pairs, as names and values in words."""
     dropped = ", ".join(f"{count} {reason}" for reason, count in sorted(report.dropped.items()))
     length = report.length
-    facts = [
+    found = [
         ("pairs", str(report.pairs)),
         ("dropped", dropped or "none"),
         ("equal answers", f"{report.equal:.1%}"),
@@ -44,37 +45,37 @@ def _facts(report: PairReport) -> list[tuple[str, str]]:
         ("words, chosen / rejected", f"{length.chosen:.1f} / {length.rejected:.1f}"),
     ]
     if length.longer is not None:
-        facts.append(("chosen is longer", f"{length.longer:.1%} (sign test p = {length.p:.2g})"))
+        found.append(("chosen is longer", f"{length.longer:.1%} (sign test p = {length.p:.2g})"))
     for guess in report.guesses:
         told = f"{guess.rate:.1%} of {guess.pairs}{_p(guess.p)}"
-        facts.append((f"ordered without the image, by {guess.name}", told))
+        found.append((f"ordered without the image, by {guess.name}", told))
     if report.reference is not None:
         rate, number = report.reference.rate, report.reference.pairs
-        facts.append(("chosen is closer to the reference", f"{rate:.1%} of {number}"))
+        found.append(("chosen is closer to the reference", f"{rate:.1%} of {number}"))
     for change in report.changes:
-        facts.append(
+        found.append(
             (
                 f"changed by {change.name}",
                 f"{change.distance:.1%} of the words, {change.equal:.1%} of {change.prompts} "
                 f"answers unchanged, {change.near:.1%} nearly",
             )
         )
-    return facts + _critic_facts(report)
+    return found + _critic_facts(report)
 
 
 def _critic_facts(report: PairReport) -> list[tuple[str, str]]:
     judged = report.critic
     if judged is None:
         return []
-    facts = [
+    found = [
         ("verdicts", f"{judged.verdicts}, of which {judged.unparsable:.1%} unparsable"),
         ("ties (both answers equal)", f"{report.equal:.1%}"),
     ]
     if judged.first is not None:
-        facts.append(("critic prefers position 1", f"{judged.first:.1%}{_p(judged.first_p)}"))
+        found.append(("critic prefers position 1", f"{judged.first:.1%}{_p(judged.first_p)}"))
     if judged.consistent is not None:
-        facts.append(("consistent in both orders", f"{judged.consistent:.1%} of {judged.both}"))
-    return facts
+        found.append(("consistent in both orders", f"{judged.consistent:.1%} of {judged.both}"))
+    return found
 
 
 def _p(value: float | None) -> str:

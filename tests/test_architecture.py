@@ -25,11 +25,12 @@ FLOORS = (
         "statistics",
         "thumbnails",
         "curves",
+        "launch",
     ),
     ("hookspecs", "plugins"),
     ("model", "dpo", "lmms", "judge", "data", "radar", "doctor", "scaffold"),
     ("prompts", "pairs", "train", "evaluate", "compare", "report"),
-    ("plan", "runs", "bundle", "imports", "estimate", "leaderboard"),
+    ("plan", "runs", "gate", "bundle", "imports", "estimate", "leaderboard"),
     ("run",),
     ("cli", "testing"),
 )

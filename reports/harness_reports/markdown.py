@@ -14,6 +14,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from harness.comparison import BenchmarkComparison, Example, Figure, ReportInput
+from harness.comparison_gate import FAILS, PASSES
+from harness.doctor_text import facts
 from harness.folder import write_whole
 from harness_reports import numbers, words
 
@@ -37,9 +39,16 @@ def render(report: ReportInput) -> str:
     blocks = [f"# Did {code(report.method)} make {code(report.model)} better?"]
     blocks += [f"**{plain(words.headline(comparison))}**"]
     blocks += [f"> {plain(note)}" for note in dict.fromkeys(_notices(report))]
+    blocks += _gate(report)
     blocks += [_results(report), _reading(report)]
     blocks += _notes(comparison.benchmarks)
-    blocks += ["## Pairs", _pairs(report), "## Answer length", _lengths(comparison.benchmarks)]
+    blocks += [
+        "## Pairs",
+        _pairs(report),
+        *_doctor(report),
+        "## Answer length",
+        _lengths(comparison.benchmarks),
+    ]
     blocks += _flips(comparison.benchmarks)
     blocks += _categories(comparison.benchmarks)
     blocks += _examples(report.examples)
@@ -160,6 +169,34 @@ def _pairs(report: ReportInput) -> str:
         named = sorted(report.dropped.items(), key=lambda item: (-item[1], item[0]))
         text += " (" + ", ".join(f"{code(reason)}: {count}" for reason, count in named) + ")"
     return text + "."
+
+
+def _gate(report: ReportInput) -> list[str]:
+    if not report.gate:
+        return []
+    shut = any(ruling.outcome == FAILS for ruling in report.gate)
+    rows = [
+        [
+            f"**{ruling.outcome}**" if ruling.outcome != PASSES else ruling.outcome,
+            code(ruling.rule),
+            f"{code(ruling.benchmark)} {code(ruling.column)}",
+            plain(ruling.told),
+        ]
+        for ruling in report.gate
+    ]
+    head = ("gate", "rule", "figure", "measured")
+    said = "**The gate is shut.**" if shut else "The gate found no regression."
+    return [said, _table(head, rows, numeric=range(0))]
+
+
+def _doctor(report: ReportInput) -> list[str]:
+    """Return the pair doctor's warnings, and its figures behind a click."""
+    if report.doctor is None:
+        return []
+    warnings = [f"> **Warning.** {plain(warning)}" for warning in report.doctor.warnings]
+    rows = [[plain(name), plain(value)] for name, value in facts(report.doctor)]
+    table = _table(("pairs", ""), rows, numeric=range(0))
+    return [*warnings, _folded("What the pairs would teach", [table])]
 
 
 def _lengths(benchmarks: Sequence[BenchmarkComparison]) -> str:

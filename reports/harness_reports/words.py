@@ -65,6 +65,9 @@ def visible(text: str) -> str:
     Line feeds and tabs stay; every other line end becomes a line feed.
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n")
+    # Nearly every text is plain, and a report may hold a hundred thousand of them.
+    if text.replace("\n", "").replace("\t", "").isprintable():
+        return text
     return "".join(_shown(character) for character in text)
 
 

@@ -1,0 +1,177 @@
+"""``report.html``: the comparison as one page that opens anywhere, without a network.
+
+Text of models, judges and data sets is hostile. The template escapes everything; the samples stand
+in a JSON block that nothing can end, and the script builds text nodes only. The page's policy
+allows one script and one style sheet by their hashes, pictures from the file itself, and nothing
+else.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import shutil
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from harness.comparison import BenchmarkComparison, Figure, ReportInput
+from harness.doctor_text import facts
+from harness.errors import HarnessError
+from harness.folder import cannot_write, write_whole
+from harness_reports import figures, numbers, words
+from harness_reports.html_samples import clusters_of, picture_file, script_json, table_of
+
+NAME = "report.html"
+BESIDE = "report_files"
+LARGEST = 15_000_000
+"""Bytes of one file; beyond it, the pictures lie in the folder :data:`BESIDE`."""
+
+
+def write(report: ReportInput, folder: Path) -> Path:
+    """Write ``report.html`` into the run folder, with ``report_files/`` only if it would be large.
+
+    Raises:
+        HarnessError: if a file cannot be written.
+    """
+    beside = folder / BESIDE
+    found = {name: path for name in _names(report) if (path := picture_file(report, name))}
+    # Base64 makes four bytes of three.
+    pictures = sum(4 * path.stat().st_size // 3 for path in found.values())
+    text = "" if pictures > LARGEST else render(report, _inside(found))
+    try:
+        if not text or len(text.encode()) > LARGEST:
+            beside.mkdir(parents=True, exist_ok=True)
+            for name, path in found.items():
+                shutil.copyfile(path, beside / f"{name}.webp")
+            text = render(report, {name: f"{BESIDE}/{name}.webp" for name in found})
+        elif beside.is_dir():
+            shutil.rmtree(beside)
+    except OSError as error:
+        raise cannot_write(beside, error) from error
+    return write_whole(folder / NAME, text)
+
+
+def render(report: ReportInput, pictures: Mapping[str, str]) -> str:
+    """Return the page.
+
+    Args:
+        report: what to show.
+        pictures: address of each small picture by its name: inside the page, or a file beside it.
+    """
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    def shown(value: Any) -> Any:
+        return words.visible(value) if type(value) is str else value
+
+    page = files("harness_reports") / "page"
+    style, script = ((page / f"report.{kind}").read_text("utf-8") for kind in ("css", "js"))
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, finalize=shown, trim_blocks=True
+    )
+    template = environment.from_string((page / "report.html.jinja").read_text("utf-8"))
+    table = table_of(report)
+    return template.render(
+        policy=_policy(style, script, pictures),
+        style=Markup(style),
+        script=Markup(script),
+        samples=Markup(script_json(table)),
+        pictures=Markup(script_json(_addresses(report, pictures))),
+        count=len(table["rows"]),
+        benches=table["benches"],
+        forest=Markup(figures.forest(report.comparison)),
+        curves=Markup(figures.curves(report.curves)),
+        report=report,
+        comparison=report.comparison,
+        coverage=f"{100 * (1 - report.comparison.alpha):g}",
+        notices=dict.fromkeys(filter(None, (report.notice, *report.comparison.notes))),
+        results=list(_results(report)),
+        lengths=[(b, _digits(b)) for b in report.comparison.benchmarks],
+        categories=[(b, _digits(b)) for b in report.comparison.benchmarks if b.groups],
+        facts=facts(report.doctor) if report.doctor else [],
+        gallery=_gallery(report, pictures),
+        origin=list(_origin(report)),
+        numbers=numbers,
+        words=words,
+    )
+
+
+def _names(report: ReportInput) -> Iterator[str]:
+    yield from clusters_of(report)
+    for example in report.doctor.examples if report.doctor else ():
+        yield from example.pictures.values()
+
+
+def _inside(found: Mapping[str, Path]) -> dict[str, str]:
+    try:
+        return {
+            name: "data:image/webp;base64," + base64.b64encode(path.read_bytes()).decode()
+            for name, path in found.items()
+        }
+    except OSError as error:
+        raise HarnessError(f"A picture of the run cannot be read: {error}") from error
+
+
+def _policy(style: str, script: str, pictures: Mapping[str, str]) -> str:
+    def digest(text: str) -> str:
+        return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+    inside = all(address.startswith("data:") for address in pictures.values())
+    return "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src 'sha256-{digest(script)}'",
+            f"style-src 'sha256-{digest(style)}'",
+            "img-src data:" + ("" if inside else " 'self' file:"),
+            "base-uri 'none'",
+            "form-action 'none'",
+            "require-trusted-types-for 'script'",
+        )
+    )
+
+
+def _addresses(report: ReportInput, pictures: Mapping[str, str]) -> Mapping[str, str]:
+    return {name: pictures[name] for name in clusters_of(report) if name in pictures}
+
+
+def _results(report: ReportInput) -> Iterator[tuple[BenchmarkComparison, Figure, bool]]:
+    for benchmark in report.comparison.benchmarks:
+        ordered = sorted(benchmark.figures, key=lambda figure: not figure.primary)
+        for place, figure in enumerate(ordered):
+            yield benchmark, figure, place == 0
+
+
+def _digits(benchmark: BenchmarkComparison) -> int:
+    return next((figure.digits for figure in benchmark.figures if figure.primary), 1)
+
+
+def _gallery(
+    report: ReportInput, pictures: Mapping[str, str]
+) -> list[tuple[Any, list[tuple[str, str]]]]:
+    """Return each example of the pair doctor with labels and addresses of its pictures."""
+    return [
+        (
+            example,
+            [
+                (label, pictures[name])
+                for label, name in example.pictures.items()
+                if name in pictures
+            ],
+        )
+        for example in (report.doctor.examples if report.doctor else ())
+    ]
+
+
+def _origin(report: ReportInput) -> Iterator[tuple[str, str]]:
+    yield from (
+        ("method", report.method),
+        ("model", report.model),
+        ("benchmark data", report.data or "not named"),
+        ("seed", str(report.seed)),
+        ("checkpoint", report.checkpoint),
+    )
+    yield from ((f"option {key}", value) for key, value in report.options.items())
+    yield from sorted(report.versions.items())
+    yield from sorted(report.clock.items())

@@ -1,0 +1,128 @@
+"""The samples of a run as compact JSON for the page: one array per row, after beside before."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.comparison import BenchmarkComparison, ReportInput
+from harness.records import Sample, distinct
+from harness_reports import words
+
+FIELDS = (
+    "bench",
+    "id",
+    "status",
+    "label",
+    "question",
+    "target",
+    "before",
+    "after",
+    "groups",
+    "image",
+)
+SIDE = ("answer", "verdict", "error", "judge", "tokens", "finish", "scores")
+_STATUS = {"fixed": "fixed", "broken": "broken", "lost": "missing", "found": "missing"}
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
+
+
+def table_of(report: ReportInput) -> dict[str, Any]:
+    """Return every sample of the report.
+
+    ``rows`` hold :data:`FIELDS`; ``before`` and ``after`` hold :data:`SIDE`, are null where an arm
+    lacks the row, and ``after`` is 0 where it equals ``before``. Scores stand in the order of
+    ``metrics``.
+    """
+    benches = [b for b in report.comparison.benchmarks if b.name in report.before]
+    metrics = [_metrics(report, b.name) for b in benches]
+    rows = [
+        row
+        for number, benchmark in enumerate(benches)
+        for row in _rows(report, number, benchmark, metrics[number])
+    ]
+    return {
+        "benches": [words.visible(benchmark.name) for benchmark in benches],
+        "metrics": [[words.visible(name) for name in names] for names in metrics],
+        "fields": FIELDS,
+        "side": SIDE,
+        "rows": rows,
+    }
+
+
+def picture_file(report: ReportInput, name: str) -> Path | None:
+    """Return the file of a small picture; a name that could lead elsewhere has none."""
+    if report.images is None or not _NAME.fullmatch(name):
+        return None
+    file = report.images / f"{name}.webp"
+    return file if file.is_file() else None
+
+
+def clusters_of(report: ReportInput) -> tuple[str, ...]:
+    """Return the names of all samples' pictures, each once."""
+    arms = (*report.before.values(), *report.after.values())
+    return distinct(sample.cluster for samples in arms for sample in samples)
+
+
+def script_json(value: Any) -> str:
+    """Return JSON that may stand inside a ``script`` element: nothing in it can end the element."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for sign in "<>&\u2028\u2029":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return text
+
+
+def _metrics(report: ReportInput, name: str) -> tuple[str, ...]:
+    both = (*report.before[name], *report.after.get(name, ()))
+    return distinct(metric for sample in both for metric in sample.scores)
+
+
+def _rows(
+    report: ReportInput, number: int, benchmark: BenchmarkComparison, metrics: Sequence[str]
+) -> Iterable[tuple[Any, ...]]:
+    before = {sample.id: sample for sample in report.before[benchmark.name]}
+    after = {sample.id: sample for sample in report.after.get(benchmark.name, ())}
+    told = _told(benchmark)
+    for key in distinct((*before, *after)):
+        one, two = before.get(key), after.get(key)
+        some = one or two
+        assert some is not None
+        status, label = told.get(key, ("unchanged", ""))
+        sides = _side(one, metrics), _side(two, metrics)
+        yield (
+            number,
+            words.visible(key),
+            status,
+            label,
+            words.visible(some.prompt),
+            words.visible(some.target),
+            sides[0],
+            0 if sides[0] == sides[1] else sides[1],
+            {words.visible(k): words.visible(v) for k, v in some.groups.items()},
+            some.cluster,
+        )
+
+
+def _told(benchmark: BenchmarkComparison) -> Mapping[str, tuple[str, str]]:
+    """Return status and reason of every row that is not simply unchanged."""
+    told = {
+        row: (_STATUS[flip.direction], flip.label)
+        for flip in benchmark.flips
+        for row in flip.rows or (flip.id,)
+    }
+    gone = (*benchmark.missing_before, *benchmark.missing_after)
+    return {**told, **dict.fromkeys(gone, ("missing", "missing"))}
+
+
+def _side(sample: Sample | None, metrics: Sequence[str]) -> tuple[Any, ...] | None:
+    if sample is None:
+        return None
+    said = (sample.answer, sample.verdict, sample.error, sample.judge)
+    return (
+        *(None if text is None else words.visible(text) for text in said),
+        sample.tokens,
+        sample.finish,
+        tuple(sample.scores.get(metric) for metric in metrics),
+    )

@@ -1,0 +1,84 @@
+"""``junit.xml``: the comparison for a CI system that shows tests.
+
+One test case for each headline figure: a loss is a failure, rows without a score are an error, a
+figure that could not be had is skipped. Where a gate was asked, its rules are test cases too.
+"""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+from harness.comparison import BenchmarkComparison, Figure, ReportInput
+from harness.comparison_gate import FAILS, UNKNOWN, Ruling
+from harness.folder import write_whole
+from harness_reports import numbers, words
+
+NAME = "junit.xml"
+_NO_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def write(report: ReportInput, folder: Path) -> Path:
+    """Write ``junit.xml`` into the run folder, whole or not at all.
+
+    Raises:
+        HarnessError: if the file cannot be written.
+    """
+    return write_whole(folder / NAME, render(report))
+
+
+def render(report: ReportInput) -> str:
+    """Return the XML; every text of the model's or the data's is escaped and cut to one line."""
+    suite = ET.Element("testsuite", name=_text(f"harness {report.method} {report.model}"))
+    for benchmark, figure in words.heads(report.comparison):
+        _case(suite, benchmark, figure)
+    for rule in report.gate:
+        _rule(suite, rule)
+    cases = list(suite)
+    counts = {"tests": len(cases)}
+    for key, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+        counts[key] = sum(case.find(tag) is not None for case in cases)
+    suite.attrib.update({key: str(count) for key, count in counts.items()})
+    whole = ET.Element("testsuites")
+    whole.append(suite)
+    ET.indent(whole)
+    text = ET.tostring(whole, encoding="unicode")
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'
+
+
+def _case(suite: ET.Element, benchmark: BenchmarkComparison, figure: Figure) -> None:
+    case = ET.SubElement(
+        suite, "testcase", classname=_text(benchmark.name), name=_text(figure.column), time="0"
+    )
+    told = (
+        f"{numbers.figure(figure.before, figure.digits)} to "
+        f"{numbers.figure(figure.after, figure.digits)}, difference "
+        f"{numbers.difference(figure.difference, figure.interval, figure.digits)} {figure.unit}, "
+        f"p {numbers.p_value(figure.p_holm)}: {words.verdict(figure)}"
+    )
+    gone = figure.missing_before + figure.missing_after
+    if gone:
+        told += f"; {words.missing(benchmark)} rows without a score before / after"
+    if figure.verdict == "loss":
+        ET.SubElement(case, "failure", type="loss", message=_text(told))
+    elif gone:
+        ET.SubElement(case, "error", type="missing", message=_text(told))
+    elif figure.difference is None:
+        ET.SubElement(case, "skipped", message=_text(told))
+    ET.SubElement(case, "system-out").text = _text(told)
+
+
+def _rule(suite: ET.Element, rule: Ruling) -> None:
+    name = _text(f"{rule.rule} ({rule.benchmark} {rule.column})")
+    case = ET.SubElement(suite, "testcase", classname="gate", name=name, time="0")
+    if rule.outcome == FAILS:
+        ET.SubElement(case, "failure", type="gate", message=_text(rule.told))
+    elif rule.outcome == UNKNOWN:
+        ET.SubElement(case, "error", type="missing", message=_text(rule.told))
+    ET.SubElement(case, "system-out").text = _text(rule.told)
+
+
+def _text(text: str) -> str:
+    """Return text without what XML 1.0 forbids; hidden characters are spelt out first."""
+    return _NO_XML.sub("", words.one_line(text, 400))

@@ -1,0 +1,317 @@
+"use strict";
+(() => {
+  const ROW = 60;
+  const SPARE = 8;
+  const MARKS = { fixed: "▲ fixed", broken: "▼ broken", missing: "○ missing", unchanged: "– unchanged" };
+  const byId = (id) => document.getElementById(id);
+  const data = JSON.parse(byId("samples").textContent);
+  let pictures = null;
+
+  // Everything is built with text nodes and attributes: no text is ever read as markup.
+  const make = (tag, attributes, ...children) => {
+    const element = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes || {})) element.setAttribute(name, value);
+    element.append(...children.filter((child) => child !== null));
+    return element;
+  };
+  const mark = (status, label) =>
+    make("span", { class: `mark ${status}` }, MARKS[status] + (label && label !== "missing" ? `: ${label}` : ""));
+  const oneLine = (text) => (text === null ? "no answer" : text.slice(0, 300).replace(/\s+/g, " ").trim() || "(empty)");
+
+  // A row of the data is an array; 0 for an "after" means that it equals the "before".
+  const named = (names, values) => Object.fromEntries(names.map((name, at) => [name, values[at]]));
+  const sideOf = (values, bench) => {
+    if (values === null) return null;
+    const side = named(data.side, values);
+    side.scores = named(data.metrics[bench], side.scores);
+    return side;
+  };
+  const samples = data.rows.map((row) => {
+    const sample = named(data.fields, row), at = sample.bench;
+    sample.before = sideOf(sample.before, at);
+    sample.after = sample.after === 0 ? sample.before : sideOf(sample.after, at);
+    sample.bench = data.benches[at];
+    return sample;
+  });
+  // What all questions of a benchmark begin or end with says nothing in a list.
+  const shared = (texts, at) => {
+    let length = Math.min(...texts.map((text) => text.length));
+    for (const text of texts) {
+      let same = 0;
+      while (same < length && at(text, same) === at(texts[0], same)) same += 1;
+      length = same;
+    }
+    return length;
+  };
+  for (const bench of data.benches) {
+    const own = samples.filter((sample) => sample.bench === bench);
+    if (!own.length) continue;
+    const asked = own.map((sample) => sample.question);
+    const head = shared(asked, (text, at) => text[at]);
+    const front = asked[0].slice(0, head).search(/\S+$/);
+    const begin = front < 0 ? head : front;
+    const tail = shared(asked.map((text) => text.slice(begin)), (text, at) => text[text.length - 1 - at]);
+    const behind = asked[0].slice(asked[0].length - tail).search(/\s/);
+    const end = behind < 0 ? 0 : tail - behind;
+    for (const sample of own) sample.title = sample.question.slice(begin, sample.question.length - end) || sample.question;
+  }
+  const addressOf = (sample) => `#${encodeURIComponent(sample.bench)}/${encodeURIComponent(sample.id)}`;
+  const places = new Map(samples.map((sample, at) => [addressOf(sample), at]));
+  const sides = (sample) => [sample.before, sample.after];
+  const answered = (side) => (side === null ? null : side.answer);
+
+  // ---- theme
+  const themes = ["auto", "light", "dark"];
+  const remember = (theme) => { try { localStorage.setItem("harness-theme", theme); } catch { /* a file may not */ } };
+  const remembered = () => { try { return localStorage.getItem("harness-theme"); } catch { return null; } };
+  const setTheme = (theme) => {
+    if (theme === "auto") document.documentElement.removeAttribute("data-theme");
+    else document.documentElement.setAttribute("data-theme", theme);
+    byId("theme").textContent = `Theme: ${theme}`;
+  };
+  let theme = themes.includes(remembered()) ? remembered() : "auto";
+  setTheme(theme);
+  byId("theme").addEventListener("click", () => {
+    theme = themes[(themes.indexOf(theme) + 1) % themes.length];
+    setTheme(theme);
+    remember(theme);
+  });
+
+  // ---- difference of two texts, word by word (longest common subsequence)
+  const words = (text) => text.match(/\s+|[\p{L}\p{N}_]+|[^\s\p{L}\p{N}_]/gu) || [];
+  const difference = (one, two) => {
+    const a = words(one), b = words(two);
+    let head = 0;
+    while (head < a.length && head < b.length && a[head] === b[head]) head += 1;
+    let tail = 0;
+    while (tail < a.length - head && tail < b.length - head
+      && a[a.length - 1 - tail] === b[b.length - 1 - tail]) tail += 1;
+    const x = a.slice(head, a.length - tail), y = b.slice(head, b.length - tail);
+    const kept = new Set(), held = new Set();
+    if (x.length * y.length <= 2e6) {
+      const width = y.length + 1;
+      const best = new Uint16Array((x.length + 1) * width);
+      for (let i = x.length - 1; i >= 0; i -= 1) {
+        for (let j = y.length - 1; j >= 0; j -= 1) {
+          best[i * width + j] = x[i] === y[j] ? best[(i + 1) * width + j + 1] + 1
+            : Math.max(best[(i + 1) * width + j], best[i * width + j + 1]);
+        }
+      }
+      for (let i = 0, j = 0; i < x.length && j < y.length;) {
+        if (x[i] === y[j]) { kept.add(head + i); held.add(head + j); i += 1; j += 1; }
+        else if (best[(i + 1) * width + j] >= best[i * width + j + 1]) i += 1;
+        else j += 1;
+      }
+    }
+    const same = (at, length, common) => at < head || at >= length - tail || common.has(at);
+    return [
+      a.map((word, at) => [word, same(at, a.length, kept)]),
+      b.map((word, at) => [word, same(at, b.length, held)]),
+    ];
+  };
+  const shown = (parts, tag) => {
+    const said = make("div", { class: "said" });
+    let run = "", plain = true;
+    const close = () => { if (run) said.append(plain ? run : make(tag, {}, run)); run = ""; };
+    for (const [word, same] of parts) {
+      if (same !== plain) { close(); plain = same; }
+      run += word;
+    }
+    close();
+    return said;
+  };
+  const paragraph = (label, text) => [
+    make("p", { class: "label" }, label),
+    make("div", { class: "said" }, text === "" ? "(empty)" : text),
+  ];
+
+  // ---- the pairs: mark what the rejected answer says otherwise
+  for (const pair of document.querySelectorAll(".pair")) {
+    const chosen = pair.querySelector("[data-said=chosen]"), rejected = pair.querySelector("[data-said=rejected]");
+    if (!chosen || !rejected) continue;
+    const [good, bad] = difference(chosen.textContent, rejected.textContent);
+    chosen.replaceWith(shown(good, "ins"));
+    rejected.replaceWith(shown(bad, "del"));
+  }
+
+  if (!byId("list")) return;
+
+  // ---- one sample
+  const picture = (name, question) => {
+    pictures = pictures || JSON.parse(byId("pictures").textContent);
+    const none = () => make("div", { class: "nopicture" }, "no picture");
+    if (!Object.hasOwn(pictures, name)) return none();
+    const image = make("img", { alt: `Image of the question: ${oneLine(question)}`, decoding: "async" });
+    image.addEventListener("error", () => image.replaceWith(none()));
+    image.src = pictures[name];
+    return image;
+  };
+  const number = (value) => (value === null || value === undefined ? "–" : String(Math.round(value * 1e4) / 1e4));
+  const arm = (name, side, said) => {
+    const box = make("div", { class: "arm" }, make("h4", {}, name));
+    if (side === null) {
+      box.append(make("p", { class: "quiet" }, "This row was not asked here."));
+      return box;
+    }
+    if (side.answer === null) box.append(make("p", {}, mark("missing"), " no answer"));
+    else box.append(said);
+    if (side.error) box.append(...paragraph("Why something is missing", side.error));
+    const cut = side.finish === "length" ? ", cut at the limit" : "";
+    box.append(make("p", { class: "quiet" }, `${side.tokens} tokens${cut}`));
+    const judged = make("div", { class: "judged" });
+    judged.append(make("p", { class: "label" }, `Verdict by ${side.judge}`));
+    const list = make("dl", { class: "facts" });
+    for (const [metric, value] of Object.entries(side.scores)) {
+      list.append(make("dt", {}, metric), make("dd", {}, number(value)));
+    }
+    judged.append(list);
+    if (side.verdict) judged.append(...paragraph("In its words", side.verdict));
+    box.append(judged);
+    return box;
+  };
+  const draw = (sample) => {
+    const [before, after] = sides(sample);
+    const link = make("a", { href: addressOf(sample) }, `${sample.bench} / ${oneLine(sample.id)}`);
+    const back = make("button", { type: "button" }, "‹ Previous"), next = make("button", { type: "button" }, "Next ›");
+    back.addEventListener("click", () => step(-1));
+    next.addEventListener("click", () => step(1));
+    back.disabled = place <= 0;
+    next.disabled = place >= found.length - 1;
+    const groups = Object.entries(sample.groups).map(([key, value]) => `${key}: ${value}`).join("; ");
+    const ask = make("div", {}, ...paragraph("Question", sample.question), ...paragraph("Expected", sample.target));
+    if (groups) ask.append(...paragraph("Category", groups));
+    const texts = [answered(before), answered(after)];
+    const [one, two] = texts.includes(null)
+      ? texts.map((text) => [[text === null ? "" : text, true]])
+      : difference(texts[0], texts[1]);
+    const pane = byId("sample");
+    pane.replaceChildren(
+      make("header", {}, make("h3", {}, link), mark(sample.status, sample.label), make("span", { class: "chips" }, back, next)),
+      make("div", { class: "ask" }, picture(sample.image, sample.question), ask),
+      make("div", { class: "arms" }, arm("Before", before, shown(one, "del")), arm("After", after, shown(two, "ins"))),
+    );
+  };
+
+  // ---- filter, list, selection
+  let found = [];
+  let place = -1;
+  let status = "all";
+  let texts = null;
+  const list = byId("list"), inner = byId("rows"), search = byId("search"), bench = byId("bench"), differ = byId("differ");
+  const searchable = (sample) => [
+    sample.bench, sample.id, sample.question, sample.target, sample.label,
+    ...Object.entries(sample.groups).flat(),
+    ...sides(sample).flatMap((side) => (side === null ? [] : [side.answer, side.verdict, side.error, side.judge])),
+  ].filter(Boolean).join("\n").toLowerCase();
+  const filter = () => {
+    const terms = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    if (terms.length && texts === null) texts = samples.map(searchable);
+    const rest = [];
+    const counts = { all: 0, fixed: 0, broken: 0, unchanged: 0, missing: 0 };
+    samples.forEach((sample, at) => {
+      if (bench.value !== "" && sample.bench !== data.benches[Number(bench.value)]) return;
+      if (differ.checked && answered(sample.before) === answered(sample.after)) return;
+      if (!terms.every((term) => texts[at].includes(term))) return;
+      counts.all += 1;
+      counts[sample.status] += 1;
+      if (status === "all" || sample.status === status) rest.push(at);
+    });
+    const current = found[place];
+    found = rest;
+    for (const button of document.querySelectorAll("[data-status]")) {
+      const name = button.getAttribute("data-status");
+      button.setAttribute("aria-pressed", String(name === status));
+      button.querySelector("span").textContent = counts[name].toLocaleString("en");
+    }
+    byId("count").textContent = `${found.length.toLocaleString("en")} of ${samples.length.toLocaleString("en")} samples`;
+    inner.style.height = `${found.length * ROW}px`;
+    list.scrollTop = 0;
+    choose(Math.max(0, found.indexOf(current)), false);
+  };
+  const paint = () => {
+    const first = Math.max(0, Math.floor(list.scrollTop / ROW) - SPARE);
+    const last = Math.min(found.length, Math.ceil((list.scrollTop + list.clientHeight) / ROW) + SPARE);
+    const rows = [];
+    for (let at = first; at < last; at += 1) {
+      const sample = samples[found[at]];
+      const [one, two] = sides(sample).map((side) => oneLine(answered(side)));
+      const row = make(
+        "div",
+        { class: "row", role: "option", id: `row-${at}`, "aria-selected": String(at === place),
+          "aria-setsize": String(found.length), "aria-posinset": String(at + 1) },
+        make("div", {}, oneLine(sample.title)),
+        make("div", { class: "small" }, mark(sample.status), make("span", {}, sample.bench),
+          make("span", {}, one === two ? one : `${one} → ${two}`)),
+      );
+      row.style.top = `${at * ROW}px`;
+      row.addEventListener("click", () => choose(at, true, true));
+      rows.push(row);
+    }
+    if (!found.length) rows.push(make("div", { class: "empty", role: "option", "aria-disabled": "true" }, "No sample fits."));
+    inner.replaceChildren(...rows);
+    if (place >= first && place < last) list.setAttribute("aria-activedescendant", `row-${place}`);
+    else list.removeAttribute("aria-activedescendant");
+  };
+  const choose = (at, address, clicked = false) => {
+    place = found.length ? Math.min(Math.max(at, 0), found.length - 1) : -1;
+    if (place < 0) {
+      byId("sample").replaceChildren(make("p", { class: "quiet" }, "No sample fits the filter."));
+      paint();
+      return;
+    }
+    const top = place * ROW;
+    if (top < list.scrollTop) list.scrollTop = top;
+    else if (top + ROW > list.scrollTop + list.clientHeight) list.scrollTop = top + ROW - list.clientHeight;
+    paint();
+    draw(samples[found[place]]);
+    if (address) try { history.replaceState(null, "", addressOf(samples[found[place]])); } catch { /* about:blank */ }
+    const narrow = matchMedia("(max-width: 760px)").matches;
+    if (clicked && narrow) byId("sample").scrollIntoView({ block: "start" });
+  };
+  const step = (by) => choose(place + by, true);
+  const go = (scroll) => {
+    const raw = location.hash;
+    const at = places.has(raw) ? places.get(raw) : undefined;
+    if (at === undefined) return;
+    if (!found.includes(at)) { search.value = ""; bench.value = ""; differ.checked = false; status = "all"; filter(); }
+    choose(found.indexOf(at), false);
+    if (scroll) byId("sample").scrollIntoView({ block: "start" });
+  };
+
+  let waiting = 0;
+  search.addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(filter, 80); });
+  bench.addEventListener("change", filter);
+  differ.addEventListener("change", filter);
+  for (const button of document.querySelectorAll("[data-status]")) {
+    button.addEventListener("click", () => { status = button.getAttribute("data-status"); filter(); });
+  }
+  let painting = false;
+  list.addEventListener("scroll", () => {
+    if (painting) return;
+    painting = true;
+    requestAnimationFrame(() => { painting = false; paint(); });
+  }, { passive: true });
+  addEventListener("resize", paint);
+  addEventListener("hashchange", () => go(true));
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (["INPUT", "SELECT", "TEXTAREA"].includes(event.target.tagName)) {
+      if (event.key === "Escape") event.target.blur();
+      return;
+    }
+    const inList = event.target === list;
+    const page = Math.max(1, Math.floor(list.clientHeight / ROW) - 1);
+    const steps = { j: 1, k: -1 };
+    if (inList) Object.assign(steps, { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page,
+      Home: -found.length, End: found.length });
+    if (event.key in steps) { event.preventDefault(); step(steps[event.key]); }
+    if (event.key === "/") { event.preventDefault(); search.focus(); }
+  });
+  // What is folded away on a screen belongs on paper.
+  addEventListener("beforeprint", () => { for (const one of document.querySelectorAll("details")) one.open = true; });
+
+  filter();
+  choose(samples.findIndex((sample) => sample.status !== "unchanged"), false);
+  go(true);
+  document.documentElement.setAttribute("data-ready", "");
+})();
