@@ -100,9 +100,11 @@ def _recomputed(run: FinishedRun) -> Iterator[Check]:
     columns: dict[str, tuple[Column, ...]] = {}
     for each in recorded.benchmarks:
         try:
-            columns[each.name] = columns_of(run, each.name)
+            columns[each.name] = columns_of(each.name, run)
         except UsageError as error:
             yield Check(each.name, "all columns", UNKNOWN, (str(error),))
+    if not recorded.benchmarks:
+        yield Check("run", "comparison", UNKNOWN, ("nothing is compared in it: an import?",))
     if not columns:
         return
     try:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli_data import data
-from harness.cli_evidence import bundle, verify
+from harness.cli_evidence import bundle, import_, verify
 from harness.cli_gate import gate
+from harness.cli_judge import judge, judge_flags, judge_settings
 from harness.cli_methods import check, new_method, pairs
 from harness.errors import ExitCode, HarnessError, UsageError
 
@@ -119,6 +120,7 @@ def app() -> None:
     type=click.Path(path_type=Path),
     help="Take the answers before from there, where they are the same ones.",
 )
+@judge_flags
 @click.option("--json", "events", is_flag=True, help="One JSON event per line on stdout.")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 def run(
@@ -147,6 +149,7 @@ def run(
         benches=_split(bench, "--bench"),
         reports=distinct(("json", *_split(reports, "--report"))),
         options=_key_values(options),
+        judging=judge_settings(asked),
         **asked,
     )
 
@@ -201,11 +204,12 @@ def compare(first: Path, second: Path, seed: int, events: bool) -> ExitCode:
     \b
     harness compare runs/seva-tinyworld-1a2b3c4d runs/sima-tinyworld-5e6f7a8b
     """
+    from harness.bundle import open_evidence
     from harness.plugins import load
     from harness.records import to_json
-    from harness.runs import compare_runs, open_run
+    from harness.runs import compare_runs
 
-    report = compare_runs(open_run(first), open_run(second), seed=seed)
+    report = compare_runs(open_evidence(first), open_evidence(second), seed=seed)
     if events:
         click.echo(json.dumps(to_json(report.comparison)))
     else:
@@ -228,7 +232,7 @@ def list_names(kind: str, events: bool) -> None:
         click.echo(f"{name:<16} {', '.join(owners)}")
 
 
-for _command in (bundle, check, data, gate, new_method, pairs, verify):
+for _command in (bundle, check, data, gate, import_, judge, new_method, pairs, verify):
     app.add_command(_command)
 
 

@@ -127,12 +127,33 @@ def adhoc(name: str) -> Benchmark:
     )
 
 
-def adhoc_columns(metrics: Mapping[str, bool | None]) -> tuple[Column, ...]:
-    """Return one column for each metric, with its direction; the first is the headline."""
-    return tuple(
-        Column(metric, _Given(metric), _mean, higher_is_better=better, primary=first == 0)
-        for first, (metric, better) in enumerate(metrics.items())
-    )
+def adhoc_columns(
+    metrics: Mapping[str, bool | None], largest: Mapping[str, float] | None = None
+) -> tuple[Column, ...]:
+    """Return one column for each metric, with its direction; the first is the headline.
+
+    Args:
+        metrics: name and direction of each.
+        largest: the largest value of a row, where it is known. Up to 1 the column is in
+            hundredths, as where nothing is known; above, it is the plain mean, and its scale is
+            taken to end at the next power of ten.
+    """
+    columns: list[Column] = []
+    for metric, better in metrics.items():
+        top = (largest or {}).get(metric, 1.0)
+        scale, high = (100.0, 100.0) if top <= 1 else (1.0, 10.0 ** math.ceil(math.log10(top)))
+        columns.append(
+            Column(
+                metric,
+                _Given(metric),
+                _Mean(scale),
+                higher_is_better=better,
+                high=high,
+                digits=1 if high >= 100 else 2,
+                primary=not columns,
+            )
+        )
+    return tuple(columns)
 
 
 def is_adhoc_result(name: str) -> bool:
@@ -193,7 +214,7 @@ def _described(path: Path) -> tuple[str, dict[str, bool | None]]:
 def _score(task: Task, row: Row, answer: str) -> Scored:
     """Take every numeric value that ``process_results`` gives a row."""
     official = task.score(row, answer)
-    values = {name: _number(value) for name, value in official.items()}
+    values = {name: number_of(value) for name, value in official.items()}
     found = {name: value for name, value in values.items() if value is not None}
     if not found:
         raise HarnessError(
@@ -206,28 +227,37 @@ def _score(task: Task, row: Row, answer: str) -> Scored:
 
 @dataclass(frozen=True)
 class _Given:
-    """Sum of a metric over the rows that have it, and their number."""
+    """Sum of a metric over the rows that have it, and their number; a failed row is missing."""
 
     metric: str
 
-    def __call__(self, rows: Sequence[Sample]) -> tuple[float, float]:
+    def __call__(self, rows: Sequence[Sample]) -> tuple[float, float] | None:
+        if any(row.error is not None for row in rows):
+            return None
         found = [row.scores.get(self.metric) for row in rows]
         known = [value for value in found if value is not None]
         return (float(sum(known)), float(len(known)))
 
 
-def _mean(totals: NDArray[float64]) -> NDArray[float64]:
-    import numpy as np
+@dataclass(frozen=True)
+class _Mean:
+    """Scale times the sum over the number of rows that have the metric."""
 
-    empty: NDArray[float64] = np.full(np.shape(totals)[:-1], np.nan)
-    return np.divide(100 * totals[..., 0], totals[..., 1], out=empty, where=totals[..., 1] != 0)
+    scale: float
+
+    def __call__(self, totals: NDArray[float64]) -> NDArray[float64]:
+        import numpy as np
+
+        empty: NDArray[float64] = np.full(np.shape(totals)[:-1], np.nan)
+        over, under = self.scale * totals[..., 0], totals[..., 1]
+        return np.divide(over, under, out=empty, where=under != 0)
 
 
-def _number(value: Any) -> float | None:
-    """Return a row's value: a number, or the ``score`` of a mapping."""
+def number_of(value: Any) -> float | None:
+    """Return a row's value of a metric: a number, or the ``score`` of a mapping; else ``None``."""
     if isinstance(value, Mapping):
         keys = [key for key in _IN_PLACE if key in value]
-        return _number(value[keys[0]]) if keys else None
+        return number_of(value[keys[0]]) if keys else None
     if isinstance(value, bool | int | float) or hasattr(value, "__float__"):
         number = float(value)
         return number if math.isfinite(number) else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ from harness.data import same_data
 from harness.doctor_gallery import read_pair_report
 from harness.errors import HarnessError, UsageError
 from harness.folder import read_journal
+from harness.judge_journal import place
 from harness.lmms_adhoc import adhoc_columns, benchmark, is_adhoc_result
-from harness.records import Sample, from_json
+from harness.records import Sample, distinct, from_json
 from harness.thumbnails import image_folder
 
 
@@ -32,6 +33,8 @@ class FinishedRun:
         before: every sample before, by benchmark.
         after: every sample after, by benchmark.
         data: fingerprint of each benchmark's data.
+        imported: metrics with their direction, by benchmark, where another harness measured them
+            (:mod:`harness.imports`); such a run has no arm before.
     """
 
     folder: Path
@@ -39,6 +42,7 @@ class FinishedRun:
     before: Samples
     after: Samples
     data: Mapping[str, str]
+    imported: Mapping[str, Mapping[str, bool | None]] = field(default_factory=dict)
 
 
 def open_run(folder: Path) -> FinishedRun:
@@ -55,8 +59,8 @@ def open_run(folder: Path) -> FinishedRun:
             "runs/seva-tinyworld-1a2b3c4d, or finish the run by calling it again."
         )
     try:
-        data: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        report = from_json(ReportInput, {**data["run"], "comparison": data["comparison"]})
+        written: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        report = from_json(ReportInput, {**written["run"], "comparison": written["comparison"]})
     except (ValueError, KeyError, TypeError) as error:
         raise HarnessError(
             f"{file} is damaged or was written by another version ({error}). Run the same "
@@ -64,9 +68,11 @@ def open_run(folder: Path) -> FinishedRun:
         ) from error
     comparison = report.comparison
     names = [benchmark.name for benchmark in comparison.benchmarks]
+    data, imported = _settings_of(folder, names)
+    judged = report.judging.benchmarks if report.judging is not None else ()
     before, after = (
-        {name: read_journal(folder / arm / f"{name}.jsonl", Sample) for name in names}
-        for arm in ("before", "after")
+        {name: read_journal(_journal(folder, arm, name, judged), Sample) for name in wanted}
+        for arm, wanted in (("before", names), ("after", data))
     )
     examples = examples_of(comparison, before, after)
     report = dataclasses.replace(
@@ -78,7 +84,11 @@ def open_run(folder: Path) -> FinishedRun:
         curves=read_curves(folder),
         images=image_folder(folder),
     )
-    return FinishedRun(folder, report, before, after, _data_of(folder, names))
+    return FinishedRun(folder, report, before, after, data, imported)
+
+
+def _journal(folder: Path, arm: str, name: str, judged: Sequence[str]) -> Path:
+    return place(folder, arm, name) if name in judged else folder / arm / f"{name}.jsonl"
 
 
 def compare_runs(first: FinishedRun, second: FinishedRun, *, seed: int = 0) -> ReportInput:
@@ -97,10 +107,12 @@ def compare_runs(first: FinishedRun, second: FinishedRun, *, seed: int = 0) -> R
     for name in shared:
         prints = (first.data[name], second.data[name])
         same_data(name, first.after[name], second.after[name], prints)
-    columns = {name: columns_of(second, name) for name in shared}
+    columns = {name: columns_of(name, second, first) for name in shared}
     before, after = _chosen(first.after, shared), _chosen(second.after, shared)
     notes = [first.report.notice] if first.report.notice else []
-    comparison = compare(before, after, columns, seed=seed, notes=notes)
+    for run in (first, second):
+        notes += run.report.comparison.notes if run.imported else ()
+    comparison = compare(before, after, columns, seed=seed, notes=distinct(notes))
     return dataclasses.replace(
         second.report,
         comparison=comparison,
@@ -111,17 +123,36 @@ def compare_runs(first: FinishedRun, second: FinishedRun, *, seed: int = 0) -> R
     )
 
 
-def columns_of(run: FinishedRun, name: str) -> tuple[Column, ...]:
-    """Return the columns of a benchmark of a finished run.
+def columns_of(name: str, *runs: FinishedRun) -> tuple[Column, ...]:
+    """Return the columns of a benchmark of finished runs.
 
-    Those of an ad hoc task follow from its figures, wherever its file lies by now.
+    Those of an ad hoc task follow from its figures, wherever its file lies by now; those of an
+    import from its metrics and the values they take in any of the runs.
 
     Raises:
         UsageError: if the package that brings the benchmark is not installed.
     """
+    first = runs[0]
+    if name in first.imported:
+        metrics = {
+            metric: better
+            for metric, better in first.imported[name].items()
+            if all(metric in run.imported.get(name, {}) for run in runs)
+        }
+        if not metrics:
+            raise UsageError(
+                f"{name}: {' and '.join(str(run.folder) for run in runs)} share no metric. Import "
+                "both from files of the same kind."
+            )
+        rows = [row for run in runs for row in run.after.get(name, ())]
+        largest = {
+            metric: max((row.scores.get(metric) or 0.0 for row in rows), default=0.0)
+            for metric in metrics
+        }
+        return adhoc_columns(metrics, largest)
     if not is_adhoc_result(name):
         return benchmark(name).columns
-    found = [each for each in run.report.comparison.benchmarks if each.name == name]
+    found = [each for each in first.report.comparison.benchmarks if each.name == name]
     return adhoc_columns(
         {figure.column: figure.higher_is_better for each in found for figure in each.figures}
     )
@@ -131,12 +162,21 @@ def _chosen(samples: Samples, names: Sequence[str]) -> dict[str, tuple[Sample, .
     return {name: samples[name] for name in names}
 
 
-def _data_of(folder: Path, names: Sequence[str]) -> dict[str, str]:
+def _settings_of(
+    folder: Path, names: Sequence[str]
+) -> tuple[dict[str, str], dict[str, dict[str, bool | None]]]:
+    """Read the fingerprint of each benchmark's data, and the metrics of what was imported."""
     file = folder / "settings.json"
     try:
-        inputs = json.loads(file.read_text(encoding="utf-8"))["inputs"]
-        return {name: str(inputs[f"data:{name}"]) for name in names}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        settings = json.loads(file.read_text(encoding="utf-8"))
+        data = {
+            str(key).removeprefix("data:"): str(value)
+            for key, value in settings["inputs"].items()
+            if key.startswith("data:")
+        }
+        imported = {name: dict(each) for name, each in settings.get("imported", {}).items()}
+        return {name: data[name] for name in distinct([*names, *imported])}, imported
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise HarnessError(
             f"{file} is damaged or was written by another version ({error}). Run the same "
             "harness run command again; it writes the file anew."
