@@ -30,12 +30,11 @@ from harness.dpo_settings import ONE_NEGATIVE, Training, refuse_misfit
 from harness.dpo_state import References, latest
 from harness.dpo_trainer import Collator, PackedTrainer
 from harness.errors import HarnessError, UsageError
-from harness.model import everywhere
-from harness.model_spec import Spec
+from harness.model import Model, everywhere
 from harness.records import Pair, fingerprint
 
 if TYPE_CHECKING:
-    from harness.model import Model
+    from harness.model_spec import Spec
 
 
 def start(pairs: Sequence[Pair], model: Model, out: Path, seed: int, training: Training) -> Path:
@@ -44,13 +43,13 @@ def start(pairs: Sequence[Pair], model: Model, out: Path, seed: int, training: T
     pairs = checked(pairs, training)
     rest = (out.resolve(), seed, training)
     return everywhere(
-        partial(_joined, pairs, Spec.of(model, None), *rest),
+        partial(_joined, pairs, model.spec(), *rest),
         lambda: run(pairs, model, out, seed, training),
     )
 
 
 def _joined(pairs: Sequence[Pair], spec: Spec, out: Path, seed: int, training: Training) -> None:
-    run(pairs, spec.open(), out, seed, training)
+    run(pairs, Model.of(spec), out, seed, training)
 
 
 def run(pairs: Sequence[Pair], model: Model, out: Path, seed: int, training: Training) -> Path:

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.errors import HarnessError, UsageError
+from harness.model_base import Base
 from harness.model_files import (
     adapter_fingerprint,
     check_adapter,
@@ -21,15 +22,10 @@ from harness.model_files import (
     weights_fingerprint,
 )
 from harness.model_keys import ENGINE_VERSION, ImageDigests, Item, answer_key
-from harness.model_prompt import ChatTemplate
 from harness.model_ranks import everywhere, ranks
+from harness.model_spec import Spec, held
 from harness.records import Answer, Request, from_json, to_json
 from harness.store import Store
-
-if TYPE_CHECKING:
-    from harness.model_engine import Engine
-    from harness.model_load import Loaded, Source
-    from harness.model_spec import Spec
 
 __all__ = ["ENGINE_VERSION", "Model", "everywhere", "weights_fingerprint"]
 
@@ -95,6 +91,15 @@ class Model:
         base = Base(Source(path, place, pick_dtype(dtype, place), trust_remote_code))
         model = cls(str(source), base, store=store)
         return model if adapter is None else model.with_adapter(check_adapter(Path(adapter)))
+
+    def spec(self) -> Spec:
+        """Say how another process of this run opens the same model."""
+        return Spec.of(self.base.source, self.adapter, self._store)
+
+    @classmethod
+    def of(cls, spec: Spec) -> Model:
+        """Open what process 0 has; the last checkpoint stays in memory for the next call."""
+        return cls(str(spec.source.path), held(spec.source), spec.adapter, spec.answers())
 
     def with_adapter(self, path: Path | None) -> Model:
         """Return the model after training: the same base in memory, wearing this adapter.
@@ -201,9 +206,7 @@ class Model:
             yield from self.base.engine().run(items, self.adapter)
 
     def _compute_together(self, work: Mapping[str, Item]) -> dict[str, Answer]:
-        from harness.model_spec import Spec
-
-        remote = partial(_share, Spec.of(self, self._store), work)
+        remote = partial(_share, self.spec(), work)
         answers = everywhere(remote, lambda: self.share(work))
         for key, answer in answers.items():  # another machine's processes have no store
             self._keep(key, answer)
@@ -238,57 +241,4 @@ class Model:
 
 
 def _share(spec: Spec, work: Mapping[str, Item]) -> None:
-    spec.open().share(work)
-
-
-class Base:
-    """The checkpoint that a model and its adapted versions hold in common, loaded once."""
-
-    def __init__(self, source: Source) -> None:
-        """Remember what to load, and read the chat template.
-
-        Raises:
-            UsageError: if the folder has no chat template.
-        """
-        self.source = source
-        self.template = ChatTemplate(source.path)
-        self._fingerprint: str | None = None
-        self._loaded: Loaded | None = None
-        self._engine: Engine | None = None
-
-    @property
-    def fingerprint(self) -> str:
-        """Hash of the checkpoint's bytes."""
-        if self._fingerprint is None:
-            self._fingerprint = weights_fingerprint(self.source.path)
-        return self._fingerprint
-
-    def loaded(self) -> Loaded:
-        """Return the network in memory, loading it when needed."""
-        if self._loaded is None:
-            from harness.model_load import load
-
-            self._loaded = load(self.source)
-        return self._loaded
-
-    def engine(self) -> Engine:
-        """Return the engine on an unchanged network."""
-        if self._loaded is not None and self._loaded.touched():
-            self.release()
-        if self._engine is None:
-            from harness.model_engine import Engine
-
-            self._engine = Engine(self.loaded())
-        return self._engine
-
-    def release(self) -> None:
-        """Forget the network and give its memory back."""
-        on_gpu = self._loaded is not None and self.source.device != "cpu"
-        self._loaded = self._engine = None
-        if on_gpu:
-            import gc
-
-            import torch
-
-            gc.collect()
-            torch.cuda.empty_cache()
+    Model.of(spec).share(work)

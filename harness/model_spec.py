@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
 
-from harness.model import Base, Model
-from harness.model_load import Source
+from harness.model_base import Base
+from harness.model_load import Source, pick_device
 from harness.store import Store
 
 
@@ -29,23 +29,24 @@ class Spec:
     host: str
 
     @classmethod
-    def of(cls, model: Model, store: Store | None) -> Spec:
+    def of(cls, source: Source, adapter: Path | None, store: Store | None) -> Spec:
         """Describe a model of this process."""
-        source = replace(model.base.source, path=model.base.source.path.resolve())
-        adapter = model.adapter.resolve() if model.adapter is not None else None
-        return cls(source, adapter, store.path.resolve() if store else None, socket.gethostname())
+        return cls(
+            replace(source, path=source.path.resolve()),
+            adapter.resolve() if adapter is not None else None,
+            store.path.resolve() if store is not None else None,
+            socket.gethostname(),
+        )
 
-    def open(self) -> Model:
-        """Open it here; the last checkpoint stays in memory for the next call."""
-        shared = self.store is not None and self.host == socket.gethostname()
-        store = _store(self.store) if self.store is not None and shared else None
-        return Model(str(self.source.path), _base(self.source), self.adapter, store)
+    def answers(self) -> Store | None:
+        """Open the answer store, if it lies on this machine."""
+        here = self.store is not None and self.host == socket.gethostname()
+        return _store(self.store) if self.store is not None and here else None
 
 
 @lru_cache(maxsize=1)
-def _base(source: Source) -> Base:
-    from harness.model_load import pick_device
-
+def held(source: Source) -> Base:
+    """Open a checkpoint on this process's own device; the last one stays in memory."""
     return Base(replace(source, device="cpu" if source.device == "cpu" else pick_device("auto")))
 
 

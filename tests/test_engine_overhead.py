@@ -11,7 +11,8 @@ import pytest
 from checkpoints import write_llava
 from PIL import Image
 
-from harness.model import Base, Model
+from harness.model import Model
+from harness.model_base import Base
 from harness.model_keys import Item
 from harness.model_plan import batches, plan
 from harness.records import Answer, Request

@@ -81,7 +81,7 @@ def test_the_processes_end_with_the_one_that_started_them(tmp_path):
     family = [worker, *(p for p in psutil.Process(process.pid).children() if p != worker)]
     time.sleep(1)
     process.kill()
-    gone, alive = psutil.wait_procs(family, timeout=60)
+    _, alive = psutil.wait_procs(family, timeout=60)
     assert not alive
     process.communicate()
 
