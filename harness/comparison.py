@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.comparison_gate import Ruling
+from harness.comparison_judging import Judging
 from harness.comparison_training import Curve, PairReport
 from harness.records import Sample
 
@@ -261,6 +262,7 @@ class ReportInput:
         curves: of the training; not in comparison.json either.
         images: folder of small pictures, by :attr:`Sample.cluster`; ``None`` where there is none.
         gate: what the gate said, where one was asked.
+        judging: who judged open answers; ``None`` where the built-in grader's scores stand.
         clock: times; the only thing that differs between two equal runs.
     """
 
@@ -282,4 +284,5 @@ class ReportInput:
     curves: tuple[Curve, ...] = ()
     images: Path | None = None
     gate: tuple[Ruling, ...] = ()
+    judging: Judging | None = None
     clock: Mapping[str, str] = field(default_factory=dict)

@@ -28,8 +28,9 @@ from harness.judge_journal import (
     write,
 )
 from harness.judge_noise import Judged, errors_of
+from harness.judge_open import open_judge
 from harness.judge_sitting import Heard, hear
-from harness.judge_source import check, open_judge
+from harness.judge_source import check
 from harness.lmms import Task
 from harness.records import Sample, fingerprint
 from harness.settings import BUILTIN, JudgeSettings

@@ -108,19 +108,3 @@ def model_and_address(word: str) -> tuple[str, str]:
             "folder. Leave it out and put the key into OPENAI_API_KEY."
         )
     return (model if sign else text), address.rstrip("/")
-
-
-def open_judge(settings: JudgeSettings, *, device: str = "auto", dtype: str = "auto") -> Judge:
-    """Return the judge that settings name; nothing is sent or loaded yet.
-
-    Raises:
-        UsageError: see :func:`check`, and where a local model does not exist.
-    """
-    check(settings)
-    if settings.judge.startswith(SERVER):
-        from harness.judge_server import ServerJudge
-
-        return ServerJudge(*model_and_address(settings.judge), settings)
-    from harness.judge_local import LocalJudge
-
-    return LocalJudge(settings.judge.removeprefix(LOCAL), device=device, dtype=dtype)

@@ -18,6 +18,7 @@ from typing import Any
 
 from harness.benchmark import Benchmark
 from harness.errors import UsageError
+from harness.judge import check
 from harness.lmms import HUB, data_fingerprint
 from harness.lmms_adhoc import benchmark, code_digest, expand
 from harness.plugins import Method, digest_of, load, load_method, names
@@ -78,11 +79,12 @@ def resolve(settings: Settings) -> Plan:
     wanted = {name: benchmark(name) for name in expand(settings.benches)}
     for name in settings.reports:
         load("reports", name)
+    check(settings.judging)
     model_world = _world(settings.model)
     preset = settings.preset or _fitting_preset(method, model_world)
     options = method.options(preset, dict(settings.options))
     data_world, prompt_world = _world(settings.data), _world(settings.prompts)
-    data: str | Path = data_world.data if data_world else _data(settings.data)
+    data = data_of(settings.data)
     prompt_file = prompt_world.prompts if prompt_world else Path(settings.prompts)
     prompts = read_prompts(prompt_file, settings.max_prompts)
     inputs = {
@@ -129,7 +131,15 @@ def _fitting_preset(method: Method, world: World | None) -> str | None:
     return world.preset if world is not None and world.preset in presets else None
 
 
-def _data(name: str) -> str | Path:
+def data_of(name: str) -> str | Path:
+    """Return the folder that ``--data`` means, or ``"hub"``.
+
+    Raises:
+        UsageError: if there is no such folder.
+    """
+    world = _world(name)
+    if world is not None:
+        return world.data
     if name == HUB:
         return HUB
     if not Path(name).is_dir():

@@ -18,6 +18,7 @@ from harness.curves import read_curves
 from harness.doctor_gallery import examine
 from harness.evaluate import Evaluation, evaluate
 from harness.folder import write_json
+from harness.judge import Verdicts, judge
 from harness.model import ENGINE_VERSION, Model
 from harness.model_open import open_model
 from harness.pairs import PairSet, make_pairs
@@ -79,7 +80,8 @@ def run(settings: Settings) -> Outcome:
     aligned = model.with_adapter(checkpoint.path)
     after = _evaluate("after", plan, aligned, folder)
 
-    report = _compare(plan, before, after, pairs, doctor, checkpoint, folder)
+    verdicts = _judge(plan, before, after, folder, store)
+    report = _compare(plan, verdicts, pairs, doctor, checkpoint, folder)
     writers = {name: load("reports", name) for name in settings.reports}
     return Outcome(
         folder=folder,
@@ -89,7 +91,7 @@ def run(settings: Settings) -> Outcome:
         report=report,
         written=write_reports(report, folder, writers),
         calls=model.calls + aligned.calls,
-        reused=before.reused and pairs.reused and checkpoint.reused and after.reused,
+        reused=all(work.reused for work in (before, pairs, checkpoint, after, verdicts)),
     )
 
 
@@ -155,10 +157,27 @@ def _wanted(plan: Plan) -> tuple[object, ...]:
     return (plan.inputs["method"], plan.inputs["prompts"], options, plan.settings.seed)
 
 
+def _judge(
+    plan: Plan, before: Evaluation, after: Evaluation, folder: Path, store: Store
+) -> Verdicts:
+    settings = plan.settings
+    return judge(
+        settings.judging,
+        plan.benchmarks,
+        before.samples,
+        after.samples,
+        data=plan.data,
+        folder=folder,
+        store=store,
+        seed=settings.seed,
+        device=settings.device,
+        dtype=settings.dtype,
+    )
+
+
 def _compare(
     plan: Plan,
-    before: Evaluation,
-    after: Evaluation,
+    verdicts: Verdicts,
     pairs: PairSet,
     doctor: PairReport,
     checkpoint: Checkpoint,
@@ -167,11 +186,11 @@ def _compare(
     settings = plan.settings
     columns = {benchmark.name: benchmark.columns for benchmark in plan.benchmarks}
     comparison = compare(
-        before.samples,
-        after.samples,
+        verdicts.before,
+        verdicts.after,
         columns,
         seed=settings.seed,
-        notes=[*([plan.notice] if plan.notice else []), *notes_on_before(folder)],
+        notes=[*([plan.notice] if plan.notice else []), *notes_on_before(folder), *verdicts.notes],
     )
     options = to_json(plan.options) if plan.options is not None else {}
     return ReportInput(
@@ -186,10 +205,11 @@ def _compare(
         checkpoint=checkpoint.path.relative_to(folder).as_posix(),
         versions=versions(),
         notice=plan.notice,
-        examples=examples_of(comparison, before.samples, after.samples),
-        before=before.samples,
-        after=after.samples,
+        examples=examples_of(comparison, verdicts.before, verdicts.after),
+        before=verdicts.before,
+        after=verdicts.after,
         doctor=doctor,
         curves=read_curves(folder),
         images=image_folder(folder),
+        judging=verdicts.judging,
     )
