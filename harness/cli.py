@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli_data import data
-from harness.cli_evidence import bundle, import_, verify
+from harness.cli_evidence import bundle, compare, import_, verify
 from harness.cli_gate import gate
 from harness.cli_judge import judge, judge_flags, judge_settings
 from harness.cli_methods import check, new_method, pairs
@@ -193,30 +193,6 @@ def report(folder: Path, reports: str) -> ExitCode:
     return ExitCode.UNSCORED if run.report.comparison.missing else ExitCode.DONE
 
 
-@app.command()
-@click.argument("first", metavar="RUN", type=click.Path(path_type=Path))
-@click.argument("second", metavar="RUN", type=click.Path(path_type=Path))
-@click.option("--seed", default=0, show_default=True, help="Seed of the intervals.")
-@click.option("--json", "events", is_flag=True, help="As one JSON object.")
-def compare(first: Path, second: Path, seed: int, events: bool) -> ExitCode:
-    """Compare two methods: what came out of the first run against what came out of the second.
-
-    \b
-    harness compare runs/seva-tinyworld-1a2b3c4d runs/sima-tinyworld-5e6f7a8b
-    """
-    from harness.bundle import open_evidence
-    from harness.plugins import load
-    from harness.records import to_json
-    from harness.runs import compare_runs
-
-    report = compare_runs(open_evidence(first), open_evidence(second), seed=seed)
-    if events:
-        click.echo(json.dumps(to_json(report.comparison)))
-    else:
-        load("reports", "terminal")(report, second)
-    return ExitCode.UNSCORED if report.comparison.missing else ExitCode.DONE
-
-
 @app.command("list")
 @click.argument("kind", type=click.Choice(["methods", "benchmarks", "reports", "worlds"]))
 @click.option("--json", "events", is_flag=True, help="As one JSON object.")
@@ -232,7 +208,7 @@ def list_names(kind: str, events: bool) -> None:
         click.echo(f"{name:<16} {', '.join(owners)}")
 
 
-for _command in (bundle, check, data, gate, import_, judge, new_method, pairs, verify):
+for _command in (bundle, check, compare, data, gate, import_, judge, new_method, pairs, verify):
     app.add_command(_command)
 
 

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.errors import ExitCode
+from harness.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness.bundle_verify import Verification
     from harness.imports import Imported
+    from harness.runs import FinishedRun
 
 PATH = click.Path(path_type=Path)
 
@@ -36,6 +37,58 @@ def bundle(run: Path, out: Path | None, images: bool) -> None:
     size = packed.path.stat().st_size / 1e6
     click.echo(f"{packed.path}: {packed.members} members, {size:.2f} MB")
     click.echo(f"sha256 {packed.digest}")
+
+
+@click.command()
+@click.argument("runs", metavar="RUN RUN ...", nargs=-1, required=True, type=PATH)
+@click.option("--against", metavar="NAME", help="Baseline of a leaderboard: a run, or 'before'.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the intervals.")
+@click.option("--markdown", is_flag=True, help="A leaderboard as Markdown.")
+@click.option("--json", "events", is_flag=True, help="As one JSON object.")
+def compare(
+    runs: tuple[Path, ...], against: str | None, seed: int, markdown: bool, events: bool
+) -> ExitCode:
+    """Compare what came out of runs or bundles: two in full, more as a leaderboard.
+
+    \b
+    harness compare runs/seva-tinyworld-1a2b3c4d runs/sima-tinyworld-5e6f7a8b
+    harness compare seva.zip sima.zip multineg.zip --against before --markdown
+    """
+    from harness.bundle import open_evidence
+
+    if len(runs) < 2:
+        raise UsageError(
+            "There is nothing to compare one run with. Name two or more, as in: harness compare "
+            "RUN RUN; what one run changed is in its report: harness report RUN"
+        )
+    found = [open_evidence(path) for path in runs]
+    if len(found) == 2 and against is None and not markdown:
+        return _compare_two(found[0], found[1], runs[1], seed=seed, events=events)
+    from harness.leaderboard import rank
+    from harness.leaderboard_text import markdown_of, text_of
+    from harness.records import to_json
+
+    board = rank(found, against=against, seed=seed)
+    if events:
+        click.echo(json.dumps(to_json(board)))
+    else:
+        click.echo(markdown_of(board) if markdown else _shown(text_of(board)), nl=False)
+    return ExitCode.UNSCORED if board.missing else ExitCode.DONE
+
+
+def _compare_two(
+    first: FinishedRun, second: FinishedRun, place: Path, *, seed: int, events: bool
+) -> ExitCode:
+    from harness.plugins import load
+    from harness.records import to_json
+    from harness.runs import compare_runs
+
+    report = compare_runs(first, second, seed=seed)
+    if events:
+        click.echo(json.dumps(to_json(report.comparison)))
+    else:
+        load("reports", "terminal")(report, place)
+    return ExitCode.UNSCORED if report.comparison.missing else ExitCode.DONE
 
 
 @click.command()
@@ -124,6 +177,10 @@ def _tell(found: Verification) -> None:
         click.echo(f"Every number and verdict follows from the {found.rows} rows of both arms.")
     else:
         click.echo("Not verified: see the lines above.")
+
+
+def _shown(text: str) -> str:
+    return "".join(_plain(line) + "\n" for line in text.split("\n")[:-1])
 
 
 def _plain(text: str) -> str:
