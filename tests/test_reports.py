@@ -11,83 +11,13 @@ from itertools import pairwise
 import pytest
 from harness_reports import json as json_report
 from harness_reports import markdown, numbers, terminal, words
+from hostile import HOSTILE, NOTICE, arm, name_of, report
 from markdown_it import MarkdownIt
 
-from harness.compare import Comparison, ReportInput, compare, examples_of, mean_of
-from harness.records import Sample, from_json
-
-NOTICE = "Scores are of the embedded miniature and comparable with no published number."
+from harness.compare import Comparison, compare, mean_of
+from harness.records import from_json
 
 HEADINGS = ["Pairs", "Answer length", "What flipped", "Some of the flips", "How it was made"]
-
-HOSTILE = [
-    "<script>alert(1)</script>",
-    "<img src=x onerror=alert(1)>",
-    "</details></summary><h1>owned</h1>",
-    "<!-- comment",
-    "[click](javascript:alert(1))",
-    "![tracker](https://evil.example/pixel.png)",
-    "[ref]: https://evil.example",
-    "https://evil.example www.evil.example evil@evil.example",
-    "@everyone @octocat #1 GH-1 org/repo#1",
-    "a | b | c \\| d \\\\| e",
-    "```\n</details>\n# owned\n```",
-    "````text\nfence\n````",
-    "~~~\n# owned\n~~~",
-    "`` `tick` ``",
-    "\n\n# heading\n\n- list\n\n> quote\n\n---\n\n    code",
-    "**bold** _it_ ~~gone~~ $x$ :smile: &lt;b&gt; &#64;octocat",
-    "line\rcarriage\r\n# owned\u2028# owned\x0b# owned\x85# owned",
-    "right\u202eto left\u2066 hidden\u200b zero\ufeff width\x1b[31mred\x1b]0;title\x07\x00",
-    "lone \ud800 surrogate",
-    "[red]markup[/red] [link=https://evil.example]x[/link]",
-    "",
-    "`",
-    "\\`",
-    "x" * 5000,
-]
-
-
-def arm(score, texts, **fields):
-    return [
-        Sample(
-            id=f"{i:02d} {text[:60]}",
-            content=str(i),
-            cluster=str(i),
-            prompt=text,
-            target=text,
-            answer=text,
-            tokens=3 + i % 2,
-            finish="stop",
-            scores={"score": float((i + score) % 2)},
-            groups={f"key {text[:40]}": text[:40].replace(",", ";") or "x"},
-            **fields,
-        )
-        for i, text in enumerate(texts)
-    ]
-
-
-def report(texts, name="mmvet", **fields):
-    before, after = {name: arm(0, texts)}, {name: arm(1, texts, judge=texts[0] or "rule")}
-    result = compare(before, after, {name: [mean_of("score", name=f"score {texts[0]}")]}, draws=200)
-    values = dict(
-        comparison=dataclasses.replace(result, notes=tuple(texts[:3])),
-        method=texts[0],
-        model=texts[0],
-        data=texts[0],
-        options={texts[0]: texts[0]},
-        pairs=30,
-        dropped={texts[0]: 2},
-        versions={"torch": texts[0]},
-        notice=NOTICE,
-        examples=examples_of(result, before, after, each=99),
-        clock={"finished": "2026-11-20T12:00:00"},
-    )
-    return ReportInput(**{**values, **fields})
-
-
-def name_of(text):
-    return text[:40].replace("\ud800", "") or "x"
 
 
 def rendered(text):
@@ -129,7 +59,7 @@ def test_tables_keep_their_columns_and_fences_hold(text):
             width += 1
         elif token.type == "tr_close":
             widths.append(width)
-    assert set(widths) <= {9, 5, 4}
+    assert set(widths) <= {9, 5, 4, 2}
     fences = [token.content for token in rendered(source) if token.type == "fence"]
     shown = words.visible(text)[:1200]
     assert len(fences) == 6 * 4

@@ -135,7 +135,8 @@ def _interval(axes: Axes, place: int, name: str, figure: Figure, scale: float) -
     across, up = axes.get_yaxis_transform(), place - 0.3
     lower = " (lower is better)" if figure.higher_is_better is False else ""
     axes.text(0, up, words.one_line(name, 44) + lower, transform=across, weight="bold")
-    told = f"{numbers.difference(figure.difference, figure.interval, figure.digits)} {figure.unit}"
+    told = numbers.difference(figure.difference, figure.interval, figure.digits)
+    told += f" {words.one_line(figure.unit, 20)}"
     axes.text(1, up, told, transform=across, ha="right", color=ROLES["quiet"])
 
 
