@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli_data import data
-from harness.cli_evidence import bundle, compare, import_, verify
+from harness.cli_evidence import bundle, compare, import_, plan, verify
 from harness.cli_gate import gate
 from harness.cli_judge import judge, judge_flags, judge_settings
 from harness.cli_methods import check, new_method, pairs
@@ -208,7 +208,19 @@ def list_names(kind: str, events: bool) -> None:
         click.echo(f"{name:<16} {', '.join(owners)}")
 
 
-for _command in (bundle, check, compare, data, gate, import_, judge, new_method, pairs, verify):
+for _command in (
+    bundle,
+    check,
+    compare,
+    data,
+    gate,
+    import_,
+    judge,
+    new_method,
+    pairs,
+    plan,
+    verify,
+):
     app.add_command(_command)
 
 

@@ -111,6 +111,57 @@ def verify(path: Path, events: bool) -> ExitCode:
     return ExitCode.DONE if found.passed else ExitCode.FAILED
 
 
+@click.command()
+@click.option("--bench", required=True, metavar="A,B", help="Benchmarks, joined by commas.")
+@click.option(
+    "--data",
+    default="tinyworld",
+    show_default=True,
+    metavar="DIR|hub",
+    help="Benchmark data: a folder of copies, the hub, or the embedded miniatures.",
+)
+@click.option("--from", "source", metavar="RUN|BUNDLE", type=PATH, help="An earlier run.")
+@click.option("--limit", type=click.IntRange(min=1), help="Only the first rows of each benchmark.")
+@click.option("--judgings", default=1, type=click.IntRange(min=1), help="Verdicts per answer.")
+@click.option("--json", "events", is_flag=True, help="As one JSON object.")
+def plan(
+    bench: str, data: str, source: Path | None, limit: int | None, judgings: int, events: bool
+) -> None:
+    """Say what a run could tell and what it would take; nothing is asked or spent.
+
+    \b
+    harness plan --bench pope,mmvet --data hub
+    harness plan --bench pope,mmvet --data hub --from seva.zip
+    """
+    from harness.bundle import unpacked
+    from harness.estimate import estimate, paces_of
+    from harness.estimate_text import text_of
+    from harness.lmms_adhoc import benchmark, expand
+    from harness.plan import data_of
+    from harness.records import to_json
+    from harness.runs import open_run
+
+    names = expand([part.strip() for part in bench.split(",") if part.strip()])
+    benchmarks, place = [benchmark(name) for name in names], data_of(data)
+    run, paces = None, None
+    if source is not None:
+        with unpacked(source) as folder:
+            run, paces = open_run(folder), paces_of(folder)
+    found = estimate(
+        benchmarks,
+        place,
+        run=run,
+        paces=paces,
+        name=source.name if source is not None else None,
+        limit=limit,
+        judgings=judgings,
+    )
+    if events:
+        click.echo(json.dumps({**to_json(found), "seconds": found.seconds}))
+    else:
+        click.echo(_shown(text_of(found)), nl=False)
+
+
 @click.group("import")
 def import_() -> None:
     """Take results of other harnesses, to compare them without asking a model again."""

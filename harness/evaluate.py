@@ -6,6 +6,7 @@ verdict could not be had is journalled as missing, never as zero, and is asked a
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from harness import progress
 from harness.benchmark import Benchmark
 from harness.folder import Journal, journal_of
 from harness.lmms import Row, Task
+from harness.pace import Pace, note_pace
 from harness.records import Answer, Request, Sample
 from harness.thumbnails import save_thumbnail
 
@@ -87,6 +89,7 @@ def _fill(
         done = len(journal.rows)
         bar.advance(done, "taken from an earlier call" if done else "asking the model")
         waiting: list[Sample] = []
+        calls, began = model.calls, time.monotonic()
         for row, answer in _answered(model, task, benchmark, done, total):
             waiting.append(_sample(task, benchmark, row, answer))
             save_thumbnail(folder, row.image, row.images)
@@ -96,6 +99,9 @@ def _fill(
                 waiting.clear()
         journal.append(*waiting)
         journal.finish()
+        asked, seconds = model.calls - calls, time.monotonic() - began
+        if asked:
+            note_pace(folder, Pace(arm, benchmark.name, asked, round(seconds, 3)))
 
 
 def _answered(

@@ -184,8 +184,12 @@ def _file(name: str) -> Path:
     return known[task]
 
 
-def _described(path: Path) -> tuple[str, dict[str, bool | None]]:
-    """Read a task's name and the direction of its metrics, without running its code."""
+def task_settings(path: Path) -> dict[str, Any]:
+    """Read a task file with what it includes, without running its code.
+
+    Raises:
+        UsageError: if it is no YAML.
+    """
     import yaml  # type: ignore[import-untyped]
 
     Plain: Any = type("Plain", (yaml.SafeLoader,), {})  # noqa: N806  (its own, to read ``!function``)
@@ -195,9 +199,13 @@ def _described(path: Path) -> tuple[str, dict[str, bool | None]]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"The task file {path} is no YAML: {error}. Repair it.") from error
     merged = dict(config) if isinstance(config, dict) else {}
-    while include := merged.pop("include", None):
-        part = yaml.load(yaml_file(str(path.parent / include)).read_text("utf-8"), Plain)
-        merged = {**part, **merged}
+    include = merged.pop("include", None)
+    return {**task_settings(yaml_file(str(path.parent / include))), **merged} if include else merged
+
+
+def _described(path: Path) -> tuple[str, dict[str, bool | None]]:
+    """Read a task's name and the direction of its metrics."""
+    merged = task_settings(path)
     if not isinstance(merged.get("task"), str) or not merged.get("dataset_path"):
         raise UsageError(
             f"The file {path} is no task: it needs a name as 'task' and a 'dataset_path'. A group "

@@ -26,6 +26,7 @@ FLOORS = (
         "thumbnails",
         "curves",
         "launch",
+        "pace",
     ),
     ("hookspecs", "plugins"),
     ("model", "dpo", "lmms", "judge", "data", "radar", "doctor", "scaffold"),
