@@ -117,6 +117,10 @@ def _recomputed(run: FinishedRun) -> Iterator[Check]:
             margin=recorded.margin,
             alpha=recorded.alpha,
             partial=any(each.left_out for each in recorded.benchmarks),
+            more=[
+                ({name: one[name] for name in columns}, {name: two[name] for name in columns})
+                for one, two in run.more
+            ],
         )
     except HarnessError as error:
         yield Check("run", "comparison", UNKNOWN, (str(error),))

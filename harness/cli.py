@@ -76,6 +76,13 @@ def app() -> None:
     help="One option of the method; repeat for more.",
 )
 @click.option("--seed", default=0, show_default=True, help="Seed of everything random.")
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Train with so many seeds, from --seed on, and compare over all of them.",
+)
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first rows of each benchmark.")
 @click.option("--max-prompts", type=click.IntRange(min=1), help="Only the first prompts.")
 @click.option(
@@ -127,6 +134,7 @@ def run(
     bench: str,
     reports: str,
     options: tuple[str, ...],
+    seeds: int,
     nproc: int,
     events: bool,
     quiet: bool,
@@ -142,7 +150,7 @@ def run(
     from harness.cli_company import in_company
     from harness.progress import Reporter, showing
     from harness.records import distinct
-    from harness.run import run as run_all
+    from harness.seeds import run_seeds
     from harness.settings import Settings
 
     settings = Settings(
@@ -155,7 +163,7 @@ def run(
 
     def tell() -> ExitCode:
         with showing(Reporter(quiet=quiet, events=events)) as reporter:
-            outcome = run_all(settings)
+            outcome = run_seeds(settings, seeds)
             if events:
                 reporter.event("done", **_summary(outcome))
             else:

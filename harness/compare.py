@@ -21,8 +21,9 @@ from harness.columns import (
 )
 from harness.compare_detail import groups_of, length_of, missing_of, moves_of, notes_of
 from harness.compare_flips import examples_of, flips_of
-from harness.compare_join import Joined, Unit, arrays_of, images_in, join, units_of
+from harness.compare_join import Joined, Unit, images_in, join, units_of
 from harness.compare_judge import clipped, judge, overall, rounded
+from harness.compare_seeds import estimate
 from harness.comparison import (
     CANNOT_TELL,
     NO_CHANGE,
@@ -34,6 +35,7 @@ from harness.comparison import (
     GroupFigure,
     Length,
     ReportInput,
+    Samples,
 )
 from harness.errors import HarnessError
 from harness.records import Sample, distinct, seed_of
@@ -68,6 +70,7 @@ def compare(
     alpha: float = 0.05,
     partial: bool = False,
     notes: Sequence[str] = (),
+    more: Sequence[tuple[Samples, Samples]] = (),
 ) -> Comparison:
     """Compare two arms on the same benchmarks.
 
@@ -81,16 +84,21 @@ def compare(
         alpha: level of tests and intervals.
         partial: compare the rows that both arms hold instead of refusing.
         notes: what every reader has to know.
+        more: both arms of further trainings with other seeds. Figures are then means over the
+            trainings, and errors allow for yet other seeds; flips, lengths and categories are
+            those of the first training.
 
     Raises:
         HarnessError: if the arms do not hold the same benchmarks and rows.
     """
-    _check_names(before, after, columns)
+    trained = ((before, after), *more)
+    for one, two in trained:
+        _check_names(one, two, columns)
     settings = {"seed": seed, "draws": draws, "alpha": alpha}
     results = [
         _benchmark(
             name,
-            join(name, before[name], after[name], partial=partial),
+            [join(name, one[name], two[name], partial=partial) for one, two in trained],
             columns[name],
             margin=margin,
             settings=settings,
@@ -135,19 +143,23 @@ def _check_names(
 
 def _benchmark(
     name: str,
-    joined: Joined,
+    trained: Sequence[Joined],
     columns: Sequence[Column],
     *,
     margin: float,
     settings: Mapping[str, Any],
 ) -> BenchmarkComparison:
-    units = {column.name: units_of(column, joined) for column in columns}
+    joined = trained[0]
+    every = {column.name: [units_of(column, one) for one in trained] for column in columns}
+    units = {column: found[0] for column, found in every.items()}
     heads = headline(columns)
     own = {**settings, "seed": seed_of(settings["seed"], name)}
     figures = tuple(
-        _figure(column, units[column.name], column in heads, margin, own) for column in columns
+        _figure(column, every[column.name], column in heads, margin, own) for column in columns
     )
-    missing = missing_of([units[column.name] for column in heads], joined)
+    missing = missing_of(
+        (one, [every[column.name][index] for column in heads]) for index, one in enumerate(trained)
+    )
     rose, fell = moves_of(columns, units)
     judges = _judges(joined.before), _judges(joined.after)
     first, flipping = heads[0], flip_column(columns)
@@ -177,15 +189,16 @@ def _judges(samples: Sequence[Sample]) -> tuple[str, ...]:
 
 def _figure(
     column: Column,
-    units: Sequence[Unit],
+    trained: Sequence[Sequence[Unit]],
     primary: bool,
     margin: float,
     settings: Mapping[str, Any],
 ) -> Figure:
-    found = statistics.estimate(*arrays_of(units), column.value, plain_mean=column.mean, **settings)
+    found, seeds, seed_error = estimate(column, trained, **settings)
     reach = column.high - column.low
     allowed = margin / 100 * reach
-    paired = [unit for unit in units if unit.paired]
+    units = list(zip(*trained, strict=True))
+    paired = [one[0] for one in units if all(unit.paired for unit in one)]
     return Figure(
         column=column.name,
         unit=column.unit,
@@ -195,8 +208,8 @@ def _figure(
         samples=sum(len(unit.rows) for unit in paired),
         units=len(paired),
         clusters=found.clusters,
-        missing_before=sum(len(unit.rows) for unit in units if unit.before is None),
-        missing_after=sum(len(unit.rows) for unit in units if unit.after is None),
+        missing_before=_lost(units, "before"),
+        missing_after=_lost(units, "after"),
         before=rounded(found.before),
         after=rounded(found.after),
         difference=rounded(found.difference),
@@ -214,11 +227,19 @@ def _figure(
         detectable=None,
         detectable_corrected=None,
         verdict=NO_CHANGE if found.identical else CANNOT_TELL,
+        freedom=rounded(found.freedom),
+        seeds=tuple(map(rounded, seeds)),
+        seed_error=rounded(seed_error),
     )
+
+
+def _lost(units: Sequence[Sequence[Unit]], arm: str) -> int:
+    """Count the rows of units without counters in any of the trainings."""
+    return sum(len(one[0].rows) for one in units if any(getattr(u, arm) is None for u in one))
 
 
 def _margin_p(found: statistics.Estimate, column: Column, margin: float) -> float | None:
     if found.difference is None or found.error is None or column.higher_is_better is None:
         return None
     better = found.difference if column.higher_is_better else -found.difference
-    return statistics.margin_p(better, found.error, found.clusters, margin)
+    return statistics.margin_p(better, found.error, found.freedom or 1.0, margin)

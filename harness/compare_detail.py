@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from harness import statistics
@@ -19,18 +19,23 @@ _FEW = 20  # images below which a note warns
 
 
 def missing_of(
-    units: Sequence[Sequence[Unit]], joined: Joined
+    trained: Iterable[tuple[Joined, Sequence[Sequence[Unit]]]],
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return ids of rows without an answer, or without a score in any of these columns, by arm."""
+    """Return ids of rows without an answer, or without a score in any of these columns, by arm.
+
+    Args:
+        trained: for each training the joined rows, and the units of each column.
+    """
     lacking: tuple[set[str], set[str]] = (set(), set())
-    for arm, samples in zip(lacking, (joined.before, joined.after), strict=True):
-        arm.update(sample.id for sample in samples if sample.answer is None)
-    for unit in (unit for column in units for unit in column):
-        names = [joined.before[index].id for index in unit.rows]
-        if unit.before is None:
-            lacking[0].update(names)
-        if unit.after is None:
-            lacking[1].update(names)
+    for joined, units in trained:
+        for arm, samples in zip(lacking, (joined.before, joined.after), strict=True):
+            arm.update(sample.id for sample in samples if sample.answer is None)
+        for unit in (unit for column in units for unit in column):
+            names = [joined.before[index].id for index in unit.rows]
+            if unit.before is None:
+                lacking[0].update(names)
+            if unit.after is None:
+                lacking[1].update(names)
     return tuple(sorted(lacking[0])), tuple(sorted(lacking[1]))
 
 

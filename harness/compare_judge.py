@@ -58,12 +58,14 @@ def _corrections(family: Sequence[Figure]) -> dict[int, tuple[float | None, ...]
 
 
 def _verdict(figure: Figure, family: int, alpha: float) -> Figure:
-    if figure.error and figure.clusters > 1:
-        error, count = figure.error, figure.clusters
+    if figure.error and figure.freedom:
+        error, freedom = figure.error, figure.freedom
         figure = replace(
             figure,
-            detectable=rounded(statistics.detectable(error, count, alpha=alpha)),
-            detectable_corrected=rounded(statistics.detectable(error, count, alpha=alpha / family)),
+            detectable=rounded(statistics.detectable(error, freedom, alpha=alpha)),
+            detectable_corrected=rounded(
+                statistics.detectable(error, freedom, alpha=alpha / family)
+            ),
         )
     if figure.verdict == NO_CHANGE or figure.difference is None:
         return figure

@@ -57,6 +57,9 @@ class Figure:
         detectable_corrected: the same when the correction is at its most severe.
         verdict: ``"gain"``, ``"loss"``, ``"no worse"``, ``"cannot tell"``, ``"no change"``, and
             ``"changed"`` where neither direction is better.
+        freedom: degrees of freedom of ``error``.
+        seeds: each training's own difference, where there are several.
+        seed_error: standard error that the choice of training seeds adds; part of ``error``.
     """
 
     column: str
@@ -86,6 +89,9 @@ class Figure:
     detectable: float | None
     detectable_corrected: float | None
     verdict: str
+    freedom: float | None = None
+    seeds: tuple[float | None, ...] = ()
+    seed_error: float | None = None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ class FinishedRun:
         data: fingerprint of each benchmark's data.
         imported: metrics with their direction, by benchmark, where another harness measured them
             (:mod:`harness.imports`); such a run has no arm before.
+        more: both arms of further seeds, where the folder holds several (:mod:`harness.seeds`).
     """
 
     folder: Path
@@ -43,6 +44,12 @@ class FinishedRun:
     after: Samples
     data: Mapping[str, str]
     imported: Mapping[str, Mapping[str, bool | None]] = field(default_factory=dict)
+    more: tuple[tuple[Samples, Samples], ...] = ()
+
+
+def seed_folder(folder: Path, index: int) -> Path:
+    """Return where a run folder of several seeds holds the rows of all but the first."""
+    return folder / "seeds" / str(index)
 
 
 def open_run(folder: Path) -> FinishedRun:
@@ -70,10 +77,9 @@ def open_run(folder: Path) -> FinishedRun:
     names = [benchmark.name for benchmark in comparison.benchmarks]
     data, imported = _settings_of(folder, names)
     judged = report.judging.benchmarks if report.judging is not None else ()
-    before, after = (
-        {name: read_journal(_journal(folder, arm, name, judged), Sample) for name in wanted}
-        for arm, wanted in (("before", names), ("after", data))
-    )
+    before, after = _arms(folder, names, data, judged)
+    others = range(1, len(list((folder / "seeds").glob("*"))) + 1)
+    more = tuple(_arms(seed_folder(folder, index), names, data, judged) for index in others)
     examples = examples_of(comparison, before, after)
     report = dataclasses.replace(
         report,
@@ -84,7 +90,17 @@ def open_run(folder: Path) -> FinishedRun:
         curves=read_curves(folder),
         images=image_folder(folder),
     )
-    return FinishedRun(folder, report, before, after, data, imported)
+    return FinishedRun(folder, report, before, after, data, imported, more)
+
+
+def _arms(
+    folder: Path, before: Iterable[str], after: Iterable[str], judged: Sequence[str]
+) -> tuple[Samples, Samples]:
+    one, two = (
+        {name: read_journal(_journal(folder, arm, name, judged), Sample) for name in names}
+        for arm, names in (("before", before), ("after", after))
+    )
+    return one, two
 
 
 def _journal(folder: Path, arm: str, name: str, judged: Sequence[str]) -> Path:
@@ -112,7 +128,20 @@ def compare_runs(first: FinishedRun, second: FinishedRun, *, seed: int = 0) -> R
     notes = [first.report.notice] if first.report.notice else []
     for run in (first, second):
         notes += run.report.comparison.notes if run.imported else ()
-    comparison = compare(before, after, columns, seed=seed, notes=distinct(notes))
+    trained = list(zip(first.more, second.more, strict=False))
+    if len(first.more) != len(second.more):
+        notes.append(
+            f"{first.folder.name} has {len(first.more) + 1} seeds and {second.folder.name} has "
+            f"{len(second.more) + 1}; the first {len(trained) + 1} of each are compared."
+        )
+    comparison = compare(
+        before,
+        after,
+        columns,
+        seed=seed,
+        notes=distinct(notes),
+        more=[(_chosen(one, shared), _chosen(two, shared)) for (_, one), (_, two) in trained],
+    )
     return dataclasses.replace(
         second.report,
         comparison=comparison,

@@ -64,6 +64,11 @@ def rejudge(
         HarnessError: if data or judge have changed, or a file is damaged.
     """
     run = open_run(folder)
+    if run.more:
+        raise UsageError(
+            f"{folder} holds several seeds together, whose verdicts come from their own runs. "
+            "Run harness run with --seeds and --judge again: nothing is generated twice."
+        )
     asked = _asked(folder)
     benchmarks = _benchmarks(run, asked)
     writers = {name: load("reports", name) for name in _reports(asked, reports)}

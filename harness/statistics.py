@@ -48,6 +48,7 @@ class Estimate:
         design_effect: variance over clusters divided by the variance if rows were independent.
         clusters: how many clusters there are.
         identical: not a single counter differs between the arms.
+        freedom: degrees of freedom of ``error``.
     """
 
     before: float | None
@@ -62,6 +63,7 @@ class Estimate:
     design_effect: float | None
     clusters: int
     identical: bool
+    freedom: float | None = None
 
 
 def estimate(
@@ -126,6 +128,7 @@ def estimate(
         design_effect=(error / alone) ** 2 if alone and error else None,
         clusters=count,
         identical=False,
+        freedom=count - 1 if count > 1 else None,
     )
 
 
@@ -203,8 +206,8 @@ def mcnemar(fixed: int, broken: int) -> tuple[float, float]:
     return tail - tie, min(1.0, tail)
 
 
-def margin_p(difference: float, error: float, clusters: int, margin: float) -> float:
-    """Return the one-sided p of "worse by ``margin`` or more", with t at G - 1 degrees of freedom.
+def margin_p(difference: float, error: float, freedom: float, margin: float) -> float:
+    """Return the one-sided p of "worse by ``margin`` or more", with t at ``freedom`` degrees.
 
     One half of the two one-sided tests (Schuirmann 1987); positive differences are better.
     """
@@ -212,17 +215,16 @@ def margin_p(difference: float, error: float, clusters: int, margin: float) -> f
 
     if error == 0.0:
         return 0.0 if difference > -margin else 1.0
-    return float(special.stdtr(clusters - 1, -(difference + margin) / error))
+    return float(special.stdtr(freedom, -(difference + margin) / error))
 
 
-def detectable(error: float, clusters: int, *, alpha: float = 0.05, power: float = 0.8) -> float:
+def detectable(error: float, freedom: float, *, alpha: float = 0.05, power: float = 0.8) -> float:
     """Return the smallest true difference that a two-sided test finds with this power.
 
-    (t at 1 - alpha / 2 plus t at ``power``) times the standard error, G - 1 degrees of freedom.
+    (t at 1 - alpha / 2 plus t at ``power``) times the standard error.
     """
     from scipy import special
 
-    freedom = clusters - 1
     reach = special.stdtrit(freedom, 1 - alpha / 2) + special.stdtrit(freedom, power)
     return float(reach) * error
 

@@ -32,7 +32,7 @@ FLOORS = (
     ("model", "dpo", "lmms", "judge", "data", "radar", "doctor", "scaffold"),
     ("prompts", "pairs", "train", "evaluate", "compare", "report"),
     ("plan", "runs", "gate", "bundle", "imports", "estimate", "leaderboard"),
-    ("run",),
+    ("run", "seeds"),
     ("cli", "testing"),
 )
 """From the ground up; a module may import from its own floor (rooms excepted) and below."""
