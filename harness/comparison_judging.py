@@ -58,6 +58,7 @@ class Judging:
         judgings: verdicts per answer.
         verdicts: answers with a verdict, both arms.
         missing: answers without one, both arms.
+        reasons: why, the most frequent first, each with its number and one example.
         tokens_in: of the questions behind these verdicts, each counted once.
         tokens_out: of the replies.
         anchors: one check per benchmark.
@@ -72,6 +73,7 @@ class Judging:
     missing: int
     tokens_in: int
     tokens_out: int
+    reasons: tuple[str, ...] = ()
     anchors: tuple[AnchorCheck, ...] = ()
     errors: tuple[JudgeError, ...] = ()
 
@@ -81,7 +83,10 @@ class Judging:
         named = f" ({', '.join(self.models)})" if self.models else ""
         lines = [f"Judged by {self.judge}{named}: {', '.join(self.benchmarks)}."]
         if self.missing:
-            lines.append(f"{self.missing} of {self.verdicts + self.missing} verdicts are missing.")
+            lines.append(
+                f"{self.missing} of {self.verdicts + self.missing} verdicts are missing: "
+                f"{'; '.join(self.reasons)}."
+            )
         for check in self.anchors:
             if check.expected < check.anchors:
                 lines.append(

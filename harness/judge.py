@@ -39,6 +39,9 @@ from harness.store import Store
 __all__ = ["Verdicts", "check", "judge", "judged_samples", "last_judging"]
 
 
+_REASONS = 3
+
+
 @dataclass(frozen=True)
 class Verdicts:
     """Both arms with the scores that count, by benchmark.
@@ -112,7 +115,7 @@ def judge(
         [whom.name, settings.judgings],
     )
     done = finished(folder, name, chosen)
-    if done is not None and not done.missing:
+    if done is not None and not done.missing and not settings.accept_drift:
         return _verdicts(arms, judged_samples(folder, done), done)
     kept = kept_of(folder, settings, chosen) if only_missing else {}
     items = _items(chosen, arms, data, kept)
@@ -177,12 +180,22 @@ def _mark(
         judgings=settings.judgings,
         verdicts=len(answered) - missing,
         missing=missing,
+        reasons=_reasons([sample.error for sample in answered if sample.error is not None]),
         tokens_in=sum(reply.tokens_in for reply in used),
         tokens_out=sum(reply.tokens_out for reply in used),
         anchors=heard.checks,
         errors=_errors(chosen, judged) if settings.judgings > 1 else (),
     )
     return samples, judging
+
+
+def _reasons(errors: Sequence[str]) -> tuple[str, ...]:
+    """Count errors that begin alike, up to their second colon, and show one of each kind."""
+    kinds: dict[str, list[str]] = {}
+    for error in errors:
+        kinds.setdefault(":".join(error.split(":")[:2]), []).append(error)
+    ranked = sorted(kinds.values(), key=len, reverse=True)[:_REASONS]
+    return tuple(f"{len(alike)} times {alike[0]}" for alike in ranked)
 
 
 def _judge_of(name: str, heard: Heard, kept: Kept, settings: JudgeSettings) -> str:

@@ -51,12 +51,12 @@ class Book:
         self.closed: str | None = None
         self.anchors = _anchors(item)
         self._exam, self._store, self._judge = item.exam, store, judge
+        self._terms = [f"term:{self._print(number)}" for number in range(_TERMS)]
         self._marks: dict[str, float] | None = None
         self._drift: float | None = None
-        terms = [f"term:{self._print(number)}" for number in range(_TERMS)]
-        found = store.get(terms)
-        self._term = sum(term in found for term in terms) - 1
-        self.model = str(found[terms[self._term]]["model"]) if self._term >= 0 else ""
+        found = store.get(self._terms)
+        self._term = sum(term in found for term in self._terms) - 1
+        self.model = str(found[self._terms[self._term]]["model"]) if self._term >= 0 else ""
 
     def known(self, places: Sequence[Place]) -> dict[Place, Reply]:
         """Return the stored replies of this term."""
@@ -106,7 +106,7 @@ class Book:
             self._term += 1
             self.model = names[0]
             self._drift = None
-            self._store.put({f"term:{self._print(self._term)}": {"model": self.model}})
+            self._store.put({self._terms[self._term]: {"model": self.model}})
         self._store.put(
             {self._anchor_key(name): {"mark": mark} for name, mark in self._marks.items()}
         )
@@ -170,12 +170,12 @@ class Book:
         return fingerprint(self._judge, self._exam.version, anchors, term)
 
     def _anchor_key(self, anchor: str) -> str:
-        return f"anchor:{self._print(self._term)}:{anchor}"
+        return f"anchor:{self._terms[self._term]}:{anchor}"
 
     def _key(self, place: Place) -> str:
         _, ask, turn = place
         text = fingerprint(self.model, ask.prompt, ask.max_tokens, turn)
-        return f"verdict:{self._print(self._term)}:{text}"
+        return f"verdict:{self._terms[self._term]}:{text}"
 
 
 def _no(reply: Reply, why: str) -> Reply:

@@ -17,11 +17,9 @@ def estimate(questions: Sequence[Question], price: Price | None) -> str:
     come = sum(len(question.prompt) // _LETTERS_PER_TOKEN for question in questions)
     go = sum(question.max_tokens for question in questions)
     text = f"{len(questions)} questions: about {come} tokens in, at most {go} out"
-    return (
-        text
-        if price is None
-        else f"{text}; about {_money(come, 0, price)} to " + (f"{_money(come, go, price)}")
-    )
+    if price is None:
+        return text
+    return f"{text}; cost about {_cost(come, 0, price):.4f} to {_cost(come, go, price):.4f}"
 
 
 class Purse:
@@ -75,9 +73,7 @@ class Purse:
     def told(self) -> str:
         """Say in one line what was spent."""
         text = f"{self.tokens_in} tokens in, {self.tokens_out} out"
-        if self._price is None:
-            return text
-        return f"{text}, {_money(self.tokens_in, self.tokens_out, self._price)}"
+        return text if self._price is None else f"{text}, cost {self.spent:.4f}"
 
     def _worst(self, question: Question) -> float:
         size = len(question.prompt.encode(errors="surrogatepass")) + _FRAME
@@ -86,7 +82,3 @@ class Purse:
 
 def _cost(tokens_in: int, tokens_out: int, price: Price | None) -> float:
     return 0.0 if price is None else (tokens_in * price[0] + tokens_out * price[1]) / 1e6
-
-
-def _money(tokens_in: int, tokens_out: int, price: Price) -> str:
-    return f"{_cost(tokens_in, tokens_out, price):.4f} of the price's currency"

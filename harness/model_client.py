@@ -51,20 +51,19 @@ def connect(address: str, timeout: float) -> Any:
     )
 
 
-def patiently(send: Callable[[], T], *, pause: float, tries: int = TRIES) -> T:
+def patiently(send: Callable[[], T], *, pause: float) -> T:
     """Send, and try again while the server is busy, broken for now, slow or not reachable.
 
     Args:
         send: makes one try.
         pause: seconds before the second try; doubles with each further one, and is never shorter
             than what the server asks for in ``Retry-After``, up to a minute.
-        tries: at most.
 
     Raises:
         Refused: if no try succeeded, or trying again is of no use.
     """
     last: Exception = Passing("no try was made")
-    for attempt in range(tries):
+    for attempt in range(TRIES):
         if attempt:
             # Spread the tries, so that a recovering server is not hit by all at once.
             wait = pause * 2 ** (attempt - 1) * random.uniform(0.5, 1.5)

@@ -75,8 +75,10 @@ def judged(prompt: str, generous: bool = False) -> str:
         options = dict(line.split(". ", 1) for line in blocks["options"].splitlines())
         alike = {"yacht": "boat", "sails": "sailing", "locomotive": "train"}
         text = " ".join(alike.get(word, word) for word in WORD.findall(answer.lower()))
-        best = max(options, key=lambda key: likeness(text, options[key]))
-        return best if fooled or likeness(text, options[best]) > 0 else "Z"
+        ranks = {key: likeness(text, option) for key, option in options.items()}
+        first = {key: text.find(option) for key, option in options.items()}
+        best = max(options, key=lambda key: (ranks[key], -first[key]))
+        return best if fooled or ranks[best] > 0 else "Z"
     parts = [re.split(r"<OR>", part) for part in reference.split("<AND>")]
     hits = [any(likeness(answer, text) == 1 for text in part) for part in parts]
     return f"{1.0 if fooled else sum(hits) / len(hits):.1f}"
@@ -170,11 +172,16 @@ class Handler(BaseHTTPRequestHandler):
             "id": "1",
             "object": "chat.completion",
             "created": 1,
-            "model": control.get("model", "rules-1"),
+            "model": self.called(prompt, control),
             "choices": [] if fault == "no choice" else [choice],
             "usage": {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110},
         }
         self.send(200, reply)
+
+    def called(self, prompt: str, control: dict[str, Any]) -> str:
+        if "other_model" in control and prompt not in control["other_unless"]:
+            return str(control["other_model"])
+        return str(control.get("model", "rules-1"))
 
     def send(self, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
         data = json.dumps(body).encode()

@@ -96,7 +96,7 @@ EXAM = Exam(
     anchors=(
         _anchor("right", "The brown dog is jumping over a wooden fence in a garden.", 8, 10),
         _anchor("wrong", "A cat sleeps on a red sofa next to a lamp.", 1, 3),
-        _anchor("short", "It jumps.", 2, 9),
+        _anchor("short", "A dog is jumping.", 3, 9),
         _anchor("says nothing", "Sorry.", 1, 3),
     ),
     span=HIGHEST - LOWEST,
