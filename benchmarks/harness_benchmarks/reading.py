@@ -22,7 +22,9 @@ def only_number(reply: str, low: float, high: float) -> float:
     Raises:
         Unreadable: if the reply is anything else, or the number lies outside.
     """
-    text = reply.strip().strip(_DRESS).removesuffix(".")
+    text = reply.strip().strip(_DRESS)
+    if text.count(".") == 2:  # "0.5.", but not "0.", which may have lost its tenths
+        text = text.removesuffix(".")
     if not re.fullmatch(_NUMBER, text):
         raise Unreadable(f"the judge did not reply with one number: {shown(reply)}")
     return within(float(text), low, high)
