@@ -18,6 +18,7 @@ from typing import Any
 from harness.bundle import file_digest, unpacked, wrong_members
 from harness.columns import Column
 from harness.compare import compare
+from harness.compare_overlap import overlaps_of
 from harness.errors import HarnessError, UsageError
 from harness.folder import folder_digest, lines_of
 from harness.records import to_json
@@ -129,6 +130,7 @@ def _recomputed(run: FinishedRun) -> Iterator[Check]:
     kept = {each.name: to_json(each) for each in recorded.benchmarks}
     for again in found.benchmarks:
         yield from _benchmark(kept[again.name], to_json(again), whole)
+    yield from _overlaps(run, columns)
     if whole:
         details = [
             *_different(recorded.verdict, found.verdict, "verdict"),
@@ -163,6 +165,18 @@ def _benchmark(
         f"lacks the note: {note}" for note in again["notes"] if note not in recorded["notes"]
     ]
     yield _check(name, "rows and lengths", details)
+
+
+def _overlaps(run: FinishedRun, columns: Mapping[str, Sequence[Column]]) -> Iterator[Check]:
+    """Compare again without the rows that the radar named; the images themselves are not here."""
+    wanted = [each for each in run.report.overlaps if each.touched.benchmark in columns]
+    found = overlaps_of(
+        [each.touched for each in wanted], run.before, run.after, columns, run.report.comparison
+    )
+    for old, new in zip(wanted, found, strict=True):
+        if old.touched.ids:
+            details = list(_different(to_json(old)["figures"], to_json(new)["figures"], "figures"))
+            yield _check(old.touched.benchmark, "without training images", details)
 
 
 def _pairs(run: FinishedRun, folder: Path) -> Iterator[Check]:

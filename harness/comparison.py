@@ -12,6 +12,7 @@ from pathlib import Path
 
 from harness.comparison_gate import Ruling
 from harness.comparison_judging import Judging
+from harness.comparison_overlap import Overlap
 from harness.comparison_training import Curve, PairReport
 from harness.records import Sample
 
@@ -269,6 +270,7 @@ class ReportInput:
         images: folder of small pictures, by :attr:`Sample.cluster`; ``None`` where there is none.
         gate: what the gate said, where one was asked.
         judging: who judged open answers; ``None`` where the built-in grader's scores stand.
+        overlaps: benchmark images that the training prompts show, and figures without them.
         clock: times; the only thing that differs between two equal runs.
     """
 
@@ -291,4 +293,5 @@ class ReportInput:
     images: Path | None = None
     gate: tuple[Ruling, ...] = ()
     judging: Judging | None = None
+    overlaps: tuple[Overlap, ...] = ()
     clock: Mapping[str, str] = field(default_factory=dict)

@@ -83,7 +83,7 @@ def _images(files: list[Path], limit: int | None) -> int | None:
 
 
 def _stored(files: list[Path]) -> Iterator[bytes]:
-    import pyarrow.parquet  # type: ignore[import-untyped]
+    import pyarrow.parquet
 
     for file in files:
         table = pyarrow.parquet.ParquetFile(file)

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.records import Prompt, Sample, open_image
+from harness.records import Prompt, open_image
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -80,11 +80,6 @@ class Contamination:
     rows: int
     touched: tuple[Touch, ...]
     threshold: int = THRESHOLD
-
-    @property
-    def ids(self) -> frozenset[str]:
-        """Ids of the samples to leave out."""
-        return frozenset(touch.row for touch in self.touched)
 
 
 def dhash(image: PIL.Image.Image) -> int:
@@ -170,12 +165,12 @@ def scan(
         threshold: bits in which hashes may differ.
     """
     numbers = {item.coco: item for item in known if item.coco is not None}
-    cache: dict[Look, tuple[int, Seen] | None] = {}
+    looks = _Known(known, threshold)
     touched, count = [], 0
     for row, texts, images in rows:
         count += 1
         shared = [n for n in map(coco_number, texts) if n is not None and n in numbers]
-        near = [_nearest(look_of(image), known, threshold, cache) for image in images]
+        near = [looks.nearest(look_of(image)) for image in images]
         found = min((hit for hit in near if hit is not None), key=lambda hit: hit[0], default=None)
         if found is not None:
             touched.append(Touch(row, found[1].owner, found[0], next(iter(shared), None)))
@@ -195,25 +190,32 @@ def inspect(
     return scan(benchmark.name, rows, known)
 
 
-def without(samples: Iterable[Sample], found: Contamination) -> tuple[Sample, ...]:
-    """Return the samples that the radar does not touch, for the figure beside the figure."""
-    return tuple(sample for sample in samples if sample.id not in found.ids)
-
-
 def names_in(doc: Mapping[str, object]) -> tuple[str, ...]:
     """Return a row's short texts that may hold a COCO number."""
     keys = ("image_source", "image_id", "imageId", "question_id", "id", "file_name", "img_id")
     return tuple(str(doc[key]) for key in keys if isinstance(doc.get(key), str | int))
 
 
-def _nearest(
-    look: Look, known: Sequence[Seen], threshold: int, cache: dict[Look, tuple[int, Seen] | None]
-) -> tuple[int, Seen] | None:
-    if look not in cache:
-        close = (
-            (distance(look.bits, item.look.bits), item)
-            for item in known
-            if alike(look, item.look, threshold)
-        )
-        cache[look] = min(close, key=lambda hit: hit[0], default=None)
-    return cache[look]
+class _Known:
+    """The looks of the training images, held so that one image is compared with all at once."""
+
+    def __init__(self, known: Sequence[Seen], threshold: int) -> None:
+        import numpy as np
+
+        self._known, self._threshold = known, threshold
+        self._bits = np.array([item.look.bits for item in known], dtype=np.uint64)
+        self._found: dict[Look, tuple[int, Seen] | None] = {}
+
+    def nearest(self, look: Look) -> tuple[int, Seen] | None:
+        """Return the nearest copy and in how many bits it differs, or ``None``."""
+        import numpy as np
+
+        if look not in self._found:
+            bits = np.bitwise_count(self._bits ^ np.uint64(look.bits))
+            close = (
+                (int(bits[place]), self._known[place])
+                for place in np.flatnonzero(bits <= self._threshold).tolist()
+                if alike(look, self._known[place].look, self._threshold)
+            )
+            self._found[look] = min(close, key=lambda hit: hit[0], default=None)
+        return self._found[look]

@@ -6,13 +6,15 @@ fingerprint of its inputs, so calling this again continues where it stopped.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.bundle_baseline import notes_on_before, take_before
 from harness.compare import compare, examples_of
+from harness.compare_overlap import overlaps_of, with_notes
 from harness.comparison import Comparison, ReportInput
+from harness.comparison_overlap import Touched
 from harness.comparison_training import PairReport
 from harness.curves import read_curves
 from harness.doctor_gallery import examine
@@ -24,6 +26,7 @@ from harness.model_open import open_model
 from harness.pairs import PairSet, make_pairs
 from harness.plan import Plan, resolve, settings_json, versions
 from harness.plugins import load
+from harness.radar_run import look_for
 from harness.records import fingerprint, to_json
 from harness.report import write_reports
 from harness.settings import Settings
@@ -81,7 +84,8 @@ def run(settings: Settings) -> Outcome:
     after = _evaluate("after", plan, aligned, folder)
 
     verdicts = _judge(plan, before, after, folder, store)
-    report = _compare(plan, verdicts, pairs, doctor, checkpoint, folder)
+    touched = _look_for_prompts(plan, store)
+    report = _compare(plan, verdicts, touched, pairs, doctor, checkpoint, folder)
     writers = {name: load("reports", name) for name in settings.reports}
     return Outcome(
         folder=folder,
@@ -175,9 +179,21 @@ def _judge(
     )
 
 
+def _look_for_prompts(plan: Plan, store: Store) -> tuple[Touched, ...]:
+    return look_for(
+        plan.prompts,
+        plan.benchmarks,
+        data=plan.data,
+        store=store,
+        inputs=plan.inputs,
+        limit=plan.settings.limit,
+    )
+
+
 def _compare(
     plan: Plan,
     verdicts: Verdicts,
+    touched: Sequence[Touched],
     pairs: PairSet,
     doctor: PairReport,
     checkpoint: Checkpoint,
@@ -192,6 +208,8 @@ def _compare(
         seed=settings.seed,
         notes=[*([plan.notice] if plan.notice else []), *notes_on_before(folder), *verdicts.notes],
     )
+    overlaps = overlaps_of(touched, verdicts.before, verdicts.after, columns, comparison)
+    comparison = with_notes(comparison, overlaps)
     options = to_json(plan.options) if plan.options is not None else {}
     return ReportInput(
         comparison=comparison,
@@ -212,4 +230,5 @@ def _compare(
         curves=read_curves(folder),
         images=image_folder(folder),
         judging=verdicts.judging,
+        overlaps=overlaps,
     )

@@ -11,6 +11,7 @@ from typing import Any
 
 from harness.benchmark import Benchmark
 from harness.compare import compare, examples_of
+from harness.compare_overlap import overlaps_of, with_notes
 from harness.comparison import ReportInput
 from harness.errors import HarnessError, UsageError
 from harness.folder import read_journal
@@ -99,19 +100,29 @@ def rejudge(
 def _compared(old: ReportInput, benchmarks: Sequence[Benchmark], verdicts: Verdicts) -> ReportInput:
     outdated = old.judging.notes if old.judging is not None else ()
     kept = [note for note in old.comparison.notes if note not in outdated]
+    columns = {bench.name: bench.columns for bench in benchmarks}
     comparison = compare(
         verdicts.before,
         verdicts.after,
-        {bench.name: bench.columns for bench in benchmarks},
+        columns,
         seed=old.comparison.seed,
         draws=old.comparison.draws,
         margin=old.comparison.margin,
         alpha=old.comparison.alpha,
         notes=[*kept, *verdicts.notes],
     )
+    overlaps = overlaps_of(
+        [overlap.touched for overlap in old.overlaps],
+        verdicts.before,
+        verdicts.after,
+        columns,
+        comparison,
+    )
+    comparison = with_notes(comparison, overlaps, old.overlaps)
     return dataclasses.replace(
         old,
         comparison=comparison,
+        overlaps=overlaps,
         examples=examples_of(comparison, verdicts.before, verdicts.after),
         before=verdicts.before,
         after=verdicts.after,

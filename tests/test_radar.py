@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 import PIL.Image
 import PIL.ImageEnhance
 import pytest
+from finished import pope
+from harness_tinyworld import DATA
 from harness_tinyworld.scenes import POPE, PROMPT, make_scene, render
 
 from harness import radar
-from harness.records import Sample
+from harness.compare import compare
+from harness.compare_overlap import overlaps_of, with_notes
+from harness.comparison_overlap import Touched
+from harness.errors import HarnessError
+from harness.plugins import load
+from harness.radar_run import look_for
+from harness.records import Prompt
+from harness.store import Store
 
 Change = Callable[[PIL.Image.Image], PIL.Image.Image]
 
@@ -94,13 +105,90 @@ def test_the_same_photograph_in_another_edition_is_found_by_its_number() -> None
     assert touch == radar.Touch("4", "llava-7", None, 310196)
 
 
-def test_the_figure_without_the_touched_rows() -> None:
-    samples = tuple(
-        Sample(str(n), "", "", "", "", "yes", 1, "stop", scores={"strict": float(n < 2)})
-        for n in range(4)
-    )
-    found = radar.Contamination("pope", 4, (radar.Touch("0", "p1", 0, None),))
-    assert [sample.id for sample in radar.without(samples, found)] == ["1", "2", "3"]
-    assert found.ids == {"0"}
+def test_names_that_may_hold_a_number() -> None:
     doc = {"image_source": "COCO_val2014_000000310196", "question_id": 3, "image": object()}
     assert radar.names_in(doc) == ("COCO_val2014_000000310196", "3")
+
+
+def test_the_nearest_of_many_is_the_one_that_a_plain_search_finds() -> None:
+    known = radar.seen((f"p{n}", "", image) for n, image in enumerate(drawings(PROMPT, 80)))
+    images = [jpeg(image, 40) for image in drawings(PROMPT + 40, 60)]
+    found = radar.scan("pope", [(str(n), (), [im]) for n, im in enumerate(images)], known)
+    plain = {}
+    for number, image in enumerate(images):
+        look = radar.look_of(image)
+        hits = [
+            (radar.distance(look.bits, item.look.bits), item.owner)
+            for item in known
+            if radar.alike(look, item.look)
+        ]
+        if hits:
+            plain[str(number)] = min(hits, key=lambda hit: hit[0])
+    assert {touch.row: (touch.bits, touch.owner) for touch in found.touched} == plain
+    assert len(plain) > 30  # forty were planted; at this quality some are lost
+
+
+@pytest.fixture
+def planted(tmp_path: Path) -> tuple[Prompt, ...]:
+    """Six prompts, of which two show the images of some rows of the POPE miniature, re-coded."""
+    from harness.lmms import Task
+
+    task = Task("pope/pope.yaml", DATA)
+    shown: dict[str, PIL.Image.Image] = {}
+    for row in task.rows(0, 36):
+        shown.setdefault(row.image, row.images[0])
+    pictures = [*list(shown.values())[:2], *drawings(PROMPT, 4)]
+    for number, picture in enumerate(pictures):
+        picture.convert("RGB").save(tmp_path / f"{number}.jpg", quality=70)
+    return tuple(
+        Prompt(f"p{n}", tmp_path / f"{n}.jpg", "What is this?") for n in range(len(pictures))
+    )
+
+
+def test_a_run_finds_them_once_and_knows_them_for_ever(
+    planted: tuple[Prompt, ...], tmp_path: Path
+) -> None:
+    from harness.lmms import Task
+    from harness.lmms_adhoc import benchmark
+
+    store = Store(tmp_path / "store.sqlite")
+    inputs = {"prompts": "1", "bench:pope": "2"}
+    look = partial(
+        look_for, planted, [benchmark("pope")], data=DATA, store=store, inputs=inputs, limit=36
+    )
+    (found,) = look()
+    task = Task("pope/pope.yaml", DATA)
+    images = list(dict.fromkeys(row.image for row in task.rows(0, 36)))
+    by_hand = tuple(row.id for row in task.rows(0, 36) if row.image in images[:2])
+    assert (found.benchmark, found.rows, found.ids, found.by_number) == ("pope", 36, by_hand, 0)
+    assert len(by_hand) == 12
+    for prompt in planted:
+        prompt.image.unlink()  # nothing is decoded again
+    assert look() == (found,)
+    with pytest.raises(HarnessError, match="cannot be read"):
+        look(inputs={**inputs, "prompts": "other"})
+
+
+def test_the_figure_without_the_touched_rows_by_hand() -> None:
+    rows = pope(90, right=0.6)
+    better = pope(90, right=0.8, seed=3)
+    columns = {"pope": load("benchmarks", "pope").columns}
+    whole = compare({"pope": rows}, {"pope": better}, columns, draws=300)
+    ids = tuple(row.id for row in rows if row.cluster in ("image0", "image3"))
+    touched = [Touched("pope", 90, ids, 2), Touched("pope", 90, (), 0)]
+    some, none = overlaps_of(touched, {"pope": rows}, {"pope": better}, columns, whole)
+    (figure,) = some.figures
+    kept = [row for row in better if row.id not in ids]
+    assert figure.samples == len(kept) == 78
+    assert figure.after == pytest.approx(100 * sum(row.scores["strict"] for row in kept) / 78)
+    assert figure.after != whole.benchmarks[0].figures[0].after
+    assert some.note.startswith(
+        "pope: 12 of 90 rows show an image of the training prompts, 2 of them by its number only. "
+        f"Without them: accuracy {figure.before:.1f} before, {figure.after:.1f} after"
+    )
+    assert (none.figures, none.note) == ((), "")
+    assert with_notes(whole, [some, none]).notes == (some.note,)
+    assert with_notes(with_notes(whole, [some]), [none], [some]).notes == ()
+    all_of_them = [Touched("pope", 90, tuple(row.id for row in rows), 0)]
+    (gone,) = overlaps_of(all_of_them, {"pope": rows}, {"pope": better}, columns, whole)
+    assert gone.note.endswith("None is left without them.")
