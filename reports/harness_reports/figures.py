@@ -33,7 +33,7 @@ ROLES = {
 }
 _BY_COLOUR = {colour: role for role, colour in ROLES.items()}
 _SHAPES = {"gain": "^", "loss": "v"}
-_WIDTH = 5.6  # inches, 400 units of the drawing: readable on a phone
+_WIDTH = 4.6  # inches, 331 units of the drawing: about as wide as a phone
 _SETTINGS = {
     "svg.fonttype": "none",
     "svg.hashsalt": "harness",
@@ -49,13 +49,14 @@ _SETTINGS = {
 }
 _SVG = "http://www.w3.org/2000/svg"
 _PANELS = (
-    ("loss", (("loss", "loss"),)),
-    ("margin of the rewards", (("margin", "margin"),)),
-    ("accuracy: chosen above rejected", (("accuracy", "accuracy"),)),
-    ("rewards", (("chosen", "reward_chosen"), ("rejected", "reward_rejected"))),
-    ("KL from the start, nats", (("kl", "kl"),)),
-    ("length, tokens", (("chosen", "length_chosen"), ("rejected", "length_rejected"))),
+    ("loss", ("loss",)),
+    ("margin of the rewards", ("margin",)),
+    ("accuracy of the rewards", ("accuracy",)),
+    ("rewards", ("reward_chosen", "reward_rejected")),
+    ("KL from the start, nats", ("kl",)),
+    ("tokens", ("length_chosen", "length_rejected")),
 )
+"""Titles, and one or two curves: what was chosen is solid, what was rejected is dashed."""
 
 
 def forest(comparison: Comparison) -> str:
@@ -94,7 +95,7 @@ def curves(found: Sequence[Curve]) -> str:
     panels = [
         (title, lines)
         for title, wanted in _PANELS
-        if (lines := [(label, known[key]) for label, key in wanted if key in known])
+        if (lines := [known[key] for key in wanted if key in known])
     ]
     if not panels:
         return ""
@@ -102,21 +103,11 @@ def curves(found: Sequence[Curve]) -> str:
     with _drawing(1.55 * height + 0.1) as drawing:
         grid = drawing.subplots(height, 2, squeeze=False)
         for axes, (title, lines) in zip(grid.flat, panels, strict=False):
-            for (label, points), role in zip(lines, ("gain", "loss"), strict=False):
+            for points, role in zip(lines, ("gain", "loss"), strict=False):
                 steps, values = zip(*points, strict=True)
                 dashes = "-" if role == "gain" else (0, (3, 2))
-                axes.plot(steps, values, color=ROLES[role], lw=1.3, ls=dashes, label=label)
+                axes.plot(steps, values, color=ROLES[role], lw=1.3, ls=dashes)
             axes.set_title(title, fontsize=9, loc="left")
-            if len(lines) > 1:
-                axes.legend(
-                    loc="lower right",
-                    bbox_to_anchor=(1.02, 0.96),
-                    ncols=2,
-                    frameon=False,
-                    fontsize=8,
-                    handlelength=1.2,
-                    columnspacing=0.8,
-                )
             _framed(axes)
         for axes in list(grid.flat)[len(panels) :]:
             axes.set_visible(False)
@@ -134,10 +125,12 @@ def _interval(axes: Axes, place: int, name: str, figure: Figure, scale: float) -
     axes.plot([scale * figure.difference], [place], shape, color=ROLES[role], ms=6)
     across, up = axes.get_yaxis_transform(), place - 0.3
     lower = " (lower is better)" if figure.higher_is_better is False else ""
-    axes.text(0, up, words.one_line(name, 44) + lower, transform=across, weight="bold")
+    axes.text(0, up, words.one_line(name, 34) + lower, transform=across, weight="bold")
     told = numbers.difference(figure.difference, figure.interval, figure.digits)
     told += f" {words.one_line(figure.unit, 20)}"
-    axes.text(1, up, told, transform=across, ha="right", color=ROLES["quiet"])
+    # The lines of the axes shall not run through the words.
+    ground = {"facecolor": ROLES["paper"], "edgecolor": "none", "pad": 0.6}
+    axes.text(1, up, told, transform=across, ha="right", color=ROLES["quiet"], bbox=ground)
 
 
 def _framed(axes: Axes) -> None:

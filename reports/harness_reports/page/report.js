@@ -260,7 +260,8 @@
       return;
     }
     const top = place * ROW;
-    if (top < list.scrollTop) list.scrollTop = top;
+    if (Math.abs(top - list.scrollTop) > 2 * list.clientHeight) list.scrollTop = top - list.clientHeight / 2;
+    else if (top < list.scrollTop) list.scrollTop = top;
     else if (top + ROW > list.scrollTop + list.clientHeight) list.scrollTop = top + ROW - list.clientHeight;
     paint();
     draw(samples[found[place]]);
