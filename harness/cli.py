@@ -127,6 +127,8 @@ def app() -> None:
     type=click.Path(path_type=Path),
     help="Take the answers before from there, where they are the same ones.",
 )
+@click.option("--canary", is_flag=True, help="Ask whether the trained model needs the image.")
+@click.option("--merge", is_flag=True, help="Write base and adapter as one checkpoint too.")
 @judge_flags
 @click.option("--json", "events", is_flag=True, help="One JSON event per line on stdout.")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")

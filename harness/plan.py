@@ -39,6 +39,9 @@ PACKAGES = (
     "trl",
 )
 
+_NO_RESULT = ("out", "reports", "baseline", "judging", "canary", "merge")
+"""Settings that change no answer, pair or weight."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -60,7 +63,7 @@ class Plan:
         wanted = {
             key: value
             for key, value in to_json(self.settings).items()
-            if key not in ("out", "reports", "baseline", "judging", *named_otherwise)
+            if key not in (*_NO_RESULT, *named_otherwise)
         }
         options = to_json(self.options) if self.options is not None else None
         code = fingerprint(wanted, options, model_fingerprint, self.inputs)

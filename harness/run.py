@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import progress
 from harness.bundle_baseline import notes_on_before, take_before
 from harness.compare import compare, examples_of
 from harness.compare_overlap import overlaps_of, with_notes
@@ -33,6 +34,7 @@ from harness.settings import Settings
 from harness.store import Store
 from harness.thumbnails import image_folder
 from harness.train import Checkpoint, train
+from harness.train_after import canary_note, merged
 
 
 @dataclass(frozen=True)
@@ -80,12 +82,13 @@ def run(settings: Settings) -> Outcome:
     pairs = _make_pairs(plan, model, folder)
     doctor = examine(folder, plan.method, plan.options, seed=settings.seed)
     checkpoint = _train(plan, model, pairs, folder)
+    notes = _after_training(plan, model, pairs, checkpoint, folder)
     aligned = model.with_adapter(checkpoint.path)
     after = _evaluate("after", plan, aligned, folder)
 
     verdicts = _judge(plan, before, after, folder, store)
     touched = _look_for_prompts(plan, store)
-    report = _compare(plan, verdicts, touched, pairs, doctor, checkpoint, folder)
+    report = _compare(plan, verdicts, touched, pairs, doctor, checkpoint, folder, notes)
     writers = {name: load("reports", name) for name in settings.reports}
     return Outcome(
         folder=folder,
@@ -155,6 +158,18 @@ def _train(plan: Plan, model: Model, pairs: PairSet, folder: Path) -> Checkpoint
     )
 
 
+def _after_training(
+    plan: Plan, model: Model, pairs: PairSet, checkpoint: Checkpoint, folder: Path
+) -> list[str]:
+    """Do what was asked for beside the training, and return what readers should know of it."""
+    notes = [plan.notice] if plan.notice else []
+    if plan.settings.canary:
+        notes.append(canary_note(checkpoint, pairs.pairs, model, folder))
+    if plan.settings.merge:
+        progress.say(f"merged      {merged(checkpoint, model, folder)}")
+    return notes
+
+
 def _wanted(plan: Plan) -> tuple[object, ...]:
     """Return what besides the model determines pairs and training."""
     options = to_json(plan.options) if plan.options is not None else None
@@ -198,6 +213,7 @@ def _compare(
     doctor: PairReport,
     checkpoint: Checkpoint,
     folder: Path,
+    notes: list[str],
 ) -> ReportInput:
     settings = plan.settings
     columns = {benchmark.name: benchmark.columns for benchmark in plan.benchmarks}
@@ -206,7 +222,7 @@ def _compare(
         verdicts.after,
         columns,
         seed=settings.seed,
-        notes=[*([plan.notice] if plan.notice else []), *notes_on_before(folder), *verdicts.notes],
+        notes=[*notes, *notes_on_before(folder), *verdicts.notes],
     )
     overlaps = overlaps_of(touched, verdicts.before, verdicts.after, columns, comparison)
     comparison = with_notes(comparison, overlaps)

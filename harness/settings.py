@@ -50,6 +50,8 @@ class Settings:
         dtype: ``"auto"``, ``"float32"`` or ``"bfloat16"``.
         out: where run folders and the store lie.
         judging: who judges open answers.
+        canary: ask after training whether the pairs' answers still need their images.
+        merge: write base and adapter as one checkpoint too.
         baseline: bundle or run folder whose answers before are taken where they are the same ones.
     """
 
@@ -68,4 +70,6 @@ class Settings:
     dtype: str = "auto"
     out: Path = Path("runs")
     judging: JudgeSettings = JudgeSettings()
+    canary: bool = False
+    merge: bool = False
     baseline: Path | None = None
