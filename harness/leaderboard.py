@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
+from math import isfinite, nan
 
 from harness.columns import Column, headline
 from harness.compare_join import arrays_of, join, units_of
@@ -33,7 +33,7 @@ class Standing:
 
     Attributes:
         run: its name in the leaderboard.
-        figure: the column's figure over all of its scored rows.
+        figure: the column's figure over all of its scored rows; the mean over its training seeds.
         missing: rows without an answer or score.
         difference: to the baseline, over the rows that both have; ``None`` for the baseline.
         interval: of the difference.
@@ -144,9 +144,13 @@ def rank(
         for name in shared:
             prints = (runs[0].data[name], run.data[name])
             same_data(name, runs[0].after[name], run.after[name], prints)
-    arms = {name: _only(run.after, shared) for name, run in zip(names, runs, strict=True)}
-    if baseline == BEFORE:
-        arms = {BEFORE: _common_before(runs, names, shared), **arms}
+    arms = {
+        name: [_only(after, shared) for after in (run.after, *(two for _, two in run.more))]
+        for name, run in zip(names, runs, strict=True)
+    }
+    if baseline == BEFORE:  # the model before has no training seed: it stands against each
+        most = max(map(len, arms.values()))
+        arms = {BEFORE: [_common_before(runs, names, shared)] * most, **arms}
     columns = {name: headline(columns_of(name, *runs)) for name in shared}
     found, notes = duels(arms, columns, seed=seed, draws=draws, alpha=alpha)
     told = corrected(found, (key for key in found if key[0] == baseline))
@@ -229,7 +233,7 @@ def _common_before(
 def _board(
     name: str,
     column: Column,
-    arms: Mapping[str, Samples],
+    arms: Mapping[str, Sequence[Samples]],
     baseline: str,
     found: Mapping[Key, Duel],
     told: Mapping[Key, float],
@@ -241,8 +245,8 @@ def _board(
         return found[key].verdict(ranked[key if key in ranked else back], alpha)
 
     standings = []
-    for run, samples in arms.items():
-        figure, missing = _figure(name, column, samples[name])
+    for run, trained in arms.items():
+        figure, missing = _figure(name, column, [samples[name] for samples in trained])
         others = [verdict(other, run) for other in arms if other != run]
         key = (baseline, run, name, column.name)
         duel = found.get(key)
@@ -265,7 +269,7 @@ def _board(
         unit=column.unit,
         digits=column.digits,
         higher_is_better=column.higher_is_better,
-        samples=len(next(iter(arms.values()))[name]),
+        samples=len(next(iter(arms.values()))[0][name]),
         clusters=max(duel.clusters for key, duel in found.items() if key[2] == name),
         standings=tuple(sorted(standings, key=lambda each: _order(each, column))),
     )
@@ -278,10 +282,18 @@ def _order(standing: Standing, column: Column) -> tuple[bool, float, str]:
     return False, value if column.higher_is_better is False else -value, standing.run
 
 
-def _figure(name: str, column: Column, samples: Sequence[Sample]) -> tuple[float | None, int]:
-    """Return a column's figure over all scored rows of one run, and how many rows are missing."""
-    units = units_of(column, join(name, samples, samples))
-    missing = sum(len(unit.rows) for unit in units if not unit.paired)
-    counted, _, _ = arrays_of(units)
-    value = float(column.value(counted.sum(axis=0))) if len(counted) else float("nan")
+def _figure(
+    name: str, column: Column, trained: Sequence[Sequence[Sample]]
+) -> tuple[float | None, int]:
+    """Return a run's figure over its scored rows, and how many rows have no score.
+
+    Several training seeds give the mean of their figures and the sum of what is missing.
+    """
+    figures, missing = [], 0
+    for samples in trained:
+        units = units_of(column, join(name, samples, samples))
+        missing += sum(len(unit.rows) for unit in units if not unit.paired)
+        counted, _, _ = arrays_of(units)
+        figures.append(float(column.value(counted.sum(axis=0))) if len(counted) else nan)
+    value = sum(figures) / len(figures)
     return (rounded(value) if isfinite(value) else None), missing

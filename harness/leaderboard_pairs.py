@@ -57,7 +57,7 @@ class Duel:
 
 
 def duels(
-    arms: Mapping[str, Samples],
+    arms: Mapping[str, Sequence[Samples]],
     columns: Mapping[str, Sequence[Column]],
     *,
     seed: int,
@@ -66,13 +66,27 @@ def duels(
 ) -> tuple[dict[Key, Duel], list[str]]:
     """Compare every two runs; each pair is there in both directions.
 
+    Args:
+        arms: what came out of each run, once for each of its training seeds. Of two runs as many
+            seeds are compared as both have.
+        columns: by benchmark.
+        seed: of the resampling.
+        draws: resamples per comparison.
+        alpha: level of the intervals.
+
     Returns:
         The duels, and the notes of the comparisons.
     """
     found: dict[Key, Duel] = {}
     notes: list[str] = []
     for one, two in combinations(arms, 2):
-        result = compare(arms[one], arms[two], columns, seed=seed, draws=draws, alpha=alpha)
+        (first, second), *more = zip(arms[one], arms[two], strict=False)
+        result = compare(first, second, columns, seed=seed, draws=draws, alpha=alpha, more=more)
+        if len(arms[one]) != len(arms[two]):
+            notes.append(
+                f"{one} has {len(arms[one])} seeds and {two} has {len(arms[two])}; the first "
+                f"{1 + len(more)} of each are compared."
+            )
         for benchmark in result.benchmarks:
             notes += [f"{benchmark.name}: {note}" for note in benchmark.notes]
             for figure in benchmark.figures:

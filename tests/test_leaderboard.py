@@ -92,6 +92,29 @@ def test_the_common_start_may_be_the_baseline(three, tmp_path):
         rank([*three, open_run(path)], against="before", draws=500)
 
 
+def test_training_seeds_count_as_what_they_are(tmp_path):
+    """Seeds that disagree make a difference harder to tell than the same rows of one seed."""
+    before = {"mmvet": tuple(judged(100))}
+    outcomes = {"steady": (150, 151, 149), "shaky": (190, 100, 160), "base": (100, 100, 100)}
+    runs = []
+    for name, rights in outcomes.items():
+        first, *others = (tuple(judged(right)) for right in rights)
+        run = finished(tmp_path, name, list(first))
+        more = tuple((before, {"mmvet": other}) for other in others)
+        runs.append(dataclasses.replace(run, more=more))
+    found = rank(runs, against="base", draws=500).boards[0]
+    standings = {standing.run: standing for standing in found.standings}
+    assert standings["steady"].figure == standings["shaky"].figure == 75.0
+    assert standings["steady"].difference == standings["shaky"].difference == 25.0
+    assert standings["steady"].verdict == "gain"
+    assert standings["shaky"].verdict == "cannot tell"
+    again = rank(runs, against="before", draws=500).boards[0]
+    assert {s.run: s.verdict for s in again.standings}["steady"] == "gain"
+    alone = dataclasses.replace(runs[2], more=())
+    notes = rank([*runs[:2], alone], draws=500).notes
+    assert "steady has 3 seeds and base has 1; the first 1 of each are compared." in notes
+
+
 def test_missing_answers_are_counted_and_are_not_zero(three):
     lost = list(three[2].after["mmvet"])
     lost[0] = dataclasses.replace(lost[0], answer=None, error="gone", scores={"score": None})
