@@ -40,14 +40,25 @@ def examine(folder: Path, method: Method, options: Any, *, seed: int) -> PairRep
     pairs, drops = read_pairs(folder)
     found = diagnose(pairs, drops, seed=seed)
     by_texts = {(pair.prompt.id, pair.chosen, pair.rejected): pair for pair in pairs}
-    examples = []
+    examples, failures = [], []
     for example in found.examples:
         pair = by_texts[example.id, example.chosen, example.rejected]
-        pictures = _drawn(pair, method, options, seed)
+        pictures: dict[str, PIL.Image.Image] = {}
+        try:
+            pictures[CLEAN] = pair.prompt.open_image()
+            pictures |= _shown(pair, method, options, seed)
+        except Exception as error:
+            failures.append(f"{type(error).__name__}: {error}")
         names = _saved(folder, fingerprint(stamp, pair.prompt.id), pictures)
         examples.append(dataclasses.replace(example, pictures=names))
     found = dataclasses.replace(found, examples=tuple(examples))
     write_json(folder / NAME, {"fingerprint": stamp, "report": to_json(found)})
+    if failures:
+        progress.say(
+            f"{len(failures)} of {len(examples)} example pairs lack a picture of what was "
+            f"rejected: 'pictures' of the method '{method.name}' ({method.owner}) failed with "
+            f"{failures[0]}"
+        )
     for warning in found.warnings:
         progress.say(f"Pairs: {warning}")
     return found
@@ -67,20 +78,11 @@ def _read(folder: Path, stamp: str | None) -> PairReport | None:
         return None
 
 
-def _drawn(pair: Pair, method: Method, options: Any, seed: int) -> Mapping[str, PIL.Image.Image]:
-    """Return the clean image and what the method shows; a report does without, a run goes on."""
-    shown = {CLEAN: pair.prompt.open_image()}
+def _shown(pair: Pair, method: Method, options: Any, seed: int) -> Mapping[str, PIL.Image.Image]:
+    """Return what the method shows; whatever it raises costs the picture, not the run."""
     draw = getattr(method.module, "pictures", None)
-    if draw is None:
-        return shown
-    try:
-        return {**shown, **draw(pair=pair, options=options, seed=seed)}
-    except Exception as error:
-        progress.say(
-            f"No picture of what was rejected for prompt '{pair.prompt.id}': 'pictures' of the "
-            f"method '{method.name}' ({method.owner}) failed: {type(error).__name__}: {error}"
-        )
-        return shown
+    made = {} if draw is None else draw(pair=pair, options=options, seed=seed)
+    return {str(label): image.convert("RGB") for label, image in made.items()}
 
 
 def _saved(folder: Path, stamp: str, pictures: Mapping[str, PIL.Image.Image]) -> Mapping[str, str]:

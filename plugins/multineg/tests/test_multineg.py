@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import PIL.Image
 import pytest
-from harness_multineg import Options, make_pairs, train
+from harness_multineg import Options, make_pairs, pictures, train
 from harness_multineg.negatives import expanded, labels, single
 
 from harness import dpo
@@ -99,3 +99,12 @@ def test_the_controls_have_the_rows_and_steps_they_promise(prompts, tmp_path, mo
             Options(**wrong)
     with pytest.raises(ValueError, match="no corruption"):
         Options(corruptions=("nois",))
+
+
+def test_every_corrupted_image_can_be_shown_again(prompts):
+    model = Script(clean="a", s200="b", s500="c", s800="d")
+    (pair,) = make_pairs(prompts[:1], model, Options(), 5)
+    shown = pictures(pair=pair, options=Options(), seed=5)
+    assert list(shown) == list(pair.meta["changes"])
+    for view, image in zip(model.views[1:], shown.values(), strict=True):
+        assert image.tobytes() == view.picture(prompts[0].open_image()).tobytes()

@@ -219,3 +219,26 @@ def test_llavas_file_becomes_prompts_without_the_short_answer_line(tmp_path, cap
     source.write_text("[{]")
     with pytest.raises(HarnessError, match="no JSON list"):
         convert(source, tmp_path / "images", out)
+
+
+def test_a_noised_picture_is_the_formula_undone():
+    grey = PIL.Image.new("RGB", (64, 64), (128, 128, 128))
+    shown = np.asarray(parse("noise:step=500").picture(grey, 7), dtype=float) / 255
+    # x_t back in 0..1: signal * (x - mean) + noise * deviation * eps + mean, by channel.
+    mean, deviation = np.array([0.4815, 0.4578, 0.4082]), np.array([0.2686, 0.2613, 0.2758])
+    expected = 0.863017 * (128 / 255 - mean) + mean
+    assert shown.reshape(-1, 3).mean(axis=0) == pytest.approx(expected, abs=0.01)
+    assert shown.reshape(-1, 3).std(axis=0) == pytest.approx(0.505175 * deviation, rel=0.05)
+    large = parse("noise:step=500").picture(PIL.Image.new("RGB", (1000, 500)), 7)
+    assert large.size == (336, 168)
+
+
+def test_the_pictures_are_those_of_the_pairs(prompts):
+    from harness_seva import pictures
+
+    options = replace(PRESETS["small"], corruption="rotation")
+    model = Script("a", "b")
+    (first,) = make_pairs(prompts[:1], model, options, 3)
+    worse = model.seen[1].images[0]
+    (shown,) = pictures(pair=first, options=options, seed=3).values()
+    assert np.array_equal(np.asarray(shown), np.asarray(worse))
