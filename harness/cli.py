@@ -5,7 +5,6 @@ Nothing heavy is imported before a command needs it, so that ``--help`` answers 
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -13,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli_data import data
+from harness.cli_data import data, list_names
 from harness.cli_evidence import bundle, compare, import_, plan, verify
 from harness.cli_gate import gate
 from harness.cli_judge import judge, judge_flags, judge_settings
 from harness.cli_methods import check, new_method, pairs
+from harness.cli_push import push
 from harness.errors import ExitCode, HarnessError, UsageError
 
 if TYPE_CHECKING:
@@ -203,21 +203,6 @@ def report(folder: Path, reports: str) -> ExitCode:
     return ExitCode.UNSCORED if run.report.comparison.missing else ExitCode.DONE
 
 
-@app.command("list")
-@click.argument("kind", type=click.Choice(["methods", "benchmarks", "reports", "worlds"]))
-@click.option("--json", "events", is_flag=True, help="As one JSON object.")
-def list_names(kind: str, events: bool) -> None:
-    """List what is installed, and which package brings it."""
-    from harness.plugins import names
-
-    found = names(kind)
-    if events:
-        click.echo(json.dumps(found))
-        return
-    for name, owners in found.items():
-        click.echo(f"{name:<16} {', '.join(owners)}")
-
-
 for _command in (
     bundle,
     check,
@@ -226,9 +211,11 @@ for _command in (
     gate,
     import_,
     judge,
+    list_names,
     new_method,
     pairs,
     plan,
+    push,
     verify,
 ):
     app.add_command(_command)
