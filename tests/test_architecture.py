@@ -31,7 +31,7 @@ FLOORS = (
     ("hookspecs", "plugins"),
     ("model", "dpo", "lmms", "judge", "data", "radar", "doctor", "scaffold"),
     ("prompts", "pairs", "train", "evaluate", "compare", "report"),
-    ("plan", "runs", "gate", "bundle", "imports", "estimate", "leaderboard"),
+    ("plan", "runs", "push", "gate", "bundle", "imports", "estimate", "leaderboard"),
     ("run", "seeds"),
     ("cli", "testing"),
 )
@@ -45,6 +45,7 @@ HEAVY = {
     "trl": ("dpo",),
     "lmms_eval": ("lmms",),
     "openai": ("model", "judge"),
+    "huggingface_hub": ("model", "data", "lmms", "push"),
     "datasets": ("lmms", "dpo"),
 }
 
