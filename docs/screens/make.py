@@ -32,7 +32,7 @@ def main(file: Path) -> None:
                 opened.open(file)
                 opened.page.locator(place).evaluate("element => element.scrollIntoView()")
                 shot = PIL.Image.open(io.BytesIO(opened.page.screenshot()))
-            shot.convert("RGB").quantize(128, dither=PIL.Image.Dither.NONE).save(
+            shot.convert("RGB").quantize(256, kmeans=2, dither=PIL.Image.Dither.NONE).save(
                 HERE / f"{name}.png", optimize=True
             )
 

@@ -16,6 +16,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from harness import progress
 from harness.comparison import BenchmarkComparison, Figure, ReportInput
 from harness.doctor_text import facts
 from harness.errors import HarnessError
@@ -27,6 +28,7 @@ NAME = "report.html"
 BESIDE = "report_files"
 LARGEST = 15_000_000
 """Bytes of one file; beyond it, the pictures lie in the folder :data:`BESIDE`."""
+_REST = 500_000  # of the page: everything but samples and pictures, with room to spare
 
 
 def write(report: ReportInput, folder: Path) -> Path:
@@ -37,20 +39,24 @@ def write(report: ReportInput, folder: Path) -> Path:
     """
     beside = folder / BESIDE
     found = {name: path for name in _names(report) if (path := picture_file(report, name))}
+    table = table_of(report)
+    samples = script_json(table)
     # Base64 makes four bytes of three.
-    pictures = sum(4 * path.stat().st_size // 3 for path in found.values())
-    text = "" if pictures > LARGEST else render(report, _inside(found))
+    size = sum(4 * path.stat().st_size // 3 for path in found.values())
+    large = _REST + len(samples.encode()) + size > LARGEST
     try:
-        if not text or len(text.encode()) > LARGEST:
-            beside.mkdir(parents=True, exist_ok=True)
+        if beside.is_dir():
+            shutil.rmtree(beside)
+        if large and found:
+            beside.mkdir(parents=True)
             for name, path in found.items():
                 shutil.copyfile(path, beside / f"{name}.webp")
-            text = render(report, {name: f"{BESIDE}/{name}.webp" for name in found})
-        elif beside.is_dir():
-            shutil.rmtree(beside)
     except OSError as error:
         raise cannot_write(beside, error) from error
-    return write_whole(folder / NAME, text)
+    if large and found:
+        progress.say(f"{NAME} is large: its pictures lie in {BESIDE}/, which belongs beside it.")
+    places = {name: f"{BESIDE}/{name}.webp" for name in found} if large else _inside(found)
+    return write_whole(folder / NAME, _page(report, places, table, samples))
 
 
 def render(report: ReportInput, pictures: Mapping[str, str]) -> str:
@@ -60,6 +66,13 @@ def render(report: ReportInput, pictures: Mapping[str, str]) -> str:
         report: what to show.
         pictures: address of each small picture by its name: inside the page, or a file beside it.
     """
+    table = table_of(report)
+    return _page(report, pictures, table, script_json(table))
+
+
+def _page(
+    report: ReportInput, pictures: Mapping[str, str], table: Mapping[str, Any], samples: str
+) -> str:
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
@@ -72,12 +85,11 @@ def render(report: ReportInput, pictures: Mapping[str, str]) -> str:
         autoescape=True, undefined=StrictUndefined, finalize=shown, trim_blocks=True
     )
     template = environment.from_string((page / "report.html.jinja").read_text("utf-8"))
-    table = table_of(report)
     return template.render(
         policy=_policy(style, script, pictures),
         style=Markup(style),
         script=Markup(script),
-        samples=Markup(script_json(table)),
+        samples=Markup(samples),
         pictures=Markup(script_json(_addresses(report, pictures))),
         count=len(table["rows"]),
         benches=table["benches"],

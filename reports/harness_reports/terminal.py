@@ -14,7 +14,13 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _PLAIN_WIDTH = 132  # where stdout is no terminal: a log keeps the table in one piece
-_FILES = ("report.md", "report.html", "comparison.json")
+_FILES = {
+    "report": "report.md",
+    "page": "report.html",
+    "pictures": "report_files",
+    "junit": "junit.xml",
+    "comparison": "comparison.json",
+}
 _COLOURS = {"gain": "green", "loss": "red", "no change": "dim", "cannot tell": "yellow"}
 
 
@@ -82,8 +88,7 @@ def _row(benchmark: BenchmarkComparison, figure: Figure, *, first: bool) -> list
 
 
 def _places(report: ReportInput, folder: Path) -> list[tuple[str, Path]]:
-    found = [(name.rsplit(".", 1)[0], folder / name) for name in _FILES]
-    found = [(label, path) for label, path in found if path.exists()]
+    found = [(label, folder / name) for label, name in _FILES.items() if (folder / name).exists()]
     return [*found, ("checkpoint", folder / report.checkpoint)]
 
 
