@@ -78,6 +78,15 @@ class Judging:
     errors: tuple[JudgeError, ...] = ()
 
     @property
+    def agreement(self) -> str:
+        """How many anchor answers got a sound mark, by benchmark, and how far the judge drifted."""
+        return ", ".join(
+            f"{check.benchmark} {check.expected} of {check.anchors}"
+            + (f" (drift {check.drift:.1%})" if check.drift is not None else "")
+            for check in self.anchors
+        )
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What every reader has to know of the judge, one line each."""
         named = f" ({', '.join(self.models)})" if self.models else ""
@@ -87,14 +96,8 @@ class Judging:
                 f"{self.missing} of {self.verdicts + self.missing} verdicts are missing: "
                 f"{'; '.join(self.reasons)}."
             )
-        for check in self.anchors:
-            if check.expected < check.anchors:
-                lines.append(
-                    f"{check.benchmark}: on {check.anchors - check.expected} of {check.anchors} "
-                    "answers of undisputed worth the judge gave no sound mark."
-                )
-            if check.drift:
-                lines.append(f"{check.benchmark}: the judge drifted by {check.drift:.1%}.")
+        if self.anchors:
+            lines.append(f"Anchor answers marked as a sound judge does: {self.agreement}.")
         if self.errors:
             parts = [f"{e.benchmark} {e.column} {e.difference:.2f}" for e in self.errors]
             lines.append(

@@ -124,7 +124,8 @@ def judge(
     write(folder, name, samples, judging)
     progress.say(
         f"judge: {judging.verdicts} verdicts, {judging.missing} missing; {heard.calls} questions "
-        f"asked in this call{whom.spent}"
+        f"asked in this call{whom.spent}; anchors as a sound judge marks them: "
+        f"{judging.agreement or 'none asked'}"
     )
     return _verdicts(arms, samples, judging, reused=False, calls=heard.calls)
 
@@ -154,8 +155,10 @@ def _mark(
     kept: Kept,
     settings: JudgeSettings,
 ) -> tuple[dict[tuple[str, str], tuple[Sample, ...]], Judging]:
+    by_rule = {b.name for b in chosen} - {item.benchmark for item in items if not item.ruled}
     judges = {
-        benchmark.name: _judge_of(benchmark.name, heard, kept, settings) for benchmark in chosen
+        name: _judge_of(name, heard, kept, "rule" if name in by_rule else settings.judge)
+        for name in (benchmark.name for benchmark in chosen)
     }
     judged: dict[tuple[str, str, str], Judged] = {}
     for item in items:
@@ -198,15 +201,15 @@ def _reasons(errors: Sequence[str]) -> tuple[str, ...]:
     return tuple(f"{len(alike)} times {alike[0]}" for alike in ranked)
 
 
-def _judge_of(name: str, heard: Heard, kept: Kept, settings: JudgeSettings) -> str:
-    """Return who judged a benchmark, or was to.
+def _judge_of(name: str, heard: Heard, kept: Kept, otherwise: str) -> str:
+    """Return who judged a benchmark; ``otherwise`` where no reply says so.
 
     Raises:
         HarnessError: if kept verdicts are by another model than the new ones.
     """
     before = {sample.judge for (_, bench, _), sample in kept.items() if bench == name}
-    now = heard.models.get(name) or (min(before) if before else settings.judge)
-    if before - {now, settings.judge}:
+    now = heard.models.get(name) or min(before - {"rule"}, default=otherwise)
+    if before - {now, otherwise, "rule"}:
         raise HarnessError(
             f"The verdicts on {name} that are kept are by {', '.join(sorted(before))}, and the "
             f"judge now calls itself {now}. Judge everything anew: leave out --only-missing."

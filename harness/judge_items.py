@@ -43,6 +43,11 @@ class Item:
     ask: Ask | None = None
     error: str | None = None
 
+    @property
+    def ruled(self) -> bool:
+        """Whether rules decide it and no judge is needed."""
+        return self.ask is None and self.error is None
+
     def read(self, reply: str) -> Scored:
         """Return the verdict.
 

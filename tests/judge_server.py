@@ -106,6 +106,7 @@ STATE = State()
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else header and body of a reply wait for each other
 
     def do_GET(self) -> None:
         with STATE.lock:

@@ -1,0 +1,210 @@
+"""The judge from outside: the command line on a real run, a local judge, ``transformers serve``."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from harness_tinyworld import MODEL, WORLD
+from judge_server import Running, running
+
+from harness.cli import app
+from harness.errors import ExitCode, UsageError
+from harness.judge import last_judging
+from harness.judge_items import items_of
+from harness.judge_server import ServerJudge
+from harness.lmms import Task
+from harness.lmms_adhoc import benchmark
+from harness.run import run
+from harness.runs import open_run
+from harness.runs_judge import like_last, rejudge
+from harness.settings import JudgeSettings, Settings
+
+SMALL = Settings(
+    method="seva",
+    benches=("mmvet", "pope", "mmbench"),
+    limit=12,
+    max_prompts=24,
+    options=(("epochs", "1"), ("max_new_tokens", "24")),
+)
+
+
+@pytest.fixture(scope="module")
+def server():
+    with running() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return run(dataclasses.replace(SMALL, out=tmp_path_factory.mktemp("runs"))).folder
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch) -> None:
+    monkeypatch.setattr(ServerJudge, "pause", 0.001)
+
+
+def harness(*words: object) -> tuple[ExitCode, str]:
+    done = CliRunner().invoke(app, [str(word) for word in words], standalone_mode=False)
+    if done.exception is not None:
+        raise done.exception
+    return done.return_value, done.output
+
+
+def numbers(folder: Path) -> dict:
+    return json.loads((folder / "comparison.json").read_text())
+
+
+def test_a_run_is_judged_again_and_again_without_the_model(server: Running, folder: Path):
+    plain = numbers(folder)
+    with pytest.raises(UsageError, match="Name a judge"):
+        like_last(folder, JudgeSettings())
+    server.control()
+    code, text = harness("judge", folder, "--judge", server.judge)
+    assert code == ExitCode.DONE
+    assert "Judged by" in text
+    assert "(rules-1)" in text
+    asked = server.stats()["seen"]
+    assert f"The judge was asked {len(asked)} times" in text
+    judged = numbers(folder)
+    assert judged["run"]["judging"]["models"] == ["rules-1"]
+    by_name = {one["name"]: one for one in judged["comparison"]["benchmarks"]}
+    assert by_name["mmvet"]["judges_before"] == by_name["mmvet"]["judges_after"] == ["rules-1"]
+    assert by_name["pope"]["judges_before"] == ["rule"]
+    pope = [one for one in plain["comparison"]["benchmarks"] if one["name"] == "pope"]
+    assert by_name["pope"] == pope[0], "what no judge sees stays as it was"
+    assert "rules-1" in (folder / "report.md").read_text()
+
+    code, text = harness("judge", folder, "--only-missing", "--quiet")
+    assert (code, "asked 0 times" in text) == (ExitCode.DONE, True)
+    assert server.stats()["seen"] == asked
+    assert numbers(folder) == judged
+
+    read = open_run(folder)
+    assert {sample.judge for sample in read.before["mmvet"]} == {"rules-1"}
+    assert {sample.judge for sample in read.before["pope"]} == {"rule"}
+    code, _ = harness("judge", folder, "--judge", "builtin", "--quiet")
+    assert code == ExitCode.DONE
+    assert numbers(folder)["comparison"] == plain["comparison"], "and back again"
+
+
+def test_run_with_a_judge_uses_what_is_there(server: Running, folder: Path):
+    server.control()
+    judging = JudgeSettings(judge=server.judge, judgings=2)
+    outcome = run(dataclasses.replace(SMALL, out=folder.parent, judging=judging))
+    assert outcome.folder == folder
+    assert outcome.calls == 0, "the judge is another stage; no answer was generated again"
+    assert outcome.report.judging.judgings == 2
+    assert [error.benchmark for error in outcome.report.judging.errors] == ["mmvet", "mmbench"]
+    assert any("Standard error" in note for note in outcome.comparison.notes)
+    assert run(dataclasses.replace(SMALL, out=folder.parent, judging=judging)).reused
+    again = like_last(folder, JudgeSettings())
+    assert (again.judge, again.judgings) == (server.judge, 2)
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"), [("401", "OPENAI_API_KEY"), ("prose", "did not reply with one number")]
+)
+def test_a_judge_that_fails_ends_with_exit_code_3(server: Running, folder: Path, fault, message):
+    server.control(fault=fault)
+    judge = f"openai:{fault}@{server.base}/v1"  # a judge of its own: nothing is stored for it
+    code, text = harness("judge", folder, "--judge", judge, "--quiet")
+    assert code == ExitCode.UNSCORED
+    assert message in " ".join(text.split())
+    server.control()
+    code, text = harness("judge", folder, "--only-missing", "--quiet")
+    assert code == ExitCode.DONE
+    assert last_judging(folder)[1].judge == judge
+
+
+def test_settings_of_the_judge_are_checked_before_anything_is_spent(tmp_path):
+    judging = JudgeSettings(judge="gpt-4o")
+    with pytest.raises(UsageError, match="is no judge"):
+        run(dataclasses.replace(SMALL, out=tmp_path / "out", judging=judging))
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(UsageError, match="--judge-price cheap is no price"):
+        harness("judge", tmp_path, "--judge", "openai:m", "--judge-price", "cheap")
+
+
+@pytest.mark.slow
+def test_a_local_judge_judges_in_process(folder: Path):
+    """The embedded model knows no such form, so its verdicts are missing - and nothing else is."""
+    done = rejudge(folder, JudgeSettings(judge="hf:tinyworld"), device="cpu")
+    judging = done.report.judging
+    assert judging.models[0].startswith("tinyworld ")
+    assert judging.verdicts + judging.missing == 48
+    asked = set(_questions(folder))  # MMBench's letters are read by rule here
+    assert done.calls == len(asked) + 5, "each question once, and MM-Vet's anchors"
+    assert {sample.judge for sample in done.report.before["mmbench"]} == {"rule"}
+    assert "marked as a sound judge does: mmvet " in " ".join(done.report.comparison.notes)
+    for sample in (*done.report.before["mmvet"], *done.report.after["mmvet"]):
+        assert (sample.scores["score"] is None) == (sample.error is not None)
+
+
+@pytest.mark.slow
+def test_many_verdicts_take_little_longer_than_few():
+    """Against one at a time in the same process: 32 under way give well over ten times the pace."""
+    code = "import judge, json; print(json.dumps(judge.measure(160, 0.1, 8)))"
+    perf = Path(__file__).parent.parent / "perf"
+    done = subprocess.run([sys.executable, "-c", code], cwd=perf, capture_output=True, check=True)
+    found = json.loads(done.stdout)
+    assert found["under_way_at_most"] > 16
+    assert found["times_faster"] > 8
+
+
+def _questions(folder: Path) -> list[str]:
+    found, done = [], open_run(folder)
+    for name in ("mmvet", "mmbench"):
+        bench, task = benchmark(name), Task(benchmark(name).task, WORLD.data)
+        arms = {"before": done.before[name], "after": done.after[name]}
+        items = items_of(bench, task, arms, WORLD.data)
+        found += [item.ask.prompt for item in items if item.ask is not None]
+    return found
+
+
+@pytest.mark.slow
+def test_transformers_serve_as_a_judge(folder: Path, tmp_path: Path):
+    """A real server of the field: every reply is read strictly or missing, with its name told."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [str(Path(sys.executable).with_name("transformers")), "serve", str(MODEL)]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
+    log = (tmp_path / "serve.log").open("w+")
+    offline = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    process = subprocess.Popen(command, stdout=log, stderr=log, env=offline)
+    try:
+        deadline = time.monotonic() + 400
+        while time.monotonic() < deadline:
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2).close()
+                break
+            except (OSError, urllib.error.URLError):
+                if process.poll() is not None:
+                    log.seek(0)
+                    pytest.skip("transformers serve does not start here: " + log.read()[-300:])
+                time.sleep(1)
+        judge = f"openai:{MODEL}@http://127.0.0.1:{port}/v1"
+        done = rejudge(folder, JudgeSettings(judge=judge))
+        judging = done.report.judging
+        assert judging.verdicts + judging.missing == 48
+        assert done.calls > 8
+        assert all(str(MODEL) in model for model in judging.models)
+        reasons = " ".join(judging.reasons)
+        assert not judging.missing or "the judge" in reasons or "the reply" in reasons
+        assert "failed" not in reasons, reasons
+    finally:
+        process.terminate()
+        process.wait(30)
+        log.close()
