@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -124,5 +125,10 @@ def _side(sample: Sample | None, metrics: Sequence[str]) -> tuple[Any, ...] | No
         *(None if text is None else words.visible(text) for text in said),
         sample.tokens,
         sample.finish,
-        tuple(sample.scores.get(metric) for metric in metrics),
+        tuple(_known(sample.scores.get(metric)) for metric in metrics),
     )
+
+
+def _known(score: float | None) -> float | None:
+    """Return a score, or ``None`` for what no JSON can hold; it is no number either."""
+    return score if score is not None and math.isfinite(score) else None
