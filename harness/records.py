@@ -7,6 +7,7 @@ A record never changes after it was made. Whatever is written to disk can be rea
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
@@ -192,8 +193,13 @@ def from_json(kind: type[T], row: Mapping[str, Any]) -> T:
     Raises:
         TypeError: if a field is missing or unknown.
     """
-    hints = get_type_hints(kind)
+    hints = _hints(kind)  # type: ignore[arg-type]  # a class is hashable
     return kind(**{name: _typed(hints.get(name), value) for name, value in row.items()})
+
+
+@functools.cache  # resolving them takes longer than everything else about a row
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)
 
 
 def _plain(value: Any) -> Any:
