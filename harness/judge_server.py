@@ -6,12 +6,15 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import replace
 from typing import Any
 
 from harness.judge_purse import Purse
 from harness.judge_source import OFFICIAL, SERVER, Question, Reply
 from harness.model_client import KEY, Passing, Refused, connect, patiently
 from harness.settings import JudgeSettings
+
+_THOUGHT = 4096  # tokens that a model may think before it replies
 
 
 class ServerJudge:
@@ -43,6 +46,7 @@ class ServerJudge:
         self._pace = Pace(settings.rpm)
         self._client: Any = None
         self._over: str | None = None
+        self._refused: set[str] = set()
 
     @property
     def spent(self) -> str:
@@ -54,11 +58,14 @@ class ServerJudge:
         if self._client is None:
             self._client = connect(self._address, self.timeout)
         pool = ThreadPoolExecutor(self.at_once)
+        sent = {pool.submit(self._reply, question): i for i, question in enumerate(questions)}
         try:
-            sent = {pool.submit(self._reply, question): i for i, question in enumerate(questions)}
             for future in as_completed(sent):
                 yield sent[future], future.result()
         finally:
+            if not all(future.done() for future in sent):  # Ctrl-C: nobody waits for these
+                self._over = "interrupted"
+                self._client.close()
             pool.shutdown(cancel_futures=True)
 
     def _reply(self, question: Question) -> Reply:
@@ -71,7 +78,8 @@ class ServerJudge:
                 )
             return Reply(None, error=self._over or f"the judge's server failed: {error}")
 
-    def _try(self, question: Question) -> Reply:
+    def _try(self, asked: Question) -> Reply:
+        question, settings = self._wanted(asked)
         if self._over is None and not self.purse.take(question):
             self._over = (
                 "the cap on cost was reached; raise --judge-cap and judge again with --only-missing"
@@ -84,14 +92,34 @@ class ServerJudge:
             found = self._client.chat.completions.create(
                 model=self._model,
                 messages=[{"role": "user", "content": question.prompt}],
-                max_tokens=question.max_tokens,
-                temperature=0,
-                seed=question.turn,
+                **settings,
             )
             tokens = _tokens_of(found)
             return _reply_of(found, question, self._model)
+        except Exception as error:
+            refused = getattr(error, "param", None)
+            if refused not in settings:
+                raise
         finally:
             self.purse.settle(question, tokens)
+        self._refused.add(refused)
+        return self._try(asked)
+
+    def _wanted(self, asked: Question) -> tuple[Question, dict[str, Any]]:
+        """Return what to ask for beside the text: all that the server does not refuse to hear of.
+
+        Newer models choose their own temperature, and want the limit under another name; they
+        think first, within that limit.
+        """
+        refused = frozenset(self._refused)
+        every = {"max_tokens": asked.max_tokens, "temperature": 0, "seed": asked.turn}
+        settings = {name: value for name, value in every.items() if name not in refused}
+        if "max_tokens" not in refused:
+            return asked, settings
+        roomy = replace(asked, max_tokens=asked.max_tokens + _THOUGHT)
+        if "max_completion_tokens" not in refused:
+            settings["max_completion_tokens"] = roomy.max_tokens
+        return roomy, settings
 
 
 class Pace:

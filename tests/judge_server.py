@@ -98,6 +98,7 @@ class State:
         self.control: dict[str, Any] = {}
         self.seen: list[str] = []
         self.keys: list[str] = []
+        self.limits: list[int | None] = []
         self.together = self.most = 0
 
 
@@ -110,13 +111,22 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         with STATE.lock:
-            self.send(200, {"seen": STATE.seen, "most": STATE.most, "keys": STATE.keys})
+            self.send(
+                200,
+                {
+                    "seen": STATE.seen,
+                    "most": STATE.most,
+                    "keys": STATE.keys,
+                    "limits": STATE.limits,
+                },
+            )
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.path == "/control":
             with STATE.lock:
-                STATE.control, STATE.seen, STATE.most, STATE.keys = body, [], 0, []
+                STATE.control, STATE.most = body, 0
+                STATE.seen, STATE.keys, STATE.limits = [], [], []
             self.send(200, {})
             return
         prompt = body["messages"][0]["content"]
@@ -141,6 +151,14 @@ class Handler(BaseHTTPRequestHandler):
     ) -> None:
         if fault == "timeout":
             time.sleep(1.0)
+        if fault == "modern" and (bad := {"max_tokens", "temperature"} & body.keys()):
+            name = min(bad)
+            error = {"message": f"Unsupported: '{name}'", "param": name, "code": "unsupported"}
+            self.send(400, {"error": error})
+            return
+        with STATE.lock:
+            if control is STATE.control:  # not one whom a test before gave up waiting for
+                STATE.limits.append(body.get("max_completion_tokens"))
         if fault == "drop":
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)
