@@ -102,6 +102,8 @@ def judge(
     check(settings)
     chosen = [benchmark for benchmark in benchmarks if benchmark.exam is not None]
     if settings.judge == BUILTIN or not chosen:
+        if settings.judge != BUILTIN:
+            progress.say("judge: rules mark every answer of these benchmarks; nobody is asked")
         return Verdicts(before, after)
     arms = {"before": before, "after": after}
     whom = open_judge(settings, device=device, dtype=dtype)

@@ -97,6 +97,7 @@ class Desk:
 
     def judge(self, folder: str = "run", store: str = "store", **settings) -> Verdicts:
         only_missing = settings.pop("only_missing", False)
+        seed = settings.pop("seed", 0)
         return judge(
             JudgeSettings(**{"judge": self.server.judge, **settings}),
             [bench(self.name)],
@@ -106,6 +107,7 @@ class Desk:
             folder=self.path / folder,
             store=Store(self.path / f"{store}.sqlite"),
             only_missing=only_missing,
+            seed=seed,
         )
 
     def spare(self) -> list[str]:
@@ -179,6 +181,22 @@ def test_judged_twice_asks_nobody_the_second_time(desk, server, name):
     assert (again.reused, again.calls, elsewhere.calls) == (True, 0, 0)
     assert again.before == first.before == elsewhere.before
     assert again.judging == first.judging
+
+
+def test_both_arms_are_asked_in_one_random_order(desk, server, monkeypatch):
+    monkeypatch.setattr(ServerJudge, "at_once", 1)
+    mine = desk("llavabench")
+    arm_of = {item.ask.prompt: item.arm for item in mine.items() if item.sample.id != "1"}
+    orders = []
+    for number, seed in enumerate((1, 1, 2)):
+        server.control()
+        mine.judge(folder=f"{number}", store=f"{number}", seed=seed)
+        orders.append([prompt for prompt in server.stats()["seen"] if prompt in arm_of])
+    assert orders[0] == orders[1] != orders[2]
+    assert sorted(orders[0]) == sorted(arm_of)
+    for order in orders[1:]:
+        arms = [arm_of[prompt] for prompt in order]
+        assert arms not in (sorted(arms), sorted(arms, reverse=True)), "not one arm and then one"
 
 
 # Every fault ends in missing
