@@ -40,8 +40,10 @@ def take_before(source: Path, folder: Path, prints: Mapping[str, str]) -> None:
             mine = folder / _ARM / f"{name}.jsonl"
             if journal_of(mine, wanted, Sample).complete:
                 continue
-            other = theirs / _ARM / f"{name}.jsonl"
-            if journal_of(other, wanted, Sample).complete:
+            # A model that was measured by itself has the arm "after" alone.
+            others = [theirs / arm / f"{name}.jsonl" for arm in (_ARM, "after")]
+            other = next((o for o in others if journal_of(o, wanted, Sample).complete), None)
+            if other is not None:
                 write_whole(mine, other.read_text(encoding="utf-8"))
                 known[name] = {"fingerprint": wanted, "source": _called(source)}
                 write_json(folder / _ARM / _NOTED, known)
@@ -83,7 +85,7 @@ def _noted(folder: Path) -> dict[str, dict[str, str]]:
 
 def _reason(name: str, theirs: Path, mine: Path) -> str:
     """Name what differs, as far as the two settings.json say."""
-    if not (theirs / _ARM / f"{name}.jsonl").is_file():
+    if not any((theirs / arm / f"{name}.jsonl").is_file() for arm in (_ARM, "after")):
         return "which did not measure it"
     there, here = _parts(name, theirs), _parts(name, mine)
     differing = [what for what, value in here.items() if there.get(what) != value]

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli_data import data, list_names
+from harness.cli_eval import evaluate
 from harness.cli_evidence import bundle, compare, import_, plan, verify
 from harness.cli_gate import gate
 from harness.cli_judge import judge, judge_flags, judge_settings
 from harness.cli_methods import check, new_method, pairs
 from harness.cli_push import push
-from harness.errors import ExitCode, HarnessError, UsageError
+from harness.cli_words import key_values, split
+from harness.errors import ExitCode, HarnessError
 
 if TYPE_CHECKING:
     from harness.run import Outcome
@@ -156,9 +158,9 @@ def run(
     from harness.settings import Settings
 
     settings = Settings(
-        benches=_split(bench, "--bench"),
-        reports=distinct(("json", *_split(reports, "--report"))),
-        options=_key_values(options),
+        benches=split(bench, "--bench"),
+        reports=distinct(("json", *split(reports, "--report"))),
+        options=key_values(options),
         judging=judge_settings(asked),
         **asked,
     )
@@ -193,10 +195,10 @@ def report(folder: Path, reports: str) -> ExitCode:
     """
     from harness.plugins import load
     from harness.report import write_reports
-    from harness.runs import open_run
+    from harness.runs import open_run, with_two_arms
 
-    run = open_run(folder)
-    writers = {name: load("reports", name) for name in _split(reports, "--report")}
+    run = with_two_arms(open_run(folder))
+    writers = {name: load("reports", name) for name in split(reports, "--report")}
     for name, path in write_reports(run.report, folder, writers).items():
         if name != "terminal":
             click.echo(path)
@@ -208,6 +210,7 @@ for _command in (
     check,
     compare,
     data,
+    evaluate,
     gate,
     import_,
     judge,
@@ -252,23 +255,6 @@ def main() -> None:
 def _complain(text: str, code: ExitCode) -> ExitCode:
     click.echo(f"Error: {text}" if code != ExitCode.INTERRUPTED else text, err=True)
     return code
-
-
-def _split(text: str, option: str) -> tuple[str, ...]:
-    parts = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-    if not parts:
-        raise UsageError(f"{option} names nothing. Give at least one name, as in {option} pope.")
-    return parts
-
-
-def _key_values(texts: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    values: dict[str, str] = {}
-    for text in texts:
-        key, sign, value = text.partition("=")
-        if not sign or not key:
-            raise UsageError(f"--set {text} is no KEY=VALUE. Write, for example, --set beta=0.1")
-        values[key.strip()] = value.strip()
-    return tuple(sorted(values.items()))
 
 
 def _summary(outcome: Outcome) -> dict[str, Any]:

@@ -52,12 +52,13 @@ def gate(
     from harness.bundle import open_evidence
     from harness.gate import exit_code, judge
     from harness.records import distinct, to_json
-    from harness.runs import compare_runs
+    from harness.runs import compare_runs, with_two_arms
 
     run = open_evidence(folder)
-    report = run.report
     if baseline is not None:
         report = compare_runs(open_evidence(baseline), run, seed=seed)
+    else:
+        report = with_two_arms(run).report
     report = dataclasses.replace(report, gate=judge(report.comparison, rules))
     code = exit_code(report.comparison, report.gate)
     names = distinct(name.strip() for name in (reports or "").split(",") if name.strip())

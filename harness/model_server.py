@@ -33,6 +33,9 @@ WINDOW = 256
 class ServerModel(Model):
     """Answers requests through a server; it can be asked, but not trained.
 
+    A server does not score choices: :attr:`Answer.choices` stays empty, so ``logit`` columns are
+    missing while the written answers count.
+
     Attributes:
         source: what the user typed.
         path: there is no folder; the source in the form of a path.
@@ -201,8 +204,6 @@ def _cannot(request: Request) -> str | None:
             f"the view {request.view!r} changes processed pixels, which a server does not accept; "
             "use a local model for this method"
         )
-    if request.choices:
-        return "a server does not score choices; use a local model for log-probability scoring"
     return None
 
 

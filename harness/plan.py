@@ -10,7 +10,7 @@ import dataclasses
 import os
 import platform
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -21,6 +21,8 @@ from harness.errors import UsageError
 from harness.judge import check
 from harness.lmms import HUB, data_fingerprint
 from harness.lmms_adhoc import benchmark, code_digest, expand
+from harness.model_keys import ENGINE_VERSION
+from harness.model_server import SCHEME
 from harness.plugins import Method, digest_of, load, load_method, names
 from harness.prompts import prompts_fingerprint, read_prompts
 from harness.records import Prompt, World, fingerprint, to_json
@@ -67,8 +69,7 @@ class Plan:
         }
         options = to_json(self.options) if self.options is not None else None
         code = fingerprint(wanted, options, model_fingerprint, self.inputs)
-        model = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(self.settings.model).name).strip("-.")
-        return self.settings.out / f"{self.settings.method}-{model or 'model'}-{code[:8]}"
+        return self.settings.out / folder_name(self.settings.method, self.settings.model, code)
 
 
 def resolve(settings: Settings) -> Plan:
@@ -79,35 +80,77 @@ def resolve(settings: Settings) -> Plan:
         HarnessError: for files that are there and broken.
     """
     method = load_method(settings.method)
-    wanted = {name: benchmark(name) for name in expand(settings.benches)}
+    if settings.model.startswith(SCHEME):
+        raise UsageError(
+            f"{settings.model} is a server's model: its weights are not here, so it cannot be "
+            "trained. Name its folder or hub id with --model, or measure it as it is with: "
+            f"harness eval --model {settings.model} --bench {','.join(settings.benches)}"
+        )
     for name in settings.reports:
         load("reports", name)
     check(settings.judging)
-    model_world = _world(settings.model)
+    model_world = world_of(settings.model)
     preset = settings.preset or _fitting_preset(method, model_world)
     options = method.options(preset, dict(settings.options))
-    data_world, prompt_world = _world(settings.data), _world(settings.prompts)
+    data_world, prompt_world = world_of(settings.data), world_of(settings.prompts)
     data = data_of(settings.data)
+    benchmarks, inputs = benchmarks_of(settings.benches, data)
     prompt_file = prompt_world.prompts if prompt_world else Path(settings.prompts)
     prompts = read_prompts(prompt_file, settings.max_prompts)
-    inputs = {
+    inputs |= {
         "method": _method_digest(method, options),
         "prompts": prompts_fingerprint(prompt_file, prompts),
     }
-    for name, bench in wanted.items():
-        inputs[f"data:{bench.name}"] = data_fingerprint(bench.task, data)
-        inputs[f"bench:{bench.name}"] = fingerprint(code_digest(name), inputs[f"data:{bench.name}"])
     return Plan(
         settings=settings,
         method=method,
         options=options,
-        benchmarks=tuple(wanted.values()),
+        benchmarks=benchmarks,
         model=model_world.model if model_world else settings.model,
         data=data,
         prompts=prompts,
         notice=data_world.notice if data_world else None,
         inputs=inputs,
     )
+
+
+def benchmarks_of(
+    names: Sequence[str], data: str | Path
+) -> tuple[tuple[Benchmark, ...], dict[str, str]]:
+    """Load benchmarks and suites, and fingerprint their rows and the code that scores them.
+
+    Raises:
+        UsageError: if a name or its data are not there, naming the near miss.
+    """
+    wanted = {name: benchmark(name) for name in expand(names)}
+    inputs = {}
+    for name, bench in wanted.items():
+        inputs[f"data:{bench.name}"] = data_fingerprint(bench.task, data)
+        inputs[f"bench:{bench.name}"] = fingerprint(code_digest(name), inputs[f"data:{bench.name}"])
+    return tuple(wanted.values()), inputs
+
+
+def prints_of(
+    benchmarks: Sequence[Benchmark], inputs: Mapping[str, str], model: str, limit: int | None
+) -> dict[str, str]:
+    """Return, by benchmark, the fingerprint of everything that determines its samples.
+
+    Args:
+        benchmarks: which.
+        inputs: what :func:`benchmarks_of` found.
+        model: the model's fingerprint.
+        limit: only the first rows.
+    """
+    return {
+        bench.name: fingerprint(model, ENGINE_VERSION, inputs[f"bench:{bench.name}"], limit)
+        for bench in benchmarks
+    }
+
+
+def folder_name(what: str, model: str, code: str) -> str:
+    """Name a run folder by what was done, with which model, and a hash of all that decides it."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(model).name).strip("-.")
+    return f"{what}-{name or 'model'}-{code[:8]}"
 
 
 def versions() -> dict[str, str]:
@@ -121,7 +164,8 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _world(name: str) -> World | None:
+def world_of(name: str) -> World | None:
+    """Return the embedded world of that name, if it is one."""
     if os.sep in name or name not in names("worlds"):
         return None
     world = load("worlds", name)
@@ -140,7 +184,7 @@ def data_of(name: str) -> str | Path:
     Raises:
         UsageError: if there is no such folder.
     """
-    world = _world(name)
+    world = world_of(name)
     if world is not None:
         return world.data
     if name == HUB:

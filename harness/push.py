@@ -85,8 +85,13 @@ def _card(run: FinishedRun, place: Path) -> Path:
     adapter = (run.folder / run.report.checkpoint / "adapter_config.json").is_file()
     head = ["---", "library_name: " + ("peft" if adapter else "transformers")]
     head += ["tags:", "- vlm-harness", f"- {run.report.method}", "---", ""]
-    names = {field: Path(getattr(run.report, field)).name for field in ("model", "data")}
-    told = dataclasses.replace(run.report, examples=(), doctor=None, **names)
+    told = dataclasses.replace(
+        run.report,
+        model=Path(run.report.model).name,
+        data=Path(run.report.data).name,
+        examples=(),
+        doctor=None,
+    )
     report: Path = load("reports", "markdown")(told, place)
     return write_whole(
         place / "README.md", "\n".join(head) + "\n" + report.read_text(encoding="utf-8")

@@ -115,7 +115,8 @@ class Answer:
         tokens: how many tokens were generated, the end token included.
         finish: ``"stop"``, ``"length"`` (cut at ``max_new_tokens``) or ``"missing"``.
         error: why the answer is missing.
-        choices: log-probability (nats, summed over tokens) of each asked choice.
+        choices: log-probability (nats, summed over tokens) of each asked choice; empty where
+            they cannot be had, as from a server.
     """
 
     text: str | None

@@ -25,7 +25,7 @@ from harness.judge import Verdicts, judge
 from harness.model import ENGINE_VERSION, Model
 from harness.model_open import open_model
 from harness.pairs import PairSet, make_pairs
-from harness.plan import Plan, resolve, settings_json, versions
+from harness.plan import Plan, prints_of, resolve, settings_json, versions
 from harness.plugins import load
 from harness.radar_run import look_for
 from harness.records import fingerprint, to_json
@@ -111,14 +111,7 @@ def _open_folder(plan: Plan, model: Model) -> Path:
 
 
 def _prints(plan: Plan, model: Model) -> dict[str, str]:
-    """Return, by benchmark, the fingerprint of everything that determines its samples."""
-    limit = plan.settings.limit
-    return {
-        benchmark.name: fingerprint(
-            model.fingerprint, ENGINE_VERSION, plan.inputs[f"bench:{benchmark.name}"], limit
-        )
-        for benchmark in plan.benchmarks
-    }
+    return prints_of(plan.benchmarks, plan.inputs, model.fingerprint, plan.settings.limit)
 
 
 def _evaluate(arm: str, plan: Plan, model: Model, folder: Path) -> Evaluation:

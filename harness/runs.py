@@ -47,6 +47,21 @@ class FinishedRun:
     more: tuple[tuple[Samples, Samples], ...] = ()
 
 
+def with_two_arms(run: FinishedRun) -> FinishedRun:
+    """Return the run.
+
+    Raises:
+        UsageError: if it was measured or imported by itself, so that nothing is compared in it.
+    """
+    if not run.report.comparison.benchmarks:
+        raise UsageError(
+            f"{run.folder} holds one model's answers only, so there is nothing to compare in it. "
+            f"Name another run beside it: harness compare OTHER {run.folder}, or "
+            f"harness gate {run.folder} --baseline OTHER."
+        )
+    return run
+
+
 def seed_folder(folder: Path, index: int) -> Path:
     """Return where a run folder of several seeds holds the rows of all but the first."""
     return folder / "seeds" / str(index)
@@ -204,7 +219,7 @@ def _settings_of(
             if key.startswith("data:")
         }
         imported = {name: dict(each) for name, each in settings.get("imported", {}).items()}
-        return {name: data[name] for name in distinct([*names, *imported])}, imported
+        return {name: data[name] for name in distinct([*names, *imported, *data])}, imported
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise HarnessError(
             f"{file} is damaged or was written by another version ({error}). Run the same "

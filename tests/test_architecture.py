@@ -14,7 +14,7 @@ HARNESS = ROOT / "harness"
 GUESTS = ("harness_benchmarks", "harness_reports", "harness_tinyworld", "harness_seva")
 
 FLOORS = (
-    ("errors", "records", "comparison"),
+    ("errors", "records", "rounding", "comparison"),
     (
         "settings",
         "folder",
@@ -32,7 +32,7 @@ FLOORS = (
     ("model", "dpo", "lmms", "judge", "data", "radar", "doctor", "scaffold"),
     ("prompts", "pairs", "train", "evaluate", "compare", "report"),
     ("plan", "runs", "push", "gate", "bundle", "imports", "estimate", "leaderboard"),
-    ("run", "seeds"),
+    ("run", "seeds", "measure"),
     ("cli", "testing"),
 )
 """From the ground up; a module may import from its own floor (rooms excepted) and below."""

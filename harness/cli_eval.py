@@ -1,0 +1,109 @@
+"""The command ``eval``: measure one model, without a method and without training."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.cli_judge import judge_flags, judge_settings
+from harness.errors import ExitCode
+
+if TYPE_CHECKING:
+    from harness.measure import Measured
+
+
+@click.command("eval")
+@click.option("--bench", required=True, metavar="A,B", help="Benchmarks, joined by commas.")
+@click.option(
+    "--model",
+    default="tinyworld",
+    show_default=True,
+    metavar="PATH_OR_ID",
+    help="Checkpoint: folder, hub id, openai:URL#NAME, or the embedded one.",
+)
+@click.option(
+    "--adapter", metavar="DIR", type=click.Path(path_type=Path), help="PEFT adapter to put on it."
+)
+@click.option(
+    "--data",
+    default="tinyworld",
+    show_default=True,
+    metavar="DIR|hub",
+    help="Benchmark data: a folder of copies, the hub, or the embedded miniatures.",
+)
+@click.option("--limit", type=click.IntRange(min=1), help="Only the first rows of each benchmark.")
+@click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    default="auto",
+    show_default=True,
+)
+@click.option("--nproc", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True)
+@judge_flags
+@click.option("--json", "events", is_flag=True, help="One JSON event per line on stdout.")
+@click.option("--quiet", is_flag=True, help="No progress on stderr.")
+def evaluate(bench: str, nproc: int, events: bool, quiet: bool, **asked: Any) -> int:
+    """Measure one model. Two such runs are compared with: harness compare RUN RUN.
+
+    \b
+    harness eval --bench mmvet,pope
+    harness eval --bench pope --model ./llava-1.5-7b-hf --adapter ./my-adapter --data hub
+    harness eval --bench pope --model openai:http://localhost:8000/v1#llava --data hub
+    """
+    from harness.cli_company import in_company
+    from harness.cli_words import split
+    from harness.measure import Asked, measure
+    from harness.progress import Reporter, showing
+    from harness.records import to_json
+
+    wanted = Asked(benches=split(bench, "--bench"), judging=judge_settings(asked), **asked)
+
+    def tell() -> ExitCode:
+        with showing(Reporter(quiet=quiet, events=events)) as reporter:
+            found = measure(wanted)
+            if events:
+                reporter.event("done", **to_json(found), missing=found.missing)
+            else:
+                _show(found)
+        return ExitCode.UNSCORED if found.missing else ExitCode.DONE
+
+    return in_company(nproc, tell)
+
+
+def _show(found: Measured) -> None:
+    rows = [("benchmark", "figure", "95 % interval", "rows", "images", "missing")]
+    last = ""
+    for level in found.levels:
+        name = level.column if level.benchmark == last else f"{level.benchmark} {level.column}"
+        known = level.figure is not None
+        figure = f"{level.figure:.{level.digits}f}" if known else "–"
+        ends = "–"
+        if level.interval is not None:
+            ends = "[{:.{d}f}, {:.{d}f}]".format(*level.interval, d=level.digits)
+        rows.append(
+            (
+                name if level.benchmark != last else f"  {name}",
+                figure,
+                ends,
+                str(level.samples),
+                str(level.clusters),
+                str(level.missing),
+            )
+        )
+        last = level.benchmark
+    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
+    for row in rows:
+        cells = [row[0].ljust(widths[0])]
+        cells += [text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True)]
+        click.echo("  ".join(cells))
+    for note in found.notes:
+        click.echo(note)
+    click.echo(f"run  {found.folder}{os.sep}")
+    click.echo(f"The model was asked {found.calls} times; other answers were known.")

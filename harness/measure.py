@@ -1,0 +1,222 @@
+"""One model, measured and nothing else: a run folder with a single arm.
+
+Two of them are compared with ``harness compare``, one is the baseline of ``harness gate``, and the
+answers of one serve as the arm before of ``harness run --baseline``. A server's model, which cannot
+be trained here, can be measured all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness import statistics
+from harness.benchmark import Benchmark
+from harness.columns import Column, headline
+from harness.compare_join import Unit, arrays_of, join, units_of
+from harness.compare_judge import rounded
+from harness.comparison import CANNOT_TELL, Comparison, ReportInput
+from harness.evaluate import evaluate
+from harness.folder import write_json
+from harness.judge import check, judge
+from harness.model import ENGINE_VERSION
+from harness.model_open import open_model
+from harness.plan import benchmarks_of, data_of, folder_name, prints_of, versions, world_of
+from harness.plugins import load
+from harness.records import Sample, fingerprint, to_json
+from harness.settings import EMBEDDED, JudgeSettings, Settings
+from harness.statistics_resample import canonical, jackknife_error, sums_of
+from harness.store import Store
+
+if TYPE_CHECKING:
+    from numpy import float64
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be measured; fields as in :class:`harness.settings.Settings`.
+
+    Attributes:
+        benches: names of the benchmarks.
+        model: an embedded world's name, a folder, a hub id, or ``openai:URL#NAME``.
+        adapter: a PEFT adapter to put on it.
+        data: where the benchmarks' rows are.
+        limit: only the first rows of each benchmark.
+        device: where the model runs.
+        dtype: its precision.
+        out: where run folders and the store lie.
+        judging: who judges open answers.
+    """
+
+    benches: tuple[str, ...]
+    model: str = EMBEDDED
+    adapter: Path | None = None
+    data: str = EMBEDDED
+    limit: int | None = None
+    device: str = "auto"
+    dtype: str = "auto"
+    out: Path = Path("runs")
+    judging: JudgeSettings = Settings.judging
+
+
+@dataclass(frozen=True)
+class Level:
+    """One column of one benchmark of one model.
+
+    Attributes:
+        benchmark: its name.
+        column: the column's name.
+        unit: of figure and interval.
+        digits: decimals in tables.
+        primary: belongs to the headline.
+        figure: the figure; ``None`` where no row has a score.
+        interval: its 95 % interval over images; ``None`` where it cannot be known.
+        samples: rows that count.
+        clusters: images among them.
+        missing: rows without an answer or score.
+    """
+
+    benchmark: str
+    column: str
+    unit: str
+    digits: int
+    primary: bool
+    figure: float | None
+    interval: tuple[float, float] | None
+    samples: int
+    clusters: int
+    missing: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a measurement came to: its folder, figures, notes, and how often the model was asked."""
+
+    folder: Path
+    levels: tuple[Level, ...]
+    notes: tuple[str, ...]
+    calls: int
+
+    @property
+    def missing(self) -> int:
+        """How many answers or scores are missing in the headline columns."""
+        return sum(level.missing for level in self.levels if level.primary)
+
+
+def measure(asked: Asked) -> Measured:
+    """Ask one model every row and write a run folder with the arm ``after``.
+
+    Raises:
+        UsageError: if something named is not there.
+        HarnessError: if a benchmark cannot be measured; finished answers stay on disk.
+    """
+    check(asked.judging)
+    data, world = data_of(asked.data), world_of(asked.model)
+    benchmarks, inputs = benchmarks_of(asked.benches, data)
+    store = Store(asked.out / "store.sqlite")
+    source = world.model if world else asked.model
+    model = open_model(source, store=store, device=asked.device, dtype=asked.dtype)
+    model = model if asked.adapter is None else model.with_adapter(asked.adapter)
+    code = fingerprint(model.fingerprint, inputs, asked.limit)
+    folder = asked.out / folder_name("eval", asked.model, code)
+    measured = {"model": model.fingerprint, "engine": str(ENGINE_VERSION)}
+    settings = {"asked": to_json(asked), "options": {}, "inputs": inputs, "measured": measured}
+    write_json(folder / "settings.json", settings)
+    write_json(folder / "versions.json", versions())
+    found = evaluate(
+        "after",
+        model,
+        benchmarks,
+        data=data,
+        folder=folder,
+        fingerprints=prints_of(benchmarks, inputs, model.fingerprint, asked.limit),
+        limit=asked.limit,
+    )
+    nobody: dict[str, tuple[Sample, ...]] = {bench.name: () for bench in benchmarks}
+    verdicts = judge(
+        asked.judging,
+        benchmarks,
+        nobody,
+        found.samples,
+        data=data,
+        folder=folder,
+        store=store,
+        device=asked.device,
+        dtype=asked.dtype,
+    )
+    data_world = world_of(asked.data)
+    notes = [data_world.notice] if data_world else []
+    nothing = Comparison((), CANNOT_TELL, 0, 0, 0, 0.05, 1.0, (*notes, *verdicts.notes))
+    report = ReportInput(
+        comparison=nothing,
+        method=f"eval of {Path(asked.model).name}",
+        model=asked.model,
+        data=asked.data,
+        versions=versions(),
+        notice=data_world.notice if data_world else None,
+        judging=verdicts.judging,
+    )
+    load("reports", "json")(report, folder)
+    levels = [levels_of(bench, verdicts.after[bench.name]) for bench in benchmarks]
+    return Measured(folder, tuple(chain.from_iterable(levels)), nothing.notes, model.calls)
+
+
+def levels_of(benchmark: Benchmark, samples: Sequence[Sample]) -> list[Level]:
+    """Return every column's figure of one arm, with its interval over images."""
+    joined = join(benchmark.name, samples, samples)
+    heads = headline(benchmark.columns)
+    return [
+        _level(benchmark.name, column, units_of(column, joined), column in heads)
+        for column in benchmark.columns
+    ]
+
+
+def _level(name: str, column: Column, units: Sequence[Unit], primary: bool) -> Level:
+    paired = [unit for unit in units if unit.paired]
+    figure, interval = _figure(column, paired)
+    return Level(
+        benchmark=name,
+        column=column.name,
+        unit=column.unit,
+        digits=column.digits,
+        primary=primary,
+        figure=rounded(figure),
+        interval=interval,
+        samples=sum(len(unit.rows) for unit in paired),
+        clusters=len({unit.cluster for unit in paired}),
+        missing=sum(len(unit.rows) for unit in units if not unit.paired),
+    )
+
+
+def _figure(
+    column: Column, units: Sequence[Unit]
+) -> tuple[float | None, tuple[float, float] | None]:
+    """Return a figure and its interval: its difference from an arm of nothing, which is set to 0.
+
+    So one figure has the interval that a difference has, by the same bootstrap and jackknife.
+    """
+    import numpy as np
+
+    if not units:
+        return None, None
+    _, counters, images = arrays_of(units)
+
+    def figure(counted: NDArray[float64]) -> NDArray[float64]:
+        there: NDArray[float64] = np.where(counted[..., 0] > 0, column.value(counted[..., 1:]), 0.0)
+        return there
+
+    sums = sums_of(np.hstack([np.ones((len(counters), 1)), counters]), images)
+    clusters, sign = canonical(np.zeros_like(sums), sums)
+    with np.errstate(all="ignore"):
+        level = float(column.value(counters.sum(axis=0)))
+        if not np.isfinite(level):
+            return None, None
+        ends = statistics.interval(clusters, figure, jackknife_error(clusters, figure))
+    if ends is None:
+        return level, None
+    low, high = sorted(sign * end for end in ends)
+    return level, (round(max(low, column.low), 10), round(min(high, column.high), 10))
