@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.rounding import half_up
+
 
 @dataclass(frozen=True)
 class Touched:
@@ -65,13 +67,13 @@ class Overlap:
 
 
 def _told(figure: CleanFigure) -> str:
-    digits = figure.digits
     if figure.before is None or figure.after is None or figure.difference is None:
         return f"{figure.column} cannot be known"
-    text = (
-        f"{figure.column} {figure.before:.{digits}f} before, {figure.after:.{digits}f} after, "
-        f"{figure.difference:+.{digits}f}"
+    before, after, difference = (
+        half_up(value, figure.digits) for value in (figure.before, figure.after, figure.difference)
     )
+    text = f"{figure.column} {before} before, {after} after, {difference:+}"
     if figure.interval is not None:
-        text += f" [{figure.interval[0]:+.{digits}f}, {figure.interval[1]:+.{digits}f}]"
+        low, high = (half_up(end, figure.digits) for end in figure.interval)
+        text += f" [{low:+}, {high:+}]"
     return text

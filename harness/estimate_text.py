@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.estimate import CAUTIOUS, TYPICAL, Cost, Estimate, Reach
+from harness.rounding import half_up
 
 _DASH = "–"
 
@@ -69,7 +70,10 @@ def _basis(found: Estimate) -> list[str]:
 def _terms(found: Estimate) -> list[str]:
     lines = []
     if found.seconds is not None:
-        lines.append(f"Together {_time(found.seconds)}, at the pace of {found.source}.")
+        lines.append(
+            f"Together at most {_time(found.seconds)} at the pace of {found.source}; rows that "
+            "repeat a question on an image are answered once."
+        )
     else:
         lines.append("Time is known only at the pace of an earlier run: name one with --from.")
     lines.append("Making pairs and training are not in it.")
@@ -97,7 +101,7 @@ def _count(value: int | None) -> str:
 
 
 def _number(value: float | None, reach: Reach) -> str:
-    return _DASH if value is None else f"{value:.{reach.digits}f}"
+    return _DASH if value is None else str(half_up(value, reach.digits))
 
 
 def _time(seconds: float | None) -> str:

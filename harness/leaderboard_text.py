@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.leaderboard import Board, Leaderboard, Standing
+from harness.rounding import half_up
 
 _DASH = "–"
 _HEAD = ("rank", "run", "figure", "difference", "p (Holm)", "verdict", "missing")
@@ -67,15 +68,15 @@ def _rank(standing: Standing, board: Board) -> str:
 def _difference(standing: Standing, digits: int) -> str:
     if standing.difference is None:
         return _DASH
-    text = f"{standing.difference:+.{digits}f}"
+    text = f"{half_up(standing.difference, digits):+}"
     if standing.interval is not None:
-        low, high = standing.interval
-        text += f" [{low:+.{digits}f}, {high:+.{digits}f}]"
+        low, high = (half_up(end, digits) for end in standing.interval)
+        text += f" [{low:+}, {high:+}]"
     return text
 
 
 def _number(value: float | None, digits: int) -> str:
-    return _DASH if value is None else f"{value:.{digits}f}"
+    return _DASH if value is None else str(half_up(value, digits))
 
 
 def _p(value: float | None) -> str:
