@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -192,3 +193,38 @@ def test_the_figure_without_the_touched_rows_by_hand() -> None:
     all_of_them = [Touched("pope", 90, tuple(row.id for row in rows), 0)]
     (gone,) = overlaps_of(all_of_them, {"pope": rows}, {"pope": better}, columns, whole)
     assert gone.note.endswith("None is left without them.")
+
+
+@pytest.mark.slow
+def test_a_whole_run_tells_it_and_verify_makes_the_same_of_it(planted, tmp_path: Path) -> None:
+    from harness.bundle_verify import verify
+    from harness.run import run
+    from harness.settings import Settings
+
+    asked = ["Describe the image in detail.", "What can you see?", "Which shapes are there?"]
+    lines = [
+        json.dumps({"image": prompt.image.name, "question": question})
+        for prompt in planted
+        for question in asked
+    ]
+    (tmp_path / "p.jsonl").write_text("\n".join(lines))
+    settings = Settings(
+        method="seva",
+        benches=("pope",),
+        limit=36,
+        prompts=str(tmp_path / "p.jsonl"),
+        out=tmp_path / "runs",
+    )
+    outcome = run(settings)
+    (overlap,) = outcome.report.overlaps
+    assert len(overlap.touched.ids) == 12
+    assert overlap.note in outcome.comparison.notes
+    assert "12 of 36 rows show an image of the training prompts" in (
+        outcome.folder / "report.md"
+    ).read_text(encoding="utf-8")
+    found = verify(outcome.folder)
+    assert found.passed
+    assert "without training images" in {check.part for check in found.checks}
+    again = run(settings)
+    assert again.reused
+    assert again.report.overlaps == outcome.report.overlaps
