@@ -115,6 +115,23 @@ def test_terminal_passes_no_control_characters_or_markup(text, tmp_path):
         assert "[red]markup[/red]" in shown
 
 
+def test_training_seeds_are_named_one_by_one():
+    given = report(["plain"] * 6)
+    (benchmark,) = given.comparison.benchmarks
+    figure = dataclasses.replace(benchmark.figures[0], seeds=(1.0, None, -0.25), seed_error=0.5)
+    benchmark = dataclasses.replace(benchmark, figures=(figure,))
+    comparison = dataclasses.replace(given.comparison, benchmarks=(benchmark,))
+    (told,) = words.trainings(comparison)
+    assert told == (
+        "mmvet score plain by training seed: +1.0, –, -0.3 points; the choice of seed adds 0.50 to "
+        "the standard error."
+    )
+    assert markdown.plain(told) in markdown.render(
+        dataclasses.replace(given, comparison=comparison)
+    )
+    assert words.trainings(given.comparison) == []
+
+
 @pytest.mark.parametrize(
     ("value", "digits", "expected"),
     [

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from harness.comparison import BenchmarkComparison, Example, Figure, ReportInput
+from harness.comparison import BenchmarkComparison, Comparison, Example, Figure, ReportInput
 from harness.comparison_gate import FAILS, PASSES
 from harness.doctor_text import facts
 from harness.folder import write_whole
@@ -41,7 +41,7 @@ def render(report: ReportInput) -> str:
     blocks += [f"> {plain(note)}" for note in dict.fromkeys(_notices(report))]
     blocks += _gate(report)
     blocks += [_results(report), _reading(report)]
-    blocks += _notes(comparison.benchmarks)
+    blocks += _notes(comparison)
     blocks += [
         "## Pairs",
         _pairs(report),
@@ -148,18 +148,12 @@ def _reading(report: ReportInput) -> str:
     )
 
 
-def _notes(benchmarks: Sequence[BenchmarkComparison]) -> list[str]:
+def _notes(comparison: Comparison) -> list[str]:
+    benchmarks = comparison.benchmarks
     notes = [f"- {code(b.name)}: {plain(note)}" for b in benchmarks for note in b.notes]
     scored = [f"- {code(b.name)} was scored by {code(words.judges(b))}." for b in benchmarks]
-    smallest = [
-        f"- {code(b.name)}: a true difference of {numbers.figure(f.detectable, f.digits)} "
-        f"{plain(f.unit)} had an 80 % chance to be told by itself, "
-        f"{numbers.figure(f.detectable_corrected, f.digits)} after correction."
-        for b in benchmarks
-        for f in b.figures
-        if f.primary and f.detectable is not None
-    ]
-    return ["\n".join([*notes, *smallest, *scored])]
+    told = [*words.trainings(comparison), *words.sensitivity(comparison)]
+    return ["\n".join([*notes, *(f"- {plain(text)}" for text in told), *scored])]
 
 
 def _pairs(report: ReportInput) -> str:

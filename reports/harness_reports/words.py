@@ -43,6 +43,33 @@ def heads(comparison: Comparison) -> list[tuple[BenchmarkComparison, Figure]]:
     return [(b, figure) for b in comparison.benchmarks for figure in b.figures if figure.primary]
 
 
+def trainings(comparison: Comparison) -> list[str]:
+    """Return each headline figure's differences by training seed, where there are several."""
+    told = []
+    for benchmark, figure in heads(comparison):
+        if not figure.seeds:
+            continue
+        each = ", ".join(numbers.signed(value, figure.digits) for value in figure.seeds)
+        text = f"{benchmark.name} {figure.column} by training seed: {each} {figure.unit}"
+        if figure.seed_error is not None:
+            error = numbers.figure(figure.seed_error, figure.digits + 1)
+            text += f"; the choice of seed adds {error} to the standard error"
+        told.append(f"{text}.")
+    return told
+
+
+def sensitivity(comparison: Comparison) -> list[str]:
+    """Return the smallest differences that these samples could have told."""
+    return [
+        f"{benchmark.name} {figure.column}: a true difference of "
+        f"{numbers.figure(figure.detectable, figure.digits)} {figure.unit} had an 80 % chance to "
+        f"be told by itself, {numbers.figure(figure.detectable_corrected, figure.digits)} after "
+        "correction."
+        for benchmark, figure in heads(comparison)
+        if figure.detectable is not None
+    ]
+
+
 def missing(benchmark: BenchmarkComparison) -> str:
     """Return missing samples, before and after."""
     return f"{len(benchmark.missing_before)} / {len(benchmark.missing_after)}"
