@@ -5,6 +5,7 @@ This is the front door for methods, benchmarks and reports; the story is told in
 
 from __future__ import annotations
 
+from harness.ask import ask_each
 from harness.benchmark import Benchmark, Scored
 from harness.errors import HarnessError, UsageError
 from harness.hookspecs import hookimpl
@@ -22,6 +23,7 @@ __all__ = [
     "Scored",
     "UsageError",
     "World",
+    "ask_each",
     "hookimpl",
     "seed_of",
 ]

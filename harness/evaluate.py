@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import progress
+from harness.ask import ask_each
 from harness.benchmark import Benchmark
 from harness.folder import Journal, journal_of
 from harness.lmms import Row, Task
@@ -108,15 +109,12 @@ def _answered(
     model: Any, task: Task, benchmark: Benchmark, start: int, stop: int
 ) -> Iterator[tuple[Row, Answer]]:
     limit = benchmark.max_new_tokens or task.max_new_tokens
-    asked: list[Row] = []
 
-    def requests() -> Iterator[Request]:
-        for row in task.rows(start, stop):
-            asked.append(row)
-            yield Request(row.text, row.images, max_new_tokens=limit, choices=benchmark.asked(row))
+    def requests(row: Row) -> Iterator[Request]:
+        yield Request(row.text, row.images, max_new_tokens=limit, choices=benchmark.asked(row))
 
-    for answer in model.answer(requests()):
-        yield asked.pop(0), answer
+    for row, (answer,) in ask_each(model, task.rows(start, stop), requests):
+        yield row, answer
 
 
 def _sample(task: Task, benchmark: Benchmark, row: Row, answer: Answer) -> Sample:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from PIL import ImageFilter
 
-from harness import Drop, Pair, Request, dpo, hookimpl
+from harness import Drop, Pair, Request, ask_each, dpo, hookimpl
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,15 @@ PRESETS = {"small": Options(lora_rank=32, lora_alpha=64, learning_rate=1e-4, acc
 @hookimpl
 def make_pairs(prompts, model, options):
     """Yield one pair, or the reason why there is none, for each prompt."""
-    for prompt in prompts:
+
+    def requests(prompt):
         sharp = prompt.open_image()
         blurred = sharp.filter(ImageFilter.GaussianBlur(options.radius))
-        asked = [Request(prompt.question, (i,), options.max_new_tokens) for i in (sharp, blurred)]
-        good, bad = (answer.text for answer in model.answer(asked))
-        yield Pair(prompt, good, (bad,)) if good and bad else Drop(prompt, "missing")
+        return [Request(prompt.question, (i,), options.max_new_tokens) for i in (sharp, blurred)]
+
+    for prompt, (good, bad) in ask_each(model, prompts, requests):
+        both = good.text and bad.text
+        yield Pair(prompt, good.text, (bad.text,)) if both else Drop(prompt, "missing")
 
 
 @hookimpl

@@ -26,6 +26,7 @@ FLOORS = (
         "thumbnails",
         "curves",
         "launch",
+        "ask",
         "pace",
     ),
     ("hookspecs", "plugins"),

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness import dpo
+from harness.ask import ask_each
 from harness.doctor import word_distance
 from harness.errors import UsageError
 from harness.hookspecs import hookimpl
@@ -149,28 +150,21 @@ def relabelled(pair: Pair, how: str, seed: int) -> Pair:
 
 def references(prompts: Iterable[Prompt], model: Model, limit: int) -> Iterator[Pair | Drop]:
     """Prefer each prompt's reference to the model's greedy answer."""
-    asked: list[Prompt] = []
 
-    def requests() -> Iterator[Request]:
-        for prompt in prompts:
-            asked.append(prompt)
-            if prompt.reference is not None:
-                yield Request(prompt.question, (prompt.open_image(),), max_new_tokens=limit)
+    def requests(prompt: Prompt) -> Iterator[Request]:
+        if prompt.reference is not None:
+            yield Request(prompt.question, (prompt.open_image(),), max_new_tokens=limit)
 
-    def without() -> Iterator[Drop]:
-        while asked and asked[0].reference is None:
-            yield Drop(asked.pop(0), "no reference")
-
-    for answer in model.answer(requests()):
-        yield from without()
-        prompt = asked.pop(0)
+    for prompt, answers in ask_each(model, prompts, requests):
+        reference = prompt.reference
+        if reference is None:
+            yield Drop(prompt, "no reference")
+            continue
+        (answer,) = answers
         if answer.text is None:
             yield Drop(prompt, "missing", {"error": answer.error})
-        elif answer.text == prompt.reference:
+        elif answer.text == reference:
             yield Drop(prompt, "equal", {"changes": {"reference": 0.0}})
         else:
-            distance = word_distance(str(prompt.reference), answer.text)
-            yield Pair(
-                prompt, str(prompt.reference), (answer.text,), {"changes": {"reference": distance}}
-            )
-    yield from without()
+            meta = {"changes": {"reference": word_distance(reference, answer.text)}}
+            yield Pair(prompt, reference, (answer.text,), meta)

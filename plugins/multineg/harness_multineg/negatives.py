@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from harness_seva.corruptions import Corruption, parse
 
+from harness.ask import ask_each
 from harness.doctor import word_distance
 from harness.records import Answer, Drop, Pair, Prompt, Request, distinct, seed_of
 
@@ -45,23 +47,22 @@ def lists_of(
     """
     stream = iter(prompts)
     while chunk := list(islice(stream, CHUNK)):
-        answers = model.answer(_requests(chunk, corruptions, options, seed))
+        asked = partial(_requests, corruptions=corruptions, options=options, seed=seed)
         found = [
-            _listed(prompt, list(islice(answers, 1 + len(corruptions))), list(corruptions))
-            for prompt in chunk
+            _listed(prompt, answers, list(corruptions))
+            for prompt, answers in ask_each(model, chunk, asked)
         ]
         yield from found if options.hard == "none" else _hardest(found, model, options)
 
 
 def _requests(
-    prompts: Iterable[Prompt], corruptions: Mapping[str, Corruption], options: Options, seed: int
+    prompt: Prompt, corruptions: Mapping[str, Corruption], options: Options, seed: int
 ) -> Iterator[Request]:
-    for prompt in prompts:
-        image, limit = prompt.open_image(), options.max_new_tokens
-        yield Request(prompt.question, (image,), max_new_tokens=limit)
-        for label, corruption in corruptions.items():
-            worse, view = corruption.apply(image, drawn(seed, prompt, label, corruption))
-            yield Request(prompt.question, (worse,), max_new_tokens=limit, view=view)
+    image, limit = prompt.open_image(), options.max_new_tokens
+    yield Request(prompt.question, (image,), max_new_tokens=limit)
+    for label, corruption in corruptions.items():
+        worse, view = corruption.apply(image, drawn(seed, prompt, label, corruption))
+        yield Request(prompt.question, (worse,), max_new_tokens=limit, view=view)
 
 
 def drawn(seed: int, prompt: Prompt, label: str, corruption: Corruption) -> int:
@@ -70,7 +71,7 @@ def drawn(seed: int, prompt: Prompt, label: str, corruption: Corruption) -> int:
     return seed_of(seed, prompt.id, corruption.name, *filter(None, [again]))
 
 
-def _listed(prompt: Prompt, answers: list[Answer], names: list[str]) -> Pair | Drop:
+def _listed(prompt: Prompt, answers: Sequence[Answer], names: list[str]) -> Pair | Drop:
     """Return the list, answers equal to the chosen one or to a weaker one's taken out."""
     texts = [answer.text for answer in answers if answer.text is not None]
     if len(texts) < len(answers):

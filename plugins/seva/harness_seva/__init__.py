@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import dpo, progress
+from harness.ask import ask_each
 from harness.doctor import word_distance
 from harness.hookspecs import hookimpl
 from harness.records import Answer, Drop, Pair, Prompt, Request, seed_of
@@ -107,21 +108,15 @@ def make_pairs(
 ) -> Iterator[Pair | Drop]:
     """Ask each question twice, with the clean and with the corrupted image."""
     corruption = options.corrupted_by()
-    asked: list[Prompt] = []
 
-    def requests() -> Iterator[Request]:
-        for prompt in prompts:
-            asked.append(prompt)
-            image = prompt.open_image()
-            worse, view = corruption.apply(image, seed_of(seed, prompt.id, corruption.name))
-            yield Request(prompt.question, (image,), max_new_tokens=options.max_new_tokens)
-            yield Request(
-                prompt.question, (worse,), max_new_tokens=options.max_new_tokens, view=view
-            )
+    def requests(prompt: Prompt) -> Iterator[Request]:
+        image, limit = prompt.open_image(), options.max_new_tokens
+        worse, view = corruption.apply(image, seed_of(seed, prompt.id, corruption.name))
+        yield Request(prompt.question, (image,), max_new_tokens=limit)
+        yield Request(prompt.question, (worse,), max_new_tokens=limit, view=view)
 
-    answers = model.answer(requests())
-    for clean, worse in zip(answers, answers, strict=True):
-        yield _preference(asked.pop(0), clean, worse, str(corruption), options)
+    for prompt, (clean, worse) in ask_each(model, prompts, requests):
+        yield _preference(prompt, clean, worse, str(corruption), options)
 
 
 def _preference(

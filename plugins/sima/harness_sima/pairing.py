@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from harness.ask import ask_each
 from harness.doctor import word_distance
 from harness.records import Answer, Drop, Pair, Prompt, Request, seed_of
 from harness_sima.critic import fill, verdict
@@ -63,21 +64,19 @@ def pairs_of(
 def _candidates(
     prompts: list[Prompt], model: Model, options: Options, seed: int
 ) -> Iterator[Candidates | Drop]:
-    def requests() -> Iterator[Request]:
-        for prompt in prompts:
-            images, limit = (prompt.open_image(),), options.max_new_tokens
-            yield Request(prompt.question, images, max_new_tokens=limit)
-            yield Request(
-                prompt.question,
-                images,
-                max_new_tokens=limit,
-                temperature=options.temperature,
-                top_p=options.top_p,
-                seed=seed_of(seed, prompt.id, SAMPLE),
-            )
+    def requests(prompt: Prompt) -> Iterator[Request]:
+        images, limit = (prompt.open_image(),), options.max_new_tokens
+        yield Request(prompt.question, images, max_new_tokens=limit)
+        yield Request(
+            prompt.question,
+            images,
+            max_new_tokens=limit,
+            temperature=options.temperature,
+            top_p=options.top_p,
+            seed=seed_of(seed, prompt.id, SAMPLE),
+        )
 
-    answers = model.answer(requests())
-    for prompt, greedy, sample in zip(prompts, answers, answers, strict=True):
+    for prompt, (greedy, sample) in ask_each(model, prompts, requests):
         if greedy.text is None or sample.text is None:
             yield Drop(prompt, "missing", {"error": greedy.error or sample.error})
         elif prompt.reference is None:

@@ -1,0 +1,52 @@
+"""Ask a model several things about each of many items, lazily, and keep them together."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol, TypeVar
+
+from harness.records import Answer, Request
+
+T = TypeVar("T")
+
+
+class Answering(Protocol):
+    """What can be asked: a model, or whatever stands in for one."""
+
+    def answer(self, requests: Iterable[Request]) -> Iterator[Answer]:
+        """Yield an answer for each request, in their order."""
+        ...
+
+
+def ask_each(
+    model: Answering, items: Iterable[T], requests: Callable[[T], Iterable[Request]]
+) -> Iterator[tuple[T, tuple[Answer, ...]]]:
+    """Yield each item with the answers to its requests, in the order of the items.
+
+    All requests go to the model as one stream, so that it can read ahead and share work between
+    items; no more items are taken than it reads.
+
+    Args:
+        model: whom to ask.
+        items: prompts, rows, anything.
+        requests: what to ask about an item; none is allowed.
+    """
+    waiting: deque[tuple[T, int]] = deque()
+
+    def stream() -> Iterator[Request]:
+        for item in items:
+            asked = tuple(requests(item))
+            waiting.append((item, len(asked)))
+            yield from asked
+
+    told: list[Answer] = []
+    for answer in model.answer(stream()):
+        while waiting[0][1] == 0:
+            yield waiting.popleft()[0], ()
+        told.append(answer)
+        if len(told) == waiting[0][1]:
+            yield waiting.popleft()[0], tuple(told)
+            told = []
+    for item, _ in waiting:
+        yield item, ()
