@@ -58,7 +58,7 @@ class Verification:
         digest: SHA-256 of the bundle file; ``None`` for a run folder.
         changed: members (of a folder: checkpoint) that are not what was recorded.
         checks: everything that was recomputed.
-        rows: how many rows of both arms together it was recomputed from.
+        rows: how many rows of both arms, and of every training seed, it was recomputed from.
     """
 
     path: str
@@ -92,7 +92,12 @@ def verify(path: Path) -> Verification:
         digest=file_digest(path) if packed else None,
         changed=changed,
         checks=tuple(checks),
-        rows=sum(len(rows) for arm in (run.before, run.after) for rows in arm.values()),
+        rows=sum(
+            len(rows)
+            for arms in ((run.before, run.after), *run.more)
+            for arm in arms
+            for rows in arm.values()
+        ),
     )
 
 

@@ -222,7 +222,8 @@ def _common_before(
                     "Name a run with --against."
                 )
             said = {row.id: (row.answer, row.scores) for row in first.before[bench]}
-            if said != {row.id: (row.answer, row.scores) for row in run.before[bench]}:
+            both = [row for row in run.before[bench] if row.id in said]
+            if any(said[row.id] != (row.answer, row.scores) for row in both):
                 raise UsageError(
                     f"{names[0]} and {name} did not start from one model: their answers before to "
                     f"{bench} differ. Name a run with --against."
