@@ -91,6 +91,8 @@ def open_run(folder: Path) -> FinishedRun:
     comparison = report.comparison
     names = [benchmark.name for benchmark in comparison.benchmarks]
     data, imported = _settings_of(folder, names)
+    if any(Path(name).name != name for name in (*names, *data)):  # a foreign bundle may say "../x"
+        raise HarnessError(f"{file} names a benchmark that is no plain name; it is not opened.")
     judged = report.judging.benchmarks if report.judging is not None else ()
     before, after = _arms(folder, names, data, judged)
     others = range(1, len(list((folder / "seeds").glob("*"))) + 1)

@@ -278,6 +278,16 @@ def test_members_that_point_outside_are_refused(packed, tmp_path, name):
     assert not (tmp_path.parent / "evil.json").exists()
 
 
+def test_a_benchmark_cannot_be_named_after_a_place_outside(packed, tmp_path):
+    def renamed(text: str) -> str:
+        return text.replace('"mmvet"', '"../mmvet"').replace("data:mmvet", "data:../mmvet")
+
+    changes = {"comparison.json": renamed, "settings.json": renamed}
+    evil = rewritten(packed, tmp_path / "evil.zip", changes, rehash=True)
+    with pytest.raises(HarnessError, match="no plain name"):
+        open_evidence(evil)
+
+
 def test_what_is_no_bundle_is_said_plainly(packed, tmp_path):
     with pytest.raises(UsageError, match="no run folder or bundle"):
         open_evidence(tmp_path / "none.zip")
