@@ -129,6 +129,14 @@ def app() -> None:
     type=click.Path(path_type=Path),
     help="Take the answers before from there, where they are the same ones.",
 )
+@click.option(
+    "--patience",
+    type=click.FloatRange(min=0, min_open=True),
+    default=60.0,
+    show_default=True,
+    metavar="MINUTES",
+    help="How long a method may take from one pair to the next.",
+)
 @click.option("--canary", is_flag=True, help="Ask whether the trained model needs the image.")
 @click.option("--merge", is_flag=True, help="Write base and adapter as one checkpoint too.")
 @judge_flags

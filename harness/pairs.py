@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from harness import progress
 from harness.errors import HarnessError
 from harness.folder import Journal, write_whole
+from harness.limit import time_limit
 from harness.plugins import Method
 from harness.records import Drop, Pair, Prompt, distinct, from_json, to_json
 
@@ -41,18 +42,29 @@ def make_pairs(
     seed: int,
     folder: Path,
     fingerprint: str,
+    patience: float = 3600.0,
 ) -> PairSet:
     """Return the run's pairs, from ``pairs.jsonl`` as far as it goes and from the method.
 
+    Args:
+        method: makes the pairs.
+        prompts: from what.
+        model: with what.
+        options: the method's own.
+        seed: of everything random.
+        folder: the run folder.
+        fingerprint: everything that determines the pairs.
+        patience: seconds that the method may take from one pair or drop to the next.
+
     Raises:
-        HarnessError: if the method yields something that is no valid pair, or none is left.
+        HarnessError: if the method hangs, yields something that is no valid pair, or none is left.
     """
     journal: Journal[Pair | Drop] = Journal(
         folder / "pairs.jsonl", fingerprint, _parser({prompt.id: prompt for prompt in prompts})
     )
     reused = journal.complete
     if not reused:
-        _fill(journal, method, prompts, model, options, seed)
+        _fill(journal, method, prompts, model, options, seed, patience)
     pairs = tuple(row for row in journal.rows if isinstance(row, Pair))
     drops = [row for row in journal.rows if isinstance(row, Drop)]
     counts = Counter(drop.reason for drop in drops)
@@ -75,6 +87,7 @@ def _fill(
     model: Any,
     options: Any,
     seed: int,
+    patience: float,
 ) -> None:
     done = _finished(journal, prompts)
     known = {prompt.id for prompt in prompts}
@@ -82,7 +95,8 @@ def _fill(
         bar.advance(done, "taken from an earlier call" if done else "")
         waiting: list[Pair | Drop] = []
         last = None
-        for item in method.make_pairs(prompts[done:], model, options, seed):
+        made = method.make_pairs(prompts[done:], model, options, seed)
+        for item in _patiently(made, method, patience, journal.path):
             waiting.append(_checked(item, method, known))
             if waiting[-1].prompt.id != last:
                 last = waiting[-1].prompt.id
@@ -92,6 +106,21 @@ def _fill(
                 waiting.clear()
         journal.append(*waiting)
         journal.finish()
+
+
+def _patiently(made: Iterable[Any], method: Method, patience: float, path: Path) -> Iterator[Any]:
+    items, nothing = iter(made), object()
+    told = (
+        f"The method '{method.name}' ({method.owner}) has given no pair for {patience / 60:g} "
+        f"minutes. What it gave before lies in {path}. If it only is slow, allow it more with "
+        "--patience MINUTES; else try it with: harness check --method " + method.name
+    )
+    while True:
+        with time_limit(patience, told):
+            item = next(items, nothing)
+        if item is nothing:
+            return
+        yield item
 
 
 def _finished(journal: Journal[Pair | Drop], prompts: Sequence[Prompt]) -> int:

@@ -41,7 +41,7 @@ PACKAGES = (
     "trl",
 )
 
-_NO_RESULT = ("out", "reports", "baseline", "judging", "canary", "merge")
+_NO_RESULT = ("out", "reports", "baseline", "judging", "patience", "canary", "merge")
 """Settings that change no answer, pair or weight."""
 
 

@@ -135,6 +135,7 @@ def _make_pairs(plan: Plan, model: Model, folder: Path) -> PairSet:
         seed=plan.settings.seed,
         folder=folder,
         fingerprint=fingerprint(model.fingerprint, ENGINE_VERSION, *_wanted(plan)),
+        patience=60 * plan.settings.patience,
     )
 
 

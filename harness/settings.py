@@ -50,6 +50,7 @@ class Settings:
         dtype: ``"auto"``, ``"float32"`` or ``"bfloat16"``.
         out: where run folders and the store lie.
         judging: who judges open answers.
+        patience: minutes that a method may take from one pair to the next.
         canary: ask after training whether the pairs' answers still need their images.
         merge: write base and adapter as one checkpoint too.
         baseline: bundle or run folder whose answers before are taken where they are the same ones.
@@ -70,6 +71,7 @@ class Settings:
     dtype: str = "auto"
     out: Path = Path("runs")
     judging: JudgeSettings = JudgeSettings()
+    patience: float = 60.0
     canary: bool = False
     merge: bool = False
     baseline: Path | None = None

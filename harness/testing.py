@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import HarnessError, UsageError
+from harness.limit import time_limit
 from harness.plugins import Method, load, load_method
 from harness.prompts import read_prompts
 from harness.records import Prompt, World
 from harness.testing_contract import CHECKS, Trial
-from harness.testing_limit import time_limit
 
 __all__ = ["Check", "MethodReport", "assert_method", "check_method"]
 

@@ -27,6 +27,7 @@ FLOORS = (
         "curves",
         "launch",
         "ask",
+        "limit",
         "pace",
     ),
     ("hookspecs", "plugins"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from types import ModuleType
 
@@ -30,10 +31,9 @@ def method_of(generate) -> Method:
     return Method("guest", "guest-dist", module, manager.hook)
 
 
-def run(generate, folder, prompts=PROMPTS, fingerprint="f"):
-    return make_pairs(
-        method_of(generate), prompts, None, None, seed=3, folder=folder, fingerprint=fingerprint
-    )
+def run(generate, folder, prompts=PROMPTS, fingerprint="f", **more):
+    fixed = {"seed": 3, "folder": folder, "fingerprint": fingerprint}
+    return make_pairs(method_of(generate), prompts, None, None, **fixed, **more)
 
 
 def good(prompts, seed):
@@ -135,3 +135,21 @@ def test_pairs_are_asked_for_lazily(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(slow, tmp_path)
     assert len((tmp_path / "pairs.jsonl").read_text().splitlines()) == 1 + 16
+
+
+def test_a_method_that_hangs_is_stopped_by_name_and_what_it_gave_is_kept(tmp_path):
+    def hangs(prompts, seed):
+        for number, item in enumerate(good(prompts, seed)):
+            if number == 37:
+                while True:
+                    time.sleep(0.01)
+            yield item
+
+    with pytest.raises(HarnessError, match="'guest' .* no pair for .* --patience"):
+        run(hangs, tmp_path / "hung", patience=0.5)
+    kept = (tmp_path / "hung" / "pairs.jsonl").read_text().splitlines()
+    assert len(kept) > 20
+    run(good, tmp_path / "hung")
+    run(good, tmp_path / "whole")
+    hung, whole = ((tmp_path / n / "pairs.jsonl").read_bytes() for n in ("hung", "whole"))
+    assert hung == whole

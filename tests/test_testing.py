@@ -17,10 +17,10 @@ import pytest
 
 from harness import hookspecs
 from harness.errors import HarnessError, UsageError
+from harness.limit import time_limit
 from harness.scaffold import CODE, new_method
 from harness.testing import check_method
 from harness.testing_contract import CHECKS
-from harness.testing_limit import time_limit
 
 ROOT = Path(__file__).parent.parent
 DOC = ROOT / "docs" / "write-a-method.md"
