@@ -78,7 +78,7 @@ def check(settings: JudgeSettings) -> None:
         raise UsageError(f"'{word}' is no judge. {_HOW}")
     if word.startswith(SERVER):
         model_and_address(word)
-    if word.startswith(LOCAL) and (not word.removeprefix(LOCAL) or settings.judgings > 1):
+    if settings.local and (not word.removeprefix(LOCAL) or settings.judgings > 1):
         raise UsageError(
             f"A judge in this process answers greedily and says the same every time; leave "
             f"--judgings out. {_HOW}"

@@ -86,7 +86,7 @@ def run(settings: Settings) -> Outcome:
     aligned = model.with_adapter(checkpoint.path)
     after = _evaluate("after", plan, aligned, folder)
 
-    verdicts = _judge(plan, before, after, folder, store)
+    verdicts = _judge(plan, aligned, before, after, folder, store)
     touched = _look_for_prompts(plan, store)
     report = _compare(plan, verdicts, touched, pairs, doctor, checkpoint, folder, notes)
     writers = {name: load("reports", name) for name in settings.reports}
@@ -171,9 +171,16 @@ def _wanted(plan: Plan) -> tuple[object, ...]:
 
 
 def _judge(
-    plan: Plan, before: Evaluation, after: Evaluation, folder: Path, store: Store
+    plan: Plan,
+    model: Model,
+    before: Evaluation,
+    after: Evaluation,
+    folder: Path,
+    store: Store,
 ) -> Verdicts:
     settings = plan.settings
+    if settings.judging.local:
+        model.release()  # the judge needs the memory, and nobody asks the model any more
     return judge(
         settings.judging,
         plan.benchmarks,

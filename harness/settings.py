@@ -29,6 +29,11 @@ class JudgeSettings:
     cap: float | None = None
     accept_drift: bool = False
 
+    @property
+    def local(self) -> bool:
+        """Whether the judge is a model in this process."""
+        return self.judge.startswith("hf:")
+
 
 @dataclass(frozen=True)
 class Settings:
