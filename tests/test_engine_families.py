@@ -134,7 +134,7 @@ def qwen(path: Path) -> Path:
     return save(path, Qwen2_5_VLForConditionalGeneration(config), processor)
 
 
-def smol(path: Path) -> Path:
+def idefics(path: Path) -> Path:
     from transformers import (
         Idefics3Config,
         Idefics3ForConditionalGeneration,
@@ -142,13 +142,45 @@ def smol(path: Path) -> Path:
         Idefics3Processor,
     )
 
-    marks = (
-        "<fake_token_around_image>",
-        "<end_of_utterance>",
-        "<global-img>",
-        *(f"<row_{i}_col_{j}>" for i in range(1, 7) for j in range(1, 7)),
+    images = Idefics3ImageProcessor(**TILES)
+    processor = Idefics3Processor(
+        images, byte_tokenizer(400, MARKS), image_seq_len=4, chat_template=template("<image>")
     )
-    config = Idefics3Config(
+    return save(path, Idefics3ForConditionalGeneration(tiled(Idefics3Config)), processor)
+
+
+def smol(path: Path) -> Path:
+    from transformers import (
+        SmolVLMConfig,
+        SmolVLMForConditionalGeneration,
+        SmolVLMImageProcessor,
+        SmolVLMProcessor,
+        SmolVLMVideoProcessor,
+    )
+
+    sizes = {"longest_edge": 56}
+    processor = SmolVLMProcessor(
+        SmolVLMImageProcessor(**TILES),
+        byte_tokenizer(400, MARKS),
+        SmolVLMVideoProcessor(size=sizes, max_image_size={"longest_edge": 28}),
+        image_seq_len=4,
+        chat_template=template("<image>"),
+    )
+    return save(path, SmolVLMForConditionalGeneration(tiled(SmolVLMConfig)), processor)
+
+
+MARKS = (
+    "<fake_token_around_image>",
+    "<end_of_utterance>",
+    "<global-img>",
+    *(f"<row_{i}_col_{j}>" for i in range(1, 7) for j in range(1, 7)),
+)
+TILES = {"size": {"longest_edge": 56}, "max_image_size": {"longest_edge": 28}}
+
+
+def tiled(kind: Any) -> Any:
+    """Return the configuration of a model that cuts its images into tiles."""
+    return kind(
         vision_config={
             "hidden_size": 32,
             "intermediate_size": 64,
@@ -162,11 +194,6 @@ def smol(path: Path) -> Path:
         scale_factor=2,
         pad_token_id=0,
     )
-    images = Idefics3ImageProcessor(size={"longest_edge": 56}, max_image_size={"longest_edge": 28})
-    processor = Idefics3Processor(
-        images, byte_tokenizer(400, marks), image_seq_len=4, chat_template=template("<image>")
-    )
-    return save(path, Idefics3ForConditionalGeneration(config), processor)
 
 
 def intern(path: Path) -> Path:
@@ -214,7 +241,7 @@ def intern(path: Path) -> Path:
     return save(path, InternVLForConditionalGeneration(config), processor)
 
 
-@pytest.fixture(scope="module", params=[llava_next, qwen, smol, intern])
+@pytest.fixture(scope="module", params=[llava_next, qwen, idefics, smol, intern])
 def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Bench:
     write: Callable[[Path], Path] = request.param
     return bench_of(write(tmp_path_factory.mktemp(write.__name__)))
