@@ -216,6 +216,8 @@ def _write(found: Sequence[Imported], out: Path, source: str, name: str | None) 
 
 
 def _tell(found: Verification) -> None:
+    from harness.bundle_verify import ALONE
+
     click.echo(f"{found.path}" + (f"  sha256 {found.digest}" if found.digest else ""))
     for line in found.changed:
         click.echo(_plain(f"CHANGED  {line}"))
@@ -224,7 +226,9 @@ def _tell(found: Verification) -> None:
         click.echo(_plain(f"{f'{check.benchmark} {check.part}':<{width}}  {check.outcome}"))
         for line in check.details:
             click.echo(_plain(f"    {line}"))
-    if found.passed:
+    if found.passed and any(check.outcome == ALONE for check in found.checks):
+        click.echo(f"The {found.rows} rows are as they were packed; they claim no number.")
+    elif found.passed:
         click.echo(f"Every number and verdict follows from the {found.rows} rows of both arms.")
     else:
         click.echo("Not verified: see the lines above.")

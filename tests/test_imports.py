@@ -15,7 +15,7 @@ import pytest
 from test_parity import Replay, replay
 
 from harness.bundle import bundle, open_evidence
-from harness.bundle_verify import verify
+from harness.bundle_verify import ALONE, verify
 from harness.errors import HarnessError, UsageError
 from harness.imports import write_import
 from harness.imports_lmms import read_lmms
@@ -140,7 +140,10 @@ def test_two_imports_are_compared_without_asking_anyone(lmms_eval, tmp_path):
     assert any("every row counts as independent" in note for note in report.comparison.notes)
     packed = bundle(tmp_path / "base", tmp_path / "base.zip").path
     assert open_evidence(packed).after == sides["base"].after
-    assert not verify(packed).passed  # nothing is compared in an import: that is no pass
+    found = verify(packed)
+    assert found.passed  # its hashes; there is no number in it that could be wrong
+    assert [check.outcome for check in found.checks] == [ALONE]
+    assert not verify(tmp_path / "base").passed  # a folder has not even hashes
 
 
 def test_a_sample_file_alone_is_taken_and_not_called_checked(tmp_path):
