@@ -86,30 +86,28 @@ class Book:
             HarnessError: if the judge is another one than in this term, and that is not accepted.
         """
         names = sorted({reply.model for reply in replies.values() if reply.model})
-        if not names:
-            reasons = [reply.error for reply in replies.values() if reply.error]
-            self.closed = reasons[0] if reasons else "the judge marked no anchor answer"
-            return
         if len(names) > 1:
             raise HarnessError(
                 f"The judge {self._judge} answered under several names ({', '.join(names)}), so "
                 "nobody knows whose verdicts these are. Name one dated version with --judge."
             )
-        self._marks = self._marks_of(replies)
-        changed = self._changed(names[0], self._marks) if self._term >= 0 else None
+        marks, reasons = self._marks_of(replies)
+        changed = self._changed(names[0], marks) if names and self._term >= 0 else None
         if changed is not None and not accept:
             raise HarnessError(
                 f"{changed} Its verdicts of then and now cannot be compared. Name the dated "
                 "version that judged before, or judge everything anew with --accept-drift."
             )
+        if not marks:  # whoever marks no anchor would mark no answer either, and cost as much
+            self.closed = f"no anchor answer got a mark: {next(iter(reasons), 'none was asked')}"
+            return
+        self._marks = marks
         if self._term < 0 or changed is not None:
             self._term += 1
             self.model = names[0]
             self._drift = None
             self._store.put({self._terms[self._term]: {"model": self.model}})
-        self._store.put(
-            {self._anchor_key(name): {"mark": mark} for name, mark in self._marks.items()}
-        )
+        self._store.put({self._anchor_key(name): {"mark": mark} for name, mark in marks.items()})
 
     def checked(self) -> AnchorCheck:
         """Return how the anchors were marked: now, or when the term began."""
@@ -146,19 +144,24 @@ class Book:
             f"moved by {drift:.0%} of the scale, more than {DRIFT:.0%} ({moved})."
         )
 
-    def _marks_of(self, replies: Mapping[str, Reply]) -> dict[str, float]:
-        marks = {}
+    def _marks_of(self, replies: Mapping[str, Reply]) -> tuple[dict[str, float], list[str]]:
+        """Return the marks of the anchors that got one, and why the others did not."""
+        marks, reasons = dict[str, float](), list[str]()
         for anchor, item in zip(self._exam.anchors, self.anchors, strict=True):
-            text = replies[item.sample.id].text if item.sample.id in replies else None
-            if text is None:
+            reply = replies.get(item.sample.id)
+            if reply is None:
+                continue
+            if reply.text is None:
+                reasons.append(reply.error or "no reply")
                 continue
             try:
-                mark = item.read(text).scores[anchor.metric]
-            except Unreadable:
+                mark = item.read(reply.text).scores[anchor.metric]
+            except Unreadable as error:
+                reasons.append(str(error))
                 continue
             if mark is not None:
                 marks[anchor.name] = mark
-        return marks
+        return marks, reasons
 
     def _first_marks(self) -> dict[str, float]:
         keys = {anchor.name: self._anchor_key(anchor.name) for anchor in self._exam.anchors}

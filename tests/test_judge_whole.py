@@ -15,16 +15,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from harness_tinyworld import MODEL, WORLD
+from harness_tinyworld import MODEL
 from judge_server import Running, running
 
 from harness.cli import app
 from harness.errors import ExitCode, UsageError
 from harness.judge import last_judging
-from harness.judge_items import items_of
 from harness.judge_server import ServerJudge
-from harness.lmms import Task
-from harness.lmms_adhoc import benchmark
 from harness.run import run
 from harness.runs import open_run
 from harness.runs_judge import like_last, rejudge
@@ -142,10 +139,8 @@ def test_a_local_judge_judges_in_process(folder: Path):
     """The embedded model knows no such form, so its verdicts are missing - and nothing else is."""
     done = rejudge(folder, JudgeSettings(judge="hf:tinyworld"), device="cpu")
     judging = done.report.judging
-    assert judging.models[0].startswith("tinyworld ")
     assert judging.verdicts + judging.missing == 48
-    asked = set(_questions(folder))  # MMBench's letters are read by rule here
-    assert done.calls == len(asked) + 5, "each question once, and MM-Vet's anchors"
+    assert done.calls == 5, "it could mark none of MM-Vet's anchors, so nothing else was asked"
     assert {sample.judge for sample in done.report.before["mmbench"]} == {"rule"}
     assert "marked as a sound judge does: mmvet " in " ".join(done.report.comparison.notes)
     for sample in (*done.report.before["mmvet"], *done.report.after["mmvet"]):
@@ -161,16 +156,6 @@ def test_many_verdicts_take_little_longer_than_few():
     found = json.loads(done.stdout)
     assert found["under_way_at_most"] > 16
     assert found["times_faster"] > 8
-
-
-def _questions(folder: Path) -> list[str]:
-    found, done = [], open_run(folder)
-    for name in ("mmvet", "mmbench"):
-        bench, task = benchmark(name), Task(benchmark(name).task, WORLD.data)
-        arms = {"before": done.before[name], "after": done.after[name]}
-        items = items_of(bench, task, arms, WORLD.data)
-        found += [item.ask.prompt for item in items if item.ask is not None]
-    return found
 
 
 @pytest.mark.slow
@@ -199,10 +184,9 @@ def test_transformers_serve_as_a_judge(folder: Path, tmp_path: Path):
         done = rejudge(folder, JudgeSettings(judge=judge))
         judging = done.report.judging
         assert judging.verdicts + judging.missing == 48
-        assert done.calls > 8
-        assert all(str(MODEL) in model for model in judging.models)
+        assert done.calls >= 5
         reasons = " ".join(judging.reasons)
-        assert not judging.missing or "the judge" in reasons or "the reply" in reasons
+        assert "did not reply with one number" in reasons or "the reply was cut" in reasons
         assert "failed" not in reasons, reasons
     finally:
         process.terminate()
