@@ -63,10 +63,8 @@ def main() -> int:
         for bench in outcome.comparison.benchmarks:
             (figure, *_) = [figure for figure in bench.figures if figure.primary]
             joint.append(line(name, bench.name, figure))
-            singles += [
-                f"| {name} | {bench.name} | {given.seed + number} | {shown(difference, sign=True)} |"
-                for number, difference in enumerate(figure.seeds)
-            ]
+            for seed, difference in enumerate(figure.seeds, start=given.seed):
+                singles.append(f"| {name} | {bench.name} | {seed} | {shown(difference, sign=True)} |")
             print(joint[-1], f"{time.monotonic() - began:.0f} s", flush=True)
     given.table.write_text(page(joint, singles, sys.argv[1:]), encoding="utf-8")
     return 0
