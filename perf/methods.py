@@ -64,7 +64,8 @@ def main() -> int:
             (figure, *_) = [figure for figure in bench.figures if figure.primary]
             joint.append(line(name, bench.name, figure))
             for seed, difference in enumerate(figure.seeds, start=given.seed):
-                singles.append(f"| {name} | {bench.name} | {seed} | {shown(difference, sign=True)} |")
+                own = shown(difference, sign=True)
+                singles.append(f"| {name} | {bench.name} | {seed} | {own} |")
             print(joint[-1], f"{time.monotonic() - began:.0f} s", flush=True)
     given.table.write_text(page(joint, singles, sys.argv[1:]), encoding="utf-8")
     return 0
