@@ -90,7 +90,7 @@ def app() -> None:
 @click.option(
     "--report",
     "reports",
-    default="markdown",
+    default="markdown,html",
     show_default=True,
     metavar="A,B",
     help="Reports to write, joined by commas.",
