@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from harness.columns import Column
+    from harness.data_official import Official
     from harness.judge_exam import Exam
     from harness.lmms import Row, Task
     from harness.records import Answer
@@ -48,6 +49,7 @@ class Benchmark:
         max_new_tokens: limit on the answer, where it differs from the task's own.
         judge: the judge behind the scores, ``"rule"`` when there is none.
         exam: how a language model judges it instead, where it can.
+        official: the files its authors publish, where the hub does not hold what the task reads.
         licence: of the data.
         source: where the data and its scoring were published.
         published: figures others have printed, by model name, with their source.
@@ -64,6 +66,7 @@ class Benchmark:
     max_new_tokens: int | None = None
     judge: str = "rule"
     exam: Exam | None = None
+    official: Official | None = None
     licence: str = ""
     source: str = ""
     published: Mapping[str, str] = field(default_factory=dict)

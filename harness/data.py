@@ -6,21 +6,25 @@ A mirror is a folder that ``--data`` takes: one folder per data set, under its b
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from harness.benchmark import Benchmark
+from harness.data_manifest import (
+    MADE,
+    Mirrored,
+    hashes_in,
+    known_in,
+    read_manifest,
+    write_manifest,
+)
 from harness.errors import HarnessError, UsageError
-from harness.folder import cannot_write, write_json
+from harness.folder import cannot_write
 from harness.lmms_files import OWN, dataset_name
 from harness.records import Sample
 
-MANIFEST = "manifest.json"
 _SHOWN = 5
 
 Fetch = Callable[[str, str | None, Path], str]
@@ -48,15 +52,6 @@ class Source:
     licence: str
     source: str
     advice: str
-
-
-@dataclass(frozen=True)
-class Mirrored:
-    """One data set of a mirror: its commit, and size and SHA-256 of every file by path."""
-
-    dataset: str
-    revision: str
-    files: Mapping[str, tuple[int, str]]
 
 
 def describe(benchmark: Benchmark) -> Source:
@@ -108,7 +103,7 @@ def mirror(
         UsageError: if a data set is not on the hub, or cannot be fetched.
         HarnessError: if the disk is full.
     """
-    known = _read(out) if (out / MANIFEST).is_file() else {}
+    known = known_in(out)
     wanted: dict[str, str | None] = {}
     for benchmark in benchmarks:
         source = describe(benchmark)
@@ -118,6 +113,11 @@ def mirror(
                 f"form its task reads. {source.advice}"
             )
         last = known[source.folder].revision if source.folder in known else None
+        if last is not None and last.startswith(MADE):
+            raise UsageError(
+                f"{out / source.folder} was made by harness data convert. Remove that folder, or "
+                "name another one for the mirror."
+            )
         wanted[source.dataset] = (revisions or {}).get(source.dataset, last)
     done = dict(known)
     for name, revision in wanted.items():
@@ -129,8 +129,8 @@ def mirror(
             if error.filename is None:
                 raise _not_fetched(name, error) from error
             raise cannot_write(folder, error) from error
-        done[folder.name] = Mirrored(name, commit, _hashes(folder))
-        _write(out, done)
+        done[folder.name] = Mirrored(name, commit, hashes_in(folder))
+        write_manifest(out, done)
     return tuple(done[name.rsplit("/", 1)[-1]] for name in wanted)
 
 
@@ -141,10 +141,10 @@ def verify(folder: Path) -> tuple[Mirrored, ...]:
         UsageError: if the folder has no manifest.
         HarnessError: if files are missing, changed or unknown, naming them.
     """
-    known = _read(folder)
+    known = read_manifest(folder)
     wrong: list[str] = []
     for name, entry in sorted(known.items()):
-        found = _hashes(folder / name)
+        found = hashes_in(folder / name)
         for path in sorted(entry.files.keys() | found.keys()):
             if path not in found:
                 wrong.append(f"{name}/{path} is missing")
@@ -217,54 +217,6 @@ def _not_fetched(name: str, error: Exception) -> UsageError:
         "Check the network and the name, and whether its licence must be accepted on its page; "
         "then run the same command again, which goes on where it stopped."
     )
-
-
-def _hashes(folder: Path) -> dict[str, tuple[int, str]]:
-    found = {}
-    for path in sorted(folder.rglob("*")):
-        inside = path.relative_to(folder)
-        if path.is_file() and not any(part.startswith(".") for part in inside.parts):
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            found[inside.as_posix()] = (path.stat().st_size, digest)
-    return found
-
-
-def _write(out: Path, entries: Mapping[str, Mirrored]) -> None:
-    shown: dict[str, Any] = {
-        name: {
-            "dataset": entry.dataset,
-            "revision": entry.revision,
-            "files": {
-                path: {"bytes": size, "sha256": digest}
-                for path, (size, digest) in entry.files.items()
-            },
-        }
-        for name, entry in entries.items()
-    }
-    write_json(out / MANIFEST, {"version": 1, "datasets": shown})
-
-
-def _read(folder: Path) -> dict[str, Mirrored]:
-    file = folder / MANIFEST
-    try:
-        shown = json.loads(file.read_text(encoding="utf-8"))["datasets"]
-        return {
-            str(name): Mirrored(
-                str(entry["dataset"]),
-                str(entry["revision"]),
-                {
-                    str(path): (int(item["bytes"]), str(item["sha256"]))
-                    for path, item in entry["files"].items()
-                },
-            )
-            for name, entry in shown.items()
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(
-            f"The folder {folder} is no mirror: {MANIFEST} cannot be read ({error}). Make one "
-            "with: harness data mirror --bench NAME DIR"
-        ) from error
 
 
 def _some(items: Sequence[str]) -> str:

@@ -48,7 +48,7 @@ HEAVY = {
     "lmms_eval": ("lmms",),
     "openai": ("model", "judge"),
     "huggingface_hub": ("model", "data", "lmms", "push"),
-    "datasets": ("lmms", "dpo"),
+    "datasets": ("lmms", "dpo", "data"),
 }
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from harness_tinyworld import DATA
 
-from harness.data import MANIFEST, describe, mirror, same_data, verify
+from harness.data import describe, mirror, same_data, verify
+from harness.data_manifest import MANIFEST
 from harness.errors import HarnessError, UsageError
 from harness.plugins import load
 from harness.records import Sample
