@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 
 from harness.comparison import BenchmarkComparison, Comparison, Figure
@@ -123,9 +124,10 @@ def _named(comparison: Comparison, wanted: str) -> str:
 
 
 def _limits(comparison: Comparison) -> str:
+    several = Counter(benchmark.name for benchmark, _ in heads(comparison))
     parts = [
-        f"{benchmark.name} {numbers.figure(figure.detectable_corrected, figure.digits)} "
-        f"{figure.unit}"
+        f"{benchmark.name} {f'{figure.column} ' if several[benchmark.name] > 1 else ''}"
+        f"{numbers.figure(figure.detectable_corrected, figure.digits)} {figure.unit}"
         for benchmark, figure in heads(comparison)
         if figure.detectable_corrected is not None and figure.verdict == "cannot tell"
     ]
