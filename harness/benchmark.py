@@ -43,6 +43,7 @@ class Benchmark:
         score: judges one answer; called with the task, the row and the answer's text.
         columns: the figures, the headline first.
         groups: named categories of a row, for the breakdown.
+        units: what a row counts together with, by name; see :func:`harness.columns.together`.
         choices: the answers a row allows, where they are few; gives the ``logit`` scores.
         photo: what the row's photograph is called in the collection it was taken from, such as
             its COCO file; the contamination radar looks for it among the training images.
@@ -61,6 +62,7 @@ class Benchmark:
     score: Callable[[Task, Row, str], Scored]
     columns: tuple[Column, ...]
     groups: Callable[[Mapping[str, Any]], Mapping[str, str]] = lambda doc: {}
+    units: Callable[[Mapping[str, Any]], Mapping[str, str]] = lambda doc: {}
     choices: Callable[[Row], Choices] | None = None
     photo: Callable[[Mapping[str, Any]], str] = lambda doc: ""
     max_new_tokens: int | None = None

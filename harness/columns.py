@@ -121,6 +121,15 @@ def f1_of(said: str, label: str, *, scale: float = 100.0, **fields: Any) -> Colu
     return Column(count=_Counts((said, label), _hits), value=_F1(scale), **fields)
 
 
+def together(name: str) -> Callable[[Sample], str]:
+    """Group rows by one of their units, see :attr:`Sample.units`; a row without it is alone."""
+
+    def group(sample: Sample) -> str:
+        return sample.units.get(name, f"row {sample.id}")
+
+    return group
+
+
 def headline(columns: Sequence[Column]) -> tuple[Column, ...]:
     """Return the columns that count for the headline: the marked ones, else the first."""
     marked = tuple(column for column in columns if column.primary)

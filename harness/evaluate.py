@@ -142,4 +142,5 @@ def _sample(task: Task, benchmark: Benchmark, row: Row, answer: Answer) -> Sampl
         judge=judge,
         verdict=verdict,
         groups=benchmark.groups(row.doc),
+        units=benchmark.units(row.doc),
     )

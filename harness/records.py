@@ -144,6 +144,8 @@ class Sample:
         judge: who gave the scores: ``"rule"``, ``"builtin"`` or a judge model's id.
         verdict: the judge's words, where there is a judge.
         groups: named categories of the row (``category``, ``capability`` ...).
+        units: names of what the row counts together with in some column: the pair of MME, the
+            question of MMBench's rotations. Known also where the answer is missing.
     """
 
     id: str
@@ -159,6 +161,7 @@ class Sample:
     judge: str = "rule"
     verdict: str | None = None
     groups: Mapping[str, str] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,14 @@ import pytest
 from harness_benchmarks import grader
 from harness_benchmarks.mementos import f1
 from harness_benchmarks.objects import names_of, read_names, singular
-from harness_benchmarks.parse import best_of, by, letter, number_of, yes_no
+from harness_benchmarks.parse import best_of, letter, yes_no
 from harness_tinyworld import minis, scenes
 from harness_tinyworld.minis import common
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.benchmark import Benchmark, Choices, Scored
+from harness.columns import together
 from harness.errors import HarnessError, UsageError
 from harness.lmms_adhoc import adhoc, benchmark, code_digest, expand, suites
 from harness.plugins import find, load, names
@@ -189,13 +190,10 @@ def test_the_best_of_an_answer_and_the_references_in_it() -> None:
     assert best_of("Yes, there is no car", ["no"], lambda text: 1.0, 0.0) == 0.0
 
 
-def test_group_numbers_are_exact_in_a_float() -> None:
-    one, two = number_of("existence", "1.png"), number_of("existence", "2.png")
-    assert one != two
-    assert one == float(int(one)) < 2**53
-    row = Sample("7", "", "", "", "", "x", 1, "stop", scores={"pair": one})
-    assert by("pair")(row) == str(one)
-    assert by("figure")(row) == "row 7"
+def test_rows_count_together_by_name_and_else_alone() -> None:
+    row = Sample("7", "", "", "", "", None, 0, "missing", units={"pair": "existence 1.png"})
+    assert together("pair")(row) == "existence 1.png"
+    assert together("figure")(row) == "row 7"
 
 
 def test_log_probabilities_decide_whatever_was_written() -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,7 @@ def replay(name: str) -> Replay:
                 *(row.id, row.content, row.image, row.text, row.target, text, 1, "stop"),
                 scores=scores,
                 groups=benchmark.groups(row.doc),
+                units=benchmark.units(row.doc),
             )
         )
     return Replay(benchmark, task, rows, answers, tuple(samples))
@@ -149,9 +150,9 @@ def static(done: Replay) -> float:
 
 def test_mmbench_counts_a_question_only_if_all_rotations_are_right() -> None:
     done = replay("mmbench")
-    by_question: dict[float, list[float]] = {}
+    by_question: dict[str, list[float]] = {}
     for sample in done.samples:
-        by_question.setdefault(sample.scores["question"], []).append(sample.scores["static"])
+        by_question.setdefault(sample.units["question"], []).append(sample.scores["static"])
     assert {len(turns) for turns in by_question.values()} == {4}
     expected = 100 * np.mean([min(turns) for turns in by_question.values()])
     assert done.ours("static circular accuracy") == pytest.approx(expected, abs=1e-6)
@@ -242,8 +243,8 @@ def test_hallusionbench_counts_as_lmms_eval_does_once_verdicts_are_there() -> No
         done.benchmark.score(done.task, r, t).scores for r, t in zip(done.rows, texts, strict=True)
     ]
     samples = tuple(
-        Sample(row.id, row.content, row.image, "", "", text, 1, "stop", scores=score)
-        for row, text, score in zip(done.rows, texts, scores, strict=True)
+        replace(sample, answer=text, scores=score)
+        for sample, text, score in zip(done.samples, texts, scores, strict=True)
     )
     ours = Replay(done.benchmark, done.task, done.rows, done.answers, samples)
     data = [

@@ -16,29 +16,27 @@ verdicts of whichever model was judged before in the same folder; nothing of tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from harness.benchmark import Benchmark, Choices, Scored
-from harness.columns import Column, all_of, mean_of
+from harness.columns import Column, all_of, mean_of, together
 from harness.lmms import Row, Task
 from harness.records import Sample
 from harness_benchmarks import grader
-from harness_benchmarks.parse import by, number_of, yes_no
+from harness_benchmarks.parse import yes_no
 
 
 def score(task: Task, row: Row, answer: str) -> Scored:
-    """Compare what the answer says with the label; figure and question travel as numbers."""
+    """Compare what the answer says with the label."""
     doc, said = row.doc, yes_no(answer)
     right = "yes" if str(doc["gt_answer"]) == "1" else "no"
-    place = (doc["category"], doc["subcategory"], doc["set_id"])
     drawn = not (doc["category"] == "VS" and str(doc["figure_id"]) == "0")
     return Scored(
         {
             "right": None if said is None else float(said == right),
             "says_yes": None if said is None else float(said == "yes"),
             "drawn": float(drawn),
-            "question": number_of("question", *place, doc["question_id"]),
-            "figure": number_of("figure", *place, doc["figure_id"]),
         },
         judge=grader.NAME,
         verdict=f"read as {said}" if said else "neither yes nor no can be read",
@@ -57,8 +55,13 @@ def _drawn(
 
 
 def _figures() -> Column:
-    column = all_of("right", group=by("figure"), name="fAcc")
+    column = all_of("right", group=together("figure"), name="fAcc")
     return Column("fAcc", _drawn(column.count), column.value, group=column.group, mean=False)
+
+
+def _units(doc: Mapping[str, Any]) -> Mapping[str, str]:
+    place = f"{doc['category']} {doc['subcategory']} {doc['set_id']}"
+    return {name: f"{place} {name} {doc[f'{name}_id']}" for name in ("question", "figure")}
 
 
 def _choices(row: Row) -> Choices:
@@ -72,12 +75,13 @@ BENCHMARK = Benchmark(
     score=score,
     columns=(
         mean_of("right", name="aAcc", primary=True),
-        all_of("right", group=by("question"), name="qAcc"),
+        all_of("right", group=together("question"), name="qAcc"),
         _figures(),
         mean_of("logit", name="logit aAcc"),
         mean_of("says_yes", name="says yes", higher_is_better=None),
     ),
     groups=lambda doc: {"subcategory": f"{doc['category']} {doc['subcategory']}"},
+    units=_units,
     choices=_choices,
     judge=grader.NAME,
     licence="BSD-3-Clause",

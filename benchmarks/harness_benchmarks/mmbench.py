@@ -22,11 +22,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.benchmark import Benchmark, Choices, Scored
-from harness.columns import all_of, mean_of
+from harness.columns import all_of, mean_of, together
 from harness.judge_exam import Anchor, Ask, Exam, Unreadable, paper
 from harness.lmms import Row, Task
 from harness_benchmarks import grader
-from harness_benchmarks.parse import by, letter, lettered, number_of
+from harness_benchmarks.parse import letter, lettered
 from harness_benchmarks.reading import shown
 
 ROTATION = 1_000_000
@@ -49,7 +49,7 @@ def _options(doc: Mapping[str, Any]) -> Mapping[str, str]:
 
 
 def score(task: Task, row: Row, answer: str) -> Scored:
-    """Score one rotation; the question it belongs to travels along as a number."""
+    """Score one rotation."""
     import pandas
 
     item = task.score(row, answer)["gpt_eval_score"]
@@ -62,7 +62,6 @@ def score(task: Task, row: Row, answer: str) -> Scored:
         {
             "static": float(static),
             "judged": None if said is None else float(said == right),
-            "question": number_of(int(row.doc["index"]) % ROTATION),
         },
         judge=grader.NAME,
         verdict=f"read as {said}" if said else "no letter can be read",
@@ -130,11 +129,15 @@ def _choices(row: Row) -> Choices:
 
 
 _COLUMNS = (
-    all_of("judged", group=by("question"), name="circular accuracy", primary=True),
-    all_of("static", group=by("question"), name="static circular accuracy"),
-    all_of("logit", group=by("question"), name="logit circular accuracy"),
+    all_of("judged", group=together("question"), name="circular accuracy", primary=True),
+    all_of("static", group=together("question"), name="static circular accuracy"),
+    all_of("logit", group=together("question"), name="logit circular accuracy"),
     mean_of("static", name="plain accuracy"),
 )
+
+
+def _units(doc: Mapping[str, Any]) -> Mapping[str, str]:
+    return {"question": str(int(doc["index"]) % ROTATION)}
 
 
 def _groups(doc: Mapping[str, Any]) -> Mapping[str, str]:
@@ -148,6 +151,7 @@ EN = Benchmark(
     score=score,
     columns=_COLUMNS,
     groups=_groups,
+    units=_units,
     choices=_choices,
     max_new_tokens=256,
     judge=grader.NAME,
@@ -167,6 +171,7 @@ CN = Benchmark(
     score=score,
     columns=_COLUMNS,
     groups=_groups,
+    units=_units,
     choices=_choices,
     judge=grader.NAME,
     exam=EXAM,

@@ -18,10 +18,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from harness.benchmark import Benchmark, Scored
-from harness.columns import Column, all_of, mean_of
+from harness.columns import Column, all_of, mean_of, together
 from harness.lmms import Row, Task
 from harness.records import Sample
-from harness_benchmarks.parse import by, number_of, yes_no, yes_no_choices
+from harness_benchmarks.parse import yes_no, yes_no_choices
 
 if TYPE_CHECKING:
     from numpy import float64
@@ -40,7 +40,7 @@ COGNITION = (
 
 
 def score(task: Task, row: Row, answer: str) -> Scored:
-    """Score one answer; the row's pair travels along as a number."""
+    """Score one answer."""
     (official,) = task.score(row, answer).values()
     said = yes_no(answer)
     return Scored(
@@ -49,7 +49,6 @@ def score(task: Task, row: Row, answer: str) -> Scored:
             "lenient": float(said == row.target.strip().lower()),
             "lenient_yes": float(said == "yes"),
             "unparsed": float(said is None),
-            "pair": number_of(row.doc["category"], row.doc["question_id"]),
         }
     )
 
@@ -86,7 +85,7 @@ def _sum_column(name: str, metric: str, subtasks: Sequence[str], **fields: objec
         name,
         _subtask_sums(metric, subtasks),
         _total,
-        group=by("pair"),
+        group=together("pair"),
         high=200.0 * len(subtasks),
         **fields,  # type: ignore[arg-type]
     )
@@ -101,7 +100,7 @@ BENCHMARK = Benchmark(
         _sum_column("perception", "strict", PERCEPTION, primary=True, lenient="lenient perception"),
         _sum_column("cognition", "strict", COGNITION, primary=True, lenient="lenient cognition"),
         mean_of("strict", name="accuracy"),
-        all_of("strict", group=by("pair"), name="accuracy+"),
+        all_of("strict", group=together("pair"), name="accuracy+"),
         _sum_column("lenient perception", "lenient", PERCEPTION),
         _sum_column("lenient cognition", "lenient", COGNITION),
         mean_of("logit", name="logit accuracy"),
@@ -109,6 +108,7 @@ BENCHMARK = Benchmark(
         mean_of("unparsed", name="unparsed", higher_is_better=False),
     ),
     groups=lambda doc: {"category": str(doc["category"])},
+    units=lambda doc: {"pair": f"{doc['category']} {doc['question_id']}"},
     choices=yes_no_choices,
     licence="for research only; ask its authors (images under their own licences)",
     source="arXiv 2306.13394; hub: lmms-lab-encoder/MME, split test, 2374 rows",

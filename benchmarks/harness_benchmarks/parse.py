@@ -6,7 +6,6 @@ both arms, and they say ``None`` where an answer cannot be read.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -16,7 +15,6 @@ from harness_benchmarks import grader
 
 if TYPE_CHECKING:
     from harness.lmms import Row
-    from harness.records import Sample
 
 _NO = frozenset({"no", "not", "nope", "none", "cannot", "isn", "aren", "doesn", "don"})
 _YES = frozenset({"yes", "yeah", "yep"})
@@ -97,26 +95,6 @@ def yes_no_choices(row: Row) -> Choices:
 def lettered(letters: Sequence[str], right: str) -> Choices:
     """Offer letters of options."""
     return Choices(tuple(letters), list(letters).index(right))
-
-
-def number_of(*names: object) -> float:
-    """Turn a name into a number that a float holds exactly.
-
-    Rows that count together carry it among their scores, because ``Sample.groups`` is for reading:
-    every value there gets a line of its own in the report.
-    """
-    text = "\0".join(map(str, names))
-    return float(int(hashlib.sha256(text.encode()).hexdigest()[:12], 16))
-
-
-def by(metric: str) -> Callable[[Sample], str]:
-    """Group rows by a number among their scores; a missing answer stays by itself."""
-
-    def group(sample: Sample) -> str:
-        value = sample.scores.get(metric)
-        return f"row {sample.id}" if value is None else str(value)
-
-    return group
 
 
 def _within(text: str, words: tuple[str, ...]) -> bool:
