@@ -33,6 +33,7 @@ _DETERMINING = (
     "*.model",
     "*.py",
 )
+_EYES = ("vision", "image", "vq_", "mm_")
 _ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _ADAPTER_CONFIG = "adapter_config.json"
 _PLACES = ("base_model_name_or_path", "revision", "auto_mapping")
@@ -125,15 +126,29 @@ def _checked(folder: Path) -> Path:
     return folder
 
 
+def sees(folder: Path) -> bool:
+    """Tell whether a checkpoint reads images too, by its configuration or its processor's.
+
+    Either sign is enough: a vision-language model that lacks its processor files is a broken one
+    and no text model.
+    """
+    settings = read_json(folder / "config.json")
+    return any(key.startswith(_EYES) for key in settings) or any(
+        folder.glob("*processor_config.json")
+    )
+
+
 def _refuse_pickle(folder: Path) -> None:
     found = sorted(path for pattern in _PICKLES for path in folder.glob(pattern))
     if found:
+        text = (folder / "config.json").is_file() and not sees(folder)
+        kind = "AutoModelForCausalLM" if text else "AutoModelForImageTextToText"
         raise UsageError(
             f"The weights in {folder} are pickled ({found[0].name}); a pickle can run any code "
             "when read, so they are refused. Convert them once on a machine you trust: python -c "
-            '"from transformers import AutoModelForImageTextToText as M; '
-            f"M.from_pretrained('{folder}').save_pretrained('{folder}-safe')\", copy the processor "
-            "files there, and name that folder."
+            f'"from transformers import {kind} as M; '
+            f"M.from_pretrained('{folder}').save_pretrained('{folder}-safe')\", copy the tokeniser "
+            "and processor files there, and name that folder."
         )
 
 

@@ -50,10 +50,14 @@ class Prepared:
 def prepare(loaded: Loaded, request: Request, rendered: str) -> Prepared:
     """Run the processor on one request.
 
+    A text model's template writes every special token itself, as ``apply_chat_template`` assumes.
+
     Raises:
         ValueError: if the view cannot be applied to this family's pixels.
         Exception: whatever the processor raises for an image or text it cannot take.
     """
+    if not loaded.sees:
+        return Prepared(request, _text_ids(loaded.tokenizer, rendered, request.prompt), (), {})
     processed = loaded.processor(
         text=[rendered],
         images=list(request.images) or None,
@@ -69,6 +73,26 @@ def prepare(loaded: Loaded, request: Request, rendered: str) -> Prepared:
         (extra if per_token else tensors)[name] = value
     pictures = (pictures_of(tensors, request.view),) if request.images else ()
     return Prepared(request, ids, pictures, extra)
+
+
+def _text_ids(tokenizer: Any, rendered: str, prompt: str) -> tuple[int, ...]:
+    """Read a text model's prompt; what the question quotes never ends the user's turn.
+
+    A judge's question holds hostile answers. Where one spells a control token, the question is
+    read apart from the template around it, letter by letter.
+    """
+    question = prompt.strip()
+    spelled = _ids(tokenizer, question, split_special_tokens=True)
+    if spelled == _ids(tokenizer, question):
+        return _ids(tokenizer, rendered)
+    head, found, tail = rendered.partition(question)
+    if not found:
+        raise ValueError("the question spells a control token, and the chat template rewrites it")
+    return _ids(tokenizer, head) + spelled + _ids(tokenizer, tail)
+
+
+def _ids(tokenizer: Any, text: str, **settings: bool) -> tuple[int, ...]:
+    return tuple(tokenizer(text, add_special_tokens=False, **settings)["input_ids"])
 
 
 def pictures_of(tensors: dict[str, torch.Tensor], view: View | None, places: int = 0) -> Pictures:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError
+from harness.model_files import sees
 
 _DTYPES = ("float32", "bfloat16", "float16")
 _SMALL = 30_000_000
@@ -87,6 +88,11 @@ class Loaded:
     def tokenizer(self) -> Any:
         """The text tokeniser inside the processor."""
         return getattr(self.processor, "tokenizer", self.processor)
+
+    @property
+    def sees(self) -> bool:
+        """Whether it reads images; a text model has a tokeniser for its processor."""
+        return self.tokenizer is not self.processor
 
     @property
     def device(self) -> Any:
@@ -174,41 +180,18 @@ def _state_of(network: Any) -> tuple[object, ...]:
 
 
 def load(source: Source) -> Loaded:
-    """Load network and processor of a checked folder.
+    """Load network and processor of a checked folder; a text model's processor is its tokeniser.
 
     Raises:
         UsageError: if this transformers version cannot open it, or weights are missing from it.
     """
     import torch
-    import transformers
 
-    hub: Any = transformers
-
-    folder = str(source.path)
-    own_code = {"trust_remote_code": source.remote_code}
-    try:
-        with _quietly():
-            processor = hub.AutoProcessor.from_pretrained(folder, local_files_only=True, **own_code)
-            network, info = hub.AutoModelForImageTextToText.from_pretrained(
-                folder,
-                dtype=getattr(torch, source.dtype),
-                local_files_only=True,
-                use_safetensors=True,
-                output_loading_info=True,
-                **own_code,
-            )
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, AttributeError) as error:
-        lines = str(error).strip().splitlines()
-        reason = lines[0][:300] if lines else type(error).__name__
-        raise UsageError(
-            f"The model folder {folder} cannot be opened as an image-text-to-text model: {reason}. "
-            "Check that it holds a vision-language model with its processor files and that this "
-            "transformers version knows it (pip install -U transformers)."
-        ) from error
+    processor, network, info = _opened(source)
     lost = sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]]))
     if lost:
         raise UsageError(
-            f"The model folder {folder} has no fitting weights for {len(lost)} parts of the "
+            f"The model folder {source.path} has no fitting weights for {len(lost)} parts of the "
             f"network, such as {lost[0]}; they would be random. Download or save the checkpoint "
             "again."
         )
@@ -219,6 +202,47 @@ def load(source: Source) -> Loaded:
     loaded = Loaded(source, network, processor)
     loaded.state = _state_of(network)
     return loaded
+
+
+def _opened(source: Source) -> tuple[Any, Any, dict[str, Any]]:
+    """Return processor, network and what transformers says of its weights."""
+    import torch
+    import transformers
+    from huggingface_hub.errors import StrictDataclassError
+
+    hub: Any = transformers
+    known = {"trust_remote_code": source.remote_code, "local_files_only": True}
+    if sees(source.path):
+        reader, kind = hub.AutoProcessor, hub.AutoModelForImageTextToText
+        wanted = "a vision-language model with its processor files"
+    else:
+        reader, kind = hub.AutoTokenizer, hub.AutoModelForCausalLM
+        wanted = "a causal text model with its tokeniser files"
+    try:
+        with _quietly():
+            processor = reader.from_pretrained(str(source.path), **known)
+            network, info = kind.from_pretrained(
+                str(source.path),
+                dtype=getattr(torch, source.dtype),
+                use_safetensors=True,
+                output_loading_info=True,
+                **known,
+            )
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        ImportError,
+        RuntimeError,
+        AttributeError,
+        StrictDataclassError,
+    ) as error:
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise UsageError(
+            f"The model folder {source.path} cannot be opened: {reason}. Check that it holds "
+            f"{wanted}, and that this transformers version knows it (pip install -U transformers)."
+        ) from error
+    return processor, network, info
 
 
 @contextmanager

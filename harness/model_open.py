@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.errors import UsageError
 from harness.model import Model
+from harness.model_files import sees
 from harness.model_server import SCHEME, ServerModel
 from harness.store import Store
 
@@ -12,11 +14,20 @@ from harness.store import Store
 def open_model(
     source: str | Path, *, store: Store | None = None, device: str = "auto", dtype: str = "auto"
 ) -> Model:
-    """Open a folder, a hub id, or ``openai:URL#NAME``, without loading any weights.
+    """Open a vision-language model, named as a folder, a hub id, or ``openai:URL#NAME``.
+
+    No weights are loaded yet.
 
     Raises:
-        UsageError: if there is no such model.
+        UsageError: if there is no such model, or it reads text only.
     """
     if str(source).startswith(SCHEME):
         return ServerModel(str(source), store=store)
-    return Model.open(source, store=store, device=device, dtype=dtype)
+    model = Model.open(source, store=store, device=device, dtype=dtype)
+    if not sees(model.path):
+        raise UsageError(
+            f"The model {source} reads text only, so it cannot answer questions about images. Name "
+            f"a vision-language model with --model. It can judge answers, though: --judge "
+            f"hf:{source}"
+        )
+    return model

@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError, UsageError
-from harness.model_files import read_json
+from harness.model_files import read_json, sees
+
+_STEADY = {"date_string": "26 Jul 2024", "enable_thinking": False}
+"""What templates of text models are told: else Llama 3's would put today's date into every prompt,
+so that an answer changed over night, and Qwen 3's would have the model think aloud first."""
 
 
 class ChatTemplate:
-    """The chat template of a model folder."""
+    """The chat template of a model folder; that of a text model is given plain text."""
 
     def __init__(self, folder: Path) -> None:
         """Read the template and the special tokens it may name.
@@ -23,28 +27,36 @@ class ChatTemplate:
         """
         self._folder = folder
         self._text = _template_of(folder)
-        self._tokens = _special_tokens(folder)
+        self._sees = sees(folder)
+        self._known = _special_tokens(folder) | ({} if self._sees else _STEADY)
         self._rendered: dict[tuple[str, int], str] = {}
 
     def render(self, prompt: str, images: int) -> str:
         """Return the user's turn with ``images`` placeholders before the text.
 
         Raises:
-            HarnessError: if the template refuses this turn.
+            HarnessError: if the template refuses this turn, or a text model is shown an image.
         """
+        if images and not self._sees:
+            raise HarnessError(
+                f"{self._folder} holds a text model, and the question comes with {images} image(s) "
+                "that it cannot look at. Ask a vision-language model."
+            )
         known = self._rendered.get((prompt, images))
         if known is not None:
             return known
         from jinja2 import TemplateError
         from transformers.utils.chat_template_utils import render_jinja_template
 
-        content = [{"type": "image"}] * images + [{"type": "text", "text": prompt}]
+        content: Any = prompt
+        if self._sees:
+            content = [{"type": "image"}] * images + [{"type": "text", "text": prompt}]
         try:
             texts: Any = render_jinja_template(
                 conversations=[[{"role": "user", "content": content}]],
                 chat_template=self._text,
                 add_generation_prompt=True,
-                **self._tokens,
+                **self._known,
             )
         except TemplateError as error:
             raise HarnessError(
