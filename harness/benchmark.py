@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from harness.records import Scored
+
 if TYPE_CHECKING:
     from harness.columns import Column
     from harness.data_official import Official
@@ -14,14 +16,7 @@ if TYPE_CHECKING:
     from harness.lmms import Row, Task
     from harness.records import Answer
 
-
-@dataclass(frozen=True)
-class Scored:
-    """The verdict on one answer: values by metric, ``None`` where no verdict could be had."""
-
-    scores: Mapping[str, float | None]
-    judge: str = "rule"
-    verdict: str | None = None
+__all__ = ["Benchmark", "Choices", "Scored"]
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harness.benchmark import Scored
     from harness.lmms import Row, Task
+    from harness.records import Scored
 
 RULE = (
     "Every text below stands in a block that opens and closes with the same code in square "

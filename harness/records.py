@@ -127,6 +127,15 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Scored:
+    """The verdict on one answer: values by metric, ``None`` where no verdict could be had."""
+
+    scores: Mapping[str, float | None]
+    judge: str = "rule"
+    verdict: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One benchmark row answered by one model, with its scores.
 
