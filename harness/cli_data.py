@@ -55,21 +55,24 @@ def _list_benchmarks(found: Mapping[str, Sequence[str]]) -> None:
 
 @click.group()
 def data() -> None:
-    """Say where benchmark data comes from, mirror it, verify a mirror."""
+    """Say where benchmark data comes from, mirror or convert it, verify what is there."""
 
 
 @data.command()
 @click.option("--bench", required=True, metavar="A,B", help="Benchmarks or suites.")
 def describe(bench: str) -> None:
-    """Say where the data of benchmarks comes from, and under which licence."""
+    """Say where the data of benchmarks comes from, under which licence, what to type to get it."""
     from harness.data import describe as tell
     from harness.lmms_adhoc import benchmark, expand
 
     for name in expand(_split(bench)):
         source = tell(benchmark(name))
-        click.echo(f"{name}: {source.dataset or 'not on the hub'} ({source.licence})")
-        if source.advice:
-            click.echo(f"    {source.advice}")
+        click.echo(f"{name}: {source.dataset or f'{source.title}, not on the hub as it is read'}")
+        told = {"licence": source.licence, "from": source.source, "holds": source.holds}
+        fetch = [("fetch" if place == 0 else "", line) for place, line in enumerate(source.fetch)]
+        for word, text in (*told.items(), *fetch, ("then" if fetch else "type", source.advice)):
+            if text:
+                click.echo(f"    {word:<8} {text}")
 
 
 @data.command()
@@ -87,6 +90,35 @@ def mirror(bench: str, folder: Path) -> None:
 
     for entry in fetch([benchmark(name) for name in expand(_split(bench))], folder):
         click.echo(f"{entry.dataset} at {entry.revision}: {len(entry.files)} files")
+
+
+@data.command()
+@click.argument("bench", metavar="BENCH")
+@click.argument("source", metavar="FOLDER", type=FOLDER)
+@click.option("--out", required=True, metavar="DIR", type=FOLDER, help="What --data then takes.")
+@click.option("--partial", is_flag=True, help="Leave rows without an image out, and name them.")
+def convert(bench: str, source: Path, out: Path, partial: bool) -> None:
+    """Lay out BENCH's data from the files its authors publish, packed or unpacked in FOLDER.
+
+    \b
+    harness data describe --bench mmhal          # what to fetch
+    harness data convert mmhal ./fetched --out ./data
+    harness run --method seva --bench mmhal --data ./data
+    """
+    from harness.data_convert import convert as lay_out
+    from harness.lmms_adhoc import benchmark
+
+    done = lay_out(benchmark(bench), source, out, partial=partial)
+    click.echo(
+        f"{done.folder}: {done.rows} of {done.expected} rows, {done.images} images, "
+        f"{done.size / 1e6:.1f} MB"
+    )
+    click.echo(f"sha256 {done.fingerprint}, as in every result measured on it")
+    for note in done.notes:
+        click.echo(f"note: {note}")
+    for missing in done.missing:
+        click.echo(f"missing: {missing}")
+    click.echo(f"harness run --method seva --bench {bench} --data {out}")
 
 
 @data.command()

@@ -42,7 +42,9 @@ class Source:
         folder: what its folder below ``--data`` is called.
         licence: of the data.
         source: paper, hub name, split and number of rows.
-        advice: what to do to get it.
+        fetch: the files its authors publish, where they can be converted.
+        holds: how many rows and images those hold, in words.
+        advice: what to type to get it.
     """
 
     benchmark: str
@@ -51,6 +53,8 @@ class Source:
     folder: str
     licence: str
     source: str
+    fetch: tuple[str, ...]
+    holds: str
     advice: str
 
 
@@ -59,17 +63,13 @@ def describe(benchmark: Benchmark) -> Source:
     name = dataset_name(benchmark.task)
     folder = name.rsplit("/", 1)[-1]
     own = name.startswith(OWN)
-    if own:
-        advice = (
-            f"Fetch the files named under 'source' yourself, write one table with the columns of "
-            f"the example row in the benchmark's module as DIR/{folder}/data/<split>.parquet, and "
-            "give --data DIR. docs/benchmarks.md lists the columns and word lists."
-        )
-    else:
-        advice = (
-            f"harness data mirror --bench {benchmark.name} DIR fetches it from the hub; or use "
-            "--data hub."
-        )
+    official = benchmark.official
+    ways = []
+    if official is not None:
+        ways.append(f"harness data convert {benchmark.name} FOLDER --out DIR")
+    if not own:
+        alone = "without what lies beside the table, " if ways else ""
+        ways.append(f"{alone}harness data mirror --bench {benchmark.name} DIR, or --data hub")
     return Source(
         benchmark=benchmark.name,
         title=benchmark.title,
@@ -77,7 +77,9 @@ def describe(benchmark: Benchmark) -> Source:
         folder=folder,
         licence=benchmark.licence,
         source=benchmark.source,
-        advice=advice,
+        fetch=() if official is None else official.fetch,
+        holds="" if official is None else f"{official.rows} rows, {official.images} images",
+        advice="; or ".join(ways) or f"lay out DIR/{folder} as its task {benchmark.task} reads it",
     )
 
 
@@ -110,7 +112,8 @@ def mirror(
         if source.dataset is None:
             raise UsageError(
                 f"The data of {benchmark.name} cannot be mirrored: it is not on the hub in the "
-                f"form its task reads. {source.advice}"
+                f"form its task reads. Instead: {source.advice}. What to fetch first says: harness "
+                f"data describe --bench {benchmark.name}"
             )
         last = known[source.folder].revision if source.folder in known else None
         if last is not None and last.startswith(MADE):
@@ -155,7 +158,8 @@ def verify(folder: Path) -> tuple[Mirrored, ...]:
     if wrong:
         raise HarnessError(
             f"The mirror {folder} is not what was fetched: {_some(wrong)}. Remove the data set's "
-            "folder and fetch it again with: harness data mirror --bench NAME DIR"
+            "folder and make it again with harness data mirror or harness data convert; harness "
+            "data describe says with which."
         )
     return tuple(entry for _, entry in sorted(known.items()))
 

@@ -170,7 +170,7 @@ def _write_table(
         for start in range(0, len(found), _GROUP):
             group = []
             for row, place in found[start : start + _GROUP]:
-                data = files.data(place)
+                data = files.image(place)
                 reason = _damage(data)
                 if reason is not None and not partial:
                     raise HarnessError(

@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from harness.data_json import BrokenListError, list_items
+from harness.data_official import malformed
 from harness.errors import HarnessError, UsageError
 
 _CHUNK = 1 << 20
@@ -146,9 +147,33 @@ class Files:
             )
         return place
 
-    def data(self, place: Place) -> bytes:
-        """Return the bytes of a file."""
+    def image(self, place: Place) -> bytes:
+        """Return the bytes of a file that was found.
+
+        Raises:
+            HarnessError: if it is damaged.
+        """
         return b"".join(self._chunks(place))
+
+    def data(self, name: str) -> bytes:
+        """Return the bytes of a list.
+
+        Raises:
+            UsageError: if there is no such file.
+            HarnessError: if it is damaged.
+        """
+        data = self.image(self.need(name))
+        self.digests[name] = hashlib.sha256(data).hexdigest()
+        return data
+
+    def text(self, name: str) -> str:
+        """Return a text file.
+
+        Raises:
+            UsageError: if there is no such file.
+            HarnessError: if it is no text.
+        """
+        return "".join(self._text(name))
 
     def items(self, name: str) -> Iterator[tuple[str, Any]]:
         """Yield the items of a list in JSON one by one, each with file and line.
@@ -161,7 +186,8 @@ class Files:
             for line, item in list_items(self._text(name)):
                 yield f"{name}, line {line}", item
         except BrokenListError as error:
-            raise _no_json(f"{name}, line {error.line}", error.reason) from error
+            where = f"{name}, line {error.line}"
+            raise malformed(where, f"no valid JSON ({error.reason})") from error
 
     def lines(self, name: str) -> Iterator[tuple[str, Any]]:
         """Yield what each line of a file holds in JSON, with file and line; empty ones aside.
@@ -170,13 +196,12 @@ class Files:
             UsageError: if there is no such file.
             HarnessError: if a line is no JSON.
         """
-        text = "".join(self._text(name))
-        for number, line in enumerate(text.split("\n"), start=1):
+        for number, line in enumerate(self.text(name).split("\n"), start=1):
             if line.strip():
                 try:
                     yield f"{name}, line {number}", json.loads(line)
                 except ValueError as error:
-                    raise _no_json(f"{name}, line {number}", str(error)) from error
+                    raise malformed(f"{name}, line {number}", f"no valid JSON ({error})") from error
 
     def table(self, name: str) -> Iterator[tuple[str, dict[str, str]]]:
         """Yield the rows of a comma-separated table by their columns' names, with file and line.
@@ -204,14 +229,10 @@ class Files:
                 elif len(row) == len(head):
                     yield where, dict(zip(head, row, strict=True))
                 elif row:
-                    raise HarnessError(
-                        f"{where}: {len(row)} columns, where the first line names {len(head)}. "
-                        "Fetch the file again."
-                    )
+                    told = f"{len(row)} columns, where the first line names {len(head)}"
+                    raise malformed(where, told)
         except csv.Error as error:
-            raise HarnessError(
-                f"{name}, line {last + 1}: no table ({error}). Fetch the file again."
-            ) from error
+            raise malformed(f"{name}, line {last + 1}", f"no table ({error})") from error
 
     def _text(self, name: str, errors: str = "strict") -> Iterator[str]:
         decoder = codecs.getincrementaldecoder("utf-8-sig")(errors=errors)
@@ -226,9 +247,7 @@ class Files:
             yield decoder.decode(b"", final=True)
         except UnicodeDecodeError as error:
             line += error.object[: error.start].count(b"\n")
-            raise HarnessError(
-                f"{name}, line {line}: no UTF-8 text ({error.reason}). Fetch the file again."
-            ) from error
+            raise malformed(f"{name}, line {line}", f"no UTF-8 text ({error.reason})") from error
         self.digests[name] = digest.hexdigest()
 
     def _chunks(self, place: Place) -> Iterator[bytes]:
@@ -265,10 +284,6 @@ def _walk(folder: Path) -> Iterator[Path]:
             continue
         seen.add(real)
         yield from (Path(here, name) for name in sorted(names) if not name.startswith("."))
-
-
-def _no_json(where: str, reason: str) -> HarnessError:
-    return HarnessError(f"{where}: no valid JSON ({reason}). Fetch the file again.")
 
 
 def some(items: Sequence[str]) -> str:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from types import UnionType
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import HarnessError
 
 if TYPE_CHECKING:
     from harness.data_files import Files
@@ -50,3 +53,33 @@ class Official:
     rows: int
     images: int
     read: Callable[[Files], Reading]
+
+
+def value_of(item: Any, name: str, kind: type | UnionType, where: str) -> Any:
+    """Return one value of an item in JSON.
+
+    Raises:
+        HarnessError: if it is not there, or of another kind.
+    """
+    value = item.get(name) if isinstance(item, dict) else None
+    if not isinstance(value, kind):
+        word = kind.__name__ if isinstance(kind, type) else str(kind)
+        raise malformed(where, f"'{name}' is not there, or no {word}")
+    return value
+
+
+def texts_of(item: Any, name: str, where: str) -> tuple[str, ...]:
+    """Return a list of texts in an item.
+
+    Raises:
+        HarnessError: if it is not there, or holds something else.
+    """
+    found = value_of(item, name, list, where)
+    if not all(isinstance(text, str) for text in found):
+        raise malformed(where, f"'{name}' holds something else than texts")
+    return tuple(found)
+
+
+def malformed(where: str, reason: str) -> HarnessError:
+    """Say that a file is not what its authors published."""
+    return HarnessError(f"{where}: {reason}. Fetch the file again.")

@@ -87,7 +87,9 @@ def test_what_the_hub_has_not_must_be_fetched_by_hand(tmp_path: Path) -> None:
         mirror([load("benchmarks", "mmhal")], tmp_path, fetch=from_here)
     own, hub = describe(load("benchmarks", "mmhal")), describe(load("benchmarks", "mme"))
     assert (own.dataset, own.folder) == (None, "MMHal-Bench")
-    assert "DIR/MMHal-Bench/data" in own.advice
+    assert own.advice == "harness data convert mmhal FOLDER --out DIR"
+    assert own.holds == "96 rows, 96 images"
+    assert "response_template.json" in own.fetch[0]
     assert "Apache-2.0" in own.licence
     assert (hub.dataset, hub.folder) == ("lmms-lab-encoder/MME", "MME")
     assert "harness data mirror --bench mme" in hub.advice

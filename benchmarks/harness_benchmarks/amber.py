@@ -29,6 +29,7 @@ from harness.benchmark import Benchmark, Scored
 from harness.columns import mean_of, ratio_of
 from harness.errors import HarnessError
 from harness.lmms import Row, Task
+from harness_benchmarks.convert_amber import OFFICIAL
 from harness_benchmarks.objects import Names, names_of
 
 _METRICS = (
@@ -103,6 +104,7 @@ BENCHMARK = Benchmark(
         ratio_of("imagined_named", "imagined", name="Cog", higher_is_better=False),
     ),
     max_new_tokens=512,
+    official=OFFICIAL,
     licence="Apache-2.0 (images: from the web, for research)",
     source="arXiv 2311.07397; hub: Kyunnilee/amber_g, split train, 1004 rows",
 )

@@ -2,17 +2,21 @@
 
 A row in the form that ``tasks/mementos.yaml`` reads:
 
-    {"question_id": "dl_17", "domain": "daily-life", "description": "A person sits in a white
+    {"question_id": "rw_17", "domain": "daily-life", "question": "Write a description for the given
+     image sequence ...", "description": "A person sits in a white
      plastic chair and throws a ball to a dog ...", "objects": ["person", "chair", "dog"],
      "behaviors": ["sit", "throw ball"], "image": ...}
 
-The official protocol lets a language model extract the objects and behaviours of the answer,
-matches them with those of the description by lists of synonyms, and takes the F1 of each row's
-two lists; the score is the mean over the rows. The built-in grader extracts by the lists alone:
-``objects.txt`` and ``behaviors.txt`` beside the data, one thing per line, name first, then its
-synonyms, separated by commas. Without such a list there is no verdict, and the row is missing.
-A language model as judge extracts both descriptions' lists, as in the official protocol, and the
-lists of synonyms are applied to them where there are any.
+The official protocol lets a language model extract the objects and behaviours of both texts,
+exchanges words of the answer for words of the description by the domain's lists of synonyms, and
+takes the F1 of each row's two lists; the score is the mean over the rows. A language model as judge
+does the same here, where the lists are there. The built-in grader extracts by the lists alone, so
+it sees a behaviour only in its root form or with an "s". Without a list it gives no verdict.
+
+The lists lie beside the data: ``objects-daily-life.txt`` for one domain, ``objects.txt`` for all
+others, and likewise ``behaviors``; :mod:`harness_benchmarks.standins` says what a line means.
+``harness data convert mementos`` makes them from the authors' graphs, and fills ``objects`` and
+``behaviors`` with what they find in the description.
 """
 
 from __future__ import annotations
@@ -25,8 +29,9 @@ from harness.columns import mean_of
 from harness.judge_exam import Anchor, Ask, Exam, Unreadable, paper
 from harness.lmms import Row, Task
 from harness_benchmarks import grader
-from harness_benchmarks.objects import Names, read_names
+from harness_benchmarks.convert_mementos import OFFICIAL
 from harness_benchmarks.reading import named_list
+from harness_benchmarks.standins import StandIns, read_standins
 
 KINDS = ("objects", "behaviors")
 _LISTS = {"objects": "Object list", "behaviors": "Action list"}
@@ -52,9 +57,12 @@ def f1(said: Iterable[str], truth: Iterable[str]) -> float | None:
     return 2 * len(found & wanted) / (len(found) + len(wanted))
 
 
-def _names(task: Task, kind: str) -> Names | None:
-    file = None if task.folder is None else Path(task.folder) / f"{kind}.txt"
-    return read_names(file) if file is not None and file.is_file() else None
+def _list(task: Task, row: Row, kind: str) -> StandIns | None:
+    for name in (f"{kind}-{row.doc.get('domain')}.txt", f"{kind}.txt"):
+        file = None if task.folder is None else Path(task.folder) / name
+        if file is not None and file.is_file():
+            return read_standins(file)
+    return None
 
 
 def score(task: Task, row: Row, answer: str) -> Scored:
@@ -62,13 +70,13 @@ def score(task: Task, row: Row, answer: str) -> Scored:
     scores: dict[str, float | None] = {}
     told = []
     for kind in KINDS:
-        names = _names(task, kind)
-        if names is None:
+        words = _list(task, row, kind)
+        if words is None:
             scores[kind] = None
-            told.append(f"no list {kind}.txt")
+            told.append(f"no list of {kind}")
             continue
-        said = set(names.mentions(answer))
-        scores[kind] = f1(said, {names.name(str(text)) for text in row.doc[kind]})
+        said = words.mentions(answer)
+        scores[kind] = f1(*words.exchanged(said, map(str, row.doc[kind])))
         told.append(f"{kind}: {', '.join(sorted(said)) or 'none'}")
     return Scored(scores, judge=grader.NAME, verdict="; ".join(told))
 
@@ -85,11 +93,10 @@ def read(task: Task, row: Row, answer: str, reply: str) -> Scored:
     """Compare the extracted lists, once their synonyms are replaced."""
     scores = {}
     for kind, label in _LISTS.items():
-        names = _names(task, kind)
+        words = _list(task, row, kind)
         truth, said = (named_list(reply, f"{label} {number}") for number in (1, 2))
-        if names is not None:
-            truth, said = (tuple(map(names.name, texts)) for texts in (truth, said))
-        scores[kind] = f1(said, truth)
+        pair = (said, truth) if words is None else words.exchanged(said, truth)
+        scores[kind] = f1(*pair)
         if scores[kind] is None:
             raise Unreadable(f"the judge found no {kind} in the reference")
     return Scored(scores, verdict=reply)
@@ -124,8 +131,10 @@ BENCHMARK = Benchmark(
     groups=lambda doc: {"domain": str(doc["domain"])},
     judge=grader.NAME,
     exam=EXAM,
-    licence="see github.com/umd-huang-lab/Mementos",
-    source="arXiv 2401.10529; github.com/umd-huang-lab/Mementos, validation, 699 sequences",
+    official=OFFICIAL,
+    licence="none is stated in its repository; ask its authors",
+    source="arXiv 2401.10529; github.com/si0wang/Mementos, "
+    "697 validation sequences in its tables, 699 in the paper",
     published={
         "llava-1.5-7b": "objects 39.29, behaviours 23.02 (SIMA table 1; 23.01 on the project page)",
         "sima-7b": "objects 46.08, behaviours 26.03 (SIMA table 1)",

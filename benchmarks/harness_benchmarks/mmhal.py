@@ -21,6 +21,7 @@ from harness.columns import mean_of
 from harness.judge_exam import Anchor, Ask, Exam, Unreadable, paper
 from harness.lmms import Row, Task
 from harness_benchmarks import grader
+from harness_benchmarks.convert_mmhal import OFFICIAL
 from harness_benchmarks.reading import named_number
 
 HIGHEST = 6.0
@@ -121,8 +122,9 @@ BENCHMARK = Benchmark(
     groups=lambda doc: {"question type": str(doc["question_type"])},
     judge=grader.NAME,
     exam=EXAM,
+    official=OFFICIAL,
     licence="Apache-2.0 (images: Open Images, CC BY 2.0)",
-    source="arXiv 2309.14525; hub: Shengcao1006/MMHal-Bench (files, to be laid out), 96 rows",
+    source="arXiv 2309.14525; hub: Shengcao1006/MMHal-Bench, 96 rows",
     published={
         "llava-1.5-7b": "2.04 (SIMA table 1), 2.80 (nSFT): language models judge",
         "sima-7b": "2.30 (SIMA table 1)",

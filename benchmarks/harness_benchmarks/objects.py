@@ -95,6 +95,15 @@ def read_names(file: Path) -> Names:
     Raises:
         HarnessError: if the file is no text, or empty.
     """
+    return names_of((phrase, line[0]) for line in read_lines(file) for phrase in line)
+
+
+def read_lines(file: Path) -> tuple[tuple[str, ...], ...]:
+    """Read the lines of a list of words, each split at its commas.
+
+    Raises:
+        HarnessError: if the file is no text, or empty.
+    """
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -102,8 +111,8 @@ def read_names(file: Path) -> Names:
             f"The list of synonyms {file} cannot be read ({error}). It holds one thing per line: "
             "its name, then its other names, separated by commas."
         ) from error
-    split = [[part.strip() for part in line.split(",") if part.strip()] for line in lines]
-    table = names_of((phrase, parts[0]) for parts in split for phrase in parts)
-    if not table.things:
+    split = (tuple(part.strip() for part in line.split(",") if part.strip()) for line in lines)
+    found = tuple(line for line in split if line)
+    if not found:
         raise HarnessError(f"The list of synonyms {file} is empty; put one thing on each line.")
-    return table
+    return found

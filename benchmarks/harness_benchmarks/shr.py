@@ -3,14 +3,15 @@
 A row in the form that ``tasks/shr.yaml`` reads, cut short:
 
     {"question_id": "2324501", "facts": ["a man riding a wave", "the board is white", ...],
-     "image": ...}
+     "coco_id": "", "image": ...}
 
-``facts`` are Visual Genome's region descriptions of the image and the facts that HA-DPO adds. The
-official protocol describes with five beams, and a language model at temperature 0.7 calls each
-sentence right or hallucinated; here decoding is greedy as everywhere. The built-in grader calls a
-sentence hallucinated when one of its clauses says more than any single fact does. That is strict
-against free paraphrase, so its level means little; a change in it, the same rule on both sides,
-means more. Without facts there is no verdict.
+``coco_id`` is the photograph's number in COCO, where it has one. ``facts`` are Visual Genome's
+region descriptions of the image and the facts that HA-DPO adds. The official protocol describes
+with five beams, and a language model at temperature 0.7 calls each sentence right or hallucinated;
+here decoding is greedy as everywhere. The built-in grader calls a sentence hallucinated when one of
+its clauses says more than any single fact does. That is strict against free paraphrase, so its
+level means little; a change in it, the same rule on both sides, means more. Without facts there is
+no verdict.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from harness.columns import mean_of, ratio_of
 from harness.judge_exam import Anchor, Ask, Exam, Unreadable, paper
 from harness.lmms import Row, Task
 from harness_benchmarks import grader
+from harness_benchmarks.convert_shr import OFFICIAL
 from harness_benchmarks.reading import numbered_words
 
 _INTRO = (
@@ -114,8 +116,10 @@ BENCHMARK = Benchmark(
         ratio_of("hallucinated", "sentences", name="SHR", higher_is_better=False, primary=True),
         mean_of("any", name="descriptions with an error", higher_is_better=False),
     ),
+    photo=lambda doc: f"{int(doc['coco_id']):012d}" if doc.get("coco_id") else "",
     judge=grader.NAME,
     exam=EXAM,
+    official=OFFICIAL,
     licence="Apache-2.0 (annotations, HA-DPO); images: Visual Genome, CC BY 4.0",
     source="arXiv 2311.16839; github.com/opendatalab/HA-DPO, 200 images of Visual Genome",
     published={
