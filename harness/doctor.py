@@ -178,8 +178,7 @@ def blank_guess(pairs: Sequence[Pair], model: Model) -> Guess:
 def _blank(pair: Pair) -> PIL.Image.Image:
     import PIL.Image
 
-    with PIL.Image.open(pair.prompt.image) as image:
-        return PIL.Image.new("RGB", image.size, MEAN_COLOUR)
+    return PIL.Image.new("RGB", pair.prompt.open_image().size, MEAN_COLOUR)
 
 
 def _examples(pairs: Sequence[Pair], seed: int) -> tuple[PairExample, ...]:

@@ -23,6 +23,7 @@ from harness.records import VERSION, from_json, to_json
 T = TypeVar("T")
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_ODD = "backslashreplace"  # half a surrogate pair, which a server's JSON may hold, as JSON's escape
 
 
 def write_whole(path: Path, text: str) -> Path:
@@ -34,7 +35,7 @@ def write_whole(path: Path, text: str) -> Path:
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("w", encoding="utf-8") as file:
+        with beside.open("w", encoding="utf-8", errors=_ODD) as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -159,7 +160,7 @@ class Journal(Generic[T]):
             if self._file is None:
                 self._file = self._open()
             text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-            self._file.write(text.encode())
+            self._file.write(text.encode(errors=_ODD))
             self._file.flush()
             os.fsync(self._file.fileno())
         except OSError as error:
@@ -189,7 +190,7 @@ def lines_of(path: Path) -> Iterator[tuple[int, str]]:
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             try:
-                text = line.decode("utf-8").strip()
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
             except UnicodeDecodeError as error:
                 raise HarnessError(
                     f"Line {number} of {path} is no UTF-8 text ({error.reason}). Repair or remove "

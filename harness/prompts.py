@@ -8,6 +8,7 @@ for question and reference.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -65,13 +66,14 @@ def _prompt(path: Path, number: int, line: str) -> Prompt:
     if not isinstance(row, dict):
         raise _broken(path, number, "it is no JSON object")
     question = _text(row, "question")
-    if not question or not isinstance(row.get("image"), str):
+    if not (question or "").strip() or not isinstance(row.get("image"), str):
         raise _broken(path, number, "it needs the texts 'image' and 'question'")
     image = path.parent / row["image"]
-    if not image.is_file():
-        raise _broken(path, number, f"its image {image} does not exist")
+    if not os.path.isfile(image):  # Path.is_file raises for names that are too long
+        raise _broken(path, number, f"its image {str(image)!r:.300} does not exist")
+    own = row.get("id")
     return Prompt(
-        id=str(row.get("id", number)),
+        id=str(number if own is None else own),
         image=image,
         question=question,
         reference=_text(row, "reference"),

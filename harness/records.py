@@ -261,16 +261,22 @@ def seed_of(*parts: Any) -> int:
 
 
 def open_image(path: Path, owner: str) -> PIL.Image.Image:
-    """Decode an image file completely as RGB.
+    """Decode an image file completely as RGB, turned upright as a camera's EXIF tag says.
+
+    ``datasets`` and ``transformers`` turn images too, so prompts and benchmarks look alike.
 
     Raises:
-        HarnessError: if it cannot be decoded; ``owner`` says who wanted it.
+        HarnessError: if it cannot be decoded, or has more than 8 bits a channel, which Pillow
+            would cut to white; ``owner`` says who wanted it.
     """
     import PIL.Image
+    import PIL.ImageOps
 
     try:
         with PIL.Image.open(path) as image:
-            return image.convert("RGB")
+            if image.mode.startswith(("I", "F")):
+                raise ValueError(f"its mode is {image.mode}; save it with 8 bits a channel")
+            return PIL.ImageOps.exif_transpose(image).convert("RGB")
     except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
         raise HarnessError(
             f"The image of {owner} cannot be read: {path} ({error}). "

@@ -54,6 +54,14 @@ def test_another_fingerprint_begins_anew(tmp_path):
     assert not again.complete
 
 
+def test_half_a_surrogate_pair_from_a_server_is_kept(tmp_path):
+    odd = Prompt("1", Path("x.png"), "half \ud83d")
+    journal = journal_of(tmp_path / "j.jsonl", "f1", Prompt)
+    journal.append(odd)
+    assert journal_of(tmp_path / "j.jsonl", "f1", Prompt).rows == [odd]
+    assert write_whole(tmp_path / "t.md", odd.question).read_text() == "half \\ud83d"
+
+
 def test_garbage_in_the_middle_ends_the_valid_part(tmp_path):
     whole = filled(tmp_path / "j.jsonl").splitlines(keepends=True)
     (tmp_path / "j.jsonl").write_bytes(whole[0] + whole[1] + b"{broken\n" + b"".join(whole[2:]))

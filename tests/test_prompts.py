@@ -37,7 +37,10 @@ def test_both_vocabularies_are_read(tmp_path, image):
         ("[1]", "no JSON object"),
         ({"question": "What?"}, "needs the texts"),
         ({"image": "a.png", "question": ""}, "needs the texts"),
+        ({"image": "a.png", "question": "  "}, "needs the texts"),
         ({"image": "b.png", "question": "What?"}, "does not exist"),
+        ({"image": "b" * 5000, "question": "What?"}, "does not exist"),
+        ({"image": "a\0.png", "question": "What?"}, r"'.*a\\x00\.png' does not exist"),
         ({"id": "1", "image": "a.png", "question": "Again?"}, "earlier line"),
     ],
 )
@@ -45,6 +48,12 @@ def test_a_broken_line_is_named_by_its_number(tmp_path, image, line, reason):
     good = {"id": "1", "image": image, "question": "What?"}
     with pytest.raises(HarnessError, match=rf"Line 2 of .*p\.jsonl cannot be used: .*{reason}"):
         read_prompts(written(tmp_path, good, line))
+
+
+def test_what_windows_writes_is_read(tmp_path, image):
+    line = json.dumps({"image": image, "question": "What?", "id": None})
+    (tmp_path / "p.jsonl").write_bytes(f"\ufeff{line}\r\n{line}\r\n".encode())
+    assert [prompt.id for prompt in read_prompts(tmp_path / "p.jsonl")] == ["1", "2"]
 
 
 def test_no_utf8_is_named_by_its_number(tmp_path):

@@ -86,3 +86,22 @@ def test_a_truncated_image_is_an_error_that_names_the_file(tmp_path):
     for path in (torn, tmp_path / "absent.png"):
         with pytest.raises(HarnessError, match=rf"prompt 'p7' cannot be read: .*{path.name}"):
             open_image(path, "prompt 'p7'")
+
+
+def test_a_photograph_is_turned_upright_as_datasets_turns_it(tmp_path):
+    from datasets import Image
+
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6  # the camera was held upright
+    path = tmp_path / "photo.png"
+    PIL.Image.effect_noise((40, 20), 50).save(path, exif=exif)
+    ours = open_image(path, "x")
+    assert ours.size == (20, 40)
+    theirs = Image().decode_example({"path": str(path), "bytes": None}).convert("RGB")
+    assert ours.tobytes() == theirs.tobytes()
+
+
+def test_sixteen_bits_are_refused_and_not_cut_to_white(tmp_path):
+    PIL.Image.new("I;16", (8, 8), 4000).save(tmp_path / "deep.png")
+    with pytest.raises(HarnessError, match=r"deep\.png .*8 bits a channel"):
+        open_image(tmp_path / "deep.png", "prompt 'p7'")
