@@ -17,4 +17,5 @@ def open_judge(settings: JudgeSettings, *, device: str = "auto", dtype: str = "a
     check(settings)
     if settings.judge.startswith(SERVER):
         return ServerJudge(*model_and_address(settings.judge), settings)
-    return LocalJudge(settings.judge.removeprefix(LOCAL), device=device, dtype=dtype)
+    source = settings.judge.removeprefix(LOCAL)
+    return LocalJudge(source, settings.judgings, device=device, dtype=dtype)

@@ -78,11 +78,8 @@ def check(settings: JudgeSettings) -> None:
         raise UsageError(f"'{word}' is no judge. {_HOW}")
     if word.startswith(SERVER):
         model_and_address(word)
-    if settings.local and (not word.removeprefix(LOCAL) or settings.judgings > 1):
-        raise UsageError(
-            f"A judge in this process answers greedily and says the same every time; leave "
-            f"--judgings out. {_HOW}"
-        )
+    if word == LOCAL:
+        raise UsageError(f"'{word}' names no model. {_HOW}")
     if settings.cap is not None and settings.price is None:
         raise UsageError(
             "--judge-cap counts money, so it needs the price of a million tokens in and out. Add "

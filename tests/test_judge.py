@@ -479,7 +479,7 @@ def test_the_rules_of_the_server_do_fall_for_a_naive_prompt():
         ("openai:@http://x/v1", "names no judge"),
         ("openai:m@http://", "names no judge"),
         ("openai:m@https://user:word@host/v1", "name or password"),
-        ("hf:", "leave --judgings out"),
+        ("hf:", "names no model"),
     ],
 )
 def test_a_judge_that_is_none_is_refused(desk, word, message):
