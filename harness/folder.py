@@ -71,6 +71,37 @@ def cannot_write(path: Path, error: OSError) -> HarnessError:
     )
 
 
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[Path]:
+    """Keep other processes out of a run folder, whose journals have one writer.
+
+    The system drops the lock with the process, however that ends. A file system without locks
+    keeps nobody out.
+
+    Raises:
+        HarnessError: if another process is at work there, or the folder cannot be written.
+    """
+    path = folder / ".lock"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = path.open("ab")
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    with file:
+        try:
+            import fcntl  # not on Windows
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise HarnessError(
+                f"Another process is at work in {folder}. Wait until it is done, then run the same "
+                "command again to see its result, or name another folder with --out."
+            ) from error
+        except (ImportError, OSError):
+            pass
+        yield folder
+
+
 def files_digest(folder: Path, names: Sequence[Path]) -> str:
     """Hash names and bytes of files; the modification time plays no part."""
     total = hashlib.sha256()

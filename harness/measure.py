@@ -7,7 +7,7 @@ be trained here, can be measured all the same.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -20,9 +20,9 @@ from harness.compare_join import Unit, arrays_of, join, units_of
 from harness.compare_judge import rounded
 from harness.comparison import CANNOT_TELL, Comparison, ReportInput
 from harness.evaluate import evaluate
-from harness.folder import write_json
+from harness.folder import locked, write_json
 from harness.judge import check, judge
-from harness.model import ENGINE_VERSION
+from harness.model import ENGINE_VERSION, Model
 from harness.model_open import open_model
 from harness.plan import benchmarks_of, data_of, folder_name, prints_of, versions, world_of
 from harness.plugins import load
@@ -123,6 +123,19 @@ def measure(asked: Asked) -> Measured:
     model = model if asked.adapter is None else model.with_adapter(asked.adapter)
     code = fingerprint(model.fingerprint, inputs, asked.limit)
     folder = asked.out / folder_name("eval", asked.model, code)
+    with locked(folder):
+        return _measured(asked, model, benchmarks, inputs, data, folder, store)
+
+
+def _measured(
+    asked: Asked,
+    model: Model,
+    benchmarks: Sequence[Benchmark],
+    inputs: Mapping[str, str],
+    data: str | Path,
+    folder: Path,
+    store: Store,
+) -> Measured:
     measured = {"model": model.fingerprint, "engine": str(ENGINE_VERSION)}
     settings = {"asked": to_json(asked), "options": {}, "inputs": inputs, "measured": measured}
     write_json(folder / "settings.json", settings)

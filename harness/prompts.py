@@ -65,8 +65,8 @@ def _prompt(path: Path, number: int, line: str) -> Prompt:
         raise _broken(path, number, f"it is no JSON ({error})") from error
     if not isinstance(row, dict):
         raise _broken(path, number, "it is no JSON object")
-    question = _text(row, "question")
-    if not (question or "").strip() or not isinstance(row.get("image"), str):
+    question = _text(row, "question") or ""
+    if not question.strip() or not isinstance(row.get("image"), str):
         raise _broken(path, number, "it needs the texts 'image' and 'question'")
     image = path.parent / row["image"]
     if not os.path.isfile(image):  # Path.is_file raises for names that are too long

@@ -20,7 +20,7 @@ from harness.comparison_training import PairReport
 from harness.curves import read_curves
 from harness.doctor_gallery import examine
 from harness.evaluate import Evaluation, evaluate
-from harness.folder import write_json
+from harness.folder import locked, write_json
 from harness.judge import Verdicts, judge
 from harness.model import ENGINE_VERSION, Model
 from harness.model_open import open_model
@@ -69,45 +69,45 @@ def run(settings: Settings) -> Outcome:
 
     Raises:
         UsageError: if the settings name something that is not there.
-        HarnessError: if a room could not do its work; everything finished stays on disk.
+        HarnessError: if a room could not do its work, or another process is at work in the run
+            folder; everything finished stays on disk.
     """
     plan = resolve(settings)
     store = Store(settings.out / "store.sqlite")
     model = open_model(plan.model, store=store, device=settings.device, dtype=settings.dtype)
-    folder = _open_folder(plan, model)
+    with locked(plan.folder(model.fingerprint)) as folder:
+        _describe(plan, model, folder)
 
-    if settings.baseline is not None:
-        take_before(settings.baseline, folder, _prints(plan, model))
-    before = _evaluate("before", plan, model, folder)
-    pairs = _make_pairs(plan, model, folder)
-    doctor = examine(folder, plan.method, plan.options, seed=settings.seed)
-    checkpoint = _train(plan, model, pairs, folder)
-    notes = _after_training(plan, model, pairs, checkpoint, folder)
-    aligned = model.with_adapter(checkpoint.path)
-    after = _evaluate("after", plan, aligned, folder)
+        if settings.baseline is not None:
+            take_before(settings.baseline, folder, _prints(plan, model))
+        before = _evaluate("before", plan, model, folder)
+        pairs = _make_pairs(plan, model, folder)
+        doctor = examine(folder, plan.method, plan.options, seed=settings.seed)
+        checkpoint = _train(plan, model, pairs, folder)
+        notes = _after_training(plan, model, pairs, checkpoint, folder)
+        aligned = model.with_adapter(checkpoint.path)
+        after = _evaluate("after", plan, aligned, folder)
 
-    verdicts = _judge(plan, aligned, before, after, folder, store)
-    touched = _look_for_prompts(plan, store)
-    report = _compare(plan, verdicts, touched, pairs, doctor, checkpoint, folder, notes)
-    writers = {name: load("reports", name) for name in settings.reports}
-    return Outcome(
-        folder=folder,
-        comparison=report.comparison,
-        pairs=pairs,
-        checkpoint=checkpoint,
-        report=report,
-        written=write_reports(report, folder, writers),
-        calls=model.calls + aligned.calls,
-        reused=all(work.reused for work in (before, pairs, checkpoint, after, verdicts)),
-    )
+        verdicts = _judge(plan, aligned, before, after, folder, store)
+        touched = _look_for_prompts(plan, store)
+        report = _compare(plan, verdicts, touched, pairs, doctor, checkpoint, folder, notes)
+        writers = {name: load("reports", name) for name in settings.reports}
+        return Outcome(
+            folder=folder,
+            comparison=report.comparison,
+            pairs=pairs,
+            checkpoint=checkpoint,
+            report=report,
+            written=write_reports(report, folder, writers),
+            calls=model.calls + aligned.calls,
+            reused=all(work.reused for work in (before, pairs, checkpoint, after, verdicts)),
+        )
 
 
-def _open_folder(plan: Plan, model: Model) -> Path:
-    folder = plan.folder(model.fingerprint)
+def _describe(plan: Plan, model: Model, folder: Path) -> None:
     measured = {"model": model.fingerprint, "engine": str(ENGINE_VERSION)}
     write_json(folder / "settings.json", settings_json(plan, **measured))
     write_json(folder / "versions.json", versions())
-    return folder
 
 
 def _prints(plan: Plan, model: Model) -> dict[str, str]:

@@ -14,7 +14,7 @@ from harness.compare import compare, examples_of
 from harness.compare_overlap import overlaps_of, with_notes
 from harness.comparison import ReportInput
 from harness.errors import HarnessError, UsageError
-from harness.folder import read_journal
+from harness.folder import locked, read_journal
 from harness.judge import Verdicts, judge, last_judging
 from harness.lmms_adhoc import benchmark, expand
 from harness.plan import data_of
@@ -80,21 +80,22 @@ def rejudge(
         }
         for arm in ("before", "after")
     )
-    verdicts = judge(
-        settings,
-        benchmarks,
-        before,
-        after,
-        data=data_of(str(asked["data"])),
-        folder=folder,
-        store=Store(folder.parent / "store.sqlite"),
-        seed=run.report.seed,
-        device=device,
-        dtype=dtype,
-        only_missing=only_missing,
-    )
-    report = _compared(run.report, benchmarks, verdicts)
-    return Rejudged(report, write_reports(report, folder, writers), verdicts.calls)
+    with locked(folder):
+        verdicts = judge(
+            settings,
+            benchmarks,
+            before,
+            after,
+            data=data_of(str(asked["data"])),
+            folder=folder,
+            store=Store(folder.parent / "store.sqlite"),
+            seed=run.report.seed,
+            device=device,
+            dtype=dtype,
+            only_missing=only_missing,
+        )
+        report = _compared(run.report, benchmarks, verdicts)
+        return Rejudged(report, write_reports(report, folder, writers), verdicts.calls)
 
 
 def _compared(old: ReportInput, benchmarks: Sequence[Benchmark], verdicts: Verdicts) -> ReportInput:

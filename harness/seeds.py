@@ -16,7 +16,7 @@ from pathlib import Path
 from harness import progress
 from harness.compare import compare, examples_of
 from harness.comparison import ReportInput
-from harness.folder import write_json
+from harness.folder import locked, write_json
 from harness.plugins import load
 from harness.report import write_reports
 from harness.run import Outcome, run
@@ -53,16 +53,18 @@ def run_seeds(settings: Settings, count: int) -> Outcome:
         outcomes.append(run(replace(settings, seed=seed, reports=("json",))))
     first = outcomes[0]
     folder = first.folder.with_name(f"{first.folder.name}-seeds{count}")
-    _collect(folder, [outcome.folder for outcome in outcomes])
-    runs = [open_run(outcome.folder) for outcome in outcomes]
-    report = _together(first, runs, settings)
-    writers = {name: load("reports", name) for name in settings.reports}
+    with locked(first.folder):
+        _collect(folder, [outcome.folder for outcome in outcomes])
+        runs = [open_run(outcome.folder) for outcome in outcomes]
+        report = _together(first, runs, settings)
+        writers = {name: load("reports", name) for name in settings.reports}
+        written = write_reports(report, folder, writers)
     return replace(
         first,
         folder=folder,
         comparison=report.comparison,
         report=report,
-        written=write_reports(report, folder, writers),
+        written=written,
         calls=sum(outcome.calls for outcome in outcomes),
         reused=all(outcome.reused for outcome in outcomes),
     )

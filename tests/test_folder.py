@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from harness.errors import HarnessError
-from harness.folder import files_digest, folder_digest, journal_of, write_whole
+from harness.folder import files_digest, folder_digest, journal_of, locked, write_whole
 from harness.records import Prompt
 
 
@@ -97,6 +99,35 @@ def test_a_full_disk_is_one_paragraph_and_loses_nothing(tmp_path):
     assert again.rows == rows(2)
     again.append(*rows(4)[2:])
     assert journal_of(path, "f1", Prompt).rows == rows(4)
+
+
+_HOLDER = """
+import sys, time
+from pathlib import Path
+from harness.folder import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(100)
+"""
+
+
+def test_a_run_folder_has_one_process_and_is_free_when_that_is_killed(tmp_path):
+    folder = tmp_path / "run"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", _HOLDER, str(folder)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(HarnessError, match=r"Another process is at work in .*run\. Wait"):
+            locked(folder).__enter__()
+    finally:
+        holder.kill()
+        holder.wait()
+    with locked(folder), pytest.raises(HarnessError, match="Another process"):
+        locked(folder).__enter__()
+    with locked(folder) as again:
+        assert again == folder
 
 
 def test_a_digest_sees_names_and_bytes_and_no_times(tmp_path):
