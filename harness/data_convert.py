@@ -178,7 +178,7 @@ def _write_table(
                         "again, or leave its row out with --partial."
                     )
                 if reason is not None:
-                    missing.append(f"{place} ({row.where}): {reason}")
+                    missing.append(f"{row.images[0]} ({row.where}): {reason}")
                     continue
                 group.append({**row.values, "image": {"bytes": data, "path": row.images[0]}})
                 seen.add(hashlib.sha256(data).digest())
@@ -203,6 +203,8 @@ def _damage(data: bytes) -> str | None:
     try:
         with PIL.Image.open(io.BytesIO(data)) as image:
             image.load()
+    except PIL.UnidentifiedImageError:
+        return "no image of a known format"
     except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
         return str(error)
     return None

@@ -110,10 +110,10 @@ class Files:
     def find(self, name: str) -> Place | None:
         """Find a file by its name, or by the last folders of its path and its name.
 
-        An unpacked file goes before one in an archive, and a short path before a long one.
+        Unpacked files go before those in archives, whatever these hold.
 
         Raises:
-            UsageError: if two files of that name differ in size.
+            UsageError: if two such files differ in size.
         """
         wanted = PurePosixPath(name).parts
         there = [
@@ -121,16 +121,13 @@ class Files:
             for place in self._places.get(wanted[-1] if wanted else "", ())
             if place.parts[-len(wanted) :] == wanted
         ]
+        there = [place for place in there if place.member is None] or there
         if len({place.size for place in there}) > 1:
             raise UsageError(
                 f"There are different files {name}: {some(list(map(str, there)))}. Leave only "
                 "the one that was published."
             )
-        return min(
-            there,
-            key=lambda place: (place.member is not None, len(place.parts), place.parts),
-            default=None,
-        )
+        return min(there, key=lambda place: (len(place.parts), place.parts), default=None)
 
     def need(self, name: str) -> Place:
         """Find a file that has to be there.

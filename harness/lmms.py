@@ -199,7 +199,7 @@ def _source(config: Mapping[str, Any], data: str | Path) -> str:
     if name.startswith(OWN):
         raise UsageError(
             f"The data set {name.removeprefix(OWN)} is not on the hub in the form that its task "
-            "reads. See what to fetch and how to lay it out with: harness data describe"
+            "reads. See what to fetch and to type with: harness data describe --bench NAME"
         )
     return name
 

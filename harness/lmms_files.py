@@ -82,8 +82,13 @@ def local_folder(name: str, data: Path) -> Path:
     folder = data / name.rsplit("/", 1)[-1]
     if not folder.is_dir():
         known = sorted(path.name for path in data.glob("*") if path.is_dir())
+        other = (
+            "see what to fetch and to type with: harness data describe --bench NAME"
+            if name.startswith(OWN)
+            else "fetch it with --data hub."
+        )
         raise UsageError(
             f"There is no data set {folder.name} in {data} (it has: {', '.join(known) or 'none'})."
-            " Name a folder that holds it with --data DIR, or fetch it with --data hub."
+            f" Name a folder that holds it with --data DIR, or {other}"
         )
     return folder

@@ -11,8 +11,8 @@ the things people tend to imagine here that are named. Lower is better but for C
 marks Cog the other way round. It also starts every row's counters at the 0.001 that AMBER starts
 its whole count at, which lowers Hal by about a tenth of a point; here counters start at zero.
 
-AMBER's lists are not in its data set: fetch ``relation.json`` and ``safe_words.txt`` from its
-repository (github.com/junyangwang0410/AMBER, folder data) into ``amber_g/metadata``. The official
+AMBER's lists are not in its data set: ``harness data convert amber`` makes both from the authors'
+files, or ``relation.json`` and ``safe_words.txt`` are put into ``amber_g/metadata``. The official
 scorer finds nouns with NLTK's tagger and takes spaCy's word vectors for synonyms when they agree
 to more than 0.8; here the singular of a word is looked up in the association list alone.
 Without the lists there is no verdict, and the row is missing.
