@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from harness.cli_judge import judge_flags, judge_settings
 from harness.errors import ExitCode
-
-if TYPE_CHECKING:
-    from harness.measure import Measured
 
 
 @click.command("eval")
@@ -58,6 +54,7 @@ def evaluate(bench: str, nproc: int, events: bool, quiet: bool, **asked: Any) ->
     harness eval --bench pope --model openai:http://localhost:8000/v1#llava --data hub
     """
     from harness.cli_company import in_company
+    from harness.cli_levels import show
     from harness.cli_words import split
     from harness.measure import Asked, measure
     from harness.progress import Reporter, showing
@@ -71,39 +68,8 @@ def evaluate(bench: str, nproc: int, events: bool, quiet: bool, **asked: Any) ->
             if events:
                 reporter.event("done", **to_json(found), missing=found.missing)
             else:
-                _show(found)
+                show(found)
+                click.echo(f"The model was asked {found.calls} times; other answers were known.")
         return ExitCode.UNSCORED if found.missing else ExitCode.DONE
 
     return in_company(nproc, tell)
-
-
-def _show(found: Measured) -> None:
-    rows = [("benchmark", "figure", "95 % interval", "rows", "images", "missing")]
-    last = ""
-    for level in found.levels:
-        name = level.column if level.benchmark == last else f"{level.benchmark} {level.column}"
-        known = level.figure is not None
-        figure = f"{level.figure:.{level.digits}f}" if known else "–"
-        ends = "–"
-        if level.interval is not None:
-            ends = "[{:.{d}f}, {:.{d}f}]".format(*level.interval, d=level.digits)
-        rows.append(
-            (
-                name if level.benchmark != last else f"  {name}",
-                figure,
-                ends,
-                str(level.samples),
-                str(level.clusters),
-                str(level.missing),
-            )
-        )
-        last = level.benchmark
-    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
-    for row in rows:
-        cells = [row[0].ljust(widths[0])]
-        cells += [text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True)]
-        click.echo("  ".join(cells))
-    for note in found.notes:
-        click.echo(note)
-    click.echo(f"run  {found.folder}{os.sep}")
-    click.echo(f"The model was asked {found.calls} times; other answers were known.")

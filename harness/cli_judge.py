@@ -72,7 +72,7 @@ def judge_settings(asked: dict[str, Any]) -> JudgeSettings:
     default="auto",
     help="Where a local judge runs.",
 )
-@click.option("--json", "events", is_flag=True, help="The comparison as one JSON object.")
+@click.option("--json", "events", is_flag=True, help="The result as one JSON object.")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 def judge(
     folder: Path,
@@ -83,30 +83,60 @@ def judge(
     quiet: bool,
     **asked: Any,
 ) -> ExitCode:
-    """Judge the answers of a finished run again; the model is not asked anything.
+    """Judge the answers of a harness run or eval again; the model is not asked anything.
 
     \b
     harness judge runs/seva-tinyworld-1a2b3c4d --judge openai:gpt-4o-2024-11-20
-    harness judge runs/seva-tinyworld-1a2b3c4d --judge hf:./llava-v1.6-34b-hf
+    harness judge runs/seva-tinyworld-1a2b3c4d --judge hf:./Qwen2.5-7B-Instruct
     harness judge runs/seva-tinyworld-1a2b3c4d --only-missing
     """
-    from harness.plugins import load
     from harness.progress import Reporter, showing
-    from harness.records import to_json
-    from harness.runs_judge import like_last, rejudge
+    from harness.runs import open_run, with_two_arms
+    from harness.runs_judge import like_last
 
     names = tuple(name.strip() for name in reports.split(",") if name.strip())
     named = asked["judge"] is not None
     settings = judge_settings(asked)
     settings = settings if named else like_last(folder, settings)
+    run = open_run(folder)
+    run = with_two_arms(run) if names else run
     with showing(Reporter(quiet=quiet, events=False)):
-        done = rejudge(folder, settings, only_missing=only_missing, reports=names, device=device)
+        how = {"only_missing": only_missing, "device": device}
+        if run.alone:
+            return _alone(folder, settings, events, **how)
+        return _both(folder, settings, events, reports=names, **how)
+
+
+def _both(folder: Path, settings: JudgeSettings, events: bool, **how: Any) -> ExitCode:
+    from harness.plugins import load
+    from harness.records import to_json
+    from harness.runs_judge import rejudge
+
+    done = rejudge(folder, settings, **how)
     if events:
         click.echo(json.dumps(to_json(done.report.comparison)))
     else:
         load("reports", "terminal")(done.report, folder)
-        click.echo(f"The judge was asked {done.calls} times; other verdicts were known.")
+        _tell(done.calls)
     return ExitCode.UNSCORED if done.report.comparison.missing else ExitCode.DONE
+
+
+def _alone(folder: Path, settings: JudgeSettings, events: bool, **how: Any) -> ExitCode:
+    from harness.cli_levels import show
+    from harness.measure import judge_alone
+    from harness.records import to_json
+
+    found = judge_alone(folder, settings, **how)
+    if events:
+        click.echo(json.dumps(to_json(found)))
+    else:
+        show(found)
+        _tell(found.judge_calls)
+    return ExitCode.UNSCORED if found.missing else ExitCode.DONE
+
+
+def _tell(calls: int) -> None:
+    click.echo(f"The judge was asked {calls} times; other verdicts were known.")
 
 
 def _price(text: str) -> tuple[float, float]:

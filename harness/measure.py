@@ -8,7 +8,7 @@ be trained here, can be measured all the same.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,15 +18,17 @@ from harness.benchmark import Benchmark
 from harness.columns import Column, headline
 from harness.compare_join import Unit, arrays_of, join, units_of
 from harness.compare_judge import rounded
-from harness.comparison import CANNOT_TELL, Comparison, ReportInput
+from harness.comparison import CANNOT_TELL, Comparison, ReportInput, Samples
 from harness.evaluate import evaluate
-from harness.folder import locked, write_json
+from harness.folder import locked, read_journal, write_json
 from harness.judge import check, judge
 from harness.model import ENGINE_VERSION, Model
 from harness.model_open import open_model
 from harness.plan import benchmarks_of, data_of, folder_name, prints_of, versions, world_of
 from harness.plugins import load
 from harness.records import Sample, fingerprint, to_json
+from harness.runs import open_run
+from harness.runs_judge import asked_of, benchmarks_of_run
 from harness.settings import EMBEDDED, JudgeSettings, Settings
 from harness.statistics_resample import canonical, jackknife_error, sums_of
 from harness.store import Store
@@ -94,12 +96,21 @@ class Level:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a measurement came to: its folder, figures, notes, and how often the model was asked."""
+    """What a measurement came to.
+
+    Attributes:
+        folder: of the run.
+        levels: its figures.
+        notes: what a reader of them has to know.
+        calls: how often the model was asked, and not the store.
+        judge_calls: questions that reached a judge.
+    """
 
     folder: Path
     levels: tuple[Level, ...]
     notes: tuple[str, ...]
     calls: int
+    judge_calls: int = 0
 
     @property
     def missing(self) -> int:
@@ -124,7 +135,7 @@ def measure(asked: Asked) -> Measured:
     code = fingerprint(model.fingerprint, inputs, asked.limit)
     folder = asked.out / folder_name("eval", asked.model, code)
     with locked(folder):
-        return _measured(asked, model, benchmarks, inputs, data, folder, store)
+        return _measured(asked, model, benchmarks, inputs, data, folder)
 
 
 def _measured(
@@ -134,7 +145,6 @@ def _measured(
     inputs: Mapping[str, str],
     data: str | Path,
     folder: Path,
-    store: Store,
 ) -> Measured:
     measured = {"model": model.fingerprint, "engine": str(ENGINE_VERSION)}
     settings = {"asked": to_json(asked), "options": {}, "inputs": inputs, "measured": measured}
@@ -149,33 +159,90 @@ def _measured(
         fingerprints=prints_of(benchmarks, inputs, model.fingerprint, asked.limit),
         limit=asked.limit,
     )
-    nobody: dict[str, tuple[Sample, ...]] = {bench.name: () for bench in benchmarks}
-    verdicts = judge(
-        asked.judging,
-        benchmarks,
-        nobody,
-        found.samples,
-        data=data,
-        folder=folder,
-        store=store,
-        device=asked.device,
-        dtype=asked.dtype,
-    )
     data_world = world_of(asked.data)
-    notes = [data_world.notice] if data_world else []
-    nothing = Comparison((), CANNOT_TELL, 0, 0, 0, 0.05, 1.0, (*notes, *verdicts.notes))
     report = ReportInput(
-        comparison=nothing,
+        comparison=Comparison((), CANNOT_TELL, 0, 0, 0, 0.05, 1.0, ()),
         method=f"eval of {Path(asked.model).name}",
         model=asked.model,
         data=asked.data,
         versions=versions(),
         notice=data_world.notice if data_world else None,
-        judging=verdicts.judging,
     )
-    load("reports", "json")(report, folder)
+    done = _judged(
+        report,
+        asked.judging,
+        benchmarks,
+        found.samples,
+        data=data,
+        folder=folder,
+        device=asked.device,
+        dtype=asked.dtype,
+    )
+    return replace(done, calls=model.calls)
+
+
+def judge_alone(
+    folder: Path, settings: JudgeSettings, *, only_missing: bool = False, device: str = "auto"
+) -> Measured:
+    """Judge the stored answers of one model again; the model is not asked anything.
+
+    Args:
+        folder: the folder of a measurement.
+        settings: who judges.
+        only_missing: keep the verdicts that are there.
+        device: where a local judge runs.
+
+    Raises:
+        UsageError: if there is no such measurement or judge, or its data are not there.
+        HarnessError: if data or judge have changed, or a file is damaged.
+    """
+    run, asked = open_run(folder), asked_of(folder)
+    benchmarks = benchmarks_of_run(run, asked)
+    journals = {bench.name: folder / "after" / f"{bench.name}.jsonl" for bench in benchmarks}
+    with locked(folder):
+        return _judged(
+            run.report,
+            settings,
+            benchmarks,
+            {name: read_journal(path, Sample) for name, path in journals.items()},
+            data=data_of(str(asked["data"])),
+            folder=folder,
+            device=device,
+            only_missing=only_missing,
+        )
+
+
+def _judged(
+    report: ReportInput,
+    settings: JudgeSettings,
+    benchmarks: Sequence[Benchmark],
+    samples: Samples,
+    *,
+    data: str | Path,
+    folder: Path,
+    device: str,
+    dtype: str = "auto",
+    only_missing: bool = False,
+) -> Measured:
+    verdicts = judge(
+        settings,
+        benchmarks,
+        {bench.name: () for bench in benchmarks},
+        samples,
+        data=data,
+        folder=folder,
+        store=Store(folder.parent / "store.sqlite"),
+        device=device,
+        dtype=dtype,
+        only_missing=only_missing,
+    )
+    notes = (*([report.notice] if report.notice else []), *verdicts.notes)
+    comparison = replace(report.comparison, notes=notes)
+    load("reports", "json")(
+        replace(report, comparison=comparison, judging=verdicts.judging), folder
+    )
     levels = [levels_of(bench, verdicts.after[bench.name]) for bench in benchmarks]
-    return Measured(folder, tuple(chain.from_iterable(levels)), nothing.notes, model.calls)
+    return Measured(folder, tuple(chain.from_iterable(levels)), notes, 0, verdicts.calls)
 
 
 def levels_of(benchmark: Benchmark, samples: Sequence[Sample]) -> list[Level]:

@@ -46,6 +46,11 @@ class FinishedRun:
     imported: Mapping[str, Mapping[str, bool | None]] = field(default_factory=dict)
     more: tuple[tuple[Samples, Samples], ...] = ()
 
+    @property
+    def alone(self) -> bool:
+        """Whether it holds one model's answers only, so that nothing is compared in it."""
+        return not self.report.comparison.benchmarks
+
 
 def with_two_arms(run: FinishedRun) -> FinishedRun:
     """Return the run.
@@ -53,7 +58,7 @@ def with_two_arms(run: FinishedRun) -> FinishedRun:
     Raises:
         UsageError: if it was measured or imported by itself, so that nothing is compared in it.
     """
-    if not run.report.comparison.benchmarks:
+    if run.alone:
         raise UsageError(
             f"{run.folder} holds one model's answers only, so there is nothing to compare in it. "
             f"Name another run beside it: harness compare OTHER {run.folder}, or "

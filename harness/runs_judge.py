@@ -70,8 +70,8 @@ def rejudge(
             f"{folder} holds several seeds together, whose verdicts come from their own runs. "
             "Run harness run with --seeds and --judge again: nothing is generated twice."
         )
-    asked = _asked(folder)
-    benchmarks = _benchmarks(run, asked)
+    asked = asked_of(folder)
+    benchmarks = benchmarks_of_run(run, asked)
     writers = {name: load("reports", name) for name in _reports(asked, reports)}
     before, after = (
         {
@@ -147,19 +147,26 @@ def like_last(folder: Path, settings: JudgeSettings) -> JudgeSettings:
     return dataclasses.replace(settings, judge=last[1].judge, judgings=last[1].judgings)
 
 
-def _asked(folder: Path) -> dict[str, Any]:
+def asked_of(folder: Path) -> dict[str, Any]:
+    """Read what was asked of a run or a measurement: its data, benchmarks and reports.
+
+    Raises:
+        HarnessError: if its settings do not say so, as those of imported results.
+    """
     file = folder / "settings.json"
     try:
         asked: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))["asked"]
-        return {"data": asked["data"], "benches": asked["benches"], "reports": asked["reports"]}
+        reports = asked.get("reports", ())
+        return {"data": asked["data"], "benches": asked["benches"], "reports": reports}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise HarnessError(
             f"{file} does not say what was asked of the run ({error!r}). Only the folder of a "
-            "harness run can be judged; run the same harness run command again to restore it."
+            "harness run or harness eval can be judged; call the same command again to restore it."
         ) from error
 
 
-def _benchmarks(run: FinishedRun, asked: Mapping[str, Any]) -> list[Benchmark]:
+def benchmarks_of_run(run: FinishedRun, asked: Mapping[str, Any]) -> list[Benchmark]:
+    """Return the benchmarks whose answers a run holds, as it was asked for them."""
     wanted = [benchmark(name) for name in expand(asked["benches"])]
     return [bench for bench in wanted if bench.name in run.after]
 

@@ -125,6 +125,39 @@ def test_a_judge_that_fails_ends_with_exit_code_3(server: Running, folder: Path,
     assert last_judging(folder)[1].judge == judge
 
 
+def test_one_model_alone_is_judged_at_once_or_later(server: Running, tmp_path: Path):
+    server.control()
+    measured = ("--bench", "mmvet,pope", "--limit", "12", "--quiet", "--out")
+    code, text = harness("eval", *measured, tmp_path / "plain")
+    assert code == ExitCode.DONE
+    (plain,) = (tmp_path / "plain").glob("eval-*")
+    code, text = harness("eval", *measured, tmp_path / "judged", "--judge", server.judge)
+    assert code == ExitCode.DONE
+    assert "Judged by" in text
+    (judged,) = (tmp_path / "judged").glob("eval-*")
+    rows = [json.loads(line) for line in (judged / "judged/after/mmvet.jsonl").open()][1:-1]
+    assert {row["judge"] for row in rows} == {"rules-1"}
+    mean = sum(100 * row["scores"]["score"] for row in rows) / len(rows)
+    assert f"mmvet score {mean:.1f}" in " ".join(text.split())
+    assert len(server.stats()["seen"]) == 5 + len({row["prompt"] + row["answer"] for row in rows})
+
+    later, text = harness("judge", plain, "--judge", server.judge, "--quiet")
+    assert later == ExitCode.DONE
+    assert f"mmvet score {mean:.1f}" in " ".join(text.split())
+    assert numbers(plain) == numbers(judged)
+    code, text = harness("judge", plain, "--only-missing", "--quiet", "--json")
+    assert (code, json.loads(text)["judge_calls"]) == (ExitCode.DONE, 0)
+    with pytest.raises(UsageError, match="one model's answers only"):
+        harness("judge", plain, "--only-missing", "--quiet", "--report", "html")
+    server.control(fault="prose")
+    strange = f"openai:strange@{server.base}/v1"
+    code, text = harness("judge", plain, "--judge", strange, "--quiet")
+    assert code == ExitCode.UNSCORED
+    assert "did not reply with one number" in text
+    code, _ = harness("judge", plain, "--judge", "builtin", "--quiet")
+    assert (code, numbers(plain)["run"]["judging"]) == (ExitCode.DONE, None)
+
+
 def test_settings_of_the_judge_are_checked_before_anything_is_spent(tmp_path):
     judging = JudgeSettings(judge="gpt-4o")
     with pytest.raises(UsageError, match="is no judge"):
