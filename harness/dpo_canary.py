@@ -12,7 +12,6 @@ import PIL.Image
 import PIL.ImageStat
 import torch
 from peft import PeftModel
-from torch import Tensor
 
 from harness.dpo_forward import (
     collate,
@@ -116,14 +115,10 @@ def _score(
     return float(sums[0]), float(sums[1:].mean())
 
 
-def _moved(batch: dict[str, Any], device: Any) -> dict[str, Any]:
+def _moved(value: Any, device: Any) -> Any:
     """Send the tensors of a batch to a device."""
-    moved: dict[str, Any] = {}
-    for key, value in batch.items():
-        if isinstance(value, dict):
-            moved[key] = _moved(value, device)
-        elif isinstance(value, Tensor) or hasattr(value, "to"):
-            moved[key] = value.to(device)
-        else:
-            moved[key] = value
-    return moved
+    if isinstance(value, dict):
+        return {key: _moved(one, device) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_moved(one, device) for one in value]
+    return value.to(device) if hasattr(value, "to") else value

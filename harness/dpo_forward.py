@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -19,8 +20,13 @@ from harness.dpo_rows import Row
 from harness.dpo_trim import trim_last_layer
 from harness.errors import HarnessError, UsageError
 
-PACKED_FAMILIES = ("llava",)
+PACKED_FAMILIES = ("idefics3", "internvl", "llava", "llava_next", "qwen2_5_vl", "smolvlm")
 """``model_type`` of the families whose packed results are tested against separate rows."""
+
+MISFIT = (
+    "Compare the sizes of patches and tiles in the checkpoint's processor_config.json with its "
+    "config.json."
+)
 
 _VISION = re.compile(r"(^|[._])(vision|visual|image|img|patch|projector|connector|merger|audio)")
 
@@ -92,17 +98,24 @@ def lora_targets(network: nn.Module, pattern: str | None) -> list[str]:
     return found
 
 
-def image_features(network: Any, vision: Mapping[str, Tensor], *, grad: bool) -> list[Tensor]:
-    """Run vision tower and projector once; one ``(tokens, hidden)`` tensor per image.
+def image_features(
+    network: Any, vision: Sequence[Mapping[str, Tensor]], *, grad: bool
+) -> list[Tensor]:
+    """Run vision tower and projector once; one ``(tokens, hidden)`` tensor per row.
 
     Args:
         network: the unwrapped model.
-        vision: the processor's image tensors.
+        vision: the processor's image tensors of each row.
         grad: whether the projector is being trained.
     """
+    encode = network.get_image_features
     with torch.set_grad_enabled(grad and torch.is_grad_enabled()):
-        made = network.get_image_features(**vision, return_dict=True)
-    return list(made.pooler_output)
+        if {(*one, len(one["pixel_values"])) for one in vision} == {("pixel_values", 1)}:
+            pixels = torch.cat([one["pixel_values"] for one in vision])
+            return list(encode(pixels, return_dict=True).pooler_output)
+        # Families differ in how they lay out tiles, grids and masks, so each row's go alone.
+        made = [encode(**one, return_dict=True).pooler_output for one in vision]
+        return [torch.cat(tuple(parts)) for parts in made]
 
 
 def embed(network: Any, ids: Tensor, features: Sequence[Tensor], rows: Sequence[Row]) -> Tensor:
@@ -117,8 +130,7 @@ def embed(network: Any, ids: Tensor, features: Sequence[Tensor], rows: Sequence[
         if count != len(feature):
             raise HarnessError(
                 f"The image of {row.name} gives {len(feature)} features for {count} image tokens. "
-                "Compare patch_size and vision_feature_select_strategy of the checkpoint's "
-                "processor_config.json with its config.json."
+                + MISFIT
             )
     with torch.no_grad():
         # Checkpointing with PEFT hooks the embedding to require a gradient; nothing needs it here.
@@ -142,7 +154,7 @@ def packed_logits(
     hidden = embed(network, batch["input_ids"], features, batch["rows"])
     out = model(
         inputs_embeds=hidden,
-        position_ids=batch["position_ids"],
+        position_ids=_positions(network, batch),
         logits_to_keep=batch["keep_trimmed" if network.config.trimmed_last_layer else "keep"],
         layout=batch["layout"],
         use_cache=False,
@@ -151,15 +163,45 @@ def packed_logits(
     return logits
 
 
+def _positions(network: Any, batch: Mapping[str, Any]) -> Tensor:
+    """Return ``(1, T)`` positions, or ``(3, 1, T)`` where images have time, height and width.
+
+    There the model itself places a prompt; answers continue behind it, shifted by what the image
+    takes less than its tokens.
+    """
+    flat: Tensor = batch["position_ids"]
+    place = getattr(network.base_model, "get_rope_index", None)
+    if place is None:
+        return flat
+    placed = flat.repeat(3, 1, 1)
+    for row, block, vision in zip(
+        batch["rows"], batch["layout"].blocks, batch["vision"], strict=True
+    ):
+        prompt = slice(block.start, block.start + block.prefix)
+        ids = batch["input_ids"][:, prompt]
+        types = {key: torch.tensor([values]).to(ids) for key, values in row.extra.items()}
+        placed[..., prompt], shift = place(ids, image_grid_thw=vision["image_grid_thw"], **types)
+        placed[..., prompt.stop : block.end] += shift
+    return placed
+
+
 def plain_logits(model: Any, batch: Mapping[str, Any]) -> Tensor:
-    """Return ``(A, V)`` logits of the scored tokens of a batch with one row per answer."""
-    out = model(
-        input_ids=batch["input_ids"],
-        attention_mask=batch["attention_mask"],
-        use_cache=False,
-        **batch["vision"],
-        **batch["extra"],
-    )
+    """Return ``(A, V)`` logits of the scored tokens of a batch with one row per answer.
+
+    Raises:
+        HarnessError: if the model refuses the batch, such as for a wrong number of image tokens.
+    """
+    try:
+        out = model(
+            input_ids=batch["input_ids"],
+            attention_mask=batch["attention_mask"],
+            use_cache=False,
+            **batch["vision"],
+            **batch["extra"],
+        )
+    except ValueError as error:
+        names = ", ".join(row.name for row in batch["rows"])
+        raise HarnessError(f"The model refuses the batch of {names}: {error}. {MISFIT}") from error
     logits: Tensor = out.logits[batch["at_row"], batch["keep"]]
     return logits
 
@@ -172,9 +214,7 @@ def collate(rows: Sequence[Row], *, packed: bool, padding: int = 0) -> dict[str,
         ``counts`` ``(B,)`` answers per row, ``lengths`` ``(N,)`` scored tokens per answer.
     """
     batch = pack(rows) if packed else _pad(rows, padding)
-    batch["rows"] = tuple(
-        Row(row.index, row.name, row.prompt, row.answers, {}, row.targets) for row in rows
-    )
+    batch["rows"] = tuple(replace(row, vision={}) for row in rows)
     batch["counts"] = torch.tensor([len(row.answers) for row in rows])
     batch["lengths"] = torch.tensor([len(answer) for row in rows for answer in row.answers])
     return batch
@@ -196,7 +236,10 @@ def _pad(rows: Sequence[Row], padding: int) -> dict[str, Any]:
         at_row += [number] * len(answer)
         keep += range(len(row.prompt) - 1, length - 1)
         labels += answer
-    vision = {key: torch.cat([row.vision[key] for row, _ in whole]) for key in rows[0].vision}
+    extra = {key: torch.zeros_like(ids) for key in rows[0].extra}
+    for key, values in extra.items():
+        for number, (row, _) in enumerate(whole):
+            values[number, : len(row.prompt)] = torch.tensor(row.extra[key])
     return {
         "input_ids": ids,
         "attention_mask": mask,
@@ -204,6 +247,17 @@ def _pad(rows: Sequence[Row], padding: int) -> dict[str, Any]:
         "keep": torch.tensor(keep),
         "labels": torch.tensor(labels),
         "owner": torch.tensor(at_row),
-        "vision": vision,
-        "extra": {},
+        "vision": {key: _joined([row.vision[key] for row, _ in whole]) for key in rows[0].vision},
+        "extra": extra,
     }
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    """Put the rows' tensors behind each other, smaller ones filled with zeros as processors do."""
+    size = [max(sizes) for sizes in zip(*(part.shape[1:] for part in parts), strict=True)]
+    joined = parts[0].new_zeros(sum(map(len, parts)), *size)
+    at = 0
+    for part in parts:
+        joined[(slice(at, at + len(part)), *map(slice, part.shape[1:]))] = part
+        at += len(part)
+    return joined

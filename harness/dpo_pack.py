@@ -92,7 +92,7 @@ def pack(rows: Sequence[Row]) -> dict[str, Any]:
         ``input_ids`` and ``position_ids`` ``(1, T)``; ``keep`` ``(A,)`` the position that predicts
         each scored token, and ``keep_trimmed`` its place in ``layout.kept``; ``labels`` ``(A,)``
         that token; ``owner`` ``(A,)`` its answer, counted over the batch; ``layout``; ``vision``,
-        the processor's image tensors of all rows.
+        the processor's image tensors of each row.
     """
     ids: list[int] = []
     positions: list[int] = []
@@ -126,10 +126,8 @@ def pack(rows: Sequence[Row]) -> dict[str, Any]:
         "labels": torch.tensor(labels),
         "owner": torch.tensor(owner),
         "layout": Layout(tuple(blocks), kept, used.logical_not().nonzero()[:, 0]),
-        "vision": {
-            key: torch.cat([row.vision[key] for row in rows]) for key in rows[0].vision
-        },
-    }  # fmt: skip
+        "vision": [dict(row.vision) for row in rows],
+    }
 
 
 def _block(start: int, prefix: int, fed: tuple[int, ...]) -> Block:

@@ -7,7 +7,7 @@ with exactly one EOS, and an answer's ids are those it has in context, behind th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError, UsageError
@@ -29,6 +29,7 @@ class Row:
         answers: token ids of each answer, chosen first, EOS included.
         vision: what the processor made of the image: ``pixel_values`` and its companions.
         targets: quality score per answer (``meta["scores"]``), or ``None``.
+        extra: what else the processor says of each prompt token, such as its type.
     """
 
     index: int
@@ -37,6 +38,7 @@ class Row:
     answers: tuple[tuple[int, ...], ...]
     vision: Mapping[str, Tensor]
     targets: tuple[float, ...] | None = None
+    extra: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 def name_of(pair: Pair) -> str:
@@ -136,7 +138,7 @@ class Encoder:
         turns: list[dict[str, Any]] = [{"role": "user", "content": user}]
         text = self._render(turns, add_generation_prompt=True)
         image = image if image is not None else pair.prompt.open_image()
-        prompt, vision = self._prompt(text, image, who)
+        prompt, vision, extra = self._prompt(text, image, who)
         texts = (pair.chosen,) if self.only_chosen else (pair.chosen, *pair.rejected)
         answers = [self._answer(turns, text, answer, who) for answer in texts]
         if self.max_length is not None:
@@ -147,7 +149,7 @@ class Encoder:
                 + ("" if self.max_length is None else f" within max_length {self.max_length}")
                 + ". Drop the pair, or raise training.max_length."
             )
-        return Row(index, who, prompt, tuple(answers), vision, self._targets(pair))
+        return Row(index, who, prompt, tuple(answers), vision, self._targets(pair), extra)
 
     def _targets(self, pair: Pair) -> tuple[float, ...] | None:
         scores = None if self.only_chosen else pair.meta.get("scores")
@@ -159,37 +161,39 @@ class Encoder:
         )
         return text
 
-    def _one_bos(self, ids: list[int]) -> int:
-        """Return 1 when a BOS is missing in front, -1 when one is too many, else 0."""
-        if self.bos is None:
-            return 0
-        if ids[:2] == [self.bos, self.bos]:
-            return -1
-        return 1 if self.adds_bos and ids[:1] != [self.bos] else 0
+    def _one_bos(self, tokens: Mapping[str, list[int]]) -> dict[str, tuple[int, ...]]:
+        """Put a missing BOS in front of the ids, or take a second one away; the others follow."""
+        ids = tokens["input_ids"]
+        if self.bos is not None and ids[:2] == [self.bos, self.bos]:
+            return {key: tuple(values[1:]) for key, values in tokens.items()}
+        if self.adds_bos and ids[:1] != [self.bos]:
+            first = {"input_ids": self.bos}
+            return {key: (first.get(key, 0), *values) for key, values in tokens.items()}
+        return {key: tuple(values) for key, values in tokens.items()}
 
     def _prompt(
         self, text: str, image: PIL.Image.Image, who: str
-    ) -> tuple[tuple[int, ...], dict[str, Tensor]]:
+    ) -> tuple[tuple[int, ...], dict[str, Tensor], dict[str, tuple[int, ...]]]:
         made = dict(
             self.processor(
                 images=[image], text=[text], return_tensors="pt", add_special_tokens=False
             )
         )
-        ids: list[int] = made.pop("input_ids")[0].tolist()
         shape = made.pop("attention_mask").shape
-        vision = {
-            key: value
-            for key, value in made.items()
-            if not (hasattr(value, "shape") and value.shape == shape)
-        }
-        surplus = self._one_bos(ids)
-        ids = [self.bos, *ids] if surplus > 0 else ids[1:] if surplus < 0 else ids
+        tokens, vision = {}, {}
+        for key, value in made.items():
+            if getattr(value, "shape", None) == shape:
+                tokens[key] = value[0].tolist()
+            else:
+                vision[key] = value
+        extra = self._one_bos(tokens)
+        ids = extra.pop("input_ids")
         if self.image_token is not None and self.image_token not in ids:
             raise HarnessError(
                 f"The prompt of {who} has no image token (id {self.image_token}): the model would "
                 "be trained without seeing the image. Check the checkpoint's chat template."
             )
-        return tuple(ids), vision
+        return ids, vision, extra
 
     def _answer(
         self, turns: list[dict[str, Any]], text: str, answer: str, who: str

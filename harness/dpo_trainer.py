@@ -8,6 +8,7 @@ stored (``harness/dpo_state.py``, without pickle).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -102,8 +103,8 @@ class PackedTrainer(DPOTrainer):
         new = [at for at, row in enumerate(rows) if kept is None or row not in kept]
         batch = inputs
         if self.packed and 0 < len(new) < len(rows):
-            batch = collate([inputs["rows"][at] for at in new], packed=True)
-            batch = self._prepare_inputs(batch)
+            whole = [replace(inputs["rows"][at], vision=inputs["vision"][at]) for at in new]
+            batch = self._prepare_inputs(collate(whole, packed=True))
             features = [features[at] for at in new]
         if new:
             with torch.no_grad(), network.disable_adapter():

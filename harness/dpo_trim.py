@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-TRIMMED_LAYERS = ("LlamaDecoderLayer",)
+TRIMMED_LAYERS = ("LlamaDecoderLayer", "MistralDecoderLayer", "Qwen2DecoderLayer")
 """Layers whose keys are ``rope(k_proj(input_layernorm(x)))``; others run on all tokens."""
 
 

@@ -155,7 +155,7 @@ def test_packed_rows_mean_what_separate_rows_mean(folder, model, pairs, kv_heads
 
     dpo_run.use_packed_attention(network)
     packed = collate(rows, packed=True)
-    pixels = {name: value.double() for name, value in packed["vision"].items()}
+    pixels = [{"pixel_values": one["pixel_values"].double()} for one in packed["vision"]]
     features = image_features(network, pixels, grad=False)
     logits = packed_logits(network, network, packed, features)
     assert logits.shape[0] == sum(len(answer) for row in rows for answer in row.answers)

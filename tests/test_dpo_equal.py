@@ -205,7 +205,8 @@ def test_float64_is_trls_too(model, pairs, tmp_path):
     theirs, reference = stock(model, pairs, tmp_path, TRAINING)
     for trainer in (mine, theirs):
         trainer.model.double()
-    batch["vision"] = {name: value.double() for name, value in batch["vision"].items()}
+    for vision in batch["vision"]:
+        vision["pixel_values"] = vision["pixel_values"].double()
     reference["pixel_values"] = reference["pixel_values"].double()
     wake(mine, theirs)
     first, second = gradients(mine, batch), gradients(theirs, reference)
