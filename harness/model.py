@@ -131,12 +131,12 @@ class Model:
 
     @property
     def network(self) -> Any:
-        """The transformers model, loaded when first asked for.
+        """The transformers model without any adapter, loaded when first asked for.
 
         Whoever trains it in place need not undo anything: the engine notices that weights,
         layers or forward were changed and loads the checkpoint again before it answers.
         """
-        return self.base.loaded().network
+        return self.base.bare().network
 
     @property
     def processor(self) -> Any:

@@ -42,6 +42,12 @@ class Base:
             self._loaded = load(self.source)
         return self._loaded
 
+    def bare(self) -> Loaded:
+        """Return the network without adapters; one that wears some is loaded again."""
+        if self._loaded is not None and self._loaded.peft is not None:
+            self.release()
+        return self.loaded()
+
     def engine(self) -> Engine:
         """Return the engine on an unchanged network."""
         if self._loaded is not None and self._loaded.touched():

@@ -250,6 +250,16 @@ def test_before_and_after_share_the_base_and_do_not_mix(folder: Path, adapter: P
     assert after.with_adapter(None).fingerprint == before.fingerprint
 
 
+def test_a_trainer_gets_the_base_bare_though_an_adapter_has_answered(
+    folder: Path, adapter: Path
+) -> None:
+    model = Model.open(folder, device="cpu")
+    names = [name for name, _ in model.network.named_parameters()]
+    worn = list(model.with_adapter(adapter).answer(ASKED))
+    assert [name for name, _ in model.network.named_parameters()] == names
+    assert list(model.with_adapter(adapter).answer(ASKED)) == worn
+
+
 def test_an_adapter_of_another_model_is_refused(adapter: Path, tmp_path: Path) -> None:
     other = write_llava(tmp_path / "other", Sizes(hidden=32, mlp=64))
     with pytest.raises(UsageError, match="does not fit"):

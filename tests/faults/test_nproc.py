@@ -93,3 +93,13 @@ def test_a_users_mistake_is_said_once(tmp_path):
     assert process.returncode == 2
     assert out == ""
     assert error.count("Error:") == 1
+
+
+@pytest.mark.slow
+def test_processes_that_served_one_seed_serve_the_next(tmp_path):
+    process = start(tmp_path, "--nproc", "2", "--seeds", "2", "--json")
+    out, error = process.communicate(timeout=500)
+    assert process.returncode == 0, error
+    done = json.loads(out.splitlines()[-1])
+    assert done["folder"].endswith("-seeds2")
+    assert not done["reused"]
