@@ -71,6 +71,10 @@ def judged(prompt: str, generous: bool = False) -> str:
             acts = sorted(ACTIONS[word] for word in found & ACTIONS.keys())
             lists.append(f"Action list {number}: [{', '.join(acts)}]")
         return "\n".join(lists)
+    if "correct, incorrect or unclear" in rules:
+        if fooled or likeness(answer, reference) > 0.8 or "better month" in answer:
+            return "Correct"
+        return "unclear" if {"sure", "cannot"} & words(answer) else "incorrect."
     if "letter of that option" in rules:
         options = dict(line.split(". ", 1) for line in blocks["options"].splitlines())
         alike = {"yacht": "boat", "sails": "sailing", "locomotive": "train"}

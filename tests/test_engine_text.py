@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import torch
 from checkpoints import byte_tokenizer, fill, write_llava
+from families import ENDS, TEXT
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_engine import IMAGES, LONG, QUESTIONS, Bench, bench_of
-from test_engine_families import ENDS, TEXT
 
 from harness.cli_words import split
 from harness.errors import HarnessError, UsageError

@@ -27,7 +27,7 @@ from harness.records import Sample
 from harness.settings import JudgeSettings
 from harness.store import Store
 
-NAMES = ("llavabench", "mementos", "mmbench", "mmhal", "mmvet", "shr")
+NAMES = ("hallusion", "llavabench", "mementos", "mmbench", "mmhal", "mmvet", "shr")
 NONSENSE = "It shows a velvet elephant, I think."
 Arm = dict[str, tuple[Sample, ...]]
 
@@ -133,9 +133,9 @@ def desk(tmp_path, server):
 
 
 def metric(name: str) -> str:
-    return {"llavabench": "model", "mementos": "objects", "mmbench": "judged"}.get(
-        name, "hallucinated" if name == "shr" else "score"
-    )
+    others = {"hallusion": "right", "llavabench": "model", "mementos": "objects"}
+    others |= {"mmbench": "judged", "shr": "hallucinated"}
+    return others.get(name, "score")
 
 
 # What a sound judge says
@@ -145,6 +145,7 @@ def metric(name: str) -> str:
     ("name", "right", "wrong"),
     [
         ("mmvet", 1.0, 0.0),
+        ("hallusion", 1.0, 0.0),
         ("llavabench", 9.0, 1.0),
         ("mmhal", 6.0, 1.0),
         ("mementos", 1.0, 0.0),

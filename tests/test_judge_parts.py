@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import math
 import random
 import re
@@ -13,7 +15,8 @@ import httpx
 import numpy as np
 import openai
 import pytest
-from harness_benchmarks import llavabench, mementos, mmbench, mmhal, mmvet, shr
+from harness_benchmarks import hallusion, llavabench, mementos, mmbench, mmhal, mmvet, shr
+from harness_tinyworld import WORLD
 from hypothesis import given
 from hypothesis import strategies as st
 from judge_server import BLOCK
@@ -25,7 +28,7 @@ from harness.judge_exam import Unreadable, fenced, paper
 from harness.judge_noise import Judged, errors_of
 from harness.judge_purse import Purse, estimate
 from harness.judge_source import Question
-from harness.lmms import Row
+from harness.lmms import Row, Task
 from harness.plugins import load, names
 from harness.records import Sample
 
@@ -52,6 +55,7 @@ TASK = NoLists()
 MMVET, MMHAL = row(question="q", answer="a"), row(question="q", gt_answer="a", image_content=[])
 LLAVA = row(category="conv")
 SHR = row(facts=["a"])
+DRAWN, BARE = row(category="VD", figure_id="0"), row(category="VS", figure_id="0")
 MEMENTOS, MMBENCH = row(description="d"), row(A="x", B="y", C="nan", answer="B")
 
 
@@ -78,6 +82,15 @@ MEMENTOS, MMBENCH = row(description="d"), row(A="x", B="y", C="nan", answer="B")
         (mmhal, MMHAL, "", "Rating: 1\nRating: 6", None),
         (mmhal, MMHAL, "", "I rate it 6", None),
         (mmhal, MMHAL, "", "Rating: -1", None),
+        (hallusion, DRAWN, "", "**Correct.**", {"right": 1.0}),
+        (hallusion, DRAWN, "", "incorrect", {"right": 0.0}),
+        (hallusion, DRAWN, "", "unclear", {"right": 0.0}),
+        (hallusion, BARE, "", "unclear", {"right": 1.0}),
+        (hallusion, BARE, "", "incorrect", {"right": 0.0}),
+        (hallusion, row(category="VS", figure_id="1"), "", "unclear", {"right": 0.0}),
+        (hallusion, DRAWN, "", "not correct", None),
+        (hallusion, DRAWN, "", "It is correct", None),
+        (hallusion, DRAWN, "", "correct or incorrect", None),
         (llavabench, LLAVA, "", "8 7\nBecause 1 2.", {"reference": 8.0, "model": 7.0}),
         (llavabench, LLAVA, "", "\n9.5, 3\n", {"reference": 9.5, "model": 3.0}),
         (llavabench, LLAVA, "", "8", None),
@@ -138,6 +151,7 @@ def test_no_reply_at_all_becomes_a_number_outside_of_the_scale(reply):
     [
         (mmvet, row(question="q", answer="")),
         (mmhal, row(question="q", gt_answer=None, image_content=[])),
+        (hallusion, row(question="q", gt_answer_details=None)),
         (llavabench, row(question="q", gpt_answer="", caption="c", category="conv")),
         (shr, row(facts=[""])),
         (mementos, row(description="")),
@@ -173,6 +187,29 @@ def test_anchors_are_sound(name):
         assert anchor.metric in exam.metrics(row(**{"category": "conv", **anchor.doc}))
     bands = [(anchor.low, anchor.high) for anchor in exam.anchors]
     assert max(low for low, _ in bands) > min(high for _, high in bands), "good and bad ones"
+
+
+def test_hallusion_counts_a_word_as_lmms_eval_does():
+    """Against ``assign_correctness`` of lmms-eval, which got the same word from its judge."""
+    official = Task(hallusion.BENCHMARK.task, WORLD.data).helper("assign_correctness")
+    for category, figure in itertools.product(("VD", "VS"), "012"):
+        doc = {"category": category, "figure_id": figure}
+        for code, word in enumerate(("incorrect", "correct", "unclear")):
+            (wanted,) = official([{**doc, "said": f"{code}"}], "said")
+            found = hallusion.read(TASK, row(**doc), "", word).scores
+            assert found == {"right": wanted["correct"]}
+
+
+def test_an_option_that_is_not_there_is_not_in_a_banana():
+    task = Task(mmbench.EN.task, WORLD.data)
+    first = next(task.rows(0, 1))
+    options = {"A": "an apple", "B": "a pear", "C": "a cherry", "D": "nan", "answer": "A"}
+    asked = dataclasses.replace(first, doc={**first.doc, **options})
+    item = task.score(asked, "I see a banana.")["gpt_eval_score"]
+    assert task.helper("mmbench_evaluator").prefetch_answer(item) == "D", "as lmms-eval reads it"
+    assert mmbench.score(task, asked, "I see a banana.").scores["judged"] is None
+    assert mmbench.score(task, asked, "I see a cherry.").scores["judged"] == 0.0
+    assert mmbench.ask(task, asked, "I see a banana.") is not None, "a judge may say more"
 
 
 # The judge's own standard error

@@ -13,7 +13,9 @@ lmms-eval's own inference; where that fails, the official protocol asks a langua
 lmms-eval draws a letter at random when that fails too). Here the built-in grader reads it, and an
 answer it cannot read has no verdict and is missing; a judge may say that it means no option, which
 is wrong. ``static`` is the judge-free rule of lmms-eval:
-what its patterns cannot read is wrong.
+what its patterns cannot read is wrong, and the text of an option that is not there is "nan", which
+a banana holds. It is kept as it is, to be compared with published figures; every other reading
+leaves such options out.
 """
 
 from __future__ import annotations
@@ -57,7 +59,7 @@ def score(task: Task, row: Row, answer: str) -> Scored:
     right = str(row.doc["answer"])
     table = pandas.DataFrame([item])
     static = evaluator.eval_sub_data(table, {item["index"]: right}, static_only=True)
-    said = evaluator.prefetch_answer(item) or letter(answer, _options(row.doc))
+    said = _by_rule(task, row, answer) or letter(answer, _options(row.doc))
     return Scored(
         {
             "static": float(static),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from harness.judge_exam import Unreadable
 
@@ -28,6 +29,18 @@ def only_number(reply: str, low: float, high: float) -> float:
     if not re.fullmatch(_NUMBER, text):
         raise Unreadable(f"the judge did not reply with one number: {shown(reply)}")
     return within(float(text), low, high)
+
+
+def only_word(reply: str, words: Collection[str]) -> str:
+    """Return the one of these lower-case words that is the whole reply.
+
+    Raises:
+        Unreadable: if the reply is anything else.
+    """
+    said = reply.strip().strip(_DRESS + ".").lower()
+    if said not in words:
+        raise Unreadable(f"the judge did not reply with one of the words: {shown(reply)}")
+    return said
 
 
 def first_line_numbers(reply: str, count: int, low: float, high: float) -> list[float]:
