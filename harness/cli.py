@@ -20,7 +20,7 @@ from harness.cli_judge import judge, judge_flags, judge_settings
 from harness.cli_methods import check, new_method, pairs
 from harness.cli_push import push
 from harness.cli_words import key_values, split
-from harness.errors import ExitCode, HarnessError
+from harness.errors import ExitCode, HarnessError, plain
 
 if TYPE_CHECKING:
     from harness.run import Outcome
@@ -261,7 +261,8 @@ def main() -> None:
 
 
 def _complain(text: str, code: ExitCode) -> ExitCode:
-    click.echo(f"Error: {text}" if code != ExitCode.INTERRUPTED else text, err=True)
+    shown = "\n".join(map(plain, text.split("\n")))  # names in foreign files are not ours
+    click.echo(f"Error: {shown}" if code != ExitCode.INTERRUPTED else shown, err=True)
     return code
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.errors import ExitCode, UsageError
+from harness.errors import ExitCode, UsageError, plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -209,9 +209,9 @@ def _write(found: Sequence[Imported], out: Path, source: str, name: str | None) 
     write_import(found, out, source=source, name=name or out.name)
     for each in found:
         metrics = ", ".join(each.metrics)
-        click.echo(_plain(f"{each.name}: {len(each.samples)} rows; {metrics}"))
+        click.echo(plain(f"{each.name}: {len(each.samples)} rows; {metrics}"))
         for note in each.notes:
-            click.echo(_plain(f"    {note}"))
+            click.echo(plain(f"    {note}"))
     click.echo(f"Compare it with another: harness compare {out} RUN")
 
 
@@ -220,12 +220,12 @@ def _tell(found: Verification) -> None:
 
     click.echo(f"{found.path}" + (f"  sha256 {found.digest}" if found.digest else ""))
     for line in found.changed:
-        click.echo(_plain(f"CHANGED  {line}"))
+        click.echo(plain(f"CHANGED  {line}"))
     width = max((len(f"{check.benchmark} {check.part}") for check in found.checks), default=0)
     for check in found.checks:
-        click.echo(_plain(f"{f'{check.benchmark} {check.part}':<{width}}  {check.outcome}"))
+        click.echo(plain(f"{f'{check.benchmark} {check.part}':<{width}}  {check.outcome}"))
         for line in check.details:
-            click.echo(_plain(f"    {line}"))
+            click.echo(plain(f"    {line}"))
     if found.passed and any(check.outcome == ALONE for check in found.checks):
         click.echo(f"The {found.rows} rows are as they were packed; they claim no number.")
     elif found.passed:
@@ -235,9 +235,4 @@ def _tell(found: Verification) -> None:
 
 
 def _shown(text: str) -> str:
-    return "".join(_plain(line) + "\n" for line in text.split("\n")[:-1])
-
-
-def _plain(text: str) -> str:
-    """Show foreign names without letting them control the terminal."""
-    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
+    return "".join(plain(line) + "\n" for line in text.split("\n")[:-1])

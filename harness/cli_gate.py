@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.errors import ExitCode
+from harness.errors import ExitCode, plain
 
 if TYPE_CHECKING:
     from harness.comparison import ReportInput
@@ -92,7 +92,7 @@ def _show(report: ReportInput, code: ExitCode) -> None:
     widths = [max(len(row[at]) for row in cells) for at in range(3)]
     for row in cells:
         start = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=False))
-        click.echo(_plain(f"{start}  {row[3]}"))
+        click.echo(plain(f"{start}  {row[3]}"))
     missing = report.comparison.missing
     if missing:
         click.echo(f"{missing} answers or scores are missing, both sides together.")
@@ -104,8 +104,3 @@ def _show(report: ReportInput, code: ExitCode) -> None:
             ExitCode.REGRESSION: "The gate is shut: at least one rule failed.",
         }[code]
     )
-
-
-def _plain(text: str) -> str:
-    """Return text without control characters: the names in a foreign bundle are not ours."""
-    return "".join(sign if sign.isprintable() else " " for sign in text)

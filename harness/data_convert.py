@@ -19,12 +19,14 @@ from harness.benchmark import Benchmark
 from harness.data_files import Files, Place, some
 from harness.data_manifest import MADE, Mirrored, hashes_in, known_in, write_manifest
 from harness.data_official import Entry
-from harness.errors import HarnessError, UsageError
+from harness.errors import HarnessError, UsageError, plain
 from harness.folder import cannot_write, folder_digest, write_whole
 from harness.lmms_adhoc import task_settings
 from harness.lmms_files import dataset_name, yaml_file
 from harness.records import fingerprint
 
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+"""Photographs; Pillow hands some other formats to programs of their own (EPS to Ghostscript)."""
 _GROUP = 32
 """Rows that are held in memory, and read together later."""
 
@@ -137,7 +139,7 @@ def _find_images(
         places = (files.find(name) for name in row.images)
         place = next((place for place in places if place is not None), None)
         if place is None:
-            missing.append(f"{row.images[0]} ({row.where})")
+            missing.append(plain(f"{row.images[0]} ({row.where})"))
         else:
             found.append((row, place))
     return found, missing
@@ -178,7 +180,7 @@ def _write_table(
                         "again, or leave its row out with --partial."
                     )
                 if reason is not None:
-                    missing.append(f"{row.images[0]} ({row.where}): {reason}")
+                    missing.append(plain(f"{row.images[0]} ({row.where}): {reason}"))
                     continue
                 group.append({**row.values, "image": {"bytes": data, "path": row.images[0]}})
                 seen.add(hashlib.sha256(data).digest())
@@ -201,7 +203,7 @@ def _damage(data: bytes) -> str | None:
     import PIL.Image
 
     try:
-        with PIL.Image.open(io.BytesIO(data)) as image:
+        with PIL.Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             image.load()
     except PIL.UnidentifiedImageError:
         return "no image of a known format"

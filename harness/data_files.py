@@ -76,7 +76,7 @@ class Files:
         for path in _walk(folder):
             if path.suffix.lower() == ".zip":
                 self._look_into(path)
-            else:
+            elif path.is_file():  # and no link to nowhere
                 self._note(Place(path, None, path.stat().st_size))
 
     def __enter__(self) -> Files:

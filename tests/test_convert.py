@@ -7,9 +7,11 @@ import json
 import shutil
 import tracemalloc
 from collections.abc import Callable
+from io import BytesIO
 from itertools import islice
 from pathlib import Path
 
+import PIL.Image
 import published
 import pyarrow.parquet as parquet
 import pytest
@@ -176,6 +178,8 @@ def put(file: str, data: bytes) -> Callable[[Path], object]:
     return change
 
 
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n"
+"""A program in PostScript, which Pillow would hand to Ghostscript."""
 FACTS, TEMPLATE = "shr/shr_factual_part2.jsonl", "response_template.json"
 
 
@@ -191,6 +195,8 @@ FACTS, TEMPLATE = "shr/shr_factual_part2.jsonl", "response_template.json"
         ("mmhal", edit(TEMPLATE, '"question"', '"query"', 1), "line 2: 'question' is not there"),
         ("mmhal", edit(TEMPLATE, "/m2_o.jpg", "/away.jpg"), r"1 of 4 images are not there: "
          r"away.jpg \(response_template.json, line \d+\).*--partial"),
+        ("mmhal", edit(TEMPLATE, "/m2_o.jpg", "/\\u001b[2J.jpg"), r"there: \\u001b\[2J.jpg \("),
+        ("mmhal", put("images/m3_o.jpg", EPS), r"m3_o.jpg of .* cannot be decoded \(no image of a"),
         ("mmhal", cut("test_data.zip"), r"archive .*test_data.zip cannot be read.*fetch it again"),
         ("mmhal", put(f"old/{TEMPLATE}", b"[]"), rf"different files {TEMPLATE}: .*/old/"),
         ("shr", without(FACTS), r"no shr_factual_part2.jsonl in"),
@@ -262,6 +268,11 @@ def test_names_in_an_archive_never_become_paths(made, tmp_path) -> None:
     done = made("mmhal", change)
     assert done.rows == 4
     assert {path.name for path in tmp_path.iterdir()} == {"files", "out"}
+
+
+def test_pillow_would_take_a_program_for_an_image() -> None:
+    with PIL.Image.open(BytesIO(EPS)) as image:
+        assert image.format == "EPS"
 
 
 def test_bytes_that_are_no_text_are_noted(made) -> None:

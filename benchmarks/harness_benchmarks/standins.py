@@ -5,6 +5,10 @@ separated by commas. A word may stand for several, "capture" for "catch" and for
 that would make all three one thing, and so on until most actions are. So a word is exchanged only
 for one that the reference at hand has. Singular and plural are alike, as everywhere in
 :mod:`harness_benchmarks.objects`.
+
+The authors' notebook departs from this in two ways. It goes through the answer's words in order, so
+that one may take the place of a word that a later one equals; here equal words meet first. And once
+every word of the reference is used, it counts all words of the answer that are left as one.
 """
 
 from __future__ import annotations
