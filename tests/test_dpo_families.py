@@ -80,9 +80,8 @@ def test_loss_and_gradients_are_trls(model, pairs, tmp_path):
 
 
 def test_a_whole_training_with_accumulation_is_that_of_separate_rows(model, pairs, tmp_path):
-    """Each pair stands twice in an epoch, so some batches know one reference and not the other."""
     training = dataclasses.replace(
-        TRAINING, batch_size=2, accumulation=2, epochs=2, repeats=2, learning_rate=1e-2
+        TRAINING, batch_size=2, accumulation=2, epochs=4, learning_rate=1e-2
     )
     losses = []
     for packed in (None, False):
@@ -93,6 +92,17 @@ def test_a_whole_training_with_accumulation_is_that_of_separate_rows(model, pair
         losses.append([json.loads(line)["loss"] for line in lines])
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
     assert losses[0][-1] < losses[0][0] - 0.01
+
+
+def test_references_of_new_rows_are_computed_beside_known_ones(model, pairs, tmp_path):
+    trainer, batch = ours(model, pairs, tmp_path, TRAINING)
+    base = trainer.model.get_base_model()
+    features = image_features(base, batch["vision"], grad=False)
+    whole = trainer._reference(trainer.model, base, batch, features)
+    for row in (1, 3):
+        del trainer.references._kept[row]
+    again = trainer._reference(trainer.model, base, batch, features)
+    torch.testing.assert_close(again, whole, rtol=1e-5, atol=0)
 
 
 def test_image_tokens_are_counted_on_both_paths(model, pairs, tmp_path):
