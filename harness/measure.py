@@ -159,6 +159,8 @@ def _measured(
         fingerprints=prints_of(benchmarks, inputs, model.fingerprint, asked.limit),
         limit=asked.limit,
     )
+    if asked.judging.local:
+        model.release()  # the judge needs the memory, and nobody asks the model any more
     data_world = world_of(asked.data)
     report = ReportInput(
         comparison=Comparison((), CANNOT_TELL, 0, 0, 0, 0.05, 1.0, ()),

@@ -181,6 +181,16 @@ def test_a_text_model_judges_a_run(folder: Path, model: Path, marks: dict[str, s
 
 
 @pytest.mark.slow
+def test_one_model_alone_is_judged_like_the_arm_before(folder: Path, model: Path) -> None:
+    rows = read_journal(folder / "before" / "mmvet.jsonl", Sample)
+    mean = sum(90.0 * (row.scores["score"] == 1.0) for row in rows) / len(rows)
+    bench = ("--bench", "mmvet", "--limit", 12, "--out", folder.parent / "alone")
+    code, text = harness("eval", *bench, "--judge", f"hf:{model}", "--quiet")
+    assert (code, f"mmvet score {mean:.1f}" in text) == (ExitCode.DONE, True)
+    assert "Judged by" in text
+
+
+@pytest.mark.slow
 def test_several_judgings_are_drawn_and_stay_the_same(folder: Path, model: Path) -> None:
     settings = JudgeSettings(judge=f"hf:{model}", judgings=3)
     first = rejudge(folder, settings, device="cpu")
