@@ -85,11 +85,16 @@ def mirror(bench: str, folder: Path) -> None:
     harness data mirror --bench pope,mmvet ./data
     harness run --method seva --bench pope,mmvet --data ./data
     """
+    from harness.data import describe as tell
     from harness.data import mirror as fetch
     from harness.lmms_adhoc import benchmark, expand
 
-    for entry in fetch([benchmark(name) for name in expand(_split(bench))], folder):
+    wanted = [benchmark(name) for name in expand(_split(bench))]
+    apart = [each for each in wanted if tell(each).dataset is None]
+    for entry in fetch([each for each in wanted if each not in apart], folder):
         click.echo(f"{entry.dataset} at {entry.revision}: {len(entry.files)} files")
+    if apart:
+        fetch(apart, folder)  # says why it cannot, and what to type instead
 
 
 @data.command()

@@ -105,23 +105,25 @@ def mirror(
         UsageError: if a data set is not on the hub, or cannot be fetched.
         HarnessError: if the disk is full.
     """
+    sources = [describe(benchmark) for benchmark in benchmarks]
+    apart = [source.benchmark for source in sources if source.dataset is None]
+    if apart:
+        raise UsageError(
+            f"The data of {', '.join(apart)} cannot be mirrored: it is not on the hub in the form "
+            "that is read. See what to fetch and to type instead with: harness data describe "
+            f"--bench {','.join(apart)}"
+        )
     known = known_in(out)
     wanted: dict[str, str | None] = {}
-    for benchmark in benchmarks:
-        source = describe(benchmark)
-        if source.dataset is None:
-            raise UsageError(
-                f"The data of {benchmark.name} cannot be mirrored: it is not on the hub in the "
-                f"form its task reads. Instead: {source.advice}. What to fetch first says: harness "
-                f"data describe --bench {benchmark.name}"
-            )
+    for source in sources:
         last = known[source.folder].revision if source.folder in known else None
         if last is not None and last.startswith(MADE):
             raise UsageError(
                 f"{out / source.folder} was made by harness data convert. Remove that folder, or "
                 "name another one for the mirror."
             )
-        wanted[source.dataset] = (revisions or {}).get(source.dataset, last)
+        name = str(source.dataset)
+        wanted[name] = (revisions or {}).get(name, last)
     done = dict(known)
     for name, revision in wanted.items():
         folder = out / name.rsplit("/", 1)[-1]

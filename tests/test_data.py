@@ -7,8 +7,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from harness_tinyworld import DATA
 
+from harness.cli_data import data as data_commands
 from harness.data import describe, mirror, same_data, verify
 from harness.data_manifest import MANIFEST
 from harness.errors import HarnessError, UsageError
@@ -93,6 +95,21 @@ def test_what_the_hub_has_not_must_be_fetched_by_hand(tmp_path: Path) -> None:
     assert "Apache-2.0" in own.licence
     assert (hub.dataset, hub.folder) == ("lmms-lab-encoder/MME", "MME")
     assert "harness data mirror --bench mme" in hub.advice
+
+
+def test_of_a_suite_what_the_hub_has_is_fetched_and_the_rest_is_named(
+    tmp_path, monkeypatch
+) -> None:
+    CALLS.clear()
+    monkeypatch.setattr("harness.data._from_hub", from_here)
+    words = ["mirror", "--bench", "mmhal,mme,shr,gqa", str(tmp_path)]
+    done = CliRunner().invoke(data_commands, words)
+    assert [name for name, _ in CALLS] == ["lmms-lab-encoder/MME", "lmms-lab-encoder/GQA"]
+    assert "lmms-lab-encoder/GQA at abc123: 3 files" in done.output
+    assert isinstance(done.exception, UsageError)
+    assert str(done.exception).startswith("The data of mmhal, shr cannot be mirrored")
+    assert "harness data describe --bench mmhal,shr" in str(done.exception)
+    assert len(verify(tmp_path)) == 2
 
 
 def test_a_hub_that_cannot_be_reached_is_the_users_business(tmp_path: Path) -> None:
