@@ -75,7 +75,10 @@ class Source:
 
 @dataclass
 class Loaded:
-    """A network in memory with its processor; ``adapters`` are known to it by folder."""
+    """A network in memory with its processor; ``adapters`` are known to it by folder.
+
+    One that ``sees`` reads images; else its processor is a tokeniser.
+    """
 
     source: Source
     network: Any
@@ -83,16 +86,12 @@ class Loaded:
     adapters: dict[Path, str] = field(default_factory=dict)
     peft: Any = None
     state: tuple[object, ...] = ()
+    sees: bool = True
 
     @property
     def tokenizer(self) -> Any:
         """The text tokeniser inside the processor."""
         return getattr(self.processor, "tokenizer", self.processor)
-
-    @property
-    def sees(self) -> bool:
-        """Whether it reads images; a text model has a tokeniser for its processor."""
-        return self.tokenizer is not self.processor
 
     @property
     def device(self) -> Any:
@@ -199,7 +198,7 @@ def load(source: Source) -> Loaded:
     if source.device == "cpu" and sum(p.numel() for p in network.parameters()) < _SMALL:
         # Its operations are too short to share: threads would mostly wait for each other.
         torch.set_num_threads(1)
-    loaded = Loaded(source, network, processor)
+    loaded = Loaded(source, network, processor, sees=sees(source.path))
     loaded.state = _state_of(network)
     return loaded
 

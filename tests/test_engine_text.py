@@ -66,7 +66,13 @@ def qwen2(path: Path) -> Path:
 
 
 def llama(path: Path) -> Path:
-    return save(path, "llama", DATED)
+    """Write one that keeps its template where older checkpoints do."""
+    save(path, "llama", DATED)
+    file = path / "tokenizer_config.json"
+    settings = {**json.loads(file.read_text()), "chat_template": DATED}
+    file.write_text(json.dumps(settings))
+    (path / "chat_template.jinja").unlink()
+    return path
 
 
 def sliding(path: Path) -> Path:

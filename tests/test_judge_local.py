@@ -27,7 +27,7 @@ from harness.judge_local import LocalJudge
 from harness.judge_source import Question, Reply
 from harness.lmms import Row, Task
 from harness.plugins import load
-from harness.records import Sample
+from harness.records import Request, Sample
 from harness.run import run
 from harness.runs_judge import rejudge
 from harness.settings import JudgeSettings, Settings
@@ -201,6 +201,20 @@ def test_several_judgings_are_drawn_and_stay_the_same(folder: Path, model: Path)
     assert again.calls == first.calls
     assert again.report.judging == first.report.judging
     assert again.report.after == first.report.after
+
+
+def test_the_instruction_of_an_exam_is_computed_once(tmp_path: Path) -> None:
+    task = Task(MMVET.task, WORLD.data)
+    asks = [MMVET.exam.ask(task, row, row.target) for row in task.rows(0, 60)]
+    questions = [Question(ask.prompt, 1) for ask in dict.fromkeys(asks)]
+    judge = LocalJudge(str(qwen2(tmp_path)), device="cpu")
+    engine, tokenizer = judge.model.base.engine(), judge.model.base.loaded().tokenizer
+    rendered = [judge.model.render(Request(question.prompt)) for question in questions]
+    length = sum(len(tokenizer(text)["input_ids"]) for text in rendered)
+    replies = list(judge.ask(questions))
+    assert len(replies) == len(questions) > 50
+    assert engine.passes is not None
+    assert engine.passes.computed < 0.4 * length
 
 
 def test_what_is_drawn_depends_on_question_and_turn_alone(tmp_path: Path) -> None:
