@@ -109,7 +109,7 @@ def _score(
         features = image_features(network, batch["vision"], grad=False)
         logits = packed_logits(network, network, batch, features)
     else:
-        logits = plain_logits(network, batch)
+        logits = plain_logits(network, network, batch)
     tokens = token_log_probs(logits, batch["labels"])
     sums = tokens.new_zeros(len(batch["lengths"])).index_add(0, batch["owner"], tokens)
     return float(sums[0]), float(sums[1:].mean())

@@ -7,6 +7,7 @@ part, and whether the packed layout means the same to it as separate rows.
 from __future__ import annotations
 
 import copy
+import inspect
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -185,12 +186,19 @@ def _positions(network: Any, batch: Mapping[str, Any]) -> Tensor:
     return placed
 
 
-def plain_logits(model: Any, batch: Mapping[str, Any]) -> Tensor:
+def plain_logits(model: Any, network: Any, batch: Mapping[str, Any]) -> Tensor:
     """Return ``(A, V)`` logits of the scored tokens of a batch with one row per answer.
+
+    Args:
+        model: what is called, as in :func:`packed_logits`.
+        network: the unwrapped model; if it can, it projects the last ``ends`` tokens only.
+        batch: from :func:`collate` with ``packed=False``.
 
     Raises:
         HarnessError: if the model refuses the batch, such as for a wrong number of image tokens.
     """
+    ends: int = batch["ends"]
+    able = "logits_to_keep" in inspect.signature(network.forward).parameters
     try:
         out = model(
             input_ids=batch["input_ids"],
@@ -198,11 +206,12 @@ def plain_logits(model: Any, batch: Mapping[str, Any]) -> Tensor:
             use_cache=False,
             **batch["vision"],
             **batch["extra"],
+            **({"logits_to_keep": ends} if able else {}),
         )
     except ValueError as error:
         names = ", ".join(row.name for row in batch["rows"])
         raise HarnessError(f"The model refuses the batch of {names}: {error}. {MISFIT}") from error
-    logits: Tensor = out.logits[batch["at_row"], batch["keep"]]
+    logits: Tensor = out.logits[:, -ends:][batch["at_row"], batch["keep"]]
     return logits
 
 
@@ -224,6 +233,7 @@ def _pad(rows: Sequence[Row], padding: int) -> dict[str, Any]:
     """One right-padded row per answer, each with its image."""
     whole = [(row, answer) for row in rows for answer in row.answers]
     width = max(len(row.prompt) + len(answer) for row, answer in whole)
+    first = min(len(row.prompt) for row in rows) - 1
     ids = torch.full((len(whole), width), padding)
     mask = torch.zeros(len(whole), width, dtype=torch.long)
     at_row: list[int] = []
@@ -234,7 +244,7 @@ def _pad(rows: Sequence[Row], padding: int) -> dict[str, Any]:
         ids[number, :length] = torch.tensor([*row.prompt, *answer])
         mask[number, :length] = 1
         at_row += [number] * len(answer)
-        keep += range(len(row.prompt) - 1, length - 1)
+        keep += range(len(row.prompt) - 1 - first, length - 1 - first)
         labels += answer
     extra = {key: torch.zeros_like(ids) for key in rows[0].extra}
     for key, values in extra.items():
@@ -245,6 +255,7 @@ def _pad(rows: Sequence[Row], padding: int) -> dict[str, Any]:
         "attention_mask": mask,
         "at_row": torch.tensor(at_row),
         "keep": torch.tensor(keep),
+        "ends": width - first,
         "labels": torch.tensor(labels),
         "owner": torch.tensor(at_row),
         "vision": {key: _joined([row.vision[key] for row, _ in whole]) for key in rows[0].vision},

@@ -83,7 +83,7 @@ class PackedTrainer(DPOTrainer):
         if self.packed:
             logits = packed_logits(model, base, inputs, features)
         else:
-            logits = plain_logits(model, inputs)
+            logits = plain_logits(model, base, inputs)
         labels, owner = inputs["labels"], inputs["owner"]
         if self.loss_name == "sima_released":
             first = inputs["counts"].cumsum(0) - inputs["counts"]

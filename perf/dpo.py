@@ -3,6 +3,7 @@
     python perf/dpo.py              # under a minute on two cores
     python perf/dpo.py --full       # five rounds on a larger model
     python perf/dpo.py --json       # the last line is one JSON object
+    python perf/dpo.py --tiles      # a LLaVA-NeXT whose image is five tiles, 2,928 tokens
 
 The model is a random LLaVA-1.5 in miniature: the same ratio of language model to vision tower,
 576 image tokens in a prefix of 640, answers of 100 tokens, a vocabulary of 32,000, LoRA on every
@@ -14,6 +15,7 @@ The time is CPU time of the process on one thread; both sides run in one process
 the medians are compared. ``ratio`` is against TRL with its compact head, which scores only answer
 tokens: TRL does so on a GPU but not on a CPU, where as installed it scores image and prompt too;
 ``--installed`` measures that as well. ``bound`` is the ratio of the floating-point operations.
+``plain`` is our own step with one full row per answer, as families take it that cannot be packed.
 """
 
 from __future__ import annotations
@@ -30,20 +32,23 @@ import sys
 import tempfile
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-PREFIX, ANSWER, VOCABULARY, IMAGE_TOKENS = 640, 100, 32_000, 576
+ANSWER, VOCABULARY, TILE_TOKENS = 100, 32_000, 576
 WORDS = ("blue", "red", "green", "yellow", "circle", "dog", "cat", "car", "tree", "sky", "water")
 
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes of a miniature LLaVA-1.5; its vision tower costs about 4 % of a text row."""
+    """Sizes of a miniature LLaVA-1.5; its vision tower costs about 4 % of a text row.
+
+    With five ``tiles`` it is a LLaVA-NeXT; ``prefix`` is the length of the prompt in tokens.
+    """
 
     hidden: int
     layers: int
@@ -52,6 +57,8 @@ class Shape:
     vision_hidden: int
     vision_layers: int
     rank: int = 16
+    tiles: int = 1
+    prefix: int = 640
 
 
 QUICK = Shape(hidden=256, layers=6, heads=4, mlp=688, vision_hidden=64, vision_layers=6)
@@ -61,6 +68,7 @@ FULL = Shape(hidden=512, layers=10, heads=8, mlp=1376, vision_hidden=128, vision
 def make_model(folder: Path, shape: Shape) -> Any:
     """Write and open the random model; one CLIP patch of 2x2 pixels gives one image token."""
     from checkpoints import BOS_TEMPLATE, Sizes, write_llava
+    from families import llava_next
 
     from harness.model import Model
 
@@ -70,11 +78,15 @@ def make_model(folder: Path, shape: Shape) -> Any:
         vision_hidden=shape.vision_hidden, vision_layers=shape.vision_layers,
         vision_heads=max(shape.vision_hidden // 64, 1), spread=0.02, eos_gain=1.0,
     )  # fmt: skip
-    return Model.open(write_llava(folder / "model", sizes, template=BOS_TEMPLATE), device="cpu")
+    if shape.tiles > 1:
+        path = llava_next(folder / "model", sizes)
+    else:
+        path = write_llava(folder / "model", sizes, template=BOS_TEMPLATE)
+    return Model.open(path, device="cpu")
 
 
-def make_pair(folder: Path, model: Any, negatives: int) -> Any:
-    """Return one pair whose prompt has exactly PREFIX and whose answers have ANSWER tokens."""
+def make_pair(folder: Path, model: Any, negatives: int, prefix: int) -> Any:
+    """Return one pair whose prompt has exactly ``prefix`` and whose answers have ANSWER tokens."""
     import numpy as np
     from PIL import Image
 
@@ -82,7 +94,7 @@ def make_pair(folder: Path, model: Any, negatives: int) -> Any:
     from harness.records import Pair, Prompt
 
     image = folder / "image.png"
-    pixels = np.random.default_rng(0).integers(0, 255, (48, 48, 3), dtype=np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 255, (96, 96, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(image)
 
     def words(count: int, start: int) -> str:
@@ -95,20 +107,23 @@ def make_pair(folder: Path, model: Any, negatives: int) -> Any:
         prompt = Prompt("bench", image, words(spare, 99) if spare else "")
         pair = Pair(prompt, answers[0], tuple(answers[1:]))
         row = encoder.encode(0, pair)
-        spare += PREFIX - len(row.prompt)
-    assert (len(row.prompt), {len(answer) for answer in row.answers}) == (PREFIX, {ANSWER})
+        spare += prefix - len(row.prompt)
+    assert (len(row.prompt), {len(answer) for answer in row.answers}) == (prefix, {ANSWER})
     return pair
 
 
 class Ours:
     """Our step on one row."""
 
-    def __init__(self, model: Any, pair: Any, shape: Shape, folder: Path) -> None:
+    def __init__(
+        self, model: Any, pair: Any, shape: Shape, folder: Path, packed: bool | None = None
+    ) -> None:
         """Build the trainer that ``harness.dpo.train`` builds."""
         from harness import dpo_run
 
         loss = "dpo" if len(pair.rejected) == 1 else "multi_mean"
-        self.trainer = dpo_run.build([pair], model, folder / "ours", 0, training(loss, shape))
+        knobs = replace(training(loss, shape), packed=packed)
+        self.trainer = dpo_run.build([pair], model, folder / "ours", 0, knobs)
         self.row = [{"row": 0}]
 
     def step(self) -> float:
@@ -256,24 +271,25 @@ def operations(shape: Shape, negatives: int) -> dict[str, float]:
     lora = shape.rank * (4 * 2 * h + 3 * (h + shape.mlp))
     head = h * VOCABULARY
     vh = shape.vision_hidden
-    tower = shape.vision_layers * (IMAGE_TOKENS * 12 * vh * vh + 2 * IMAGE_TOKENS**2 * vh)
-    tower += IMAGE_TOKENS * (vh * h + h * h)
+    tower = shape.vision_layers * (TILE_TOKENS * 12 * vh * vh + 2 * TILE_TOKENS**2 * vh)
+    tower = shape.tiles * (tower + TILE_TOKENS * (vh * h + h * h))
+    prefix = shape.prefix
 
     def body(tokens: float, attended: float, forward: float, backward: float) -> float:
         passes = forward + backward
         inner = tokens * layer * passes + 2 * attended * h * (forward + 2 * backward)
         return layers * (inner + tokens * lora * 3 * backward)
 
-    row = PREFIX + ANSWER
+    row = prefix + ANSWER
     theirs = body(row, row * row / 2, 2, 1) + 2 * tower
-    packed = PREFIX + (negatives + 1) * (ANSWER - 1)
-    attended = PREFIX**2 / 2 + (negatives + 1) * ANSWER * (PREFIX + ANSWER / 2)
+    packed = prefix + (negatives + 1) * (ANSWER - 1)
+    attended = prefix**2 / 2 + (negatives + 1) * ANSWER * (prefix + ANSWER / 2)
     scored = (negatives + 1) * ANSWER
     ours = body(packed, attended, 1.5, 1) + scored * head * 2.5 + tower
     # The last layer needs the prefix as keys and values only.
     spared = 2 * h * h + 3 * h * shape.mlp
-    ours -= (PREFIX - 1) * (spared * 2.5 + shape.rank * (4 * h + 3 * (h + shape.mlp)) * 3)
-    ours -= PREFIX**2 / 2 * 2 * h * (1.5 + 2)
+    ours -= (prefix - 1) * (spared * 2.5 + shape.rank * (4 * h + 3 * (h + shape.mlp)) * 3)
+    ours -= prefix**2 / 2 * 2 * h * (1.5 + 2)
     return {
         "stock": 2 * negatives * (theirs + ANSWER * head * 4),
         "installed": 2 * negatives * (theirs + (row - 1) * head * 4),
@@ -282,13 +298,21 @@ def operations(shape: Shape, negatives: int) -> dict[str, float]:
 
 
 def measure(
-    model: Any, shape: Shape, folder: Path, negatives: int, rounds: int, installed: bool
+    model: Any,
+    shape: Shape,
+    folder: Path,
+    negatives: int,
+    rounds: int,
+    *,
+    installed: bool,
+    plain: bool,
 ) -> dict[str, Any]:
     """Time both sides in turn for one number of negatives; see the module for what is compared."""
-    pair = make_pair(folder, model, negatives)
+    pair = make_pair(folder, model, negatives, shape.prefix)
     ours, stock = Ours(model, pair, shape, folder), Stock(model, pair, shape, folder)
     wake(ours.trainer, stock.trainer)
-    first, later, theirs, as_installed = [], [], [], []
+    separate = Ours(model, pair, shape, folder, packed=False) if plain else None
+    first, later, theirs, as_installed, unpacked = [], [], [], [], []
     for _ in range(rounds):
         compact(True)
         theirs.append(timed(stock))
@@ -298,6 +322,9 @@ def measure(
         if installed:
             compact(False)
             as_installed.append(timed(stock))
+        if separate is not None:
+            separate.forget()
+            unpacked += [timed(separate), timed(separate)]
     step = (median(first) + median(later)) / 2
     count = operations(shape, negatives)
     result: dict[str, Any] = {
@@ -313,6 +340,9 @@ def measure(
     if installed:
         result["ratio_installed"] = round(median(as_installed) / step, 3)
         result["bound_installed"] = round(count["installed"] / count["ours"], 3)
+    if plain:
+        result["seconds_plain"] = round(statistics.mean(one.seconds for one in unpacked), 3)
+        result["peak_mb_plain"] = round(max(one.peak_mb for one in unpacked), 1)
     return result
 
 
@@ -327,6 +357,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
     parser.add_argument("--full", action="store_true", help="larger model, three rounds")
     parser.add_argument("--installed", action="store_true", help="also TRL without compact head")
+    parser.add_argument("--tiles", action="store_true", help="LLaVA-NeXT, an image of five tiles")
+    parser.add_argument("--plain", action="store_true", help="also ours with one row per answer")
     parser.add_argument("--rounds", type=int, help="rounds for every number of negatives")
     parser.add_argument("--negatives", type=int, nargs="+", default=[1, 2, 4, 8])
     args = parser.parse_args()
@@ -337,20 +369,27 @@ def main() -> None:
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     shape = FULL if args.full else QUICK
-    print(f"{shape}, prefix {PREFIX}, answers {ANSWER}, vocabulary {VOCABULARY}", flush=True)
+    if args.tiles:
+        shape = replace(shape, tiles=5, prefix=3000)
+    print(f"{shape}, answers {ANSWER}, vocabulary {VOCABULARY}", flush=True)
     print("negatives  ours s  TRL s  ratio  bound  equal  peak MB  TRL MB", flush=True)
     results = {}
     with tempfile.TemporaryDirectory() as name:
         model = make_model(Path(name), shape)
         for negatives in args.negatives:
             rounds = args.rounds or (3 if args.full else max(1, 2 // negatives))
-            result = measure(model, shape, Path(name), negatives, rounds, args.installed)
+            result = measure(
+                model, shape, Path(name), negatives, rounds,
+                installed=args.installed, plain=args.plain,
+            )  # fmt: skip
             results[str(negatives)] = result
             print(
                 f"{negatives:9d} {result['seconds']:7.2f} {result['seconds_trl']:6.2f} "
                 f"{result['ratio']:6.2f} {result['bound']:6.2f} {result['equal']!s:>6} "
                 f"{result['peak_mb']:8.0f} {result['peak_mb_trl']:7.0f}"
-                + (f"   as installed {result['ratio_installed']:.2f}" if args.installed else ""),
+                + (f"   as installed {result['ratio_installed']:.2f}" if args.installed else "")
+                + (f"   plain {result['seconds_plain']:.2f} s" if args.plain else "")
+                + (f" {result['peak_mb_plain']:.0f} MB" if args.plain else ""),
                 flush=True,
             )
     if args.json:

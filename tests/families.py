@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from checkpoints import BOS_TEMPLATE, byte_tokenizer, fill
+from checkpoints import BOS_TEMPLATE, Sizes, byte_tokenizer, fill
 
 TEXT = {
     "hidden_size": 64,
@@ -28,10 +28,10 @@ def template(image: str) -> str:
     return BOS_TEMPLATE.replace("<image>", image)
 
 
-def save(path: Path, network: Any, processor: Any) -> Path:
+def save(path: Path, network: Any, processor: Any, spread: float = 0.12) -> Path:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
-        fill(network, 0.12)
+        fill(network, spread)
     for name, value in ENDS.items():
         setattr(network.generation_config, name, value)
     network.save_pretrained(path)
@@ -39,7 +39,8 @@ def save(path: Path, network: Any, processor: Any) -> Path:
     return path
 
 
-def llava_next(path: Path) -> Path:
+def llava_next(path: Path, sizes: Sizes | None = None) -> Path:
+    """Write one over a Mistral, like the best known v1.6; an image is itself and up to 4 tiles."""
     from transformers import (
         CLIPVisionConfig,
         LlavaNextConfig,
@@ -49,35 +50,46 @@ def llava_next(path: Path) -> Path:
         MistralConfig,
     )
 
-    grid = [[28, 56], [56, 28], [56, 56]]
-    vision = CLIPVisionConfig(
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=3,
-        num_attention_heads=2,
-        image_size=28,
-        patch_size=7,
-    )
+    sizes = sizes or Sizes(kv_heads=2)
+    edge = sizes.image
+    grid = [[edge, 2 * edge], [2 * edge, edge], [2 * edge, 2 * edge]]
     config = LlavaNextConfig(
-        vision_config=vision,
-        text_config=MistralConfig(vocab_size=400, sliding_window=None, **TEXT, **ENDS),
+        vision_config=CLIPVisionConfig(
+            hidden_size=sizes.vision_hidden,
+            intermediate_size=sizes.vision_hidden * 4,
+            num_hidden_layers=sizes.vision_layers,
+            num_attention_heads=sizes.vision_heads,
+            image_size=edge,
+            patch_size=sizes.patch,
+        ),
+        text_config=MistralConfig(
+            hidden_size=sizes.hidden,
+            intermediate_size=sizes.mlp,
+            num_hidden_layers=sizes.layers,
+            num_attention_heads=sizes.heads,
+            num_key_value_heads=sizes.kv_heads,
+            vocab_size=sizes.vocabulary,
+            max_position_embeddings=sizes.positions,
+            sliding_window=None,
+            **ENDS,
+        ),
         image_token_index=3,
         image_grid_pinpoints=grid,
     )
     images = LlavaNextImageProcessor(
-        size={"shortest_edge": 28},
-        crop_size={"height": 28, "width": 28},
+        size={"shortest_edge": edge},
+        crop_size={"height": edge, "width": edge},
         image_grid_pinpoints=grid,
     )
     processor = LlavaNextProcessor(
         images,
-        byte_tokenizer(400),
-        patch_size=7,
+        byte_tokenizer(sizes.vocabulary),
+        patch_size=sizes.patch,
         vision_feature_select_strategy="default",
         num_additional_image_tokens=1,
         chat_template=template("<image>"),
     )
-    return save(path, LlavaNextForConditionalGeneration(config), processor)
+    return save(path, LlavaNextForConditionalGeneration(config), processor, sizes.spread)
 
 
 def qwen(path: Path) -> Path:

@@ -151,7 +151,7 @@ def test_packed_rows_mean_what_separate_rows_mean(folder, model, pairs, kv_heads
     rows[1] = dataclasses.replace(rows[1], answers=((*rows[1].answers[0],), (2,)))
     plain = collate(rows, packed=False)
     plain["vision"] = {name: value.double() for name, value in plain["vision"].items()}
-    expected = token_log_probs(plain_logits(network, plain), plain["labels"])
+    expected = token_log_probs(plain_logits(network, network, plain), plain["labels"])
 
     dpo_run.use_packed_attention(network)
     packed = collate(rows, packed=True)
@@ -192,6 +192,18 @@ def test_the_plain_path_trains_alike_and_says_so(model, pairs, tmp_path):
     assert "one full row per answer" in log.read_text()
     losses = [[step["loss"] for step in curves(tmp_path / name)] for name in ("plain", "packed")]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def test_the_plain_path_projects_no_token_before_the_last_of_a_prompt(model, pairs):
+    rows = [encoder(model).encode(at, pair) for at, pair in enumerate(pairs[:3])]
+    seen = []
+    hook = model.network.lm_head.register_forward_hook(lambda _, given, __: seen.append(given[0]))
+    with torch.no_grad():
+        plain_logits(model.network, model.network, collate(rows, packed=False))
+    hook.remove()
+    shortest = min(len(row.prompt) for row in rows)
+    longest = max(len(row.prompt) + len(answer) for row in rows for answer in row.answers)
+    assert [given.shape[1] for given in seen] == [longest - shortest + 1]
 
 
 def test_a_family_that_is_not_known_takes_the_plain_path(model):

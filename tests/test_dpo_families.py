@@ -12,7 +12,7 @@ from families import idefics, intern, llava_next, qwen, smol
 from test_dpo_equal import assert_close, gradients, ours, stock, wake
 from test_engine import picture
 
-from harness import dpo
+from harness import dpo, dpo_forward
 from harness.dpo import Training
 from harness.dpo_canary import blanked
 from harness.dpo_forward import collate, image_features, packed_logits, plain_logits
@@ -46,10 +46,10 @@ def pairs(tmp_path_factory):
     return made
 
 
-@pytest.mark.parametrize("checkpointing", [False, True])
-def test_packed_rows_are_separate_rows(model, pairs, tmp_path, checkpointing):
-    """Loss and LoRA gradients of ragged rows whose images have 1 to 5 tiles."""
-    training = dataclasses.replace(TRAINING, gradient_checkpointing=checkpointing)
+@pytest.mark.parametrize("also", ["", "gradient_checkpointing", "train_projector"])
+def test_packed_rows_are_separate_rows(model, pairs, tmp_path, also):
+    """Loss and gradients of ragged rows whose images have different numbers of tokens."""
+    training = dataclasses.replace(TRAINING, **({also: True} if also else {}))
     sides = []
     for packed in (True, False):
         how = dataclasses.replace(training, packed=packed)
@@ -63,10 +63,12 @@ def test_packed_rows_are_separate_rows(model, pairs, tmp_path, checkpointing):
         base = packed.model.get_base_model()
         features = image_features(base, tight["vision"], grad=False)
         mine = packed._answers(packed.model, base, tight, features)
-        theirs = plain._answers(plain.model, None, wide, [])
+        theirs = plain._answers(plain.model, plain.model.get_base_model(), wide, [])
     assert len(mine) == sum(2 + number for number in range(4))
     torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=0)
-    assert_close(gradients(packed, tight), gradients(plain, wide))
+    found = gradients(packed, tight)
+    assert_close(found, gradients(plain, wide))
+    assert any("lora_" not in name for name in found[1]) == (also == "train_projector")
 
 
 def test_loss_and_gradients_are_trls(model, pairs, tmp_path):
@@ -120,10 +122,13 @@ def test_image_tokens_are_counted_on_both_paths(model, pairs, tmp_path):
     cut = row.prompt[:place] + row.prompt[place + 1 :]
     wrong = collate([dataclasses.replace(row, prompt=cut, extra=extra)], packed=False)
     with torch.no_grad(), pytest.raises(HarnessError, match="refuses the batch of pair 'p1'"):
-        plain_logits(model.network, wrong)
+        plain_logits(model.network, model.network, wrong)
 
 
-def test_the_canary_scores_what_the_model_alone_scores(model, pairs):
+@pytest.mark.parametrize("known", [True, False])
+def test_the_canary_scores_what_the_model_alone_scores(model, pairs, monkeypatch, known):
+    if not known:
+        monkeypatch.setattr(dpo_forward, "PACKED_FAMILIES", ())
     seen = dpo.canary(pairs, model)
     true = [alone(model, pair, pair.prompt.open_image()) for pair in pairs]
     blank = [alone(model, pair, blanked(pair.prompt.open_image())) for pair in pairs]
