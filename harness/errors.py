@@ -6,9 +6,11 @@ and what to type next. Such errors are shown without a traceback.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from enum import IntEnum
+from pathlib import Path
 
 
 class ExitCode(IntEnum):
@@ -43,3 +45,34 @@ def near_miss(name: str, known: Iterable[str]) -> str:
 def plain(text: str) -> str:
     """Return foreign text on one line that cannot control a terminal."""
     return "".join(sign if sign.isprintable() else f"\\u{ord(sign):04x}" for sign in text)
+
+
+@contextmanager
+def blaming(what: str) -> Iterator[None]:
+    """Turn whatever a benchmark's own code or data raise into one paragraph that says where.
+
+    Args:
+        what: the part of a benchmark that is at work, to begin the sentence.
+
+    Raises:
+        HarnessError: in the place of every other exception.
+    """
+    try:
+        yield
+    except HarnessError:
+        raise
+    except Exception as error:
+        import traceback
+
+        cause = cause_of(error)
+        frame = traceback.extract_tb(cause.__traceback__)[-1]
+        raise HarnessError(
+            f"{what} failed: {type(cause).__name__}: {cause} ({Path(frame.filename).name}:"
+            f"{frame.lineno}). Repair it and run the same command again; answers are kept."
+        ) from error
+
+
+def cause_of(error: BaseException) -> BaseException:
+    """Return what made the last attempt fail, where ``tenacity`` (in lmms-eval) tried again."""
+    attempt = getattr(error, "last_attempt", None)
+    return (attempt.exception() if attempt is not None else None) or error

@@ -15,6 +15,7 @@ from typing import Any
 from harness import progress
 from harness.ask import ask_each
 from harness.benchmark import Benchmark
+from harness.errors import blaming
 from harness.folder import Journal, journal_of
 from harness.lmms import Row, Task
 from harness.pace import Pace, note_pace
@@ -123,7 +124,8 @@ def _sample(task: Task, benchmark: Benchmark, row: Row, answer: Answer) -> Sampl
     if answer.text is None:
         error = error or "the model gave no answer"
     else:
-        scored = benchmark.score(task, row, answer.text)
+        with blaming(f"Scoring row {row.id} of {benchmark.name}"):
+            scored = benchmark.score(task, row, answer.text)
         scores, judge, verdict = scored.scores, scored.judge, scored.verdict
         if any(value is None for value in scores.values()):
             error = f"no verdict from {judge}"

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import HarnessError, UsageError
+from harness.errors import HarnessError, UsageError, blaming, cause_of
 from harness.folder import folder_digest
 from harness.lmms_files import HUB, OWN, data_fingerprint, local_folder, yaml_file
 from harness.records import fingerprint
@@ -122,13 +122,14 @@ class Task:
     def rows(self, start: int = 0, stop: int | None = None) -> Iterator[Row]:
         """Yield documents ``start`` to ``stop`` with their prompt text and decoded images."""
         for index in range(start, len(self) if stop is None else min(stop, len(self))):
-            doc = self._docs[index]
-            if self._images is not None:
-                doc = {**doc, "image": self._images.of(doc)}
-            images = tuple(self._task.doc_to_visual(doc) or ())
-            text = str(self._task.doc_to_text(doc))
-            target = self._target(doc)
-            image = _image_hash(images)
+            with blaming(f"Reading row {index} of the task {self.path}"):
+                doc = self._docs[index]
+                if self._images is not None:
+                    doc = {**doc, "image": self._images.of(doc)}
+                images = tuple(self._task.doc_to_visual(doc) or ())
+                text = str(self._task.doc_to_text(doc))
+                target = self._target(doc)
+                image = _image_hash(images)
             content = fingerprint(text, target, image)
             yield Row(str(index), content, image, text, images, target, doc)
 
@@ -185,7 +186,8 @@ def _config(path: str) -> dict[str, Any]:
     missing = [name for name in _UNUSED if name not in sys.modules and find_spec(name) is None]
     sys.modules.update((name, ModuleType(name)) for name in missing)
     try:
-        config: dict[str, Any] = load_yaml_config(str(yaml_file(path)), mode="full")
+        with blaming(f"Reading the task {path}"):
+            config: dict[str, Any] = load_yaml_config(str(yaml_file(path)), mode="full")
     finally:
         for name in missing:
             sys.modules.pop(name, None)
@@ -222,12 +224,12 @@ def _build(config: dict[str, Any], source: str) -> Any:
     try:
         return ConfigurableTask(config=config, model_name="llava_hf")
     except Exception as error:
-        raise _unloadable(source, str(config.get("task")), error) from error
+        split = config.get("test_split") or config.get("validation_split")
+        raise _unloadable(source, f"{config.get('task')} (split {split})", error) from error
 
 
 def _unloadable(source: str, what: str, error: Exception) -> UsageError:
-    attempt = getattr(error, "last_attempt", None)
-    cause = attempt.exception() if attempt is not None else error
+    cause = cause_of(error)
     return UsageError(
         f"The data set {source} of {what} cannot be loaded: "
         f"{type(cause).__name__}: {str(cause).splitlines()[0] if str(cause) else ''}. "

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError
+from harness.folder import cannot_write
 
 _CHUNK = 500
 
@@ -36,7 +37,9 @@ class Store:
                 "CREATE TABLE IF NOT EXISTS entries"
                 " (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID"
             )
-        except (OSError, sqlite3.Error) as error:
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        except sqlite3.Error as error:
             raise self._failed(error) from error
 
     def get(self, keys: Iterable[str]) -> dict[str, dict[str, Any]]:

@@ -34,3 +34,9 @@ def test_a_file_that_is_no_store_is_named(tmp_path):
     path.write_text("this is no database, and it is long enough to be looked at" * 20)
     with pytest.raises(HarnessError, match=r"s\.sqlite cannot be used"):
         Store(path)
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(HarnessError, match=r"file/store\.sqlite cannot be written.*--out"):
+        Store(tmp_path / "file" / "store.sqlite")
