@@ -63,7 +63,7 @@ class Curves(TrainerCallback):
                 raise HarnessError(
                     f"The gradient of {name} is not finite at step {state.global_step + 1}; "
                     "training stopped before it could spoil the weights. Lower "
-                    "training.learning_rate or training.beta. The last checkpoint is kept."
+                    "learning_rate or beta. The last checkpoint is kept."
                 )
 
     def on_log(self, args: Any, state: Any, control: Any, **known: Any) -> None:

@@ -93,7 +93,7 @@ def lora_targets(network: nn.Module, pattern: str | None) -> list[str]:
         hint = r"'.*language_model.*\.(q_proj|v_proj)'"
         what = f"also matches {wrong[0]}" if wrong else "matches no module"
         raise UsageError(
-            f"training.lora_targets={pattern!r} {what}. An adapter there would train another part "
+            f"lora_targets={pattern!r} {what}. An adapter there would train another part "
             f"than the language model. Use for example {hint}, or leave it out."
         )
     return found

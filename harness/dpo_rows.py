@@ -147,7 +147,7 @@ class Encoder:
             raise HarnessError(
                 f"Two answers of {who} are the same tokens"
                 + ("" if self.max_length is None else f" within max_length {self.max_length}")
-                + ". Drop the pair, or raise training.max_length."
+                + ". Drop the pair, or raise max_length."
             )
         return Row(index, who, prompt, tuple(answers), vision, self._targets(pair), extra)
 
@@ -233,7 +233,7 @@ class Encoder:
         room = self.max_length - prompt
         if room < 1:
             raise HarnessError(
-                f"The prompt of {who} alone has {prompt} tokens; with training.max_length="
+                f"The prompt of {who} alone has {prompt} tokens; with max_length="
                 f"{self.max_length} no answer is left to learn from. Set it above {prompt}, or to "
                 "none."
             )

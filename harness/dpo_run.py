@@ -75,8 +75,8 @@ def run(pairs: Sequence[Pair], model: Model, out: Path, seed: int, training: Tra
             except torch.OutOfMemoryError as error:
                 raise HarnessError(
                     "The GPU's memory is too small for this training. Set "
-                    "training.gradient_checkpointing=true, or halve training.batch_size and double "
-                    f"training.accumulation. ({str(error).splitlines()[0]})"
+                    "gradient_checkpointing=true, or halve batch_size and double "
+                    f"accumulation. ({str(error).splitlines()[0]})"
                 ) from error
         if trainer.args.should_save:
             _publish(trainer, adapter)
@@ -99,7 +99,7 @@ def checked(pairs: Sequence[Pair], training: Training) -> list[Pair]:
         for pair in clean:
             if len(pair.rejected) > 1:
                 raise UsageError(
-                    f"training.loss={training.loss} takes one rejected answer, but {name_of(pair)} "
+                    f"loss={training.loss} takes one rejected answer, but {name_of(pair)} "
                     f"has {len(pair.rejected)}. Choose multi_softmax (S-DPO) or multi_mean."
                 )
     return clean
@@ -129,7 +129,7 @@ def build(
     network: Any = private_copy(model.network)
     reason = "it was asked for" if training.packed is False else why_plain(network)
     if reason is not None and training.packed:
-        raise UsageError(f"training.packed=true does not fit this model: {reason}.")
+        raise UsageError(f"packed=true does not fit this model: {reason}.")
     if reason is not None:
         progress.say(f"Training with one full row per answer, because {reason}.")
     else:
@@ -173,7 +173,7 @@ def adapter_config(network: Any, training: Training) -> LoraConfig:
         ]
         if not saved:
             raise UsageError(
-                "training.train_projector=true, but the model has no projector that is known here."
+                "train_projector=true, but the model has no projector that is known here."
             )
     return LoraConfig(
         r=training.lora_rank,
@@ -235,7 +235,7 @@ def _share(most: int, together: int, world: int) -> tuple[int, int]:
         if together % (batch * world) == 0:
             return batch, together // (batch * world)
     raise UsageError(
-        f"A step of {together} pairs (training.batch_size x training.accumulation) cannot be "
+        f"A step of {together} pairs (batch_size x accumulation) cannot be "
         f"shared evenly by {world} processes. Make it a multiple of {world}, or change --nproc."
     )
 

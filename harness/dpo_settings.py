@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from harness.errors import UsageError, near_miss
@@ -110,16 +111,16 @@ def refuse_misfit(training: Training) -> None:
         value = getattr(training, name)
         if value not in known:
             raise UsageError(
-                f"training.{name}: there is no '{value}'.{near_miss(value, known)} "
+                f"{name}: there is no '{value}'.{near_miss(value, known)} "
                 f"Choose one of: {', '.join(known)}."
             )
     for name in POSITIVE:
-        if not getattr(training, name) > 0:
+        if not 0 < getattr(training, name) < math.inf:
             raise UsageError(
-                f"training.{name} is {getattr(training, name)}; it must be above zero."
+                f"{name} is {getattr(training, name)}; it must be above zero and finite."
             )
     if len(training.loss_weights) != 3 or min(training.loss_weights) < 0:
         raise UsageError(
-            f"training.loss_weights is {training.loss_weights}; give three numbers, zero or more: "
+            f"loss_weights is {training.loss_weights}; give three numbers, zero or more: "
             "preference, quality, generation."
         )

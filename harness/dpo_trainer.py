@@ -248,5 +248,5 @@ def _refuse_broken(losses: Tensor, scores: Scores, rows: Sequence[Row]) -> None:
     raise HarnessError(
         f"The loss of {worst.name} is {losses[~finite][0].item()}; training stopped before it "
         "could spoil the weights. Look at that pair; if it is sound, lower "
-        "training.learning_rate. The last checkpoint is kept."
+        "learning_rate. The last checkpoint is kept."
     )

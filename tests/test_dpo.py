@@ -252,7 +252,8 @@ def test_duplicates_of_a_negative_are_removed_with_their_scores(pairs):
     ("knobs", "message"),
     [
         ({"loss": "mutli_softmax"}, "Did you mean 'multi_softmax'"),
-        ({"beta": 0.0}, "training.beta is 0.0"),
+        ({"beta": 0.0}, "^beta is 0.0"),
+        ({"beta": float("inf")}, "beta is inf; it must be above zero and finite"),
         ({"scheduler": "cosin"}, "Did you mean 'cosine'"),
         ({"loss_weights": (1.0, -1.0, 0.0)}, "loss_weights"),
     ],
