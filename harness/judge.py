@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,7 +122,8 @@ def judge(
         return _verdicts(arms, judged_samples(folder, done), done)
     kept = kept_of(folder, settings, chosen) if only_missing else {}
     items = _items(chosen, arms, data, kept)
-    heard = hear(whom, items, store, settings, seed)
+    with closing(whom):
+        heard = hear(whom, items, store, settings, seed)
     samples, judging = _mark(chosen, arms, items, heard, kept, settings)
     write(folder, name, samples, judging)
     progress.say(

@@ -59,7 +59,7 @@ class LocalJudge:
         self._called = f"{source} {self.model.fingerprint[:12]}"
 
     def ask(self, questions: Sequence[Question]) -> Iterator[tuple[int, Reply]]:
-        """Yield replies in the order of the questions; the network is let go at the end."""
+        """Yield replies in the order of the questions; the network stays in memory."""
         requests = [
             Request(
                 question.prompt,
@@ -75,4 +75,7 @@ class LocalJudge:
                 error = f"the reply was cut at {questions[place].max_tokens} tokens"
             text = None if error else answer.text
             yield place, Reply(text, self._called, error, 0, answer.tokens)
+
+    def close(self) -> None:
+        """Free the memory of the network."""
         self.model.release()

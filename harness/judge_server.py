@@ -68,6 +68,12 @@ class ServerJudge:
                 self._client.close()
             pool.shutdown(cancel_futures=True)
 
+    def close(self) -> None:
+        """Close the connections to the server."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
     def _reply(self, question: Question) -> Reply:
         try:
             return patiently(lambda: self._try(question), pause=self.pause)

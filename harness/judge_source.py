@@ -66,6 +66,10 @@ class Judge(Protocol):
         """Yield each question's place and its reply, as they come."""
         ...
 
+    def close(self) -> None:
+        """Let go of memory and connections; the next question takes them again."""
+        ...
+
 
 def check(settings: JudgeSettings) -> None:
     """Find out whether settings make sense, before anything is spent.

@@ -132,7 +132,7 @@ def sees(folder: Path) -> bool:
     Either sign is enough: a vision-language model that lacks its processor files is a broken one
     and no text model.
     """
-    settings = read_json(folder / "config.json")
+    settings = read_json(folder / "config.json")  # to ask transformers' lists would load torch
     return any(key.startswith(_EYES) for key in settings) or any(
         folder.glob("*processor_config.json")
     )

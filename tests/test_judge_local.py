@@ -8,7 +8,10 @@ verdicts are read, kept, compared and checked like any other judge's.
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
+import shutil
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,8 @@ from harness.judge_items import items_of
 from harness.judge_local import LocalJudge
 from harness.judge_source import Question, Reply
 from harness.lmms import Row, Task
+from harness.model_load import Loaded, Source
+from harness.model_load import load as load_model
 from harness.plugins import load
 from harness.records import Request, Sample
 from harness.run import run
@@ -178,6 +183,25 @@ def test_a_text_model_judges_a_run(folder: Path, model: Path, marks: dict[str, s
     assert code == ExitCode.DONE
     assert "The judge was asked 0 times" in text
     assert json.loads((folder / "comparison.json").read_text()) == found
+
+
+@pytest.mark.slow
+def test_the_judge_is_loaded_once_and_let_go(
+    folder: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = []
+
+    def counted(source: Source) -> Loaded:
+        loaded.append(weakref.ref(found := load_model(source)))
+        return found
+
+    monkeypatch.setattr("harness.model_load.load", counted)
+    copy = Path(shutil.copytree(folder, tmp_path / folder.name))  # beside it lies no store
+    settings = JudgeSettings(judge=f"hf:{model}", accept_drift=True)  # judge anew what was judged
+    done = rejudge(copy, settings, device="cpu")
+    assert done.calls > 5, "anchors, and then the answers"
+    gc.collect()
+    assert [one() for one in loaded] == [None]
 
 
 @pytest.mark.slow
