@@ -40,6 +40,10 @@ def why_plain(network: Any) -> str | None:
         return f"the family '{network.config.model_type}' is not known to be safe to pack"
     if getattr(text, "sliding_window", None) and getattr(text, "use_sliding_window", True):
         return "its attention has a sliding window"
+    if set(getattr(text, "layer_types", None) or ["full_attention"]) != {"full_attention"}:
+        return "not all of its layers attend to the whole sequence"
+    if getattr(text, "attn_logit_softcapping", None):
+        return "its attention caps the scores"
     if rope.get("rope_type", rope.get("type", "default")) in ("dynamic", "longrope"):
         return "its positions depend on the length of the whole sequence"
     if not getattr(network.get_decoder(), "_supports_attention_backend", False):

@@ -206,11 +206,26 @@ def test_the_plain_path_projects_no_token_before_the_last_of_a_prompt(model, pai
     assert [given.shape[1] for given in seen] == [longest - shortest + 1]
 
 
-def test_a_family_that_is_not_known_takes_the_plain_path(model):
+@pytest.mark.parametrize(
+    ("setting", "value", "reason"),
+    [
+        ("rope_parameters", {"rope_type": "dynamic", "rope_theta": 1.0}, "positions"),
+        ("sliding_window", 64, "sliding window"),
+        ("layer_types", ["full_attention", "chunked_attention"], "whole sequence"),
+        ("attn_logit_softcapping", 30.0, "caps"),
+    ],
+)
+def test_a_language_model_that_would_differ_takes_the_plain_path(model, setting, value, reason):
     copied = dpo_run.private_copy(model.network)
     assert why_plain(copied) is None
-    copied.config.text_config.rope_parameters = {"rope_type": "dynamic", "rope_theta": 1.0}
-    assert "positions" in why_plain(copied)
+    setattr(copied.config.text_config, setting, value)
+    assert reason in why_plain(copied)
+
+
+def test_a_family_that_is_not_known_takes_the_plain_path(model):
+    copied = dpo_run.private_copy(model.network)
+    copied.config.model_type = "other"
+    assert "'other' is not known" in why_plain(copied)
 
 
 @pytest.mark.parametrize(
