@@ -66,15 +66,13 @@ def join(
         raise HarnessError(
             f"{name}: {len(changed)} of {len(both)} rows have the same id but another question, "
             f"target or image before and after ({_some(changed)}), so they cannot be compared. "
-            "Evaluate both arms on the same data and run again, or allow a partial comparison to "
-            "leave these rows out."
+            "Evaluate both arms on the same data and run again."
         )
     if alone and not partial:
         only = [f"{'before' if key in first else 'after'} only: {key}" for key in alone]
         raise HarnessError(
             f"{name}: {len(alone)} of {len(both) + len(alone)} rows are in one arm only "
-            f"({_some(only)}). Evaluate both arms with the same --limit and data and run again, "
-            "or allow a partial comparison to leave these rows out."
+            f"({_some(only)}). Evaluate both arms with the same --limit and data and run again."
         )
     kept = [key for key in both if first[key].content == second[key].content]
     if not kept:

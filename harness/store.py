@@ -80,6 +80,7 @@ class Store:
 
     def _failed(self, error: Exception) -> HarnessError:
         return HarnessError(
-            f"The answer store {self.path} cannot be used: {error}. Free some disk space or name "
-            "another folder with --out, then run the same command again; nothing stored is lost."
+            f"The answer store {self.path} cannot be used: {error}. Free some disk space, name "
+            "another folder with --out, or move the file away if it is damaged; then run the same "
+            "command again."
         )
