@@ -134,6 +134,7 @@ def plan(
     harness plan --bench pope,mmvet --data hub --from seva.zip
     """
     from harness.bundle import unpacked
+    from harness.cli_words import split
     from harness.estimate import estimate, paces_of
     from harness.estimate_text import text_of
     from harness.lmms_adhoc import benchmark, expand
@@ -141,7 +142,7 @@ def plan(
     from harness.records import to_json
     from harness.runs import open_run
 
-    names = expand([part.strip() for part in bench.split(",") if part.strip()])
+    names = expand(split(bench, "--bench"))
     benchmarks, place = [benchmark(name) for name in names], data_of(data)
     run, paces = None, None
     if source is not None:

@@ -74,6 +74,9 @@ def _terms(found: Estimate) -> list[str]:
             f"Together at most {_time(found.seconds)} at the pace of {found.source}; rows that "
             "repeat a question on an image are answered once."
         )
+    elif found.source is not None:
+        slow = ", ".join(cost.benchmark for cost in found.costs if cost.seconds is None)
+        lines.append(f"{found.source} kept no pace of {slow}: it asked no model about it.")
     else:
         lines.append("Time is known only at the pace of an earlier run: name one with --from.")
     lines.append("Making pairs and training are not in it.")

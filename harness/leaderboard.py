@@ -221,12 +221,17 @@ def _common_before(
                     f"{name} has no {bench} before, so there is no common model to stand against. "
                     "Name a run with --against."
                 )
-            said = {row.id: (row.answer, row.scores) for row in first.before[bench]}
-            both = [row for row in run.before[bench] if row.id in said]
-            if any(said[row.id] != (row.answer, row.scores) for row in both):
+            known = {row.id: row for row in first.before[bench]}
+            both = [(known[row.id], row) for row in run.before[bench] if row.id in known]
+            if any(one.answer != other.answer for one, other in both):
                 raise UsageError(
                     f"{names[0]} and {name} did not start from one model: their answers before to "
                     f"{bench} differ. Name a run with --against."
+                )
+            if any(one.scores != other.scores for one, other in both):
+                raise UsageError(
+                    f"{names[0]} and {name} gave the same answers before to {bench} other scores. "
+                    "Judge both by one judge: harness judge RUN --judge JUDGE"
                 )
     return _only(first.before, shared)
 

@@ -183,7 +183,7 @@ def test_nothing_scored_is_no_number():
 
 def test_partial_overlap_is_refused_and_named_unless_allowed():
     before, after = noisy(1)[:50], noisy(2)[:48]
-    with pytest.raises(HarnessError, match=r"2 of 50 rows .*before only: 0048.*partial"):
+    with pytest.raises(HarnessError, match=r"2 of 50 rows .*before only: 0048.*same --limit"):
         once(before, after)
     result = once(before, after, partial=True)
     assert result.benchmarks[0].left_out == 2

@@ -126,6 +126,7 @@ def test_a_run_replaces_assumptions_and_its_pace_gives_the_time(tmp_path):
     assert (first.judged, first.questions) == (False, None)
     assert second.seconds is None
     assert found.seconds is None
+    assert "run kept no pace of mmvet: it asked no model about it." in text_of(found)
     assert (second.judged, second.questions) == (True, 2 * 3 * 120)
     letters = [len(r.prompt) + len(r.target) + len(r.answer) for r in opened.after["mmvet"]]
     assert second.tokens == round(720 * sum(letters) / len(letters) / 4)

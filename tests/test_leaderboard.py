@@ -88,6 +88,10 @@ def test_the_common_start_may_be_the_baseline(three, tmp_path):
     assert {s.run: s.difference for s in board.standings}["a"] == 0
     assert {s.run: s.verdict for s in board.standings}["a"] == "no change"
     path = write_run(tmp_path / "d", {"mmvet": judged(99)}, {"mmvet": judged(100)}, method="d")
+    with pytest.raises(UsageError, match=r"same answers before to mmvet other scores\. Judge both"):
+        rank([*three, open_run(path)], against="before", draws=500)
+    said = [dataclasses.replace(row, answer="else") for row in three[0].before["mmvet"]]
+    path = write_run(tmp_path / "e", {"mmvet": said}, {"mmvet": said}, method="e")
     with pytest.raises(UsageError, match="did not start from one model"):
         rank([*three, open_run(path)], against="before", draws=500)
 

@@ -101,8 +101,11 @@ def test_terminal_shows_the_table_and_where_things_lie(tmp_path, capsys):
     assert re.search(r"mmvet score plain\s+50\.0\s+50\.0\s+0\.0 \[.*\]\s+3 / 3\s+0 / 0", shown)
     assert "Cannot tell" in shown
     assert str(tmp_path / "report.md") in shown
-    assert str(tmp_path / "checkpoint") in shown
     assert "comparison.json" not in shown
+    assert "checkpoint" not in shown  # as in a bundle, which holds no weights
+    (tmp_path / "checkpoint").mkdir()
+    terminal.write(given, tmp_path)
+    assert str(tmp_path / "checkpoint") in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))

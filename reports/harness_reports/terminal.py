@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -88,8 +89,10 @@ def _row(benchmark: BenchmarkComparison, figure: Figure, *, first: bool) -> list
 
 
 def _places(report: ReportInput, folder: Path) -> list[tuple[str, Path]]:
-    found = [(label, folder / name) for label, name in _FILES.items() if (folder / name).exists()]
-    return [*found, ("checkpoint", folder / report.checkpoint)]
+    """Return what lies there: a bundle has no checkpoint, and one of several seeds lies beside."""
+    places = {**_FILES, "checkpoint": report.checkpoint}
+    found = [(label, Path(os.path.normpath(folder / name))) for label, name in places.items()]
+    return [(label, path) for label, path in found if path.exists()]
 
 
 def _text(text: str, style: str = "") -> Text:
