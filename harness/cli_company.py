@@ -25,7 +25,10 @@ def in_company(count: int, tell: Callable[[], ExitCode]) -> int:
 
     end_with_parent()
     if ranks().rank > 0:
-        ranks().serve()
+        try:
+            ranks().serve()
+        except KeyboardInterrupt:
+            return ExitCode.INTERRUPTED  # the first process says so
         return ExitCode.DONE
     code = tell()
     ranks().dismiss()

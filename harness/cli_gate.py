@@ -100,7 +100,7 @@ def _show(report: ReportInput, code: ExitCode) -> None:
         {
             ExitCode.DONE: "The gate is open.",
             ExitCode.UNSCORED: "The gate cannot decide: something is missing. Run the same "
-            "harness run command again to ask for it.",
+            "harness run or harness judge command again to ask for it.",
             ExitCode.REGRESSION: "The gate is shut: at least one rule failed.",
         }[code]
     )

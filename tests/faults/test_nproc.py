@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ import pytest
 ASKED = ["--method", "seva", "--bench", "mmvet,pope", "--limit", "36", "--max-prompts", "24"]
 
 
-def start(out: Path, *more: str) -> subprocess.Popen[str]:
+def start(out: Path, *more: str, **extra: bool) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "harness", "run", *ASKED, "--out", str(out), *more]
     return subprocess.Popen(
         command,
@@ -23,6 +24,7 @@ def start(out: Path, *more: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
+        **extra,
     )
 
 
@@ -103,3 +105,19 @@ def test_processes_that_served_one_seed_serve_the_next(tmp_path):
     done = json.loads(out.splitlines()[-1])
     assert done["folder"].endswith("-seeds2")
     assert not done["reused"]
+
+
+@pytest.mark.slow
+def test_an_interrupt_is_said_once(tmp_path):
+    process = start(tmp_path, "--nproc", "2", start_new_session=True)
+    worker_of(process)
+    for _ in range(6000):  # the processes are at work together
+        if list(tmp_path.glob("seva-*/before/mmvet.jsonl")):
+            break
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    out, error = process.communicate(timeout=200)
+    assert process.returncode == 130
+    assert out == ""
+    assert error.count("Interrupted.") == 1
+    assert "Traceback" not in error
