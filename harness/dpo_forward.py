@@ -94,7 +94,7 @@ def lora_targets(network: nn.Module, pattern: str | None) -> list[str]:
         found = [name for name, _ in network.named_modules() if re.fullmatch(pattern, name)]
     wrong = [name for name in found if _VISION.search(name) or name in head]
     if wrong or not found:
-        hint = r"'.*language_model.*\.(q_proj|v_proj)'"
+        hint = r"'.*(language|text)_model.*\.(q_proj|v_proj)'"
         what = f"also matches {wrong[0]}" if wrong else "matches no module"
         raise UsageError(
             f"lora_targets={pattern!r} {what}. An adapter there would train another part "
