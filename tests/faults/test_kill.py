@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from journals import assert_same_rows
 
 WORDS = ["run", "--method", "seva", "--bench", "mmvet,pope", "--limit", "36", "--max-prompts", "24"]
 WORDS += ["--set", "max_new_tokens=24", "--set", "batch_size=4", "--set", "save_steps=2", "--quiet"]
@@ -85,7 +86,7 @@ def test_a_run_killed_again_and_again_comes_to_the_same_comparison(tmp_path):
     (resumed,) = (tmp_path / "torn").glob("seva-*")
     assert expected.name == resumed.name
     for name in ("pairs.jsonl", "before/pope.jsonl", "after/pope.jsonl", "after/mmvet.jsonl"):
-        assert (expected / name).read_bytes() == (resumed / name).read_bytes(), name
+        assert_same_rows(expected / name, resumed / name)
     first, second = (
         json.loads((folder / "comparison.json").read_text()) for folder in (expected, resumed)
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from journals import assert_same_rows
 
 ASKED = ["--method", "seva", "--bench", "mmvet,pope", "--limit", "36", "--max-prompts", "24"]
 
@@ -28,9 +29,13 @@ def start(out: Path, *more: str, **extra: bool) -> subprocess.Popen[str]:
     )
 
 
-def rows(out: Path, name: str) -> list[str]:
+def file_of(out: Path, name: str) -> Path:
     (file,) = out.glob(f"seva-*/{name}")
-    return file.read_text().splitlines()
+    return file
+
+
+def rows(out: Path, name: str) -> list[str]:
+    return file_of(out, name).read_text().splitlines()
 
 
 def worker_of(process: subprocess.Popen[str]) -> psutil.Process:
@@ -71,7 +76,7 @@ def test_a_worker_dies_the_next_call_goes_on_and_all_is_as_with_one(tmp_path):
     last = json.loads(out.splitlines()[-1])
     assert last["event"] == "done"
     for name in ("pairs.jsonl", "before/mmvet.jsonl", "before/pope.jsonl"):
-        assert rows(tmp_path / "one", name) == rows(tmp_path / "two", name), name
+        assert_same_rows(*(file_of(tmp_path / run, name) for run in ("one", "two")))
     steps = [len(rows(tmp_path / run, "checkpoint/curves.jsonl")) for run in ("one", "two")]
     assert steps[0] == steps[1] > 0
 
