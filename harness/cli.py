@@ -15,6 +15,7 @@ import click
 from harness.cli_data import data, list_names
 from harness.cli_eval import evaluate
 from harness.cli_evidence import bundle, compare, import_, plan, verify
+from harness.cli_flags import BENCH, DATA, DEVICE, DTYPE, EVENTS, LIMIT, NPROC, OUT, QUIET
 from harness.cli_gate import gate
 from harness.cli_judge import judge, judge_flags, judge_settings
 from harness.cli_methods import check, new_method, pairs
@@ -47,7 +48,7 @@ def app() -> None:
 @click.option(
     "--method", required=True, metavar="NAME", help="Method to try: harness list methods."
 )
-@click.option("--bench", required=True, metavar="A,B", help="Benchmarks, joined by commas.")
+@BENCH
 @click.option(
     "--model",
     default="tinyworld",
@@ -55,13 +56,7 @@ def app() -> None:
     metavar="PATH_OR_ID",
     help="LLaVA checkpoint: folder or hub id; or the embedded one.",
 )
-@click.option(
-    "--data",
-    default="tinyworld",
-    show_default=True,
-    metavar="DIR|hub",
-    help="Benchmark data: a folder of copies, the hub, or the embedded miniatures.",
-)
+@DATA
 @click.option(
     "--prompts",
     default="tinyworld",
@@ -85,7 +80,7 @@ def app() -> None:
     show_default=True,
     help="Train with so many seeds, from --seed on, and compare over all of them.",
 )
-@click.option("--limit", type=click.IntRange(min=1), help="Only the first rows of each benchmark.")
+@LIMIT
 @click.option("--max-prompts", type=click.IntRange(min=1), help="Only the first prompts.")
 @click.option(
     "--report",
@@ -95,34 +90,10 @@ def app() -> None:
     metavar="A,B",
     help="Reports to write, joined by commas.",
 )
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="Where the model runs.",
-)
-@click.option(
-    "--dtype",
-    type=click.Choice(["auto", "float32", "bfloat16"]),
-    default="auto",
-    show_default=True,
-    help="Precision; auto is bfloat16 on cuda, else float32.",
-)
-@click.option(
-    "--nproc",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    help="Processes that share the work, one per GPU.",
-)
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    show_default=True,
-    help="Where run folders and the answer store lie.",
-)
+@DEVICE
+@DTYPE
+@NPROC
+@OUT
 @click.option(
     "--baseline",
     metavar="BUNDLE|RUN",
@@ -140,8 +111,8 @@ def app() -> None:
 @click.option("--canary", is_flag=True, help="Ask whether the trained model needs the image.")
 @click.option("--merge", is_flag=True, help="Write base and adapter as one checkpoint too.")
 @judge_flags
-@click.option("--json", "events", is_flag=True, help="One JSON event per line on stdout.")
-@click.option("--quiet", is_flag=True, help="No progress on stderr.")
+@EVENTS
+@QUIET
 def run(
     bench: str,
     reports: str,

@@ -7,12 +7,13 @@ from typing import Any
 
 import click
 
+from harness.cli_flags import BENCH, DATA, DEVICE, DTYPE, EVENTS, LIMIT, NPROC, OUT, QUIET
 from harness.cli_judge import judge_flags, judge_settings
 from harness.errors import ExitCode
 
 
 @click.command("eval")
-@click.option("--bench", required=True, metavar="A,B", help="Benchmarks, joined by commas.")
+@BENCH
 @click.option(
     "--model",
     default="tinyworld",
@@ -23,28 +24,15 @@ from harness.errors import ExitCode
 @click.option(
     "--adapter", metavar="DIR", type=click.Path(path_type=Path), help="PEFT adapter to put on it."
 )
-@click.option(
-    "--data",
-    default="tinyworld",
-    show_default=True,
-    metavar="DIR|hub",
-    help="Benchmark data: a folder of copies, the hub, or the embedded miniatures.",
-)
-@click.option("--limit", type=click.IntRange(min=1), help="Only the first rows of each benchmark.")
-@click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True
-)
-@click.option(
-    "--dtype",
-    type=click.Choice(["auto", "float32", "bfloat16"]),
-    default="auto",
-    show_default=True,
-)
-@click.option("--nproc", type=click.IntRange(min=1), default=1, show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True)
+@DATA
+@LIMIT
+@DEVICE
+@DTYPE
+@NPROC
+@OUT
 @judge_flags
-@click.option("--json", "events", is_flag=True, help="One JSON event per line on stdout.")
-@click.option("--quiet", is_flag=True, help="No progress on stderr.")
+@EVENTS
+@QUIET
 def evaluate(bench: str, nproc: int, events: bool, quiet: bool, **asked: Any) -> int:
     """Measure one model. Two such runs are compared with: harness compare RUN RUN.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.cli_flags import BENCH, DATA, LIMIT
 from harness.errors import ExitCode, UsageError, plain
 
 if TYPE_CHECKING:
@@ -112,16 +113,10 @@ def verify(path: Path, events: bool) -> ExitCode:
 
 
 @click.command()
-@click.option("--bench", required=True, metavar="A,B", help="Benchmarks, joined by commas.")
-@click.option(
-    "--data",
-    default="tinyworld",
-    show_default=True,
-    metavar="DIR|hub",
-    help="Benchmark data: a folder of copies, the hub, or the embedded miniatures.",
-)
+@BENCH
+@DATA
 @click.option("--from", "source", metavar="RUN|BUNDLE", type=PATH, help="An earlier run.")
-@click.option("--limit", type=click.IntRange(min=1), help="Only the first rows of each benchmark.")
+@LIMIT
 @click.option("--judgings", default=1, type=click.IntRange(min=1), help="Verdicts per answer.")
 @click.option("--json", "events", is_flag=True, help="As one JSON object.")
 def plan(
