@@ -23,7 +23,6 @@ from types import TracebackType
 from typing import IO, Any
 
 from harness.data_json import BrokenListError, list_items
-from harness.data_official import malformed
 from harness.errors import HarnessError, UsageError
 
 _CHUNK = 1 << 20
@@ -287,3 +286,8 @@ def some(items: Sequence[str]) -> str:
     """Return the first few items in words, and how many more there are."""
     more = f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
     return ", ".join(items[:_SHOWN]) + more
+
+
+def malformed(where: str, reason: str) -> HarnessError:
+    """Say that a file is not what its authors published."""
+    return HarnessError(f"{where}: {reason}. Fetch the file again.")

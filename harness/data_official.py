@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import UnionType
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import HarnessError
+from harness.data_files import malformed
 
 if TYPE_CHECKING:
     from harness.data_files import Files
@@ -78,8 +78,3 @@ def texts_of(item: Any, name: str, where: str) -> tuple[str, ...]:
     if not all(isinstance(text, str) for text in found):
         raise malformed(where, f"'{name}' holds something else than texts")
     return tuple(found)
-
-
-def malformed(where: str, reason: str) -> HarnessError:
-    """Say that a file is not what its authors published."""
-    return HarnessError(f"{where}: {reason}. Fetch the file again.")
