@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from harness_tinyworld import MODEL
 from judge_server import Running, running
+from serving import serving
 
 from harness.cli import app
 from harness.errors import ExitCode, UsageError
@@ -194,34 +190,11 @@ def test_many_verdicts_take_little_longer_than_few():
 @pytest.mark.slow
 def test_transformers_serve_as_a_judge(folder: Path, tmp_path: Path):
     """A real server of the field: every reply is read strictly or missing, with its name told."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [str(Path(sys.executable).with_name("transformers")), "serve", str(MODEL)]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
-    log = (tmp_path / "serve.log").open("w+")
-    offline = {**os.environ, "HF_HUB_OFFLINE": "1"}
-    process = subprocess.Popen(command, stdout=log, stderr=log, env=offline)
-    try:
-        deadline = time.monotonic() + 400
-        while time.monotonic() < deadline:
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2).close()
-                break
-            except (OSError, urllib.error.URLError):
-                if process.poll() is not None:
-                    log.seek(0)
-                    pytest.skip("transformers serve does not start here: " + log.read()[-300:])
-                time.sleep(1)
-        judge = f"openai:{MODEL}@http://127.0.0.1:{port}/v1"
-        done = rejudge(folder, JudgeSettings(judge=judge))
-        judging = done.report.judging
-        assert judging.verdicts + judging.missing == 48
-        assert done.calls >= 5
-        reasons = " ".join(judging.reasons)
-        assert "did not reply with one number" in reasons or "the reply was cut" in reasons
-        assert "failed" not in reasons, reasons
-    finally:
-        process.terminate()
-        process.wait(30)
-        log.close()
+    with serving(MODEL, tmp_path / "serve.log") as address:
+        done = rejudge(folder, JudgeSettings(judge=f"openai:{MODEL}@{address}"))
+    judging = done.report.judging
+    assert judging.verdicts + judging.missing == 48
+    assert done.calls >= 5
+    reasons = " ".join(judging.reasons)
+    assert "did not reply with one number" in reasons or "the reply was cut" in reasons
+    assert "failed" not in reasons, reasons

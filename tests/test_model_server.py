@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
-import subprocess
-import sys
 import threading
 import time
 import urllib.error
@@ -20,6 +17,7 @@ import numpy as np
 import pytest
 from harness_tinyworld import WORLD
 from PIL import Image
+from serving import serving
 
 from harness.errors import UsageError
 from harness.model import Model
@@ -169,36 +167,11 @@ def test_a_server_that_is_not_there_gives_missing_answers() -> None:
 
 @pytest.mark.slow
 def test_transformers_serve_gives_the_in_process_answers(tmp_path: Path) -> None:
-    folder = WORLD.model
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [str(Path(sys.executable).with_name("transformers")), "serve", str(folder)]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
-    command += ["--dtype", "float32"]
-    log = (tmp_path / "serve.log").open("w+")
-    process = subprocess.Popen(
-        command, stdout=log, stderr=log, env={**os.environ, "HF_HUB_OFFLINE": "1"}
-    )
-    try:
-        deadline = time.monotonic() + 400
-        while time.monotonic() < deadline:
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2).close()
-                break
-            except (OSError, urllib.error.URLError):
-                if process.poll() is not None:
-                    log.seek(0)
-                    pytest.fail("transformers serve does not start: " + log.read()[-300:])
-                time.sleep(1)
-        prompts = read_prompts(WORLD.prompts, 12)
-        asked = [Request(prompt.question, (prompt.open_image(),), 32) for prompt in prompts]
-        theirs = list(open_model(f"openai:http://127.0.0.1:{port}/v1#{folder}").answer(asked))
-        ours = list(Model.open(folder, device="cpu").answer(asked))
-        assert [answer.error for answer in theirs] == [None] * len(asked)
-        assert len({answer.text for answer in ours}) > 6
-        assert [answer.text for answer in theirs] == [answer.text for answer in ours]
-    finally:
-        process.terminate()
-        process.wait(30)
-        log.close()
+    prompts = read_prompts(WORLD.prompts, 12)
+    asked = [Request(prompt.question, (prompt.open_image(),), 32) for prompt in prompts]
+    with serving(WORLD.model, tmp_path / "serve.log") as address:
+        theirs = list(open_model(f"openai:{address}#{WORLD.model}").answer(asked))
+    ours = list(Model.open(WORLD.model, device="cpu").answer(asked))
+    assert [answer.error for answer in theirs] == [None] * len(asked)
+    assert len({answer.text for answer in ours}) > 6
+    assert [answer.text for answer in theirs] == [answer.text for answer in ours]
