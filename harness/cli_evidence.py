@@ -66,14 +66,14 @@ def compare(
     if len(found) == 2 and against is None and not markdown:
         return _compare_two(found[0], found[1], runs[1], seed=seed, events=events)
     from harness.leaderboard import rank
-    from harness.leaderboard_text import markdown_of, text_of
+    from harness.leaderboard_text import leaderboard_markdown, leaderboard_text
     from harness.records import to_json
 
     board = rank(found, against=against, seed=seed)
     if events:
         click.echo(json.dumps(to_json(board)))
     else:
-        click.echo(markdown_of(board) if markdown else _shown(text_of(board)), nl=False)
+        click.echo(leaderboard_markdown(board) if markdown else _shown(leaderboard_text(board)), nl=False)
     return ExitCode.UNSCORED if board.missing else ExitCode.DONE
 
 
@@ -131,7 +131,7 @@ def plan(
     from harness.bundle import unpacked
     from harness.cli_words import split
     from harness.estimate import estimate, paces_of
-    from harness.estimate_text import text_of
+    from harness.estimate_text import power_text
     from harness.lmms_adhoc import benchmark, expand
     from harness.plan import data_of
     from harness.records import to_json
@@ -155,7 +155,7 @@ def plan(
     if events:
         click.echo(json.dumps({**to_json(found), "seconds": found.seconds}))
     else:
-        click.echo(_shown(text_of(found)), nl=False)
+        click.echo(_shown(power_text(found)), nl=False)
 
 
 @click.group("import")

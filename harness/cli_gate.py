@@ -50,7 +50,7 @@ def gate(
     harness gate runs/seva-tinyworld-1a2b3c4d --fail-on "pope<-0.5, mmvet:loss"
     """
     from harness.bundle import open_evidence
-    from harness.gate import exit_code, judge
+    from harness.gate import check_rules, exit_code
     from harness.records import distinct, to_json
     from harness.runs import compare_runs, with_two_arms
 
@@ -59,7 +59,7 @@ def gate(
         report = compare_runs(open_evidence(baseline), run, seed=seed)
     else:
         report = with_two_arms(run).report
-    report = dataclasses.replace(report, gate=judge(report.comparison, rules))
+    report = dataclasses.replace(report, gate=check_rules(report.comparison, rules))
     code = exit_code(report.comparison, report.gate)
     names = distinct(name.strip() for name in (reports or "").split(",") if name.strip())
     written = _written(report, folder, names)

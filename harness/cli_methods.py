@@ -52,8 +52,8 @@ def pairs(folder: Path, events: bool) -> None:
     harness pairs runs/seva-tinyworld-1a2b3c4d
     """
     from harness.doctor import diagnose_run
-    from harness.doctor_text import text_of
+    from harness.doctor_text import pair_report_text
     from harness.records import to_json
 
     report = diagnose_run(folder)
-    click.echo(json.dumps(to_json(report)) if events else text_of(report), nl=events)
+    click.echo(json.dumps(to_json(report)) if events else pair_report_text(report), nl=events)

@@ -1,8 +1,8 @@
 """The pair doctor: what would training on these pairs teach? Asked before, not after.
 
 :func:`diagnose` is a pure function of pairs and drops; with a model it also asks what the answers
-are worth without their image. :func:`diagnose_run` reads a run folder; :func:`text_of` and
-:func:`markdown_of` show the result. A method helps by writing two things into ``meta``:
+are worth without their image. :func:`diagnose_run` reads a run folder; :func:`pair_report_text` and
+:func:`pair_report_markdown` show the result. A method helps by writing two things into ``meta``:
 
 - ``changes``: by corruption, the part of the words that changed (:func:`word_distance`);
 - ``critic``: per verdict ``{"first": label, "verdict": 1 | 2 | null}``.
@@ -27,7 +27,7 @@ from harness.doctor_measures import (
     reference_agreement,
     word_distance,
 )
-from harness.doctor_text import markdown_of, text_of
+from harness.doctor_text import pair_report_markdown, pair_report_text
 from harness.errors import HarnessError
 from harness.folder import Journal
 from harness.records import Drop, Pair, Request, from_json, seed_of
@@ -41,10 +41,10 @@ __all__ = [
     "PairReport",
     "diagnose",
     "diagnose_run",
-    "markdown_of",
+    "pair_report_markdown",
     "pairs_fingerprint",
     "read_pairs",
-    "text_of",
+    "pair_report_text",
     "word_distance",
 ]
 

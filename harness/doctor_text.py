@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from harness.comparison_training import PairExample, PairReport
 
 
-def text_of(report: PairReport) -> str:
+def pair_report_text(report: PairReport) -> str:
     """Return the report as plain lines, examples last."""
     lines = [f"{name}: {value}" for name, value in facts(report)]
     lines += [f"warning: {warning}" for warning in report.warnings]
@@ -18,7 +18,7 @@ def text_of(report: PairReport) -> str:
     return "\n".join(lines) + "\n"
 
 
-def markdown_of(report: PairReport) -> str:
+def pair_report_markdown(report: PairReport) -> str:
     """Return the report as a Markdown section; every text of the model is escaped."""
     lines = ["## Pairs", "", "| | |", "|---|---|"]
     lines += [f"| {_cell(name)} | {_cell(value)} |" for name, value in facts(report)]

@@ -10,7 +10,7 @@ from harness.rounding import half_up
 _DASH = "–"
 
 
-def text_of(found: Estimate) -> str:
+def power_text(found: Estimate) -> str:
     """Return two tables and what they rest on."""
     costs = {cost.benchmark: cost for cost in found.costs}
     told: list[Sequence[str]] = [("column", "rows", "images", "told from", "corrected", "cautious")]

@@ -51,7 +51,7 @@ class _Limit:
     end: str | None
 
 
-def judge(comparison: Comparison, text: str) -> tuple[Ruling, ...]:
+def check_rules(comparison: Comparison, text: str) -> tuple[Ruling, ...]:
     """Ask every rule in ``text`` of the comparison.
 
     Raises:

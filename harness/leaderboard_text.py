@@ -11,7 +11,7 @@ _DASH = "–"
 _HEAD = ("rank", "run", "figure", "difference", "p (Holm)", "verdict", "missing")
 
 
-def text_of(found: Leaderboard) -> str:
+def leaderboard_text(found: Leaderboard) -> str:
     """Return plain text, one table for each column."""
     parts = []
     for board in found.boards:
@@ -25,7 +25,7 @@ def text_of(found: Leaderboard) -> str:
     return "\n\n".join([*parts, "\n".join(_remarks(found))]) + "\n"
 
 
-def markdown_of(found: Leaderboard) -> str:
+def leaderboard_markdown(found: Leaderboard) -> str:
     """Return GitHub-flavoured Markdown; names of runs stand in code, where they do no harm."""
     parts = []
     for board in found.boards:

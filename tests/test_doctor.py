@@ -10,8 +10,8 @@ from harness.doctor import (
     blank_guess,
     diagnose,
     diagnose_run,
-    markdown_of,
-    text_of,
+    pair_report_markdown,
+    pair_report_text,
     word_distance,
 )
 from harness.doctor_measures import changes, guesses, length_gap, overlap, sign_test
@@ -103,8 +103,8 @@ def test_ten_examples_are_drawn_by_seed():
 def test_the_report_is_json_text_and_markdown():
     report = diagnose([pair(1, "a | b <img>\n# c", "b", changes={"blur": 0.5})])
     assert json.loads(json.dumps(to_json(report)))["pairs"] == 1
-    assert "changed by blur: 50.0% of the words" in text_of(report)
-    shown = markdown_of(report)
+    assert "changed by blur: 50.0% of the words" in pair_report_text(report)
+    shown = pair_report_markdown(report)
     assert "a \\| b &lt;img\\> \\# c" in shown
     assert "chosen is closer" not in shown  # no reference, no figure
 

@@ -18,7 +18,7 @@ from harness.columns import mean_of
 from harness.compare import compare
 from harness.estimate import estimate, paces_of
 from harness.estimate_rows import size_of
-from harness.estimate_text import text_of
+from harness.estimate_text import power_text
 from harness.lmms_adhoc import benchmark
 from harness.pace import Pace, note_pace, read_paces
 from harness.runs import open_run
@@ -126,7 +126,7 @@ def test_a_run_replaces_assumptions_and_its_pace_gives_the_time(tmp_path):
     assert (first.judged, first.questions) == (False, None)
     assert second.seconds is None
     assert found.seconds is None
-    assert "run kept no pace of mmvet: it asked no model about it." in text_of(found)
+    assert "run kept no pace of mmvet: it asked no model about it." in power_text(found)
     assert (second.judged, second.questions) == (True, 2 * 3 * 120)
     letters = [len(r.prompt) + len(r.target) + len(r.answer) for r in opened.after["mmvet"]]
     assert second.tokens == round(720 * sum(letters) / len(letters) / 4)
@@ -138,7 +138,7 @@ def test_a_run_replaces_assumptions_and_its_pace_gives_the_time(tmp_path):
     more = estimate([benchmark("pope")], DATA, run=opened, limit=None).reaches[0]
     ratio = (1.984 + 0.845) / (2.145 + 0.868)  # of t quantiles, 40 and 15 images
     assert more.told == pytest.approx(figure.detectable * np.sqrt(15 / 40) * ratio, rel=0.03)
-    assert "needs --from" not in text_of(found)
+    assert "needs --from" not in power_text(found)
 
 
 def test_the_command_spends_nothing(tmp_path):

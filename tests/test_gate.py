@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from harness.cli_gate import FOLDER
 from harness.errors import ExitCode, UsageError
-from harness.gate import exit_code, judge
+from harness.gate import check_rules, exit_code
 from harness.records import Sample, from_json, to_json
 
 
@@ -65,7 +65,7 @@ def comparison_of(**fields):
     ],
 )
 def test_a_rule_by_hand(rule, outcome):
-    (ruling,) = judge(comparison_of(), rule)
+    (ruling,) = check_rules(comparison_of(), rule)
     assert (ruling.rule, ruling.outcome) == (rule, outcome)
 
 
@@ -89,7 +89,7 @@ def test_a_rule_by_hand(rule, outcome):
 )
 def test_a_wrong_rule_says_what_to_write(rule, said):
     with pytest.raises(UsageError, match=said):
-        judge(comparison_of(), rule)
+        check_rules(comparison_of(), rule)
 
 
 @pytest.mark.parametrize(
@@ -101,12 +101,12 @@ def test_a_wrong_rule_says_what_to_write(rule, said):
     ],
 )
 def test_a_threshold_says_what_the_interval_says(interval, says):
-    (ruling,) = judge(comparison_of(interval=interval), "pope<-2")
+    (ruling,) = check_rules(comparison_of(interval=interval), "pope<-2")
     assert says in ruling.told
 
 
 def test_any_asks_every_headline_figure():
-    found = judge(comparison_of(verdict="loss"), "any:loss, pope.unparsed:loss")
+    found = check_rules(comparison_of(verdict="loss"), "any:loss, pope.unparsed:loss")
     assert [(r.benchmark, r.column, r.outcome) for r in found] == [
         ("pope", "accuracy", "fails"),
         ("lmms:ok_vqa", "accuracy", "fails"),
@@ -117,21 +117,21 @@ def test_any_asks_every_headline_figure():
 def test_exit_codes_regression_before_missing_before_fine():
     fine, lost = comparison_of(), comparison_of(verdict="loss")
     unknown = comparison_of(difference=None, interval=None)
-    assert exit_code(fine, judge(fine, "any:loss")) == ExitCode.DONE
-    assert exit_code(lost, judge(lost, "any:loss")) == ExitCode.REGRESSION
+    assert exit_code(fine, check_rules(fine, "any:loss")) == ExitCode.DONE
+    assert exit_code(lost, check_rules(lost, "any:loss")) == ExitCode.REGRESSION
     for rule in ("any:loss", "pope<-1"):
-        assert exit_code(unknown, judge(unknown, rule)) == ExitCode.UNSCORED
+        assert exit_code(unknown, check_rules(unknown, rule)) == ExitCode.UNSCORED
     gone = [dataclasses.replace(one, missing_after=("3",)) for one in fine.benchmarks]
     gone = dataclasses.replace(fine, benchmarks=tuple(gone))
-    assert exit_code(gone, judge(gone, "any:loss")) == ExitCode.UNSCORED
+    assert exit_code(gone, check_rules(gone, "any:loss")) == ExitCode.UNSCORED
     worse = dataclasses.replace(lost, benchmarks=(lost.benchmarks[0], gone.benchmarks[1]))
-    assert exit_code(worse, judge(worse, "any:loss")) == ExitCode.REGRESSION
+    assert exit_code(worse, check_rules(worse, "any:loss")) == ExitCode.REGRESSION
 
 
 @given(st.text())
 def test_no_text_breaks_the_reading_of_rules(text):
     try:
-        found = judge(comparison_of(), text)
+        found = check_rules(comparison_of(), text)
     except UsageError:
         return
     assert found
@@ -144,7 +144,7 @@ def test_no_text_breaks_the_reading_of_rules(text):
 )
 def test_a_threshold_is_a_plain_comparison(difference, limit):
     ends = (difference - 1, difference + 1)
-    (ruling,) = judge(comparison_of(difference=difference, interval=ends), f"pope<{limit}")
+    (ruling,) = check_rules(comparison_of(difference=difference, interval=ends), f"pope<{limit}")
     assert (ruling.outcome == "fails") == (difference < limit)
 
 

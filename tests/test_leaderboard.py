@@ -16,7 +16,7 @@ from scipy.stats import binomtest
 from harness.bundle import bundle, open_evidence
 from harness.errors import HarnessError, UsageError
 from harness.leaderboard import rank
-from harness.leaderboard_text import markdown_of, text_of
+from harness.leaderboard_text import leaderboard_markdown, leaderboard_text
 from harness.records import Sample
 from harness.runs import FinishedRun, open_run
 
@@ -183,11 +183,11 @@ def test_tables_hold_hostile_names(three):
         three[1], report=dataclasses.replace(three[1].report, method="b|<i>`\n#")
     )
     found = rank([three[0], bad], draws=500)
-    text = markdown_of(found)
+    text = leaderboard_markdown(found)
     line = next(line for line in text.splitlines() if "b/" in line)
     assert line.count("|") == 8
     assert "<i>" not in text
-    assert "cannot tell" in text_of(found)
+    assert "cannot tell" in leaderboard_text(found)
 
 
 def test_the_command(tmp_path):
@@ -207,7 +207,7 @@ def test_the_command(tmp_path):
     assert alone.returncode == 2
     assert "nothing to compare one run with" in alone.stderr
     board = rank([open_evidence(Path(path)) for path in paths], draws=200)
-    text = text_of(board)
+    text = leaderboard_text(board)
     assert "pope accuracy (90 rows, 15 images; higher is better)" in text
     assert "corrected over 4 comparisons" in text
-    assert markdown_of(board).startswith("### pope accuracy (90 rows")
+    assert leaderboard_markdown(board).startswith("### pope accuracy (90 rows")
