@@ -5,11 +5,11 @@ This is the front door for methods, benchmarks and reports; the story is told in
 
 from __future__ import annotations
 
-from harness.ask import ask_each
-from harness.benchmark import Benchmark, Scored
+from harness.benchmark import Benchmark
 from harness.errors import HarnessError, UsageError
 from harness.hookspecs import hookimpl
-from harness.records import Answer, Drop, Pair, Prompt, Request, Sample, World, seed_of
+from harness.model import ask_each
+from harness.records import Answer, Drop, Pair, Prompt, Request, Sample, Scored, World, seed_of
 
 __all__ = [
     "Answer",

@@ -13,14 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from harness import progress
-from harness.ask import ask_each
-from harness.benchmark import Benchmark
+from harness.benchmark import Benchmark, Row, Task
 from harness.errors import blaming
-from harness.folder import Journal, journal_of
-from harness.lmms import Row, Task
-from harness.pace import Pace, note_pace
+from harness.model import ask_each
 from harness.records import Answer, Request, Sample
-from harness.thumbnails import save_thumbnail
+from harness.storage import Journal, Pace, journal_of, note_pace, save_thumbnail
 
 _BATCH = 32
 

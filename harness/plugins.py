@@ -19,8 +19,8 @@ import pluggy
 
 from harness import hookspecs
 from harness.errors import HarnessError, UsageError, near_miss
-from harness.folder import disk_is_full, folder_digest
 from harness.records import Drop, Pair, Prompt
+from harness.storage import disk_is_full, folder_digest
 
 KINDS = {"methods": "method", "benchmarks": "benchmark", "reports": "report", "worlds": "world"}
 

@@ -287,3 +287,7 @@ def open_image(path: Path, owner: str) -> PIL.Image.Image:
 def distinct(items: Iterable[T]) -> tuple[T, ...]:
     """Return the items in their order, each once."""
     return tuple(dict.fromkeys(items))
+
+
+Samples = Mapping[str, tuple[Sample, ...]]
+"""Samples of one arm, by benchmark."""

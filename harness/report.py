@@ -3,15 +3,71 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from harness.compare import Comparison, Example, Ruling
+from harness.contamination import Overlap
+from harness.dpo import Curve
 from harness.errors import HarnessError
+from harness.judge import Judging
+from harness.pairs import PairReport
+from harness.records import Samples
 
-if TYPE_CHECKING:
-    from harness.comparison import ReportInput
 
-Writer = Callable[["ReportInput", Path], Path]
+@dataclass(frozen=True)
+class ReportInput:
+    """What a report gets to see: the comparison, and where it comes from.
+
+    Attributes:
+        comparison: the result.
+        method: name of the method.
+        model: what was aligned, as the user wrote it.
+        data: where the benchmarks' rows came from, as the user wrote it.
+        seed: of the run.
+        options: the method's options as text.
+        pairs: how many pairs were trained on.
+        dropped: prompts that gave no pair, by reason.
+        checkpoint: where the checkpoint lies, relative to the run folder where it lies inside.
+        versions: of everything that could change a number.
+        notice: what every report has to say first, such as tinyworld's.
+        examples: some flips with their texts.
+        before: every sample before, by benchmark; for reports that show them, never written into
+            comparison.json, because the journals hold them.
+        after: every sample after, by benchmark.
+        doctor: what the pairs would teach; its examples are left out of comparison.json.
+        curves: of the training; not in comparison.json either.
+        images: folder of small pictures, by :attr:`Sample.cluster`; ``None`` where there is none.
+        gate: what the gate said, where one was asked.
+        judging: who judged open answers; ``None`` where the built-in grader's scores stand.
+        overlaps: benchmark images that the training prompts show, and figures without them.
+        clock: times; the only thing that differs between two equal runs.
+    """
+
+    comparison: Comparison
+    method: str
+    model: str
+    data: str = ""
+    seed: int = 0
+    options: Mapping[str, str] = field(default_factory=dict)
+    pairs: int = 0
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    checkpoint: str = "checkpoint"
+    versions: Mapping[str, str] = field(default_factory=dict)
+    notice: str | None = None
+    examples: tuple[Example, ...] = ()
+    before: Samples = field(default_factory=dict)
+    after: Samples = field(default_factory=dict)
+    doctor: PairReport | None = None
+    curves: tuple[Curve, ...] = ()
+    images: Path | None = None
+    gate: tuple[Ruling, ...] = ()
+    judging: Judging | None = None
+    overlaps: tuple[Overlap, ...] = ()
+    clock: Mapping[str, str] = field(default_factory=dict)
+
+
+Writer = Callable[[ReportInput, Path], Path]
 
 
 def write_reports(

@@ -11,30 +11,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import progress
-from harness.bundle_baseline import notes_on_before, take_before
-from harness.compare import compare, examples_of
-from harness.compare_overlap import overlaps_of, with_notes
-from harness.comparison import Comparison, ReportInput
-from harness.comparison_overlap import Touched
-from harness.comparison_training import PairReport
-from harness.curves import read_curves
-from harness.doctor_gallery import examine
+from harness.compare import Comparison, compare, examples_of
+from harness.contamination import Touched, look_for, overlaps_of, with_notes
+from harness.dpo import read_curves
+from harness.engine import ENGINE_VERSION
 from harness.evaluate import Evaluation, evaluate
-from harness.folder import locked, write_json
 from harness.judge import Verdicts, judge
-from harness.model import ENGINE_VERSION, Model
-from harness.model_open import open_model
-from harness.pairs import PairSet, make_pairs
-from harness.plan import Plan, prints_of, resolve, settings_json, versions
+from harness.model import Model, open_model
+from harness.pairs import PairReport, PairSet, examine, make_pairs
 from harness.plugins import load
-from harness.radar_run import look_for
 from harness.records import fingerprint, to_json
-from harness.report import write_reports
+from harness.report import ReportInput, write_reports
+from harness.resolve import Plan, prints_of, resolve, settings_json, versions
+from harness.runs import notes_on_before, take_before
 from harness.settings import Settings
-from harness.store import Store
-from harness.thumbnails import image_folder
-from harness.train import Checkpoint, train
-from harness.train_after import canary_note, merged
+from harness.storage import Store, image_folder, locked, write_json
+from harness.train import Checkpoint, canary_note, merged, train
 
 
 @dataclass(frozen=True)

@@ -80,3 +80,30 @@ class Settings:
     canary: bool = False
     merge: bool = False
     baseline: Path | None = None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be measured; fields as in :class:`Settings`.
+
+    Attributes:
+        benches: names of the benchmarks.
+        model: an embedded world's name, a folder, a hub id, or ``openai:URL#NAME``.
+        adapter: a PEFT adapter to put on it.
+        data: where the benchmarks' rows are.
+        limit: only the first rows of each benchmark.
+        device: where the model runs.
+        dtype: its precision.
+        out: where run folders and the store lie.
+        judging: who judges open answers.
+    """
+
+    benches: tuple[str, ...]
+    model: str = EMBEDDED
+    adapter: Path | None = None
+    data: str = EMBEDDED
+    limit: int | None = None
+    device: str = "auto"
+    dtype: str = "auto"
+    out: Path = Path("runs")
+    judging: JudgeSettings = Settings.judging

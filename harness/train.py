@@ -2,23 +2,29 @@
 
 ``training.json`` beside the checkpoint names the inputs it was (or is being) trained from and, once
 done, the hash of every file. Another fingerprint clears the folder; the same one lets the method's
-trainer continue where it was killed.
+trainer continue where it was killed. What may follow a training (the image ablation, a merged
+checkpoint) is kept with the checkpoint's hash, so a finished run does neither again.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import progress
-from harness.errors import HarnessError
-from harness.folder import folder_digest, write_json
+from harness import dpo, progress
+from harness.errors import HarnessError, UsageError
 from harness.plugins import Method
-from harness.records import Pair
+from harness.records import Pair, fingerprint
+from harness.storage import folder_digest, write_json
+
+CANARY, MERGED = "canary.json", "merged"
+_PAIRS = 64
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,7 @@ def train(
         HarnessError: if the method fails or leaves no checkpoint that could be loaded.
     """
     out = folder / "checkpoint"
-    state = _state(folder)
+    state = _record(folder / "training.json")
     if state.get("fingerprint") != fingerprint:
         shutil.rmtree(out, ignore_errors=True)
     elif state.get("files") is not None:
@@ -78,12 +84,73 @@ def train(
     return Checkpoint(path, digest, adapter, reused=False)
 
 
-def _state(folder: Path) -> dict[str, Any]:
+def canary_note(
+    checkpoint: Checkpoint, pairs: Sequence[Pair], model: Any, folder: Path, *, limit: int = _PAIRS
+) -> str:
+    """Blank the images of some pairs, before and after training, and say what that does.
+
+    Args:
+        checkpoint: what was trained.
+        pairs: what it was trained on; the first ``limit`` are scored.
+        model: the model before.
+        folder: the run folder; ``canary.json`` in it keeps the figures.
+        limit: how many pairs.
+
+    Returns:
+        A sentence for the report.
+
+    Raises:
+        UsageError: if the method trains a full model, which has no adapter to take off.
+    """
+    if not checkpoint.adapter:
+        raise UsageError(
+            "--canary scores the pairs with and without the trained adapter, but this method "
+            f"leaves a full model in {checkpoint.path}. Leave --canary out."
+        )
+    chosen = tuple(pairs[:limit])
+    stamp = fingerprint(checkpoint.digest, [(p.prompt.id, p.chosen, p.rejected) for p in chosen])
+    known = _record(folder / CANARY)
+    if known.get("fingerprint") != stamp:
+        with progress.bar("canary", total=2, unit="passes") as bar:
+            before = dpo.canary(chosen, model, limit=limit)
+            bar.advance(1, "the trained model")
+            after = dpo.canary(chosen, model, checkpoint.path, limit=limit)
+            bar.advance(1)
+        known = {
+            "fingerprint": stamp,
+            "before": dataclasses.asdict(before),
+            "after": dataclasses.asdict(after),
+        }
+        write_json(folder / CANARY, known)
+    return _sentence(known["before"], known["after"])
+
+
+def merged(checkpoint: Checkpoint, model: Any, folder: Path) -> Path:
+    """Write base and adapter as one checkpoint into ``merged``, unless it is there.
+
+    Returns:
+        Its folder; the checkpoint itself where the method trains a full model.
+    """
+    if not checkpoint.adapter:
+        return checkpoint.path
+    out, note = folder / MERGED, folder / f"{MERGED}.json"
+    if out.is_dir() and _record(note).get("adapter") == checkpoint.digest:
+        return out
+    part = out.with_name(f".{MERGED}.{os.getpid()}")
+    shutil.rmtree(part, ignore_errors=True)
+    shutil.rmtree(out, ignore_errors=True)
+    dpo.merge(model.path, checkpoint.path, part)
+    part.rename(out)
+    write_json(note, {"adapter": checkpoint.digest})
+    return out
+
+
+def _record(path: Path) -> dict[str, Any]:
     try:
-        state = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return state if isinstance(state, dict) else {}
+    return found if isinstance(found, dict) else {}
 
 
 def _existing(folder: Path, state: dict[str, Any]) -> Checkpoint | None:
@@ -107,3 +174,17 @@ def _check(method: Method, path: Path, out: Path) -> bool:
             f"(LoRA) or config.json (a model). Test it with: harness check --method {method.name}"
         )
     return adapter
+
+
+def _sentence(before: dict[str, float], after: dict[str, float]) -> str:
+    falls = [each["chosen"] - each["chosen_blank"] for each in (before, after)]
+    told = (
+        f"Canary: blanking the images of {after['pairs']} pairs lowers the log-probability of the "
+        f"chosen answers by {falls[1]:.2f} nats on average ({falls[0]:.2f} before training), and "
+        f"does so for {after['drops']:.0%} of them ({before['drops']:.0%} before)."
+    )
+    if falls[1] <= 0 or after["drops"] <= 0.5:
+        return f"{told} The trained model does not need the image to give these answers."
+    if falls[1] < falls[0] / 2:
+        return f"{told} It depends on the image less than half as much as before training."
+    return told

@@ -16,11 +16,11 @@ import json
 
 from harness_tinyworld import WORLD
 
+from harness.engine.fallback import answer_alone
+from harness.engine.inputs import prepare
+from harness.engine.stopping import ending_of
 from harness.model import Model
-from harness.model_finish import ending_of
-from harness.model_inputs import prepare
-from harness.model_plain import answer_alone
-from harness.prompts import read_prompts
+from harness.pairs import read_prompts
 from harness.records import Request
 
 

@@ -19,11 +19,11 @@ from functools import cache, partial
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import stats as scipy_stats
 
-from harness import statistics
-from harness.columns import all_of, f1_of, mean_of, ratio_of
-from harness.compare_judge import excludes_zero
+from harness import stats
+from harness.benchmark import all_of, f1_of, mean_of, ratio_of
+from harness.compare import excludes_zero
 
 Floats = NDArray[np.float64]
 Drawn = tuple[Floats, Floats, NDArray[np.int64]]
@@ -184,7 +184,7 @@ def one(shape: int, run: int, strength: float, draws: int) -> Outcome:
     own = SHAPES[shape]
     random = np.random.default_rng((7, shape, run, int(strength * 1e6)))
     before, after, clusters = own.draw(random, own.images, strength)
-    found = statistics.estimate(
+    found = stats.estimate(
         before, after, clusters, own.value, plain_mean=own.plain_mean, seed=run, draws=draws
     )
     p = 1.0 if found.p is None else found.p
@@ -198,7 +198,7 @@ def stated_power(effect: float, images: int, errors: Sequence[float]) -> float:
     """Return the power that the stated detectable difference implies for the planted one."""
     freedom = images - 1
     ratio = abs(effect) / float(np.mean(errors))
-    return float(stats.t.cdf(ratio - stats.t.ppf(1 - ALPHA / 2, freedom), freedom))
+    return float(scipy_stats.t.cdf(ratio - scipy_stats.t.ppf(1 - ALPHA / 2, freedom), freedom))
 
 
 @cache
@@ -211,7 +211,7 @@ def strength_for(shape: int) -> float:
         for run in range(30):
             random = np.random.default_rng((5, shape, run))
             drawn = own.draw(random, own.images, middle)
-            errors.append(statistics.estimate(*drawn, own.value, draws=1).error or 0.0)
+            errors.append(stats.estimate(*drawn, own.value, draws=1).error or 0.0)
         power = stated_power(truth(shape, middle, parts=5), own.images, errors)
         low, high = (low, middle) if power > 0.8 else (middle, high)
     return high
@@ -300,7 +300,7 @@ def table(result: Calibration) -> str:
 
 
 def _told(outcomes: Sequence[Outcome]) -> bool:
-    corrected = statistics.holm([outcome.p for outcome in outcomes])
+    corrected = stats.holm([outcome.p for outcome in outcomes])
     return any(p <= ALPHA and o.alarm for p, o in zip(corrected, outcomes, strict=True))
 
 

@@ -14,7 +14,8 @@ import random
 import resource
 import time
 
-from harness.compare import Column, compare, f1_of, mean_of
+from harness.benchmark import Column, f1_of, mean_of
+from harness.compare import compare
 from harness.records import Sample
 
 

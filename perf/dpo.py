@@ -28,16 +28,12 @@ import json
 import logging
 import os
 import statistics
-import sys
 import tempfile
 import time
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 ANSWER, VOCABULARY, TILE_TOKENS = 100, 32_000, 576
 WORDS = ("blue", "red", "green", "yellow", "circle", "dog", "cat", "car", "tree", "sky", "water")
@@ -67,10 +63,9 @@ FULL = Shape(hidden=512, layers=10, heads=8, mlp=1376, vision_hidden=128, vision
 
 def make_model(folder: Path, shape: Shape) -> Any:
     """Write and open the random model; one CLIP patch of 2x2 pixels gives one image token."""
-    from checkpoints import BOS_TEMPLATE, Sizes, write_llava
-    from families import llava_next
-
     from harness.model import Model
+    from tests.support.checkpoints import BOS_TEMPLATE, Sizes, write_llava
+    from tests.support.families import llava_next
 
     sizes = Sizes(
         image=48, patch=2, hidden=shape.hidden, layers=shape.layers, heads=shape.heads,
@@ -90,7 +85,7 @@ def make_pair(folder: Path, model: Any, negatives: int, prefix: int) -> Any:
     import numpy as np
     from PIL import Image
 
-    from harness.dpo_rows import Encoder
+    from harness.dpo.encoding import Encoder
     from harness.records import Pair, Prompt
 
     image = folder / "image.png"
@@ -119,11 +114,11 @@ class Ours:
         self, model: Any, pair: Any, shape: Shape, folder: Path, packed: bool | None = None
     ) -> None:
         """Build the trainer that ``harness.dpo.train`` builds."""
-        from harness import dpo_run
+        from harness.dpo import session
 
         loss = "dpo" if len(pair.rejected) == 1 else "multi_mean"
         knobs = replace(training(loss, shape), packed=packed)
-        self.trainer = dpo_run.build([pair], model, folder / "ours", 0, knobs)
+        self.trainer = session.build([pair], model, folder / "ours", 0, knobs)
         self.row = [{"row": 0}]
 
     def step(self) -> float:
@@ -155,9 +150,9 @@ class Stock:
         from datasets import Dataset
         from trl import DPOConfig, DPOTrainer
 
-        from harness import dpo_run
+        from harness.dpo import session
 
-        network = dpo_run.private_copy(model.network)
+        network = session.private_copy(model.network)
         self.rows = [
             {
                 "prompt": [{"role": "user", "content": pair.prompt.question}],
@@ -177,7 +172,7 @@ class Stock:
             args=arguments,
             train_dataset=Dataset.from_list(self.rows),
             processing_class=model.processor,
-            peft_config=dpo_run.adapter_config(network, training("dpo", shape)),
+            peft_config=session.adapter_config(network, training("dpo", shape)),
         )
 
     def step(self) -> float:

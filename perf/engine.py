@@ -28,16 +28,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-for _place in (ROOT, ROOT / "tests"):
-    sys.path.insert(0, str(_place))
 for _name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE"):
     os.environ.setdefault(_name, "1")
 
-from checkpoints import Sizes, write_llava  # noqa: E402
-
 from harness.model import Model  # noqa: E402
 from harness.records import Answer, Request  # noqa: E402
+from tests.support.checkpoints import Sizes, write_llava  # noqa: E402
 
 SIZES = Sizes(
     image=336,
@@ -243,7 +239,7 @@ def bound(shape: Shape, model: Model) -> float:
     A multiply-add counts two. Per token: twice the layers' weights, and 4 x context x width per
     layer for attention; the head for generated tokens only; the tower per image.
     """
-    from harness.model_keys import ImageDigests, Item
+    from harness.engine import ImageDigests, Item
 
     config = model.network.config
     text, vision = config.text_config, config.vision_config

@@ -8,18 +8,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-
-from judge_server import Running, running
-
-from harness.judge_exam import paper
-from harness.judge_server import ServerJudge
-from harness.judge_source import Question, model_and_address
+from harness.benchmark import paper
+from harness.judge.protocol import Question, model_and_address
+from harness.judge.server import ServerJudge
 from harness.settings import JudgeSettings
+from tests.support.judge_server import Running, running
 
 
 def questions(count: int) -> list[Question]:

@@ -15,9 +15,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from harness.comparison import Figure
+from harness.compare import Figure
 from harness.errors import HarnessError
-from harness.seeds import run_seeds
+from harness.run_seeds import run_seeds
 from harness.settings import Settings
 
 MORE = (

@@ -14,9 +14,9 @@ import argparse
 
 import numpy as np
 
-from harness.columns import mean_of
-from harness.compare_join import Unit
-from harness.compare_seeds import estimate
+from harness.benchmark import mean_of
+from harness.compare import Unit
+from harness.compare.pooled import estimate
 
 IMAGES, ROWS = 60, 3
 APART = (0.0, 0.01, 0.03, 0.1)

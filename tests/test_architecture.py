@@ -1,133 +1,171 @@
-"""The floors of the house (design: section 2), held by number."""
+"""What holds the layout: packages with one face, arrows one way, nothing heavy at import."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
 HARNESS = ROOT / "harness"
-GUESTS = ("harness_benchmarks", "harness_reports", "harness_tinyworld", "harness_seva")
-
-FLOORS = (
-    ("errors", "records", "rounding", "comparison"),
-    (
-        "settings",
-        "folder",
-        "store",
-        "progress",
-        "benchmark",
-        "columns",
-        "statistics",
-        "thumbnails",
-        "curves",
-        "launch",
-        "ask",
-        "limit",
-        "pace",
-    ),
-    ("hookspecs", "plugins"),
-    ("model", "dpo", "lmms", "judge", "data", "radar", "doctor", "scaffold"),
-    ("prompts", "pairs", "train", "evaluate", "compare", "report"),
-    ("plan", "runs", "push", "gate", "bundle", "imports", "estimate", "leaderboard"),
-    ("run", "seeds", "measure"),
-    ("cli", "testing"),
-)
-"""From the ground up; a module may import from its own floor (rooms excepted) and below."""
-
-ROOMS = ("prompts", "pairs", "train", "evaluate", "compare", "report")
+PLUGINS = ("harness_benchmarks", "harness_reports", "harness_tinyworld", "harness_seva")
+LONGEST_FILE, LONGEST_FUNCTION, MOST_ENTRIES = 400, 75, 32
 HEAVY = {
-    "torch": ("model", "dpo"),
-    "transformers": ("model", "dpo"),
-    "peft": ("model", "dpo"),
-    "trl": ("dpo",),
-    "lmms_eval": ("lmms",),
-    "openai": ("model", "judge"),
-    "huggingface_hub": ("model", "data", "lmms", "push"),
-    "datasets": ("lmms", "dpo", "data"),
+    "torch": {"engine", "model", "dpo"},
+    "transformers": {"engine", "model", "dpo"},
+    "peft": {"engine", "dpo"},
+    "trl": {"dpo"},
+    "lmms_eval": {"benchmark"},
+    "openai": {"model", "judge"},
+    "huggingface_hub": {"benchmark", "data", "engine", "model", "runs"},
+    "datasets": {"benchmark", "data", "dpo"},
 }
+"""Which packages may import a heavy library; outside ``dpo`` only inside of functions."""
 
 
-def room(module: str) -> str:
-    """``model_engine`` and ``dpo_losses`` belong to the rooms ``model`` and ``dpo``."""
-    return module.split("_")[0]
+@dataclass(frozen=True)
+class Import:
+    """One imported name: ``module`` is written after ``from``, ``name`` after ``import``."""
+
+    module: str
+    name: str
+    line: int
 
 
-def modules() -> list[Path]:
-    return sorted(path for path in HARNESS.glob("*.py") if not path.name.startswith("__"))
+def sources() -> list[Path]:
+    return sorted(path for path in HARNESS.rglob("*.py"))
 
 
-def imports(path: Path, *, at_run_time: bool = True) -> set[str]:
-    """Names a file imports, those inside functions too; type-only ones left out."""
+def dotted(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def package(module: str) -> str:
+    """``harness.judge.session`` belongs to the package ``judge``; ``harness.run`` is ``run``."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else ""
+
+
+def imports(path: Path, *, for_types: bool = True) -> Iterator[Import]:
+    """Every import of a file, those inside functions and (by default) those for types too."""
     tree = ast.parse(path.read_text())
-    typing_only = {
-        id(child)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-        for child in ast.walk(node)
-    }
-    found: set[str] = set()
+    if not for_types:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+                node.body = []
     for node in ast.walk(tree):
-        if id(node) in typing_only and at_run_time:
-            continue
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            yield from (Import(alias.name, "", node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+            yield from (Import(node.module, alias.name, node.lineno) for alias in node.names)
 
 
-def house_imports(path: Path) -> set[str]:
-    names = {name.split(".")[1] for name in imports(path) if name.startswith("harness.")}
-    return {name for name in names if (HARNESS / f"{name}.py").exists()}
+def is_package(name: str) -> bool:
+    return (HARNESS / name / "__init__.py").is_file()
 
 
-def floor_of(name: str) -> int:
-    for number, floor in enumerate(FLOORS):
-        if room(name) in floor:
-            return number
-    raise AssertionError(f"harness/{name}.py stands on no floor: add its room to FLOORS")
+def needs(path: Path) -> set[str]:
+    """The other packages and top-level modules of harness/ that a file imports."""
+    found = set()
+    for each in imports(path):
+        if each.module == "harness" and (
+            (HARNESS / f"{each.name}.py").exists() or is_package(each.name)
+        ):
+            found.add(each.name)
+        elif each.module.startswith("harness."):
+            found.add(package(each.module))
+    return found - {package(dotted(path))}
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: path.stem)
-def test_arrows_point_down(path):
-    here = floor_of(path.stem)
-    for name in house_imports(path):
-        if room(name) == room(path.stem):
+def layers() -> list[list[str]]:
+    """Packages and top-level modules from the ground up; type-only imports count too.
+
+    Raises:
+        AssertionError: if some import each other.
+    """
+    graph: dict[str, set[str]] = {}
+    for path in sources():
+        if dotted(path) not in ("harness", "harness.__main__"):
+            graph.setdefault(package(dotted(path)), set()).update(needs(path))
+    done: list[list[str]] = []
+    placed: set[str] = set()
+    while len(placed) < len(graph):
+        free = sorted(
+            name for name, below in graph.items() if name not in placed and below <= placed
+        )
+        rest = {name: sorted(below - placed) for name, below in graph.items() if name not in placed}
+        assert free, f"a circle: {rest}"
+        done.append(free)
+        placed.update(free)
+    return done
+
+
+def test_packages_sort_into_layers_without_a_circle(capsys):
+    found = layers()
+    with capsys.disabled():
+        print("\nlayers: " + " / ".join(" ".join(layer) for layer in found))  # noqa: T201
+    at = {name: number for number, layer in enumerate(found) for name in layer}
+    assert at["errors"] == 0
+    assert at["stats"] < at["compare"] < at["report"] < at["run"] < at["cli"]
+    assert at["engine"] < at["model"] < at["dpo"]
+
+
+def outsiders() -> list[Path]:
+    folders = ("harness", "benchmarks", "reports", "plugins")
+    return [
+        path
+        for folder in folders
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        if "tests" not in path.parts
+    ]
+
+
+@pytest.mark.parametrize("path", outsiders(), ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_a_package_is_imported_by_its_face(path):
+    """``from harness.judge import x``, never ``from harness.judge.session import x``."""
+    own = package(dotted(path)) if path.is_relative_to(HARNESS) else ""
+    for each in imports(path):
+        parts = each.module.split(".")
+        if parts[0] != "harness" or len(parts) < 2 or parts[1] == own:
             continue
-        assert floor_of(name) <= here, f"{path.name} imports {name} from a floor above"
-        if room(path.stem) in ROOMS:
-            assert room(name) not in ROOMS, f"the rooms {path.stem} and {name} know each other"
+        assert len(parts) == 2, f"{path}:{each.line} imports past the face of {parts[1]}"
+        if is_package(parts[1]):
+            inside = (HARNESS / parts[1] / f"{each.name}.py").exists()
+            assert not inside, f"{path}:{each.line} imports the module {each.name} of {parts[1]}"
 
 
-def test_there_is_no_circle():
-    graph = {path.stem: house_imports(path) - {path.stem} for path in modules()}
-    done: set[str] = set()
-    while len(done) < len(graph):
-        free = {name for name, needs in graph.items() if name not in done and needs <= done}
-        assert free, f"these import each other: {sorted(set(graph) - done)}"
-        done |= free
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in HARNESS.glob("*/__init__.py")))
+def test_a_face_names_what_may_be_imported(name):
+    """A face holds imports and ``__all__``; every name in it is there."""
+    import importlib
+
+    face = importlib.import_module(f"harness.{name}")
+    assert all(hasattr(face, each) for each in face.__all__)
+    modules = {path.stem for path in (HARNESS / name).glob("*.py")}
+    assert not modules & set(face.__all__), "a name hides the module of the same name"
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: path.stem)
-def test_the_house_names_no_guest_and_each_heavy_library_has_one_room(path):
-    top = {name.split(".")[0] for name in imports(path)}
-    assert not top & set(GUESTS)
-    for library, rooms in HEAVY.items():
+@pytest.mark.parametrize("path", sources(), ids=dotted)
+def test_the_core_names_no_plugin_and_each_heavy_library_has_its_packages(path):
+    top = {each.module.split(".")[0] for each in imports(path, for_types=False)}
+    assert not top & set(PLUGINS)
+    for library, allowed in HEAVY.items():
         if library in top:
-            assert room(path.stem) in rooms, f"{path.name} imports {library}"
+            assert package(dotted(path)) in allowed, f"{path} imports {library}"
 
 
 def test_importing_anything_loads_nothing_heavy():
     """Every module alone, in a fresh process, without the heavy libraries."""
-    names = [f"harness.{path.stem}" for path in modules()]
-    light = [name for name in names if room(name.split(".")[1]) not in ("model", "dpo")]
-    light += ["harness.model", "harness.dpo", "harness_benchmarks.pope", "harness_tinyworld"]
+    names = [dotted(path) for path in sources() if path.stem != "__main__"]
+    inside = [name for name in names if name.startswith("harness.dpo.")]
+    light = [name for name in names if name not in inside]
+    light += ["harness_benchmarks.pope", "harness_tinyworld"]
     code = (
         "import importlib, sys\n"
         f"for name in {light!r}: importlib.import_module(name)\n"
@@ -138,29 +176,23 @@ def test_importing_anything_loads_nothing_heavy():
     assert done.stdout.strip() == "[]"
 
 
-def test_the_front_door_is_complete_sorted_and_small():
-    import harness
-
-    assert harness.__all__ == sorted(harness.__all__, key=str)
-    assert len(harness.__all__) <= 15
-    assert all(hasattr(harness, name) for name in harness.__all__)
+def test_the_top_level_can_be_read_in_one_look():
+    entries = [path.name for path in HARNESS.iterdir() if path.name != "__pycache__"]
+    assert len(entries) <= MOST_ENTRIES, sorted(entries)
 
 
-def test_rooms_stay_small():
+def test_files_and_functions_stay_small():
     """Aims with a reason: a longer file or function usually has two jobs."""
-    places = [*modules(), *ROOT.glob("benchmarks/harness_*/**/*.py")]
-    places += [*ROOT.glob("reports/harness_*/*.py"), *ROOT.glob("plugins/*/harness_*/*.py")]
-    long = [
-        f"{path.name}: {count} lines"
-        for path in places
-        if (count := len(path.read_text().splitlines())) > 320
-    ]
-    for path in places:
-        for node in ast.walk(ast.parse(path.read_text())):
+    long = []
+    for path in outsiders():
+        text = path.read_text()
+        if (count := len(text.splitlines())) > LONGEST_FILE:
+            long.append(f"{path.relative_to(ROOT)}: {count} lines")
+        for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 length = (node.end_lineno or 0) - node.lineno + 1
-                if length > 75:
-                    long.append(f"{path.name}:{node.name}: {length} lines")
+                if length > LONGEST_FUNCTION:
+                    long.append(f"{path.relative_to(ROOT)}:{node.name}: {length} lines")
     assert not long, long
 
 
@@ -169,9 +201,8 @@ def test_nothing_unsafe_is_called():
     for path in [*ROOT.glob("*/**/*.py")]:
         if any(part.startswith(".") for part in path.relative_to(ROOT).parts):
             continue
-        tree = ast.parse(path.read_text())
-        assert not {name.split(".")[0] for name in imports(path)} & bad, path
-        for node in ast.walk(tree):
+        assert not {each.module.split(".")[0] for each in imports(path)} & bad, path
+        for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.Call):
                 continue
             called = ast.unparse(node.func)

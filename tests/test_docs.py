@@ -10,10 +10,10 @@ from typing import Any
 import click
 import pytest
 
+from harness.benchmark import expand
 from harness.cli import app
-from harness.cli_words import key_values
+from harness.cli.options import key_values
 from harness.errors import UsageError
-from harness.lmms_adhoc import expand
 from harness.plugins import find, load_method, names
 
 ROOT = Path(__file__).parent.parent

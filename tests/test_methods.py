@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness.model import Model
+from harness.pairs import read_prompts
 from harness.plugins import load, load_method, names
-from harness.prompts import read_prompts
 from harness.records import Pair
 from harness.run import run
 from harness.settings import Settings

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import harness_tinyworld
 import pytest
-from checkpoints import write_llava
 
 from harness.model import Model
 from harness.run import Outcome, run
 from harness.settings import Settings
-from harness.store import Store
+from harness.storage import Store
+from tests.support.checkpoints import write_llava
 
 SMALL = Settings(
     method="seva",
@@ -136,7 +136,7 @@ def test_a_method_that_trains_nothing_changes_exactly_nothing(settings, monkeypa
 
     from harness import plugins
 
-    noop = Path(__file__).parent / "third_party"
+    noop = Path(__file__).parent / "support" / "third_party"
     monkeypatch.syspath_prepend(str(noop))
     point = types.SimpleNamespace(name="noop", dist=types.SimpleNamespace(name="harness-noop"))
     module = __import__("harness_noop")

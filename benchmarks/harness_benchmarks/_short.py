@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from harness.benchmark import Scored
-from harness.columns import Column, mean_of
-from harness.lmms import Row, Task
+from harness.benchmark import Column, Row, Task, mean_of
+from harness.records import Scored
 from harness_benchmarks.parse import best_of
 
 Score = Callable[[Task, Row, str], Scored]

@@ -25,10 +25,9 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 
-from harness.benchmark import Benchmark, Scored
-from harness.columns import mean_of, ratio_of
+from harness.benchmark import Benchmark, Row, Task, mean_of, ratio_of
 from harness.errors import HarnessError
-from harness.lmms import Row, Task
+from harness.records import Scored
 from harness_benchmarks.convert_amber import OFFICIAL
 from harness_benchmarks.objects import Names, names_of
 

@@ -23,9 +23,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from harness.benchmark import Benchmark, Scored
-from harness.columns import mean_of, ratio_of
-from harness.lmms import Row, Task
+from harness.benchmark import Benchmark, Row, Task, mean_of, ratio_of
+from harness.records import Scored
 from harness_benchmarks.objects import FILE, Names, names_of, read_names
 
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.data_files import Files, malformed
-from harness.data_official import Entry, Official, Reading, texts_of, value_of
+from harness.benchmark import Entry, Files, Official, Reading, malformed, texts_of, value_of
 
 _QUERIES = "query_generative.json"
 _TRUTH = "annotations.json"

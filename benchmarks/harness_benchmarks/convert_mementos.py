@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
-from harness.data_files import Files, malformed
-from harness.data_official import Entry, Official, Reading
+from harness.benchmark import Entry, Files, Official, Reading, malformed
 from harness_benchmarks.graphs import StrangeGraphError, synonyms
 from harness_benchmarks.standins import StandIns, standins_of
 

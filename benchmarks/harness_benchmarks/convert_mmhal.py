@@ -11,8 +11,7 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-from harness.data_files import Files
-from harness.data_official import Entry, Official, Reading, texts_of, value_of
+from harness.benchmark import Entry, Files, Official, Reading, texts_of, value_of
 
 _TEMPLATE = "response_template.json"
 _HUB = "https://huggingface.co/datasets/Shengcao1006/MMHal-Bench"

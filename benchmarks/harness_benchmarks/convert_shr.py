@@ -14,8 +14,7 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-from harness.data_files import Files, malformed
-from harness.data_official import Entry, Official, Reading, texts_of, value_of
+from harness.benchmark import Entry, Files, Official, Reading, malformed, texts_of, value_of
 
 _IMAGES = "val_images_final.json"
 _FACTS = ("shr_factual_part1.jsonl", "shr_factual_part2.jsonl")

@@ -22,11 +22,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from harness.benchmark import Benchmark, Choices, Scored
-from harness.columns import Column, all_of, mean_of, together
-from harness.judge_exam import Anchor, Ask, Exam, Unreadable, paper
-from harness.lmms import Row, Task
-from harness.records import Sample
+from harness.benchmark import (
+    Anchor,
+    Ask,
+    Benchmark,
+    Choices,
+    Column,
+    Exam,
+    Row,
+    Task,
+    Unreadable,
+    all_of,
+    mean_of,
+    paper,
+    together,
+)
+from harness.records import Sample, Scored
 from harness_benchmarks import grader
 from harness_benchmarks.parse import yes_no
 from harness_benchmarks.reading import only_word

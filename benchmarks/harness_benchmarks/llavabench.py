@@ -15,10 +15,19 @@ times the F1 of their words; without a reference answer there is no verdict.
 
 from __future__ import annotations
 
-from harness.benchmark import Benchmark, Scored
-from harness.columns import Column, ratio_of
-from harness.judge_exam import Anchor, Ask, Exam, Unreadable, paper
-from harness.lmms import Row, Task
+from harness.benchmark import (
+    Anchor,
+    Ask,
+    Benchmark,
+    Column,
+    Exam,
+    Row,
+    Task,
+    Unreadable,
+    paper,
+    ratio_of,
+)
+from harness.records import Scored
 from harness_benchmarks import grader
 from harness_benchmarks.reading import first_line_numbers
 

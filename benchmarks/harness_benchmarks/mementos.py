@@ -24,10 +24,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from harness.benchmark import Benchmark, Scored
-from harness.columns import mean_of
-from harness.judge_exam import Anchor, Ask, Exam, Unreadable, paper
-from harness.lmms import Row, Task
+from harness.benchmark import Anchor, Ask, Benchmark, Exam, Row, Task, Unreadable, mean_of, paper
+from harness.records import Scored
 from harness_benchmarks import grader
 from harness_benchmarks.convert_mementos import OFFICIAL
 from harness_benchmarks.reading import named_list

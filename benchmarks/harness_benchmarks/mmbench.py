@@ -23,10 +23,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from harness.benchmark import Benchmark, Choices, Scored
-from harness.columns import all_of, mean_of, together
-from harness.judge_exam import Anchor, Ask, Exam, Unreadable, paper
-from harness.lmms import Row, Task
+from harness.benchmark import (
+    Anchor,
+    Ask,
+    Benchmark,
+    Choices,
+    Exam,
+    Row,
+    Task,
+    Unreadable,
+    all_of,
+    mean_of,
+    paper,
+    together,
+)
+from harness.records import Scored
 from harness_benchmarks import grader
 from harness_benchmarks.parse import letter, lettered
 from harness_benchmarks.reading import shown

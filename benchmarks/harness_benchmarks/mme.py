@@ -17,10 +17,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from harness.benchmark import Benchmark, Scored
-from harness.columns import Column, all_of, mean_of, together
-from harness.lmms import Row, Task
-from harness.records import Sample
+from harness.benchmark import Benchmark, Column, Row, Task, all_of, mean_of, together
+from harness.records import Sample, Scored
 from harness_benchmarks.parse import yes_no, yes_no_choices
 
 if TYPE_CHECKING:

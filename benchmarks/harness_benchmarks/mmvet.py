@@ -13,10 +13,8 @@ lmms-eval asks with temperature 0.2 and then samples; both arms are asked greedi
 
 from __future__ import annotations
 
-from harness.benchmark import Benchmark, Scored
-from harness.columns import mean_of
-from harness.judge_exam import Anchor, Ask, Exam, Unreadable, paper
-from harness.lmms import Row, Task
+from harness.benchmark import Anchor, Ask, Benchmark, Exam, Row, Task, Unreadable, mean_of, paper
+from harness.records import Scored
 from harness_benchmarks import grader
 from harness_benchmarks.reading import only_number
 

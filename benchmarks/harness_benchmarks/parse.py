@@ -14,7 +14,7 @@ from harness.benchmark import Choices
 from harness_benchmarks import grader
 
 if TYPE_CHECKING:
-    from harness.lmms import Row
+    from harness.benchmark import Row
 
 _NO = frozenset({"no", "not", "nope", "none", "cannot", "isn", "aren", "doesn", "don"})
 _YES = frozenset({"yes", "yeah", "yep"})

@@ -16,10 +16,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from harness.benchmark import Benchmark, Scored
-from harness.columns import Column, f1_of, mean_of
-from harness.lmms import Row, Task
-from harness.records import Sample
+from harness.benchmark import Benchmark, Column, Row, Task, f1_of, mean_of
+from harness.records import Sample, Scored
 from harness_benchmarks.parse import yes_no as parse
 from harness_benchmarks.parse import yes_no_choices
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from harness.judge_exam import Unreadable
+from harness.benchmark import Unreadable
 
 _NUMBER = r"[-+]?\d+(?:\.\d+)?"
 _DRESS = " \t*`|\"'"

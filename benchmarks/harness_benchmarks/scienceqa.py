@@ -16,9 +16,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from string import ascii_uppercase
 
-from harness.benchmark import Benchmark, Choices, Scored
-from harness.columns import mean_of
-from harness.lmms import Row, Task
+from harness.benchmark import Benchmark, Choices, Row, Task, mean_of
+from harness.records import Scored
 from harness_benchmarks.parse import letter, lettered
 
 

@@ -14,8 +14,8 @@ import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.comparison import Comparison, Figure
-from harness.comparison_training import Curve
+from harness.compare import Comparison, Figure
+from harness.dpo import Curve
 from harness_reports import numbers, words
 
 if TYPE_CHECKING:

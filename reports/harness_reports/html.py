@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from harness import progress
-from harness.comparison import BenchmarkComparison, Figure, ReportInput
-from harness.doctor_text import facts
+from harness.compare import BenchmarkComparison, Figure
 from harness.errors import HarnessError
-from harness.folder import cannot_write, write_whole
+from harness.pairs import facts
+from harness.report import ReportInput
+from harness.storage import cannot_write, write_whole
 from harness_reports import figures, numbers, words
 from harness_reports.html_samples import clusters_of, picture_file, script_json, table_of
 

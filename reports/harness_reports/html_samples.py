@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.comparison import BenchmarkComparison, ReportInput
+from harness.compare import BenchmarkComparison
 from harness.records import Sample, distinct
+from harness.report import ReportInput
 from harness_reports import words
 
 FIELDS = (

@@ -9,9 +9,9 @@ import dataclasses
 import json
 from pathlib import Path
 
-from harness.comparison import ReportInput
-from harness.folder import write_whole
 from harness.records import to_json
+from harness.report import ReportInput
+from harness.storage import write_whole
 
 NAME = "comparison.json"
 SHOWN_ONLY = ("examples", "before", "after", "curves", "images")

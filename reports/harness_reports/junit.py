@@ -10,9 +10,9 @@ import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-from harness.comparison import BenchmarkComparison, Figure, ReportInput
-from harness.comparison_gate import FAILS, UNKNOWN, Ruling
-from harness.folder import write_whole
+from harness.compare import FAILS, UNKNOWN, BenchmarkComparison, Figure, Ruling
+from harness.report import ReportInput
+from harness.storage import write_whole
 from harness_reports import numbers, words
 
 NAME = "junit.xml"

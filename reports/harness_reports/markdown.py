@@ -13,10 +13,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from harness.comparison import BenchmarkComparison, Comparison, Example, Figure, ReportInput
-from harness.comparison_gate import FAILS, PASSES
-from harness.doctor_text import facts
-from harness.folder import write_whole
+from harness.compare import FAILS, PASSES, BenchmarkComparison, Comparison, Example, Figure
+from harness.pairs import facts
+from harness.report import ReportInput
+from harness.storage import write_whole
 from harness_reports import numbers, words
 
 NAME = "report.md"

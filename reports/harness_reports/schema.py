@@ -9,7 +9,8 @@ import json
 import sys
 from typing import Any
 
-from harness.comparison import VERSION, ReportInput
+from harness.compare import VERSION
+from harness.report import ReportInput
 from harness_reports.json import SHOWN_ONLY
 
 

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from harness.comparison import BenchmarkComparison, Comparison, Figure, ReportInput
+from harness.compare import BenchmarkComparison, Comparison, Figure
+from harness.report import ReportInput
 from harness_reports import numbers, words
 
 if TYPE_CHECKING:

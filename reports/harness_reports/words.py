@@ -6,7 +6,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
-from harness.comparison import BenchmarkComparison, Comparison, Figure
+from harness.compare import BenchmarkComparison, Comparison, Figure
 from harness_reports import numbers
 
 _JOINERS = "\u200c\u200d"  # several scripts cannot be spelled without them

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from journals import assert_same_rows
+
+from tests.support.journals import assert_same_rows
 
 WORDS = ["run", "--method", "seva", "--bench", "mmvet,pope", "--limit", "36", "--max-prompts", "24"]
 WORDS += ["--set", "max_new_tokens=24", "--set", "batch_size=4", "--set", "save_steps=2", "--quiet"]

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from journals import assert_same_rows
+
+from tests.support.journals import assert_same_rows
 
 ASKED = ["--method", "seva", "--bench", "mmvet,pope", "--limit", "36", "--max-prompts", "24"]
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness import dpo
-from harness.ask import ask_each
-from harness.doctor import word_distance
 from harness.errors import UsageError
 from harness.hookspecs import hookimpl
+from harness.model import ask_each
+from harness.pairs import word_distance
 from harness.records import Drop, Pair, Prompt, Request, seed_of
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from harness_seva.corruptions import Corruption, parse
 
-from harness.ask import ask_each
-from harness.doctor import word_distance
+from harness.model import ask_each
+from harness.pairs import word_distance
 from harness.records import Answer, Drop, Pair, Prompt, Request, distinct, seed_of
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import dpo, progress
-from harness.ask import ask_each
-from harness.doctor import word_distance
 from harness.hookspecs import hookimpl
+from harness.model import ask_each
+from harness.pairs import word_distance
 from harness.records import Answer, Drop, Pair, Prompt, Request, seed_of
 from harness_seva.corruptions import Corruption, parse
 

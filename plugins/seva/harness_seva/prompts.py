@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError, UsageError
-from harness.folder import write_whole
 from harness.records import seed_of
+from harness.storage import write_whole
 
 SHORT_ANSWER = "Answer the question using a single word or phrase."
 

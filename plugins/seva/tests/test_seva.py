@@ -13,7 +13,7 @@ from harness_seva.noise import Noise, signal_and_noise
 from harness_seva.prompts import Part, convert, main, question_of
 
 from harness.errors import HarnessError, UsageError
-from harness.prompts import read_prompts
+from harness.pairs import read_prompts
 from harness.records import Answer, Drop, Pair, Prompt
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from harness.ask import ask_each
-from harness.doctor import word_distance
+from harness.model import ask_each
+from harness.pairs import word_distance
 from harness.records import Answer, Drop, Pair, Prompt, Request, seed_of
 from harness_sima.critic import fill, verdict
 

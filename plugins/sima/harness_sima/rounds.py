@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from harness import dpo, progress
 from harness.errors import HarnessError
-from harness.folder import write_whole
 from harness.records import Pair, Prompt, distinct, to_json
+from harness.storage import write_whole
 from harness_sima.critic import read_template
 from harness_sima.pairing import pairs_of
 

@@ -9,8 +9,8 @@ from harness_sima import PRESETS, Options, make_pairs
 from harness_sima.critic import fill, read_template, verdict
 from harness_sima.templates import COMPACT, DEFAULT
 
-from harness.doctor import diagnose
 from harness.errors import UsageError
+from harness.pairs import diagnose
 from harness.records import Answer, Drop, Pair, Prompt
 
 

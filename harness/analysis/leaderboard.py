@@ -1,0 +1,304 @@
+"""Many runs side by side, ranked only as far as they can be told apart.
+
+Every pair of runs is compared on the same rows, paired. Two families of p values are corrected by
+Holm: each run against the common baseline, for the differences that are shown, and all pairs of
+runs, for the ranks. A run's rank is a range: as many places from the top as runs are told better,
+and as many from the bottom as runs are told worse. Runs that share a place are a tie.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite, nan
+
+from harness.analysis.pairwise import Duel, Key, corrected, duels
+from harness.benchmark import Column, headline
+from harness.compare import GAIN, LOSS, arrays_of, join, units_of
+from harness.data import same_data
+from harness.errors import UsageError, near_miss
+from harness.records import Sample, Samples, distinct
+from harness.runs import FinishedRun, columns_of
+from harness.stats import rounded
+
+BEFORE = "before"
+"""Name of the entrant that every run started from."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One run in one column.
+
+    Attributes:
+        run: its name in the leaderboard.
+        figure: the column's figure over all of its scored rows; the mean over its training seeds.
+        missing: rows without an answer or score.
+        difference: to the baseline, over the rows that both have; ``None`` for the baseline.
+        interval: of the difference.
+        p_holm: of the difference, corrected over every run and column of the leaderboard.
+        verdict: against the baseline; empty for the baseline itself.
+        best: the best rank that cannot be ruled out, from 1.
+        worst: the worst one.
+    """
+
+    run: str
+    figure: float | None
+    missing: int
+    difference: float | None
+    interval: tuple[float, float] | None
+    p_holm: float | None
+    verdict: str
+    best: int
+    worst: int
+
+
+@dataclass(frozen=True)
+class Board:
+    """One column of one benchmark, the best figure first.
+
+    Attributes:
+        benchmark: its name.
+        column: the column's name.
+        unit: of figures and differences.
+        digits: decimals in tables.
+        higher_is_better: ``None`` where there is no direction, and then no rank means anything.
+        samples: rows of the benchmark.
+        clusters: images among them.
+        standings: of every run.
+    """
+
+    benchmark: str
+    column: str
+    unit: str
+    digits: int
+    higher_is_better: bool | None
+    samples: int
+    clusters: int
+    standings: tuple[Standing, ...]
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """Runs against a common baseline.
+
+    Attributes:
+        baseline: its name.
+        boards: one for each headline column of the benchmarks that all runs have.
+        left_out: benchmarks that only some runs have.
+        family: how many differences to the baseline are corrected together.
+        pairs: how many differences between any two runs are corrected together, for the ranks.
+        alpha: level of tests and intervals.
+        seed: of the resampling.
+        draws: how many resamples.
+        notes: what a reader has to know.
+    """
+
+    baseline: str
+    boards: tuple[Board, ...]
+    left_out: tuple[str, ...]
+    family: int
+    pairs: int
+    alpha: float
+    seed: int
+    draws: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def missing(self) -> int:
+        """How many answers or scores are missing in all runs together."""
+        return sum(standing.missing for board in self.boards for standing in board.standings)
+
+
+def rank(
+    runs: Sequence[FinishedRun],
+    *,
+    against: str | None = None,
+    seed: int = 0,
+    draws: int = 10_000,
+    alpha: float = 0.05,
+) -> Leaderboard:
+    """Compare what came out of many runs.
+
+    Args:
+        runs: at least two.
+        against: the baseline: a run's name, or ``"before"`` for the model that all runs started
+            from; by default the first run.
+        seed: of the resampling.
+        draws: resamples per comparison.
+        alpha: level of tests and intervals.
+
+    Raises:
+        UsageError: if the runs share no benchmark, or none is called ``against``.
+        HarnessError: if the rows of two runs differ, naming them.
+    """
+    names = _names(runs)
+    baseline = _baseline(names, against)
+    shared = [name for name in runs[0].after if all(name in run.after for run in runs)]
+    if not shared:
+        raise UsageError(
+            f"{', '.join(names)} share no benchmark. Run all of them with one --bench."
+        )
+    for run in runs[1:]:
+        for name in shared:
+            prints = (runs[0].data[name], run.data[name])
+            same_data(name, runs[0].after[name], run.after[name], prints)
+    arms = {
+        name: [_only(after, shared) for after in (run.after, *(two for _, two in run.more))]
+        for name, run in zip(names, runs, strict=True)
+    }
+    if baseline == BEFORE:  # the model before has no training seed: it stands against each
+        most = max(map(len, arms.values()))
+        arms = {BEFORE: [_common_before(runs, names, shared)] * most, **arms}
+    columns = {name: headline(columns_of(name, *runs)) for name in shared}
+    found, notes = duels(arms, columns, seed=seed, draws=draws, alpha=alpha)
+    told = corrected(found, (key for key in found if key[0] == baseline))
+    order = {name: place for place, name in enumerate(arms)}
+    ranked = corrected(found, (key for key in found if order[key[0]] < order[key[1]]))
+    everything = distinct(name for run in runs for name in run.after)
+    for run in runs:
+        notes += [run.report.notice] if run.report.notice else []
+        notes += run.report.comparison.notes if run.imported else ()
+    return Leaderboard(
+        baseline=baseline,
+        boards=tuple(
+            _board(name, column, arms, baseline, found, told, ranked, alpha)
+            for name in shared
+            for column in columns[name]
+        ),
+        left_out=tuple(name for name in everything if name not in shared),
+        family=len(told),
+        pairs=len(ranked),
+        alpha=alpha,
+        seed=seed,
+        draws=draws,
+        notes=distinct(notes),
+    )
+
+
+def _names(runs: Sequence[FinishedRun]) -> list[str]:
+    """Call runs by their method, and by their folder where a method occurs twice."""
+    methods = Counter(run.report.method for run in runs)
+    names = [
+        run.report.method if methods[run.report.method] == 1 else run.folder.resolve().stem
+        for run in runs
+    ]
+    twice = [name for name, count in Counter([*names, BEFORE]).items() if count > 1]
+    if twice:
+        raise UsageError(
+            f"Two runs are called {', '.join(twice)}. Name every run once, and give their folders "
+            "different names."
+        )
+    return names
+
+
+def _baseline(names: Sequence[str], against: str | None) -> str:
+    known = [*names, BEFORE]
+    if against is None:
+        return names[0]
+    if against not in known:
+        raise UsageError(
+            f"No run is called '{against}'.{near_miss(against, known)} There are: "
+            f"{', '.join(known)}. Name one of them with --against."
+        )
+    return against
+
+
+def _only(samples: Samples, names: Sequence[str]) -> dict[str, tuple[Sample, ...]]:
+    return {name: samples[name] for name in names}
+
+
+def _common_before(
+    runs: Sequence[FinishedRun], names: Sequence[str], shared: Sequence[str]
+) -> dict[str, tuple[Sample, ...]]:
+    """Return the arm before that all runs have in common, answer by answer."""
+    first = runs[0]
+    for name, run in zip(names, runs, strict=True):
+        for bench in shared:
+            if bench not in run.before or bench not in first.before:
+                raise UsageError(
+                    f"{name} has no {bench} before, so there is no common model to stand against. "
+                    "Name a run with --against."
+                )
+            known = {row.id: row for row in first.before[bench]}
+            both = [(known[row.id], row) for row in run.before[bench] if row.id in known]
+            if any(one.answer != other.answer for one, other in both):
+                raise UsageError(
+                    f"{names[0]} and {name} did not start from one model: their answers before to "
+                    f"{bench} differ. Name a run with --against."
+                )
+            if any(one.scores != other.scores for one, other in both):
+                raise UsageError(
+                    f"{names[0]} and {name} gave the same answers before to {bench} other scores. "
+                    "Judge both by one judge: harness judge RUN --judge JUDGE"
+                )
+    return _only(first.before, shared)
+
+
+def _board(
+    name: str,
+    column: Column,
+    arms: Mapping[str, Sequence[Samples]],
+    baseline: str,
+    found: Mapping[Key, Duel],
+    told: Mapping[Key, float],
+    ranked: Mapping[Key, float],
+    alpha: float,
+) -> Board:
+    def verdict(other: str, run: str) -> str:
+        key, back = (other, run, name, column.name), (run, other, name, column.name)
+        return found[key].verdict(ranked[key if key in ranked else back], alpha)
+
+    standings = []
+    for run, trained in arms.items():
+        figure, missing = _figure(name, column, [samples[name] for samples in trained])
+        others = [verdict(other, run) for other in arms if other != run]
+        key = (baseline, run, name, column.name)
+        duel = found.get(key)
+        standings.append(
+            Standing(
+                run=run,
+                figure=figure,
+                missing=missing,
+                difference=duel.difference if duel else None,
+                interval=duel.interval if duel else None,
+                p_holm=rounded(told[key]) if duel else None,
+                verdict=duel.verdict(told[key], alpha) if duel else "",
+                best=1 + others.count(LOSS),
+                worst=len(arms) - others.count(GAIN),
+            )
+        )
+    return Board(
+        benchmark=name,
+        column=column.name,
+        unit=column.unit,
+        digits=column.digits,
+        higher_is_better=column.higher_is_better,
+        samples=len(next(iter(arms.values()))[0][name]),
+        clusters=max(duel.clusters for key, duel in found.items() if key[2] == name),
+        standings=tuple(sorted(standings, key=lambda each: _order(each, column))),
+    )
+
+
+def _order(standing: Standing, column: Column) -> tuple[bool, float, str]:
+    value = standing.figure
+    if value is None:
+        return True, 0.0, standing.run
+    return False, value if column.higher_is_better is False else -value, standing.run
+
+
+def _figure(
+    name: str, column: Column, trained: Sequence[Sequence[Sample]]
+) -> tuple[float | None, int]:
+    """Return a run's figure over its scored rows, and how many rows have no score.
+
+    Several training seeds give the mean of their figures and the sum of what is missing.
+    """
+    figures, missing = [], 0
+    for samples in trained:
+        units = units_of(column, join(name, samples, samples))
+        missing += sum(len(unit.rows) for unit in units if not unit.paired)
+        counted, _, _ = arrays_of(units)
+        figures.append(float(column.value(counted.sum(axis=0))) if len(counted) else nan)
+    value = sum(figures) / len(figures)
+    return (rounded(value) if isfinite(value) else None), missing

@@ -1,0 +1,109 @@
+"""A leaderboard as a table for the terminal, and as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.analysis.leaderboard import Board, Leaderboard, Standing
+from harness.stats import half_up
+
+_DASH = "–"
+_HEAD = ("rank", "run", "figure", "difference", "p (Holm)", "verdict", "missing")
+
+
+def leaderboard_text(found: Leaderboard) -> str:
+    """Return plain text, one table for each column."""
+    parts = []
+    for board in found.boards:
+        rows = [_HEAD, *(_cells(standing, board, found) for standing in board.standings)]
+        widths = [max(len(row[place]) for row in rows) for place in range(len(_HEAD))]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in rows
+        ]
+        parts.append("\n".join([_title(board), *lines]))
+    return "\n\n".join([*parts, "\n".join(_remarks(found))]) + "\n"
+
+
+def leaderboard_markdown(found: Leaderboard) -> str:
+    """Return GitHub-flavoured Markdown; names of runs stand in code, where they do no harm."""
+    parts = []
+    for board in found.boards:
+        lines = [f"### {_safe(_title(board))}", "", _line(_HEAD), _line(["---"] * len(_HEAD))]
+        for standing in board.standings:
+            rank, run, *rest = _cells(standing, board, found)
+            lines.append(_line([rank, f"`{_safe(run)}`", *map(_safe, rest)]))
+        parts.append("\n".join(lines))
+    return "\n\n".join([*parts, "\n".join(f"- {_safe(note)}" for note in _remarks(found))]) + "\n"
+
+
+def _title(board: Board) -> str:
+    better = {True: "higher is better", False: "lower is better", None: "neither is better"}
+    return (
+        f"{board.benchmark} {board.column} ({board.samples} rows, {board.clusters} images; "
+        f"{better[board.higher_is_better]})"
+    )
+
+
+def _cells(standing: Standing, board: Board, found: Leaderboard) -> list[str]:
+    return [
+        _rank(standing, board),
+        standing.run + (" (baseline)" if standing.run == found.baseline else ""),
+        _number(standing.figure, board.digits),
+        _difference(standing, board.digits),
+        _p(standing.p_holm),
+        standing.verdict or _DASH,
+        str(standing.missing),
+    ]
+
+
+def _rank(standing: Standing, board: Board) -> str:
+    if board.higher_is_better is None:
+        return _DASH
+    if standing.best == standing.worst:
+        return str(standing.best)
+    return f"{standing.best}{_DASH}{standing.worst}"
+
+
+def _difference(standing: Standing, digits: int) -> str:
+    if standing.difference is None:
+        return _DASH
+    text = f"{half_up(standing.difference, digits):+}"
+    if standing.interval is not None:
+        low, high = (half_up(end, digits) for end in standing.interval)
+        text += f" [{low:+}, {high:+}]"
+    return text
+
+
+def _number(value: float | None, digits: int) -> str:
+    return _DASH if value is None else str(half_up(value, digits))
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return _DASH
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _remarks(found: Leaderboard) -> list[str]:
+    coverage = f"{100 * (1 - found.alpha):g}"
+    lines = [
+        f"Differences are to {found.baseline}, paired, with {coverage} % intervals; p is corrected "
+        f"over {found.family} comparisons (Holm).",
+        f"A rank such as 1{_DASH}3 is a tie: these places cannot be told apart, corrected over all "
+        f"{found.pairs} pairs.",
+    ]
+    if found.left_out:
+        lines.append(f"Not measured by every run, left out: {', '.join(found.left_out)}.")
+    return lines + list(found.notes)
+
+
+def _safe(text: str) -> str:
+    return "".join(
+        character if character.isprintable() else " "
+        for character in text.replace("`", "'").replace("|", "/").replace("<", "&lt;")
+    )
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,115 @@
+"""A plan as text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.analysis.power import CAUTIOUS, TYPICAL, Cost, Estimate, Reach
+from harness.stats import half_up
+
+_DASH = "–"
+
+
+def power_text(found: Estimate) -> str:
+    """Return two tables and what they rest on."""
+    costs = {cost.benchmark: cost for cost in found.costs}
+    told: list[Sequence[str]] = [("column", "rows", "images", "told from", "corrected", "cautious")]
+    told += [_reach(reach, costs[reach.benchmark]) for reach in found.reaches]
+    take: list[Sequence[str]] = [
+        ("benchmark", "answers", "time", "judge questions", "judge tokens in")
+    ]
+    take += [_cost(cost) for cost in found.costs]
+    parts = ["Smallest true difference with 80 % power", *_table(told), "", *_basis(found), ""]
+    parts += ["What both evaluations take", *_table(take), "", *_terms(found)]
+    return "\n".join(parts) + "\n"
+
+
+def _reach(reach: Reach, cost: Cost) -> tuple[str, ...]:
+    mark = {"run": "", "assumed": "", "unknown": " (needs --from)"}[reach.source]
+    return (
+        f"{reach.benchmark} {reach.column}{mark}",
+        _count(cost.rows),
+        _count(cost.images),
+        *(_number(each, reach) for each in (reach.told, reach.corrected, reach.cautious)),
+    )
+
+
+def _cost(cost: Cost) -> tuple[str, ...]:
+    answers = 2 * cost.rows if cost.rows is not None else None
+    return (
+        cost.benchmark,
+        _count(answers),
+        _time(cost.seconds),
+        _count(cost.questions) if cost.judged else "none",
+        _count(cost.tokens) if cost.judged else "none",
+    )
+
+
+def _basis(found: Estimate) -> list[str]:
+    lines = []
+    if any(reach.source == "run" for reach in found.reaches):
+        lines.append(
+            f"From {found.source}: the spread of its rows' differences, brought to the planned "
+            "number of images."
+        )
+    if any(reach.source == "assumed" for reach in found.reaches):
+        lines.append(
+            f"Assumed: {100 * TYPICAL:g} % of the rows change sides, each for itself; cautious: "
+            f"{100 * CAUTIOUS:g} % do, and rows of one image move together. A run named with "
+            "--from replaces both."
+        )
+    lines.append(
+        f"Corrected: at its most severe over the {found.family} headline columns of the plan."
+    )
+    counted: dict[str, list[str]] = {}
+    for cost in found.costs:
+        counted.setdefault(cost.counted, []).append(cost.benchmark)
+    return lines + [f"Rows of {', '.join(names)}: {how}." for how, names in counted.items()]
+
+
+def _terms(found: Estimate) -> list[str]:
+    lines = []
+    if found.seconds is not None:
+        lines.append(
+            f"Together at most {_time(found.seconds)} at the pace of {found.source}; rows that "
+            "repeat a question on an image are answered once."
+        )
+    elif found.source is not None:
+        slow = ", ".join(cost.benchmark for cost in found.costs if cost.seconds is None)
+        lines.append(f"{found.source} kept no pace of {slow}: it asked no model about it.")
+    else:
+        lines.append("Time is known only at the pace of an earlier run: name one with --from.")
+    lines.append("Making pairs and training are not in it.")
+    if any(cost.judged for cost in found.costs):
+        lines.append(
+            "Judge questions are asked only with --judge; tokens at four letters each, without "
+            "the judge's instructions and replies."
+        )
+    return lines
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    return [
+        "  ".join(
+            cell.ljust(width) if place == 0 else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
+
+
+def _count(value: int | None) -> str:
+    return _DASH if value is None else str(value)
+
+
+def _number(value: float | None, reach: Reach) -> str:
+    return _DASH if value is None else str(half_up(value, reach.digits))
+
+
+def _time(seconds: float | None) -> str:
+    if seconds is None:
+        return _DASH
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,82 @@
+"""All that a benchmark author needs: benchmark, metrics, task, rubric, source files, catalog."""
+
+from __future__ import annotations
+
+from harness.benchmark.catalog import (
+    adhoc_columns,
+    benchmark,
+    code_digest,
+    expand,
+    is_adhoc_result,
+    number_of,
+    suites,
+    task_settings,
+)
+from harness.benchmark.columns import (
+    Column,
+    all_of,
+    f1_of,
+    flip_column,
+    headline,
+    mean_of,
+    ratio_of,
+    together,
+)
+from harness.benchmark.definition import Benchmark, Choices
+from harness.benchmark.official import Entry, Official, Reading, texts_of, value_of
+from harness.benchmark.rubric import Anchor, Ask, Exam, Unreadable, paper
+from harness.benchmark.source_files import Files, Place, malformed, some
+from harness.benchmark.task import Row, Task
+from harness.benchmark.task_files import (
+    HUB,
+    OWN,
+    data_fingerprint,
+    dataset_name,
+    local_folder,
+    yaml_file,
+)
+from harness.records import Scored
+
+__all__ = [
+    "HUB",
+    "OWN",
+    "Anchor",
+    "Ask",
+    "Benchmark",
+    "Choices",
+    "Column",
+    "Entry",
+    "Exam",
+    "Files",
+    "Official",
+    "Place",
+    "Reading",
+    "Row",
+    "Scored",
+    "Task",
+    "Unreadable",
+    "adhoc_columns",
+    "all_of",
+    "benchmark",
+    "code_digest",
+    "data_fingerprint",
+    "dataset_name",
+    "expand",
+    "f1_of",
+    "flip_column",
+    "headline",
+    "is_adhoc_result",
+    "local_folder",
+    "malformed",
+    "mean_of",
+    "number_of",
+    "paper",
+    "ratio_of",
+    "some",
+    "suites",
+    "task_settings",
+    "texts_of",
+    "together",
+    "value_of",
+    "yaml_file",
+]

@@ -1,0 +1,281 @@
+"""The only room that touches lmms-eval: its tasks give documents, prompts and scoring.
+
+lmms-eval's own loop, model adapters, cache and judge are not used; docs/decisions/0002 says why.
+Importing it costs seconds and changes global state (it allows truncated images, for one), so it is
+imported when the first document is needed, and what it changed is put back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from harness.benchmark.task_files import HUB, OWN, data_fingerprint, local_folder, yaml_file
+from harness.errors import HarnessError, UsageError, blaming, cause_of
+from harness.records import fingerprint
+from harness.storage import folder_digest
+
+if TYPE_CHECKING:
+    import PIL.Image
+__all__ = ["HUB", "Row", "Task", "data_fingerprint"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One document of a benchmark, ready to be asked.
+
+    Attributes:
+        id: its position in the split.
+        content: hash of prompt, target and images.
+        image: hash of the images alone; rows that share it are not independent.
+        text: the prompt.
+        images: decoded.
+        target: the reference answer as text.
+        doc: the document itself, for scoring.
+    """
+
+    id: str
+    content: str
+    image: str
+    text: str
+    images: tuple[PIL.Image.Image, ...]
+    target: str
+    doc: Mapping[str, Any]
+
+
+class _Images:
+    """The second table of a data set that keeps its images apart from its questions."""
+
+    def __init__(
+        self, source: str, split: str, config: str, key: str, name: str, cache: str | None
+    ) -> None:
+        import datasets
+
+        try:
+            self._table = datasets.load_dataset(source, config, split=split, cache_dir=cache)
+        except Exception as error:
+            raise _unloadable(source, config, error) from error
+        self._key = key
+        self._place = {value: index for index, value in enumerate(self._table[name])}
+
+    def of(self, doc: Mapping[str, Any]) -> PIL.Image.Image:
+        """Decode the image of one question."""
+        image: PIL.Image.Image = self._table[self._place[doc[self._key]]]["image"]
+        return image
+
+
+# Tasks whose process_docs fetches a second table from the hub by name, wherever the data lies, and
+# encodes every image again in eight processes: config of that table, key in a row, key in it.
+_JOINED = {"gqa/gqa.yaml": ("testdev_balanced_images", "imageId", "id")}
+
+
+class Task:
+    """An lmms-eval task on the data of our choice.
+
+    Args:
+        path: the task's YAML below lmms-eval's ``tasks`` folder (``"pope/pope.yaml"``), or an
+            absolute path.
+        data: ``"hub"``, or a folder that holds a copy of each data set under its bare name.
+    """
+
+    def __init__(self, path: str, data: str | Path) -> None:
+        """Load the documents.
+
+        Raises:
+            UsageError: if the data set cannot be had.
+        """
+        self.path = path
+        self._images: Any = None
+        with _kept_as_it_was():
+            config = _config(path)
+            source = _source(config, data)
+            options = _dataset_options(config, data)
+            config |= {"dataset_path": source, "dataset_kwargs": options}
+            join = _JOINED.get("/".join(Path(path).parts[-2:]))
+            if join is not None:
+                config["process_docs"] = None
+                cache = (options or {}).get("cache_dir")
+                self._images = _Images(source, str(config["test_split"]), *join, cache)
+            self._task = _build(config, source)
+        self.folder = None if str(data) == HUB else Path(source)
+        self._docs = self._task.task_docs
+
+    def __len__(self) -> int:
+        """Return the number of documents."""
+        return len(self._docs)
+
+    @property
+    def max_new_tokens(self) -> int:
+        """The task's own limit on the answer, in tokens; 1024 where it names none."""
+        return int((self._task.config.generation_kwargs or {}).get("max_new_tokens", 1024))
+
+    def rows(self, start: int = 0, stop: int | None = None) -> Iterator[Row]:
+        """Yield documents ``start`` to ``stop`` with their prompt text and decoded images."""
+        for index in range(start, len(self) if stop is None else min(stop, len(self))):
+            with blaming(f"Reading row {index} of the task {self.path}"):
+                doc = self._docs[index]
+                if self._images is not None:
+                    doc = {**doc, "image": self._images.of(doc)}
+                images = tuple(self._task.doc_to_visual(doc) or ())
+                text = str(self._task.doc_to_text(doc))
+                target = self._target(doc)
+                image = _image_hash(images)
+            content = fingerprint(text, target, image)
+            yield Row(str(index), content, image, text, images, target, doc)
+
+    def _target(self, doc: Mapping[str, Any]) -> str:
+        """Return the reference answer; where ten people answered, the most frequent one."""
+        named = self._task.config.doc_to_target
+        answers = doc.get("answers")
+        if isinstance(named, str) and named not in doc and isinstance(answers, list) and answers:
+            texts = [str(x["answer"] if isinstance(x, Mapping) else x) for x in answers]
+            return max(texts, key=texts.count)
+        return str(self._task.doc_to_target(doc))
+
+    def score(self, row: Row, answer: str) -> dict[str, Any]:
+        """Return what lmms-eval's ``process_results`` says about one answer."""
+        result = self._task.process_results(row.doc, [answer])
+        if not isinstance(result, dict):
+            raise HarnessError(
+                f"lmms-eval's task {self.path} gave no scores for row {row.id} (got {result!r}). "
+                f"Check the version: {version('lmms-eval')} is installed."
+            )
+        return result
+
+    def helper(self, name: str) -> Any:
+        """Return something that the task's own scoring module defines, such as a word list.
+
+        Raises:
+            HarnessError: if the module has no such name.
+        """
+        module = getattr(self._task.config.process_results, "__globals__", {})
+        if name not in module:
+            raise HarnessError(
+                f"lmms-eval's task {self.path} defines no {name}. Check the version: "
+                f"{version('lmms-eval')} is installed."
+            )
+        return module[name]
+
+    @property
+    def higher_is_better(self) -> Mapping[str, bool]:
+        """The direction of each metric, as the task states it."""
+        return dict(self._task.higher_is_better())
+
+    def aggregate(self, metric: str, values: Sequence[Any]) -> float:
+        """Return lmms-eval's own figure for a metric, for the parity checks."""
+        return float(self._task.aggregation()[metric](list(values)))
+
+
+# Imported at the top of a task file for a scorer of its own that is not used here (AMBER).
+_UNUSED = ("spacy",)
+
+
+def _config(path: str) -> dict[str, Any]:
+    from lmms_eval.utils import load_yaml_config
+
+    missing = [name for name in _UNUSED if name not in sys.modules and find_spec(name) is None]
+    sys.modules.update((name, ModuleType(name)) for name in missing)
+    try:
+        with blaming(f"Reading the task {path}"):
+            config: dict[str, Any] = load_yaml_config(str(yaml_file(path)), mode="full")
+    finally:
+        for name in missing:
+            sys.modules.pop(name, None)
+    return config
+
+
+def _source(config: Mapping[str, Any], data: str | Path) -> str:
+    name = str(config["dataset_path"])
+    if str(data) != HUB:
+        return str(local_folder(name, Path(data)))
+    if name.startswith(OWN):
+        raise UsageError(
+            f"The data set {name.removeprefix(OWN)} is not on the hub in the form that its task "
+            "reads. See what to fetch and to type with: harness data describe --bench NAME"
+        )
+    return name
+
+
+def _dataset_options(config: Mapping[str, Any], data: str | Path) -> dict[str, Any] | None:
+    if str(data) != HUB:
+        return {"cache_dir": _cache_of(Path(_source(config, data)))}
+    options = dict(config.get("dataset_kwargs") or {})
+    for unwanted in ("token", "trust_remote_code"):  # public data, and no code from the hub
+        options.pop(unwanted, None)
+    return options or None
+
+
+def _build(config: dict[str, Any], source: str) -> Any:
+    import datasets
+    from lmms_eval.api.task import ConfigurableTask
+
+    importlib.import_module("lmms_eval.api.metrics")  # registers exact_match and its like
+    datasets.disable_progress_bars()
+    try:
+        return ConfigurableTask(config=config, model_name="llava_hf")
+    except Exception as error:
+        split = config.get("test_split") or config.get("validation_split")
+        raise _unloadable(source, f"{config.get('task')} (split {split})", error) from error
+
+
+def _unloadable(source: str, what: str, error: Exception) -> UsageError:
+    cause = cause_of(error)
+    return UsageError(
+        f"The data set {source} of {what} cannot be loaded: "
+        f"{type(cause).__name__}: {str(cause).splitlines()[0] if str(cause) else ''}. "
+        "Check the network for --data hub, or name a folder that holds it with --data DIR."
+    )
+
+
+def _image_hash(images: Sequence[PIL.Image.Image]) -> str:
+    total = hashlib.sha256()
+    for image in images:
+        total.update(f"\0{image.mode}{image.size}".encode())
+        total.update(image.tobytes())
+    return total.hexdigest()[:16]
+
+
+def _cache_of(folder: Path) -> str:
+    """Name a cache of its own for these very bytes.
+
+    ``datasets`` recognises a folder by its path and card, not by its tables: after an edit it would
+    go on serving the old rows.
+    """
+    home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
+    return str(home / "datasets" / f"harness-{folder_digest(folder)[:16]}")
+
+
+@contextlib.contextmanager
+def _kept_as_it_was() -> Iterator[None]:
+    """Import lmms-eval without letting it change the process or look for a judge.
+
+    Judged tasks build their client when imported and fail without a key; ``dummy`` is lmms-eval's
+    name for a client that is never asked.
+    """
+    from PIL import ImageFile
+
+    before = {name: os.environ.get(name) for name in ("API_TYPE",)}
+    truncated = ImageFile.LOAD_TRUNCATED_IMAGES
+    os.environ["API_TYPE"] = "dummy"
+    try:
+        from loguru import logger
+
+        logger.disable("lmms_eval")
+        yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = truncated
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,74 @@
+"""Commands about evidence: pack a run, check what others packed, take what others measured."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.errors import ExitCode, plain
+
+if TYPE_CHECKING:
+    from harness.runs import Verification
+
+PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("run", metavar="RUN", type=PATH)
+@click.option("--out", metavar="FILE", type=PATH, help="The file; by default RUN's name and .zip.")
+@click.option("--images", is_flag=True, help="With small pictures; mind their licences.")
+def bundle(run: Path, out: Path | None, images: bool) -> None:
+    """Pack a finished run into one file, without weights and without this machine's paths.
+
+    \b
+    harness bundle runs/seva-tinyworld-1a2b3c4d --out seva.zip
+    harness verify seva.zip
+    """
+    from harness.runs import bundle as pack
+
+    packed = pack(run, out, images=images)
+    size = packed.path.stat().st_size / 1e6
+    click.echo(f"{packed.path}: {packed.members} members, {size:.2f} MB")
+    click.echo(f"sha256 {packed.digest}")
+
+
+@click.command()
+@click.argument("path", metavar="BUNDLE|RUN", type=PATH)
+@click.option("--json", "events", is_flag=True, help="As one JSON object.")
+def verify(path: Path, events: bool) -> ExitCode:
+    """Check hashes, and recompute every number and verdict from the rows. Needs no model.
+
+    \b
+    harness verify seva.zip
+    """
+    from harness.records import to_json
+    from harness.runs import verify as check
+
+    found = check(path)
+    if events:
+        click.echo(json.dumps({**to_json(found), "passed": found.passed}))
+    else:
+        _tell(found)
+    return ExitCode.DONE if found.passed else ExitCode.FAILED
+
+
+def _tell(found: Verification) -> None:
+    from harness.runs import ALONE
+
+    click.echo(f"{found.path}" + (f"  sha256 {found.digest}" if found.digest else ""))
+    for line in found.changed:
+        click.echo(plain(f"CHANGED  {line}"))
+    width = max((len(f"{check.benchmark} {check.part}") for check in found.checks), default=0)
+    for check in found.checks:
+        click.echo(plain(f"{f'{check.benchmark} {check.part}':<{width}}  {check.outcome}"))
+        for line in check.details:
+            click.echo(plain(f"    {line}"))
+    if found.passed and any(check.outcome == ALONE for check in found.checks):
+        click.echo(f"The {found.rows} rows are as they were packed; they claim no number.")
+    elif found.passed:
+        click.echo(f"Every number and verdict follows from the {found.rows} rows of both arms.")
+    else:
+        click.echo("Not verified: see the lines above.")

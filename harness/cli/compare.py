@@ -1,0 +1,68 @@
+"""The command that compares finished runs: two in full, more as a leaderboard."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.cli.options import PATH, lines
+from harness.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from harness.runs import FinishedRun
+
+
+@click.command()
+@click.argument("runs", metavar="RUN RUN ...", nargs=-1, required=True, type=PATH)
+@click.option("--against", metavar="NAME", help="Baseline of a leaderboard: a run, or 'before'.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the intervals.")
+@click.option("--markdown", is_flag=True, help="A leaderboard as Markdown.")
+@click.option("--json", "events", is_flag=True, help="As one JSON object.")
+def compare(
+    runs: tuple[Path, ...], against: str | None, seed: int, markdown: bool, events: bool
+) -> ExitCode:
+    """Compare what came out of runs or bundles: two in full, more as a leaderboard.
+
+    \b
+    harness compare runs/seva-tinyworld-1a2b3c4d runs/sima-tinyworld-5e6f7a8b
+    harness compare seva.zip sima.zip multineg.zip --against before --markdown
+    """
+    from harness.runs import open_evidence
+
+    if len(runs) < 2:
+        raise UsageError(
+            "There is nothing to compare one run with. Name two or more, as in: harness compare "
+            "RUN RUN; what one run changed is in its report: harness report RUN"
+        )
+    found = [open_evidence(path) for path in runs]
+    if len(found) == 2 and against is None and not markdown:
+        return _compare_two(found[0], found[1], runs[1], seed=seed, events=events)
+    from harness.analysis import leaderboard_markdown, leaderboard_text, rank
+    from harness.records import to_json
+
+    board = rank(found, against=against, seed=seed)
+    if events:
+        click.echo(json.dumps(to_json(board)))
+    else:
+        click.echo(
+            leaderboard_markdown(board) if markdown else lines(leaderboard_text(board)), nl=False
+        )
+    return ExitCode.UNSCORED if board.missing else ExitCode.DONE
+
+
+def _compare_two(
+    first: FinishedRun, second: FinishedRun, place: Path, *, seed: int, events: bool
+) -> ExitCode:
+    from harness.plugins import load
+    from harness.records import to_json
+    from harness.runs import compare_runs
+
+    report = compare_runs(first, second, seed=seed)
+    if events:
+        click.echo(json.dumps(to_json(report.comparison)))
+    else:
+        load("reports", "terminal")(report, place)
+    return ExitCode.UNSCORED if report.comparison.missing else ExitCode.DONE

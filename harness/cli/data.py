@@ -1,0 +1,97 @@
+"""What is installed, and the benchmarks' data: where it comes from, copies for closed networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+FOLDER = click.Path(path_type=Path)
+
+
+@click.group()
+def data() -> None:
+    """Say where benchmark data comes from, mirror or convert it, verify what is there."""
+
+
+@data.command()
+@click.option("--bench", required=True, metavar="A,B", help="Benchmarks or suites.")
+def describe(bench: str) -> None:
+    """Say where the data of benchmarks comes from, under which licence, what to type to get it."""
+    from harness.benchmark import benchmark, expand
+    from harness.data import describe as tell
+
+    for name in expand(_split(bench)):
+        source = tell(benchmark(name))
+        click.echo(f"{name}: {source.dataset or f'{source.title}, not on the hub as it is read'}")
+        told = {"licence": source.licence, "from": source.source, "holds": source.holds}
+        fetch = [("fetch" if place == 0 else "", line) for place, line in enumerate(source.fetch)]
+        for word, text in (*told.items(), *fetch, ("then" if fetch else "type", source.advice)):
+            if text:
+                click.echo(f"    {word:<8} {text}")
+
+
+@data.command()
+@click.option("--bench", required=True, metavar="A,B", help="Benchmarks or suites.")
+@click.argument("folder", metavar="DIR", type=FOLDER)
+def mirror(bench: str, folder: Path) -> None:
+    """Fetch benchmark data from the hub into DIR, with a hash of every file.
+
+    \b
+    harness data mirror --bench pope,mmvet ./data
+    harness run --method seva --bench pope,mmvet --data ./data
+    """
+    from harness.benchmark import benchmark, expand
+    from harness.data import describe as tell
+    from harness.data import mirror as fetch
+
+    wanted = [benchmark(name) for name in expand(_split(bench))]
+    apart = [each for each in wanted if tell(each).dataset is None]
+    for entry in fetch([each for each in wanted if each not in apart], folder):
+        click.echo(f"{entry.dataset} at {entry.revision}: {len(entry.files)} files")
+    if apart:
+        fetch(apart, folder)  # says why it cannot, and what to type instead
+
+
+@data.command()
+@click.argument("bench", metavar="BENCH")
+@click.argument("source", metavar="FOLDER", type=FOLDER)
+@click.option("--out", required=True, metavar="DIR", type=FOLDER, help="What --data then takes.")
+@click.option("--partial", is_flag=True, help="Leave rows without an image out, and name them.")
+def convert(bench: str, source: Path, out: Path, partial: bool) -> None:
+    """Lay out BENCH's data from the files its authors publish, packed or unpacked in FOLDER.
+
+    \b
+    harness data describe --bench mmhal          # what to fetch
+    harness data convert mmhal ./fetched --out ./data
+    harness run --method seva --bench mmhal --data ./data
+    """
+    from harness.benchmark import benchmark
+    from harness.data import convert as lay_out
+
+    done = lay_out(benchmark(bench), source, out, partial=partial)
+    click.echo(
+        f"{done.folder}: {done.rows} of {done.expected} rows, {done.images} images, "
+        f"{done.size / 1e6:.1f} MB"
+    )
+    click.echo(f"sha256 {done.fingerprint}, as in every result measured on it")
+    for note in done.notes:
+        click.echo(f"note: {note}")
+    for missing in done.missing:
+        click.echo(f"missing: {missing}")
+    click.echo(f"harness run --method seva --bench {bench} --data {out}")
+
+
+@data.command()
+@click.argument("folder", metavar="DIR", type=FOLDER)
+def verify(folder: Path) -> None:
+    """Check every file of a mirror against the hashes noted when it was fetched."""
+    from harness.data import verify as check
+
+    entries = check(folder)
+    files = sum(len(entry.files) for entry in entries)
+    click.echo(f"{len(entries)} data sets, {files} files: all as fetched")
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())

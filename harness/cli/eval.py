@@ -1,0 +1,64 @@
+"""The command ``eval``: measure one model, without a method and without training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.cli.judge import judge_flags, judge_settings
+from harness.cli.options import BENCH, DATA, DEVICE, DTYPE, EVENTS, LIMIT, NPROC, OUT, QUIET
+from harness.errors import ExitCode
+
+
+@click.command("eval")
+@BENCH
+@click.option(
+    "--model",
+    default="tinyworld",
+    show_default=True,
+    metavar="PATH_OR_ID",
+    help="Checkpoint: folder, hub id, openai:URL#NAME, or the embedded one.",
+)
+@click.option(
+    "--adapter", metavar="DIR", type=click.Path(path_type=Path), help="PEFT adapter to put on it."
+)
+@DATA
+@LIMIT
+@DEVICE
+@DTYPE
+@NPROC
+@OUT
+@judge_flags
+@EVENTS
+@QUIET
+def evaluate(bench: str, nproc: int, events: bool, quiet: bool, **asked: Any) -> int:
+    """Measure one model. Two such runs are compared with: harness compare RUN RUN.
+
+    \b
+    harness eval --bench mmvet,pope
+    harness eval --bench pope --model ./llava-1.5-7b-hf --adapter ./my-adapter --data hub
+    harness eval --bench pope --model openai:http://localhost:8000/v1#llava --data hub
+    """
+    from harness.cli.options import split
+    from harness.cli.tables import show
+    from harness.eval import measure
+    from harness.model import in_company
+    from harness.progress import Reporter, showing
+    from harness.records import to_json
+    from harness.settings import Asked
+
+    wanted = Asked(benches=split(bench, "--bench"), judging=judge_settings(asked), **asked)
+
+    def tell() -> ExitCode:
+        with showing(Reporter(quiet=quiet, events=events)) as reporter:
+            found = measure(wanted)
+            if events:
+                reporter.event("done", **to_json(found), missing=found.missing)
+            else:
+                show(found)
+                click.echo(f"The model was asked {found.calls} times; other answers were known.")
+        return ExitCode.UNSCORED if found.missing else ExitCode.DONE
+
+    return in_company(nproc, tell)

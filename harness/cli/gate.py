@@ -1,0 +1,105 @@
+"""The command ``gate``: for a CI job that must know whether something got worse."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.errors import ExitCode, plain
+
+if TYPE_CHECKING:
+    from harness.report import ReportInput
+
+FOLDER = "gate"
+
+
+@click.command()
+@click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.option(
+    "--baseline",
+    metavar="RUN_OR_BUNDLE",
+    type=click.Path(path_type=Path),
+    help="Compare what came out of RUN with what came out of this; by default RUN's own before.",
+)
+@click.option(
+    "--fail-on",
+    "rules",
+    default="any:loss",
+    show_default=True,
+    metavar="RULES",
+    help='When to fail, as in "pope<-0.5, mmvet:loss"; see docs/gate.md.',
+)
+@click.option(
+    "--report",
+    "reports",
+    metavar="A,B",
+    help=f"Reports to write into RUN/{FOLDER}, joined by commas.",
+)
+@click.option("--seed", default=0, show_default=True, help="Seed of the intervals.")
+@click.option("--json", "events", is_flag=True, help="As one JSON object.")
+def gate(
+    folder: Path, baseline: Path | None, rules: str, reports: str | None, seed: int, events: bool
+) -> ExitCode:
+    """Fail when a run made something worse: exit code 4; 3 when samples are missing; else 0.
+
+    \b
+    harness gate runs/seva-tinyworld-1a2b3c4d --fail-on "pope<-0.5, mmvet:loss"
+    """
+    from harness.compare import check_rules, exit_code
+    from harness.records import distinct, to_json
+    from harness.runs import compare_runs, open_evidence, with_two_arms
+
+    run = open_evidence(folder)
+    if baseline is not None:
+        report = compare_runs(open_evidence(baseline), run, seed=seed)
+    else:
+        report = with_two_arms(run).report
+    report = dataclasses.replace(report, gate=check_rules(report.comparison, rules))
+    code = exit_code(report.comparison, report.gate)
+    names = distinct(name.strip() for name in (reports or "").split(",") if name.strip())
+    written = _written(report, folder, names)
+    if events:
+        shown = {"exit": int(code), "missing": report.comparison.missing}
+        click.echo(json.dumps({**shown, "rules": [to_json(ruling) for ruling in report.gate]}))
+        return code
+    _show(report, code)
+    for path in written:
+        click.echo(path)
+    return code
+
+
+def _written(report: ReportInput, folder: Path, names: tuple[str, ...]) -> list[Path]:
+    """Write reports beside the run's own, which say something else."""
+    from harness.plugins import load
+    from harness.report import write_reports
+
+    # A bundle is a file: its reports go beside it.
+    into = folder / FOLDER if folder.is_dir() else folder.with_suffix(f".{FOLDER}")
+    writers = {name: load("reports", name) for name in names}
+    return [*write_reports(report, into, writers).values()] if writers else []
+
+
+def _show(report: ReportInput, code: ExitCode) -> None:
+    cells = [
+        (ruling.outcome, ruling.rule, f"{ruling.benchmark} {ruling.column}", ruling.told)
+        for ruling in report.gate
+    ]
+    widths = [max(len(row[at]) for row in cells) for at in range(3)]
+    for row in cells:
+        start = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=False))
+        click.echo(plain(f"{start}  {row[3]}"))
+    missing = report.comparison.missing
+    if missing:
+        click.echo(f"{missing} answers or scores are missing, both sides together.")
+    click.echo(
+        {
+            ExitCode.DONE: "The gate is open.",
+            ExitCode.UNSCORED: "The gate cannot decide: something is missing. Run the same "
+            "harness run or harness judge command again to ask for it.",
+            ExitCode.REGRESSION: "The gate is shut: at least one rule failed.",
+        }[code]
+    )

@@ -1,0 +1,71 @@
+"""Commands that take the results of other harnesses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.cli.options import PATH
+from harness.errors import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.runs import Imported
+
+
+@click.group("import")
+def import_() -> None:
+    """Take results of other harnesses, to compare them without asking a model again."""
+
+
+_OUT = click.option("--out", required=True, metavar="RUN", type=PATH, help="Folder to write.")
+
+
+_NAME = click.option("--name", metavar="NAME", help="What reports call it; by default the folder.")
+
+
+@import_.command("lmms-eval")
+@click.argument("files", metavar="DIR_OR_FILES", nargs=-1, required=True, type=PATH)
+@_OUT
+@_NAME
+def import_lmms(files: tuple[Path, ...], out: Path, name: str | None) -> None:
+    """Take *_samples_*.jsonl of lmms-eval (--log_samples).
+
+    \b
+    harness import lmms-eval logs/base --out runs/base
+    harness import lmms-eval logs/tuned --out runs/tuned
+    harness compare runs/base runs/tuned
+    """
+    from harness.runs import read_lmms
+
+    _write(read_lmms(files), out, "lmms-eval", name)
+
+
+@import_.command("vlmevalkit")
+@click.argument("files", metavar="FILES", nargs=-1, required=True, type=PATH)
+@_OUT
+@_NAME
+def import_vlmevalkit(files: tuple[Path, ...], out: Path, name: str | None) -> None:
+    """Take result files of VLMEvalKit, such as *_result.xlsx and *_auxmatch.xlsx.
+
+    \b
+    harness import vlmevalkit llava_MMBench_DEV_EN_result.xlsx --out runs/base
+    """
+    from harness.runs import read_vlmevalkit
+
+    _write(read_vlmevalkit(files), out, "VLMEvalKit", name)
+
+
+def _write(found: Sequence[Imported], out: Path, source: str, name: str | None) -> None:
+    from harness.runs import write_import
+
+    write_import(found, out, source=source, name=name or out.name)
+    for each in found:
+        metrics = ", ".join(each.metrics)
+        click.echo(plain(f"{each.name}: {len(each.samples)} rows; {metrics}"))
+        for note in each.notes:
+            click.echo(plain(f"    {note}"))
+    click.echo(f"Compare it with another: harness compare {out} RUN")

@@ -1,0 +1,152 @@
+"""The command ``judge``, and the flags that it shares with ``run``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from harness.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from harness.settings import JudgeSettings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_FLAGS = (
+    click.option("--judge", metavar="JUDGE", help="openai:MODEL[@URL], hf:PATH_OR_ID or builtin."),
+    click.option(
+        "--judgings",
+        type=click.IntRange(min=1),
+        help="Verdicts per answer; the mean counts.",
+    ),
+    click.option("--judge-rpm", type=click.IntRange(min=1), help="Most requests per minute."),
+    click.option("--judge-price", metavar="IN/OUT", help="Of a million tokens in and out."),
+    click.option("--judge-cap", type=click.FloatRange(min=0), help="Stop asking at this cost."),
+    click.option(
+        "--accept-drift",
+        is_flag=True,
+        help="Judge all anew if the judge has changed.",
+    ),
+)
+
+
+def judge_flags(command: F) -> F:
+    """Give a command the flags that say who judges."""
+    for flag in reversed(_FLAGS):
+        command = flag(command)
+    return command
+
+
+def judge_settings(asked: dict[str, Any]) -> JudgeSettings:
+    """Take the judge's flags out of a command's parameters.
+
+    Raises:
+        UsageError: if the price is not two numbers.
+    """
+    from harness.settings import JudgeSettings
+
+    price = asked.pop("judge_price")
+    given = {
+        "judge": asked.pop("judge"),
+        "judgings": asked.pop("judgings"),
+        "rpm": asked.pop("judge_rpm"),
+        "price": None if price is None else _price(price),
+        "cap": asked.pop("judge_cap"),
+        "accept_drift": asked.pop("accept_drift"),
+    }
+    return JudgeSettings(**{name: value for name, value in given.items() if value is not None})
+
+
+@click.command()
+@click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
+@judge_flags
+@click.option("--only-missing", is_flag=True, help="Keep the verdicts that are there.")
+@click.option("--report", "reports", metavar="A,B", default="", help="More reports to write.")
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    help="Where a local judge runs.",
+)
+@click.option("--json", "events", is_flag=True, help="The result as one JSON object.")
+@click.option("--quiet", is_flag=True, help="No progress on stderr.")
+def judge(
+    folder: Path,
+    only_missing: bool,
+    reports: str,
+    device: str,
+    events: bool,
+    quiet: bool,
+    **asked: Any,
+) -> ExitCode:
+    """Judge the answers of a harness run or eval again; the model is not asked anything.
+
+    \b
+    harness judge runs/seva-tinyworld-1a2b3c4d --judge openai:gpt-4o-2024-11-20
+    harness judge runs/seva-tinyworld-1a2b3c4d --judge hf:./Qwen2.5-7B-Instruct
+    harness judge runs/seva-tinyworld-1a2b3c4d --only-missing
+    """
+    from harness.progress import Reporter, showing
+    from harness.rejudge import like_last
+    from harness.runs import open_run, with_two_arms
+
+    names = tuple(name.strip() for name in reports.split(",") if name.strip())
+    named = asked["judge"] is not None
+    settings = judge_settings(asked)
+    settings = settings if named else like_last(folder, settings)
+    run = open_run(folder)
+    run = with_two_arms(run) if names else run
+    with showing(Reporter(quiet=quiet, events=False)):
+        how = {"only_missing": only_missing, "device": device}
+        if run.alone:
+            return _alone(folder, settings, events, **how)
+        return _both(folder, settings, events, reports=names, **how)
+
+
+def _both(folder: Path, settings: JudgeSettings, events: bool, **how: Any) -> ExitCode:
+    from harness.plugins import load
+    from harness.records import to_json
+    from harness.rejudge import rejudge
+
+    done = rejudge(folder, settings, **how)
+    if events:
+        click.echo(json.dumps(to_json(done.report.comparison)))
+    else:
+        load("reports", "terminal")(done.report, folder)
+        _tell(done.calls)
+    return ExitCode.UNSCORED if done.report.comparison.missing else ExitCode.DONE
+
+
+def _alone(folder: Path, settings: JudgeSettings, events: bool, **how: Any) -> ExitCode:
+    from harness.cli.tables import show
+    from harness.eval import judge_alone
+    from harness.records import to_json
+
+    found = judge_alone(folder, settings, **how)
+    if events:
+        click.echo(json.dumps(to_json(found)))
+    else:
+        show(found)
+        _tell(found.judge_calls)
+    return ExitCode.UNSCORED if found.missing else ExitCode.DONE
+
+
+def _tell(calls: int) -> None:
+    click.echo(f"The judge was asked {calls} times; other verdicts were known.")
+
+
+def _price(text: str) -> tuple[float, float]:
+    try:
+        into, out = (float(part) for part in text.split("/"))
+    except ValueError:
+        into = out = -1.0
+    if min(into, out) < 0:
+        raise UsageError(
+            f"--judge-price {text} is no price. Give that of a million tokens in and out, as in "
+            "--judge-price 2.5/10"
+        )
+    return into, out

@@ -1,0 +1,85 @@
+"""Options that several commands share, and how the words that users type are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from harness.errors import UsageError, plain
+
+PATH = click.Path(path_type=Path)
+
+BENCH = click.option("--bench", required=True, metavar="A,B", help="Benchmarks, joined by commas.")
+DATA = click.option(
+    "--data",
+    default="tinyworld",
+    show_default=True,
+    metavar="DIR|hub",
+    help="Benchmark data: a folder of copies, the hub, or the embedded miniatures.",
+)
+LIMIT = click.option(
+    "--limit", type=click.IntRange(min=1), help="Only the first rows of each benchmark."
+)
+DEVICE = click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where the model runs.",
+)
+DTYPE = click.option(
+    "--dtype",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    default="auto",
+    show_default=True,
+    help="Precision; auto is bfloat16 on cuda, else float32.",
+)
+NPROC = click.option(
+    "--nproc",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Processes that share the work, one per GPU.",
+)
+OUT = click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="Where run folders and the answer store lie.",
+)
+EVENTS = click.option("--json", "events", is_flag=True, help="One JSON event per line on stdout.")
+QUIET = click.option("--quiet", is_flag=True, help="No progress on stderr.")
+
+
+def split(text: str, option: str) -> tuple[str, ...]:
+    """Return the names that commas join, each once.
+
+    Raises:
+        UsageError: if there is none.
+    """
+    parts = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not parts:
+        raise UsageError(f"{option} names nothing. Give at least one name, as in {option} pope.")
+    return parts
+
+
+def key_values(texts: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Return ``--set`` texts as pairs, sorted by key.
+
+    Raises:
+        UsageError: if one is no KEY=VALUE.
+    """
+    values: dict[str, str] = {}
+    for text in texts:
+        key, sign, value = text.partition("=")
+        if not sign or not key:
+            raise UsageError(f"--set {text} is no KEY=VALUE. Write, for example, --set beta=0.1")
+        values[key.strip()] = value.strip()
+    return tuple(sorted(values.items()))
+
+
+def lines(text: str) -> str:
+    """Make every line of a table harmless for a terminal."""
+    return "".join(plain(line) + "\n" for line in text.split("\n")[:-1])

@@ -1,0 +1,53 @@
+"""The command that says what a run could detect, before anything is spent."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from harness.cli.options import BENCH, DATA, LIMIT, PATH, lines, split
+
+
+@click.command()
+@BENCH
+@DATA
+@click.option("--from", "source", metavar="RUN|BUNDLE", type=PATH, help="An earlier run.")
+@LIMIT
+@click.option("--judgings", default=1, type=click.IntRange(min=1), help="Verdicts per answer.")
+@click.option("--json", "events", is_flag=True, help="As one JSON object.")
+def plan(
+    bench: str, data: str, source: Path | None, limit: int | None, judgings: int, events: bool
+) -> None:
+    """Say what a run could tell and what it would take; nothing is asked or spent.
+
+    \b
+    harness plan --bench pope,mmvet --data hub
+    harness plan --bench pope,mmvet --data hub --from seva.zip
+    """
+    from harness.analysis import estimate, paces_of, power_text
+    from harness.benchmark import benchmark, expand
+    from harness.records import to_json
+    from harness.resolve import data_of
+    from harness.runs import open_run, unpacked
+
+    names = expand(split(bench, "--bench"))
+    benchmarks, place = [benchmark(name) for name in names], data_of(data)
+    run, paces = None, None
+    if source is not None:
+        with unpacked(source) as folder:
+            run, paces = open_run(folder), paces_of(folder)
+    found = estimate(
+        benchmarks,
+        place,
+        run=run,
+        paces=paces,
+        name=source.name if source is not None else None,
+        limit=limit,
+        judgings=judgings,
+    )
+    if events:
+        click.echo(json.dumps({**to_json(found), "seconds": found.seconds}))
+    else:
+        click.echo(lines(power_text(found)), nl=False)

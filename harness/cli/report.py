@@ -1,0 +1,38 @@
+"""The command that writes reports of a finished run again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from harness.cli.options import split
+from harness.errors import ExitCode
+
+
+@click.command()
+@click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.option(
+    "--report",
+    "reports",
+    default="terminal",
+    show_default=True,
+    metavar="A,B",
+    help="Reports to write, joined by commas.",
+)
+def report(folder: Path, reports: str) -> ExitCode:
+    """Write reports of a finished run again.
+
+    \b
+    harness report runs/seva-tinyworld-1a2b3c4d --report terminal,markdown
+    """
+    from harness.plugins import load
+    from harness.report import write_reports
+    from harness.runs import open_run, with_two_arms
+
+    run = with_two_arms(open_run(folder))
+    writers = {name: load("reports", name) for name in split(reports, "--report")}
+    for name, path in write_reports(run.report, folder, writers).items():
+        if name != "terminal":
+            click.echo(path)
+    return ExitCode.UNSCORED if run.report.comparison.missing else ExitCode.DONE

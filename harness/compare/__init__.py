@@ -1,0 +1,47 @@
+"""Before against after: join, estimate, verdicts, flips, and the gate."""
+
+from __future__ import annotations
+
+from harness.compare.flips import examples_of
+from harness.compare.gate import FAILS, PASSES, UNKNOWN, Ruling, check_rules, exit_code
+from harness.compare.joining import Unit, arrays_of, join, units_of
+from harness.compare.paired import compare
+from harness.compare.records import (
+    CANNOT_TELL,
+    CHANGED,
+    GAIN,
+    LOSS,
+    NO_CHANGE,
+    VERSION,
+    BenchmarkComparison,
+    Comparison,
+    Example,
+    Figure,
+)
+from harness.compare.verdicts import excludes_zero
+
+__all__ = [
+    "CANNOT_TELL",
+    "CHANGED",
+    "FAILS",
+    "GAIN",
+    "LOSS",
+    "NO_CHANGE",
+    "PASSES",
+    "UNKNOWN",
+    "VERSION",
+    "BenchmarkComparison",
+    "Comparison",
+    "Example",
+    "Figure",
+    "Ruling",
+    "Unit",
+    "arrays_of",
+    "check_rules",
+    "compare",
+    "examples_of",
+    "excludes_zero",
+    "exit_code",
+    "join",
+    "units_of",
+]

@@ -1,0 +1,154 @@
+"""What stands beside a figure: missing rows, length, categories, and notes to the reader."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from harness import stats
+from harness.benchmark import Column, flip_column
+from harness.compare.flips import alike_in_length, sides
+from harness.compare.joining import Joined, Unit, arrays_of
+from harness.compare.records import Figure, GroupFigure, Length
+from harness.records import Sample
+from harness.stats import clipped, rounded
+
+_DRAWS = 2_000  # nothing here gets a verdict, so the ends of intervals may be rougher
+_MANY = 0.05  # share of missing rows from which a note warns
+_FEW = 20  # images below which a note warns
+
+
+def missing_of(
+    trained: Iterable[tuple[Joined, Sequence[Sequence[Unit]]]],
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return ids of rows without an answer, or without a score in any of these columns, by arm.
+
+    Args:
+        trained: for each training the joined rows, and the units of each column.
+    """
+    lacking: tuple[set[str], set[str]] = (set(), set())
+    for joined, units in trained:
+        for arm, samples in zip(lacking, (joined.before, joined.after), strict=True):
+            arm.update(sample.id for sample in samples if sample.answer is None)
+        for unit in (unit for column in units for unit in column):
+            names = [joined.before[index].id for index in unit.rows]
+            if unit.before is None:
+                lacking[0].update(names)
+            if unit.after is None:
+                lacking[1].update(names)
+    return tuple(sorted(lacking[0])), tuple(sorted(lacking[1]))
+
+
+def moves_of(columns: Sequence[Column], units: Mapping[str, Sequence[Unit]]) -> tuple[int, int]:
+    """Return how many units got better and how many got worse, in the column of the flips."""
+    column = flip_column(columns)
+    if column is None:
+        return 0, 0
+    moved = [
+        two - one
+        for one, two in zip(*sides(column, units[column.name]), strict=True)
+        if one is not None and two is not None
+    ]
+    return sum(change > 0 for change in moved), sum(change < 0 for change in moved)
+
+
+def length_of(
+    column: Column, units: Sequence[Unit], joined: Joined, settings: Mapping[str, Any]
+) -> Length:
+    """Compare answer lengths, and the figure where all answers of a unit are alike in length."""
+    pairs = list(zip(joined.before, joined.after, strict=True))
+    known = [(a, b) for a, b in pairs if a.answer is not None and b.answer is not None]
+    matched = [
+        unit
+        for unit in units
+        if unit.paired
+        and all(alike_in_length(joined.before[i], joined.after[i]) for i in unit.rows)
+    ]
+    found = _estimate(column, matched, settings)
+    reach = column.high - column.low
+    return Length(
+        samples=len(known),
+        before=_mean([a.tokens for a, _ in known]),
+        after=_mean([b.tokens for _, b in known]),
+        matched=sum(len(unit.rows) for unit in matched),
+        difference=rounded(found.difference),
+        interval=clipped(found.interval, reach),
+    )
+
+
+def groups_of(
+    column: Column, units: Sequence[Unit], joined: Joined, settings: Mapping[str, Any]
+) -> tuple[GroupFigure, ...]:
+    """Return the figure of every category; a value with commas puts a row in several."""
+    members: dict[tuple[str, str], list[Unit]] = {}
+    for unit in units:
+        if unit.paired:
+            for name in sorted({pair for i in unit.rows for pair in _names(joined.before[i])}):
+                members.setdefault(name, []).append(unit)
+    figures = []
+    for (key, value), chosen in sorted(members.items()):
+        found = _estimate(column, chosen, settings)
+        figures.append(
+            GroupFigure(
+                key=key,
+                value=value,
+                samples=sum(len(unit.rows) for unit in chosen),
+                clusters=found.clusters,
+                before=rounded(found.before),
+                after=rounded(found.after),
+                difference=rounded(found.difference),
+                interval=clipped(found.interval, column.high - column.low),
+            )
+        )
+    return tuple(figures)
+
+
+def notes_of(
+    joined: Joined,
+    judges: tuple[tuple[str, ...], tuple[str, ...]],
+    missing: tuple[tuple[str, ...], tuple[str, ...]],
+    figures: Sequence[Figure],
+) -> tuple[str, ...]:
+    """Return what a reader must know before believing the figures."""
+    notes = []
+    if judges[0] != judges[1]:
+        notes.append(
+            f"Different judges scored the arms (before: {', '.join(judges[0])}; after: "
+            f"{', '.join(judges[1])}), so the difference may be the judges'."
+        )
+    if joined.left_out:
+        notes.append(
+            f"{joined.left_out} rows are in one arm only or differ in content and were left out."
+        )
+    lacking = len(set(missing[0]) | set(missing[1]))
+    if lacking > _MANY * len(joined.before):
+        notes.append(
+            f"{lacking} of {len(joined.before)} rows have no score in one arm or both; if they are "
+            "missing for a reason that the method changes, the difference is biased."
+        )
+    heads = [figure for figure in figures if figure.primary]
+    fewest = min((figure.clusters for figure in heads), default=0)
+    if fewest < _FEW:
+        notes.append(f"Only {fewest} images: intervals and p values are rough below {_FEW}.")
+    for figure in heads:
+        if figure.difference is not None and figure.interval is None:
+            notes.append(f"{figure.column}: no interval; too few images, or often undefined.")
+    return tuple(notes)
+
+
+def _estimate(column: Column, units: Sequence[Unit], settings: Mapping[str, Any]) -> stats.Estimate:
+    own = {**settings, "draws": min(int(settings["draws"]), _DRAWS)}
+    return stats.estimate(*arrays_of(units), column.value, plain_mean=column.mean, **own)
+
+
+def _names(sample: Sample) -> list[tuple[str, str]]:
+    return [
+        (key, part.strip())
+        for key, value in sample.groups.items()
+        for part in value.split(",")
+        if part.strip()
+    ]
+
+
+def _mean(values: Sequence[int]) -> float | None:
+    return rounded(sum(values) / len(values)) if values else None

@@ -1,0 +1,214 @@
+"""Room 5: join the two arms sample by sample and say what can be said, and what cannot.
+
+The statistics are in :mod:`harness.stats` and explained in docs/measuring.md; here they are put
+together: join, estimate each column, correct over the run, judge, and look at what flipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from harness import stats
+from harness.benchmark import Column, flip_column, headline
+from harness.compare.details import groups_of, length_of, missing_of, moves_of, notes_of
+from harness.compare.flips import flips_of
+from harness.compare.joining import Joined, Unit, images_in, join, units_of
+from harness.compare.pooled import estimate
+from harness.compare.records import (
+    CANNOT_TELL,
+    NO_CHANGE,
+    BenchmarkComparison,
+    Comparison,
+    Figure,
+)
+from harness.compare.verdicts import judge, overall
+from harness.errors import HarnessError
+from harness.records import Sample, Samples, distinct, seed_of
+from harness.stats import Estimate, clipped, rounded
+
+
+def compare(
+    before: Mapping[str, Sequence[Sample]],
+    after: Mapping[str, Sequence[Sample]],
+    columns: Mapping[str, Sequence[Column]],
+    *,
+    seed: int = 0,
+    draws: int = 10_000,
+    margin: float = 1.0,
+    alpha: float = 0.05,
+    partial: bool = False,
+    notes: Sequence[str] = (),
+    more: Sequence[tuple[Samples, Samples]] = (),
+) -> Comparison:
+    """Compare two arms on the same benchmarks.
+
+    Args:
+        before: samples by benchmark.
+        after: samples by benchmark.
+        columns: what to make of them; its order is the order of the result.
+        seed: of the resampling. A benchmark's result does not depend on its neighbours.
+        draws: resamples per column.
+        margin: what counts as worse, in percent of a column's range (1 is one point of 100).
+        alpha: level of tests and intervals.
+        partial: compare the rows that both arms hold instead of refusing.
+        notes: what every reader has to know.
+        more: both arms of further trainings with other seeds. Figures are then means over the
+            trainings, and errors allow for yet other seeds; flips, lengths and categories are
+            those of the first training.
+
+    Raises:
+        HarnessError: if the arms do not hold the same benchmarks and rows.
+    """
+    trained = ((before, after), *more)
+    for one, two in trained:
+        _check_names(one, two, columns)
+    settings = {"seed": seed, "draws": draws, "alpha": alpha}
+    results = [
+        _benchmark(
+            name,
+            [join(name, one[name], two[name], partial=partial) for one, two in trained],
+            columns[name],
+            margin=margin,
+            settings=settings,
+        )
+        for name in columns
+    ]
+    judged = judge(results, alpha)
+    heads = [figure for result in judged for figure in result.figures if figure.primary]
+    return Comparison(
+        benchmarks=judged,
+        verdict=overall([figure.verdict for figure in heads]),
+        family=len(heads),
+        seed=seed,
+        draws=draws,
+        alpha=alpha,
+        margin=margin,
+        notes=tuple(notes),
+    )
+
+
+def _check_names(
+    before: Mapping[str, Any], after: Mapping[str, Any], columns: Mapping[str, Sequence[Column]]
+) -> None:
+    for name in distinct([*columns, *before, *after]):
+        lacking = [
+            place
+            for place, known in (("before", before), ("after", after), ("columns", columns))
+            if not known.get(name)
+        ]
+        if lacking:
+            raise HarnessError(
+                f"{name}: nothing to compare in {' and '.join(lacking)}. Both arms must be "
+                "evaluated on the same benchmarks; name them with --bench and run again."
+            )
+        names = [column.name for column in columns[name]]
+        if len(set(names)) < len(names):
+            raise HarnessError(
+                f"{name}: two of its columns have the same name ({', '.join(names)}). Give each "
+                "column of the benchmark a name of its own."
+            )
+
+
+def _benchmark(
+    name: str,
+    trained: Sequence[Joined],
+    columns: Sequence[Column],
+    *,
+    margin: float,
+    settings: Mapping[str, Any],
+) -> BenchmarkComparison:
+    joined = trained[0]
+    every = {column.name: [units_of(column, one) for one in trained] for column in columns}
+    units = {column: found[0] for column, found in every.items()}
+    heads = headline(columns)
+    own = {**settings, "seed": seed_of(settings["seed"], name)}
+    figures = tuple(
+        _figure(column, every[column.name], column in heads, margin, own) for column in columns
+    )
+    missing = missing_of(
+        (one, [every[column.name][index] for column in heads]) for index, one in enumerate(trained)
+    )
+    rose, fell = moves_of(columns, units)
+    judges = _judges(joined.before), _judges(joined.after)
+    first, flipping = heads[0], flip_column(columns)
+    return BenchmarkComparison(
+        name=name,
+        samples=len(joined.before),
+        clusters=images_in(joined),
+        left_out=joined.left_out,
+        judges_before=judges[0],
+        judges_after=judges[1],
+        missing_before=missing[0],
+        missing_after=missing[1],
+        figures=figures,
+        flips=flips_of(columns, units, joined),
+        flips_in=flipping.name if flipping else "",
+        rose=rose,
+        fell=fell,
+        length=length_of(first, units[first.name], joined, own),
+        groups=groups_of(first, units[first.name], joined, own),
+        notes=notes_of(joined, judges, missing, figures),
+    )
+
+
+def _judges(samples: Sequence[Sample]) -> tuple[str, ...]:
+    return tuple(sorted({sample.judge for sample in samples}))
+
+
+def _figure(
+    column: Column,
+    trained: Sequence[Sequence[Unit]],
+    primary: bool,
+    margin: float,
+    settings: Mapping[str, Any],
+) -> Figure:
+    found, seeds, seed_error = estimate(column, trained, **settings)
+    reach = column.high - column.low
+    allowed = margin / 100 * reach
+    units = list(zip(*trained, strict=True))
+    paired = [one[0] for one in units if all(unit.paired for unit in one)]
+    return Figure(
+        column=column.name,
+        unit=column.unit,
+        digits=column.digits,
+        primary=primary,
+        higher_is_better=column.higher_is_better,
+        samples=sum(len(unit.rows) for unit in paired),
+        units=len(paired),
+        clusters=found.clusters,
+        missing_before=_lost(units, "before"),
+        missing_after=_lost(units, "after"),
+        before=rounded(found.before),
+        after=rounded(found.after),
+        difference=rounded(found.difference),
+        interval=clipped(found.interval, reach),
+        error=rounded(found.error),
+        p=rounded(found.p),
+        p_exact=rounded(found.p_exact),
+        p_holm=None,
+        p_discovery=None,
+        p_margin=rounded(_margin_p(found, column, allowed)),
+        margin=allowed,
+        test=found.test,
+        effect=rounded(found.effect),
+        design_effect=rounded(found.design_effect),
+        detectable=None,
+        detectable_corrected=None,
+        verdict=NO_CHANGE if found.identical else CANNOT_TELL,
+        freedom=rounded(found.freedom),
+        seeds=tuple(map(rounded, seeds)),
+        seed_error=rounded(seed_error),
+    )
+
+
+def _lost(units: Sequence[Sequence[Unit]], arm: str) -> int:
+    """Count the rows of units without counters in any of the trainings."""
+    return sum(len(one[0].rows) for one in units if any(getattr(u, arm) is None for u in one))
+
+
+def _margin_p(found: Estimate, column: Column, margin: float) -> float | None:
+    if found.difference is None or found.error is None or column.higher_is_better is None:
+        return None
+    better = found.difference if column.higher_is_better else -found.difference
+    return stats.margin_p(better, found.error, found.freedom or 1.0, margin)

@@ -1,0 +1,97 @@
+"""Several trainings of one method, counted as one: the mean over seeds, and how seeds differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from harness import stats
+from harness.benchmark import Column
+from harness.compare.joining import Unit, arrays_of
+from harness.errors import HarnessError
+from harness.stats import canonical, spread_of, sums_of, widened, within_of
+
+if TYPE_CHECKING:
+    from harness.stats import Estimate, Value
+
+
+def estimate(
+    column: Column, trained: Sequence[Sequence[Unit]], **settings: Any
+) -> tuple[Estimate, tuple[float | None, ...], float | None]:
+    """Compare a column's arms, averaged over trainings.
+
+    Args:
+        column: the column.
+        trained: its units, once for each training, in the same order.
+        settings: ``seed``, ``draws`` and ``alpha`` of :func:`harness.stats.estimate`.
+
+    Returns:
+        The estimate, each training's own difference, and the standard error that the choice of
+        training seeds adds; no differences and ``None`` with a single training.
+    """
+    if len(trained) == 1:
+        plain = stats.estimate(
+            *arrays_of(trained[0]), column.value, plain_mean=column.mean, **settings
+        )
+        return plain, (), None
+    together = arrays_of(_pooled(column, trained))
+    count = len(trained)
+    found = stats.estimate(*together, _mean_over(column.value, count), **settings)
+    differences = tuple(_difference(column, part) for part in _parts(together[:2], count))
+    known = [value for value in differences if value is not None]
+    if found.difference is None or len(known) < count:
+        return found, differences, None
+    before, after, images = together
+    clusters = canonical(sums_of(before, images), sums_of(after, images))[0]
+    spread = spread_of(known, within_of(clusters, column.value, count))
+    return widened(found, spread, count, alpha=settings["alpha"]), differences, spread
+
+
+def _pooled(column: Column, trained: Sequence[Sequence[Unit]]) -> tuple[Unit, ...]:
+    """Put the counters of all trainings side by side; a unit missing in one is missing."""
+    keys = [[unit.key for unit in units] for units in trained]
+    if any(other != keys[0] for other in keys):
+        raise HarnessError(
+            f"{column.name}: the trainings with different seeds were not evaluated on the same "
+            "rows. Run all seeds with the same --bench, --limit and --data."
+        )
+    return tuple(
+        replace(
+            one[0],
+            before=_side([unit.before for unit in one]),
+            after=_side([unit.after for unit in one]),
+        )
+        for one in zip(*trained, strict=True)
+    )
+
+
+def _side(parts: Sequence[tuple[float, ...] | None]) -> tuple[float, ...] | None:
+    known = [part for part in parts if part is not None]
+    return tuple(value for part in known for value in part) if len(known) == len(parts) else None
+
+
+def _mean_over(value: Value, count: int) -> Value:
+    """Return the figure of counters that stand side by side: the mean of each one's figure."""
+
+    def mean(counters: Any) -> Any:
+        import numpy as np
+
+        return np.mean([value(part) for part in np.split(counters, count, axis=-1)], axis=0)
+
+    return mean
+
+
+def _parts(arms: Sequence[Any], count: int) -> list[tuple[Any, Any]]:
+    import numpy as np
+
+    before, after = (np.split(arm, count, axis=-1) if len(arm) else [] for arm in arms)
+    return list(zip(before, after, strict=True))
+
+
+def _difference(column: Column, part: tuple[Any, Any]) -> float | None:
+    import numpy as np
+
+    with np.errstate(all="ignore"):
+        low, high = (float(column.value(arm.sum(axis=0))) for arm in part)
+    return high - low if np.isfinite(high - low) else None

@@ -1,0 +1,235 @@
+"""What a comparison says: frozen records with a JSON form, made once and read by every report.
+
+``None`` always means "cannot be known". Figures, differences, intervals, errors and detectable
+differences are in the column's own unit; lengths are in tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+VERSION = 1
+
+GAIN, LOSS, CHANGED = "gain", "loss", "changed"
+NO_WORSE, CANNOT_TELL, NO_CHANGE, MIXED = "no worse", "cannot tell", "no change", "mixed"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One column of one benchmark, before and after, over the samples that both arms have.
+
+    Attributes:
+        column: its name.
+        unit: of figure and difference.
+        digits: decimals in tables.
+        primary: belongs to the headline and to the family that is corrected.
+        higher_is_better: ``None`` where neither direction is better.
+        samples: rows that count in both arms.
+        units: groups of rows that count together; rows themselves for most columns.
+        clusters: images among them.
+        missing_before: rows without a score before.
+        missing_after: rows without a score after.
+        before: the figure before.
+        after: the figure after.
+        difference: after minus before.
+        interval: 95 % interval of the difference (more exactly 1 - ``alpha`` of the comparison).
+        error: standard error of the difference over images.
+        p: two-sided mid-p value.
+        p_exact: the same with ties in full.
+        p_holm: ``p`` corrected over the headline columns of the run (Holm); columns beside the
+            headline are corrected over all columns of the run.
+        p_discovery: ``p`` corrected the Benjamini-Hochberg way, over the same columns.
+        p_margin: one-sided p of "worse by the margin or more", corrected by Holm.
+        margin: what counts as worse, in the figure's unit.
+        test: which test gave ``p``.
+        effect: difference in standard deviations of one unit's contribution (Cohen's d_z).
+        design_effect: how many times the variance grew because rows share images.
+        detectable: smallest true difference that had an 80 % chance of being found, uncorrected.
+        detectable_corrected: the same when the correction is at its most severe.
+        verdict: ``"gain"``, ``"loss"``, ``"no worse"``, ``"cannot tell"``, ``"no change"``, and
+            ``"changed"`` where neither direction is better.
+        freedom: degrees of freedom of ``error``.
+        seeds: each training's own difference, where there are several.
+        seed_error: standard error that the choice of training seeds adds; part of ``error``.
+    """
+
+    column: str
+    unit: str
+    digits: int
+    primary: bool
+    higher_is_better: bool | None
+    samples: int
+    units: int
+    clusters: int
+    missing_before: int
+    missing_after: int
+    before: float | None
+    after: float | None
+    difference: float | None
+    interval: tuple[float, float] | None
+    error: float | None
+    p: float | None
+    p_exact: float | None
+    p_holm: float | None
+    p_discovery: float | None
+    p_margin: float | None
+    margin: float
+    test: str
+    effect: float | None
+    design_effect: float | None
+    detectable: float | None
+    detectable_corrected: float | None
+    verdict: str
+    freedom: float | None = None
+    seeds: tuple[float | None, ...] = ()
+    seed_error: float | None = None
+
+
+@dataclass(frozen=True)
+class Flip:
+    """A row (or group of rows) that changed sides.
+
+    Attributes:
+        id: the row's id, or the group's.
+        direction: ``"fixed"``, ``"broken"``, ``"lost"`` (scored only before) or ``"found"``.
+        label: ``"true change"``, ``"format break"`` (right by content in both arms), ``"cut off"``,
+            ``"refusal"`` or ``"missing"``.
+        rows: ids of its rows, where it is a group.
+    """
+
+    id: str
+    direction: str
+    label: str
+    rows: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class GroupFigure:
+    """The headline figure over the rows of one category, such as one MM-Vet capability."""
+
+    key: str
+    value: str
+    samples: int
+    clusters: int
+    before: float | None
+    after: float | None
+    difference: float | None
+    interval: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class Length:
+    """Mean answer length in tokens, and the headline difference where lengths are alike.
+
+    Attributes:
+        samples: rows answered in both arms.
+        before: mean tokens before.
+        after: mean tokens after.
+        matched: rows whose two answers differ by at most 2 tokens or a tenth of the longer one.
+        difference: the headline difference over the matched rows only.
+        interval: its interval.
+    """
+
+    samples: int
+    before: float | None
+    after: float | None
+    matched: int
+    difference: float | None
+    interval: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class BenchmarkComparison:
+    """Everything about one benchmark.
+
+    Attributes:
+        name: as in ``--bench``.
+        samples: rows that both arms hold.
+        clusters: images among them.
+        left_out: rows that only one arm holds or whose content differs (only if ``partial``).
+        judges_before: who gave the scores before.
+        judges_after: who gave the scores after.
+        missing_before: ids of rows without answer or score before.
+        missing_after: ids of rows without answer or score after.
+        figures: one per column, the benchmark's order.
+        flips: what changed sides, by id.
+        flips_in: name of the column that flips are read from; empty where there is none.
+        rose: units whose score rose, whether or not it changed sides.
+        fell: units whose score fell.
+        length: answer length.
+        groups: headline figure by category.
+        notes: what a reader has to know.
+    """
+
+    name: str
+    samples: int
+    clusters: int
+    left_out: int
+    judges_before: tuple[str, ...]
+    judges_after: tuple[str, ...]
+    missing_before: tuple[str, ...]
+    missing_after: tuple[str, ...]
+    figures: tuple[Figure, ...]
+    flips: tuple[Flip, ...]
+    flips_in: str
+    rose: int
+    fell: int
+    length: Length
+    groups: tuple[GroupFigure, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def fixed(self) -> tuple[str, ...]:
+        """Ids of what was wrong before and is right after."""
+        return tuple(flip.id for flip in self.flips if flip.direction == "fixed")
+
+    @property
+    def broken(self) -> tuple[str, ...]:
+        """Ids of what was right before and is wrong after."""
+        return tuple(flip.id for flip in self.flips if flip.direction == "broken")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Before against after over all benchmarks of a run.
+
+    Attributes:
+        benchmarks: in the order of the run.
+        verdict: over the headline figures; ``"mixed"`` is a gain here and a loss there.
+        family: how many headline figures the correction runs over.
+        seed: of the resampling.
+        draws: how many resamples.
+        alpha: level of tests and intervals.
+        margin: what counts as worse, in percent of a column's range.
+        notes: such as the notice of an embedded world.
+        version: of this record.
+    """
+
+    benchmarks: tuple[BenchmarkComparison, ...]
+    verdict: str
+    family: int
+    seed: int
+    draws: int
+    alpha: float
+    margin: float
+    notes: tuple[str, ...] = ()
+    version: int = VERSION
+
+    @property
+    def missing(self) -> int:
+        """How many answers or scores are missing in both arms together."""
+        return sum(len(b.missing_before) + len(b.missing_after) for b in self.benchmarks)
+
+
+@dataclass(frozen=True)
+class Example:
+    """One flip with the words that were said, for reports. All texts are hostile."""
+
+    benchmark: str
+    id: str
+    direction: str
+    label: str
+    question: str
+    target: str
+    before: str | None
+    after: str | None

@@ -1,0 +1,14 @@
+"""Benchmark images that the training prompts show."""
+
+from __future__ import annotations
+
+from harness.contamination.overlap import Overlap, Touched, overlaps_of, with_notes
+from harness.contamination.scan import look_for
+
+__all__ = [
+    "Overlap",
+    "Touched",
+    "look_for",
+    "overlaps_of",
+    "with_notes",
+]

@@ -1,0 +1,222 @@
+"""Benchmark data: where it comes from, a pinned copy for machines without a network, its hashes.
+
+A mirror is a folder that ``--data`` takes: one folder per data set, under its bare name, and
+``manifest.json``, which names for each the hub's commit and for every file size and SHA-256.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.benchmark import OWN, Benchmark, dataset_name
+from harness.data.manifest import MADE, Mirrored, hashes_in, known_in, read_manifest, write_manifest
+from harness.errors import HarnessError, UsageError
+from harness.records import Sample
+from harness.storage import cannot_write
+
+_SHOWN = 5
+
+Fetch = Callable[[str, str | None, Path], str]
+"""Copies a data set (hub name, wanted revision or ``None``) into a folder; returns the commit."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the data of a benchmark is.
+
+    Attributes:
+        benchmark: its name.
+        title: as reports call it.
+        dataset: the hub's name, ``None`` where everyone lays it out for themselves.
+        folder: what its folder below ``--data`` is called.
+        licence: of the data.
+        source: paper, hub name, split and number of rows.
+        fetch: the files its authors publish, where they can be converted.
+        holds: how many rows and images those hold, in words.
+        advice: what to type to get it.
+    """
+
+    benchmark: str
+    title: str
+    dataset: str | None
+    folder: str
+    licence: str
+    source: str
+    fetch: tuple[str, ...]
+    holds: str
+    advice: str
+
+
+def describe(benchmark: Benchmark) -> Source:
+    """Say where a benchmark's data is, under which licence, and what to do to get it."""
+    name = dataset_name(benchmark.task)
+    folder = name.rsplit("/", 1)[-1]
+    own = name.startswith(OWN)
+    official = benchmark.official
+    ways = []
+    if official is not None:
+        ways.append(f"harness data convert {benchmark.name} FOLDER --out DIR")
+    if not own:
+        alone = "without what lies beside the table, " if ways else ""
+        ways.append(f"{alone}harness data mirror --bench {benchmark.name} DIR, or --data hub")
+    return Source(
+        benchmark=benchmark.name,
+        title=benchmark.title,
+        dataset=None if own else name,
+        folder=folder,
+        licence=benchmark.licence,
+        source=benchmark.source,
+        fetch=() if official is None else official.fetch,
+        holds="" if official is None else f"{official.rows} rows, {official.images} images",
+        advice="; or ".join(ways) or f"lay out DIR/{folder} as its task {benchmark.task} reads it",
+    )
+
+
+def mirror(
+    benchmarks: Sequence[Benchmark],
+    out: Path,
+    *,
+    revisions: Mapping[str, str] | None = None,
+    fetch: Fetch | None = None,
+) -> tuple[Mirrored, ...]:
+    """Copy the data of some benchmarks into a folder and record every file's hash.
+
+    A data set that an earlier call has put there is fetched at the same commit again, unless
+    ``revisions`` says otherwise, so that a mirror does not move by itself.
+
+    Args:
+        benchmarks: whose data is wanted.
+        out: the folder, which ``--data`` then takes.
+        revisions: commits by the hub's name; the newest where none is known.
+        fetch: how to copy a data set; from the hub by default.
+
+    Raises:
+        UsageError: if a data set is not on the hub, or cannot be fetched.
+        HarnessError: if the disk is full.
+    """
+    sources = [describe(benchmark) for benchmark in benchmarks]
+    apart = [source.benchmark for source in sources if source.dataset is None]
+    if apart:
+        raise UsageError(
+            f"The data of {', '.join(apart)} cannot be mirrored: it is not on the hub in the form "
+            "that is read. See what to fetch and to type instead with: harness data describe "
+            f"--bench {','.join(apart)}"
+        )
+    known = known_in(out)
+    wanted: dict[str, str | None] = {}
+    for source in sources:
+        last = known[source.folder].revision if source.folder in known else None
+        if last is not None and last.startswith(MADE):
+            raise UsageError(
+                f"{out / source.folder} was made by harness data convert. Remove that folder, or "
+                "name another one for the mirror."
+            )
+        name = str(source.dataset)
+        wanted[name] = (revisions or {}).get(name, last)
+    done = dict(known)
+    for name, revision in wanted.items():
+        folder = out / name.rsplit("/", 1)[-1]
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            commit = (fetch or _from_hub)(name, revision, folder)
+        except OSError as error:
+            if error.filename is None:
+                raise _not_fetched(name, error) from error
+            raise cannot_write(folder, error) from error
+        done[folder.name] = Mirrored(name, commit, hashes_in(folder))
+        write_manifest(out, done)
+    return tuple(done[name.rsplit("/", 1)[-1]] for name in wanted)
+
+
+def verify(folder: Path) -> tuple[Mirrored, ...]:
+    """Check every file of a mirror against its manifest.
+
+    Raises:
+        UsageError: if the folder has no manifest.
+        HarnessError: if files are missing, changed or unknown, naming them.
+    """
+    known = read_manifest(folder)
+    wrong: list[str] = []
+    for name, entry in sorted(known.items()):
+        found = hashes_in(folder / name)
+        for path in sorted(entry.files.keys() | found.keys()):
+            if path not in found:
+                wrong.append(f"{name}/{path} is missing")
+            elif path not in entry.files:
+                wrong.append(f"{name}/{path} is not in the manifest")
+            elif found[path] != entry.files[path]:
+                wrong.append(f"{name}/{path} has changed")
+    if wrong:
+        raise HarnessError(
+            f"The mirror {folder} is not what was fetched: {_some(wrong)}. Remove the data set's "
+            "folder and make it again with harness data mirror or harness data convert; harness "
+            "data describe says with which."
+        )
+    return tuple(entry for _, entry in sorted(known.items()))
+
+
+def same_data(
+    name: str, before: Sequence[Sample], after: Sequence[Sample], prints: tuple[str, str]
+) -> None:
+    """Refuse to compare two runs whose data differ.
+
+    Args:
+        name: the benchmark's.
+        before: rows of the first run.
+        after: rows of the second run.
+        prints: fingerprint of the data of each run.
+
+    Raises:
+        HarnessError: if the fingerprints differ, or rows that share an id do; names the rows.
+    """
+    first = {sample.id: sample.content for sample in before}
+    second = {sample.id: sample.content for sample in after}
+    both = [key for key in first if key in second]
+    changed = [f"row {key} has changed" for key in both if first[key] != second[key]]
+    alone = [
+        f"row {key} is only in the {'first' if key in first else 'second'} run"
+        for key in (*first, *second)
+        if (key in first) != (key in second)
+    ]
+    if prints[0] == prints[1] and not changed:
+        return
+    told = _some([*changed, *alone]) if changed or alone else "all rows that were asked are equal"
+    raise HarnessError(
+        f"{name}: the two runs were measured on different data ({prints[0][:12]} and "
+        f"{prints[1][:12]}): {told}. Evaluate both on one copy, for example a mirror "
+        "(harness data mirror), and compare again."
+    )
+
+
+def _from_hub(name: str, revision: str | None, folder: Path) -> str:
+    from huggingface_hub import HfApi, snapshot_download
+
+    try:
+        found = HfApi().dataset_info(name, revision=revision, timeout=30).sha
+        commit = str(found or revision)
+        snapshot_download(name, repo_type="dataset", revision=commit, local_dir=folder)
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise _not_fetched(name, error) from error
+    except Exception as error:
+        raise _not_fetched(name, error) from error
+    shutil.rmtree(folder / ".cache", ignore_errors=True)
+    return commit
+
+
+def _not_fetched(name: str, error: Exception) -> UsageError:
+    reason = (str(error).splitlines() or [""])[0]
+    return UsageError(
+        f"The data set {name} cannot be fetched from the hub: {type(error).__name__}: {reason}. "
+        "Check the network and the name, and whether its licence must be accepted on its page; "
+        "then run the same command again, which goes on where it stopped."
+    )
+
+
+def _some(items: Sequence[str]) -> str:
+    more = f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
+    return "; ".join(items[:_SHOWN]) + more

@@ -1,0 +1,18 @@
+"""Preference training on TRL; imports neither torch nor trl until something is trained."""
+
+from __future__ import annotations
+
+from harness.dpo.api import canary, merge, train
+from harness.dpo.config import LOSSES, ONE_NEGATIVE, Training
+from harness.dpo.curves import Curve, read_curves
+
+__all__ = [
+    "LOSSES",
+    "ONE_NEGATIVE",
+    "Curve",
+    "Training",
+    "canary",
+    "merge",
+    "read_curves",
+    "train",
+]

@@ -1,0 +1,93 @@
+"""Preference training: the knobs and the three calls a method needs.
+
+``train(pairs, model, out, seed=..., training=Training())`` returns a PEFT adapter folder. The work
+is done by a subclass of TRL's ``DPOTrainer`` (``harness/dpo/trainer.py``) that reads image and
+prompt once per row, however many answers the row has; see docs/performance.md. This module
+imports neither torch nor trl until something is trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.dpo.config import LOSSES, ONE_NEGATIVE, Training
+from harness.records import Pair
+
+if TYPE_CHECKING:
+    from harness.dpo.image_ablation import Canary
+    from harness.model import Model
+
+__all__ = [
+    "LOSSES",
+    "ONE_NEGATIVE",
+    "Training",
+    "canary",
+    "merge",
+    "train",
+]
+
+
+def train(
+    pairs: Sequence[Pair], model: Model, out: Path, *, seed: int, training: Training | None = None
+) -> Path:
+    """Train a LoRA adapter on preference pairs; the model itself is left as it was.
+
+    Killed at any moment and called again with the same arguments, it continues from the last
+    checkpoint under ``out``; other arguments start afresh. With the adapter, ``out`` receives
+    ``curves.jsonl`` (one object per optimiser step).
+
+    Args:
+        pairs: the preferences; images are opened when their batch is made.
+        model: the policy before training, which is also the reference.
+        out: folder for the adapter, its checkpoints and its curves.
+        seed: decides adapter initialisation, order of the pairs and dropout.
+        training: the knobs.
+
+    Returns:
+        ``out / "adapter"``: PEFT configuration and safetensors that plain ``peft`` loads.
+
+    Raises:
+        UsageError: if a knob does not fit the pairs or the model.
+        HarnessError: if a pair cannot be trained on (it names the pair), or the loss or the
+            gradient is not finite.
+    """
+    from harness.dpo import session
+
+    return session.start(tuple(pairs), model, Path(out), seed, training or Training())
+
+
+def merge(base: Path, adapter: Path, out: Path) -> Path:
+    """Write a full safetensors checkpoint: the base with the adapter added to its weights.
+
+    Args:
+        base: folder of the base checkpoint.
+        adapter: folder that :func:`train` returned.
+        out: folder for the full checkpoint; processor files are copied into it.
+
+    Raises:
+        HarnessError: if the adapter has no safetensors weights.
+    """
+    from harness.dpo import session
+
+    return session.merge(Path(base), Path(adapter), Path(out))
+
+
+def canary(
+    pairs: Sequence[Pair], model: Model, adapter: Path | None = None, *, limit: int = 64
+) -> Canary:
+    """Ask whether the answers' scores depend on the image at all.
+
+    Compares the mean log-probability of the chosen answers under the true images with that under
+    the same images blanked to their mean colour, and so for the preference margin.
+
+    Args:
+        pairs: where from; the first ``limit`` are used.
+        model: the base model.
+        adapter: the trained adapter, or ``None`` for the model as it is.
+        limit: how many pairs.
+    """
+    from harness.dpo import image_ablation
+
+    return image_ablation.measure(tuple(pairs[:limit]), model, adapter)

@@ -1,0 +1,278 @@
+"""The forward pass: packed where the family allows it, else one full row per answer.
+
+Also what a family is asked before: which modules belong to its language model, which to its vision
+part, and whether the packed layout means the same to it as separate rows.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from harness.dpo.encoding import Row
+from harness.dpo.last_layer import trim_last_layer
+from harness.dpo.packing import ATTENTION, attend, pack
+from harness.errors import HarnessError, UsageError
+
+PACKED_FAMILIES = ("idefics3", "internvl", "llava", "llava_next", "qwen2_5_vl", "smolvlm")
+"""``model_type`` of the families whose packed results are tested against separate rows."""
+
+MISFIT = (
+    "Compare the sizes of patches and tiles in the checkpoint's processor_config.json with its "
+    "config.json."
+)
+
+_VISION = re.compile(r"(^|[._])(vision|visual|image|img|patch|projector|connector|merger|audio)")
+
+
+def why_plain(network: Any) -> str | None:
+    """Say why this model cannot take packed rows, or ``None`` when it can."""
+    text = network.config.get_text_config()
+    rope = getattr(text, "rope_parameters", None) or getattr(text, "rope_scaling", None) or {}
+    if network.config.model_type not in PACKED_FAMILIES:
+        return f"the family '{network.config.model_type}' is not known to be safe to pack"
+    if getattr(text, "sliding_window", None) and getattr(text, "use_sliding_window", True):
+        return "its attention has a sliding window"
+    if set(getattr(text, "layer_types", None) or ["full_attention"]) != {"full_attention"}:
+        return "not all of its layers attend to the whole sequence"
+    if getattr(text, "attn_logit_softcapping", None):
+        return "its attention caps the scores"
+    if rope.get("rope_type", rope.get("type", "default")) in ("dynamic", "longrope"):
+        return "its positions depend on the length of the whole sequence"
+    if not getattr(network.get_decoder(), "_supports_attention_backend", False):
+        return "its language model has an attention of its own"
+    return None
+
+
+def private_copy(network: nn.Module) -> nn.Module:
+    """Copy the module tree but share the weights: training cannot leave a trace on the original.
+
+    Adapters, hooks, flags and configuration land on the copy; the weights are the same memory,
+    frozen.
+    """
+    shared: dict[int, Any] = {}
+    for weight in network.parameters():
+        shared[id(weight)] = nn.Parameter(weight.detach(), requires_grad=False)
+    for buffer in network.buffers():
+        shared[id(buffer)] = buffer
+    made: nn.Module = copy.deepcopy(network, shared)
+    return made
+
+
+def use_packed_attention(network: Any) -> None:
+    """Give the language model of a private copy the packed attention; the tower keeps its own."""
+    from transformers import AttentionInterface
+
+    AttentionInterface.register(ATTENTION, attend)
+    network.set_attn_implementation({"text_config": ATTENTION})
+    network.config.trimmed_last_layer = trim_last_layer(network)
+
+
+def lora_targets(network: nn.Module, pattern: str | None) -> list[str]:
+    """Return the modules that get an adapter.
+
+    Args:
+        network: the model before it is wrapped.
+        pattern: regular expression over full module names, or ``None`` for every linear layer of
+            the language model except its head.
+
+    Raises:
+        UsageError: if nothing matches, or the vision tower, the projector or the head does.
+    """
+    linear = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
+    head = [name for name in linear if name.rpartition(".")[2] in ("lm_head", "embed_out", "head")]
+    if pattern is None:
+        found = [name for name in linear if name not in head and not _VISION.search(name)]
+    else:
+        found = [name for name, _ in network.named_modules() if re.fullmatch(pattern, name)]
+    wrong = [name for name in found if _VISION.search(name) or name in head]
+    if wrong or not found:
+        hint = r"'.*(language|text)_model.*\.(q_proj|v_proj)'"
+        what = f"also matches {wrong[0]}" if wrong else "matches no module"
+        raise UsageError(
+            f"lora_targets={pattern!r} {what}. An adapter there would train another part "
+            f"than the language model. Use for example {hint}, or leave it out."
+        )
+    return found
+
+
+def image_features(
+    network: Any, vision: Sequence[Mapping[str, Tensor]], *, grad: bool
+) -> list[Tensor]:
+    """Run vision tower and projector once; one ``(tokens, hidden)`` tensor per row.
+
+    Args:
+        network: the unwrapped model.
+        vision: the processor's image tensors of each row.
+        grad: whether the projector is being trained.
+    """
+    encode = network.get_image_features
+    with torch.set_grad_enabled(grad and torch.is_grad_enabled()):
+        if {(*one, len(one["pixel_values"])) for one in vision} == {("pixel_values", 1)}:
+            pixels = torch.cat([one["pixel_values"] for one in vision])
+            return list(encode(pixels, return_dict=True).pooler_output)
+        # Families differ in how they lay out tiles, grids and masks, so each row's go alone.
+        made = [encode(**one, return_dict=True).pooler_output for one in vision]
+        return [torch.cat(tuple(parts)) for parts in made]
+
+
+def embed(network: Any, ids: Tensor, features: Sequence[Tensor], rows: Sequence[Row]) -> Tensor:
+    """Put the image features in the place of their tokens; ``(1, T, hidden)``.
+
+    Raises:
+        HarnessError: if an image has not as many tokens as features; it names the pair.
+    """
+    token = network.config.image_token_id
+    for row, feature in zip(rows, features, strict=True):
+        count = sum(id_ == token for id_ in row.prompt)
+        if count != len(feature):
+            raise HarnessError(
+                f"The image of {row.name} gives {len(feature)} features for {count} image tokens. "
+                + MISFIT
+            )
+    with torch.no_grad():
+        # Checkpointing with PEFT hooks the embedding to require a gradient; nothing needs it here.
+        hidden = network.get_input_embeddings()(ids).detach()
+    flat = torch.cat(list(features)).to(hidden.dtype)
+    placed: Tensor = hidden.masked_scatter((ids == token)[..., None], flat)
+    return placed
+
+
+def packed_logits(
+    model: Any, network: Any, batch: Mapping[str, Any], features: Sequence[Tensor]
+) -> Tensor:
+    """Return ``(A, V)`` logits of the scored tokens of a packed batch.
+
+    Args:
+        model: what is called: the network in its adapter, and whatever wraps that.
+        network: the unwrapped model, for its embedding.
+        batch: from :func:`collate` with ``packed=True``.
+        features: from :func:`image_features`.
+    """
+    hidden = embed(network, batch["input_ids"], features, batch["rows"])
+    out = model(
+        inputs_embeds=hidden,
+        position_ids=_positions(network, batch),
+        logits_to_keep=batch["keep_trimmed" if network.config.trimmed_last_layer else "keep"],
+        layout=batch["layout"],
+        use_cache=False,
+    )
+    logits: Tensor = out.logits[0]
+    return logits
+
+
+def _positions(network: Any, batch: Mapping[str, Any]) -> Tensor:
+    """Return ``(1, T)`` positions, or ``(3, 1, T)`` where images have time, height and width.
+
+    There the model itself places a prompt; answers continue behind it, shifted by what the image
+    takes less than its tokens.
+    """
+    flat: Tensor = batch["position_ids"]
+    place = getattr(network.base_model, "get_rope_index", None)
+    if place is None:
+        return flat
+    placed = flat.repeat(3, 1, 1)
+    for row, block, vision in zip(
+        batch["rows"], batch["layout"].blocks, batch["vision"], strict=True
+    ):
+        prompt = slice(block.start, block.start + block.prefix)
+        ids = batch["input_ids"][:, prompt]
+        types = {key: torch.tensor([values]).to(ids) for key, values in row.extra.items()}
+        placed[..., prompt], shift = place(ids, image_grid_thw=vision["image_grid_thw"], **types)
+        placed[..., prompt.stop : block.end] += shift
+    return placed
+
+
+def plain_logits(model: Any, network: Any, batch: Mapping[str, Any]) -> Tensor:
+    """Return ``(A, V)`` logits of the scored tokens of a batch with one row per answer.
+
+    Args:
+        model: what is called, as in :func:`packed_logits`.
+        network: the unwrapped model; if it can, it projects the last ``ends`` tokens only.
+        batch: from :func:`collate` with ``packed=False``.
+
+    Raises:
+        HarnessError: if the model refuses the batch, such as for a wrong number of image tokens.
+    """
+    ends: int = batch["ends"]
+    able = "logits_to_keep" in inspect.signature(network.forward).parameters
+    try:
+        out = model(
+            input_ids=batch["input_ids"],
+            attention_mask=batch["attention_mask"],
+            use_cache=False,
+            **batch["vision"],
+            **batch["extra"],
+            **({"logits_to_keep": ends} if able else {}),
+        )
+    except ValueError as error:
+        names = ", ".join(row.name for row in batch["rows"])
+        raise HarnessError(f"The model refuses the batch of {names}: {error}. {MISFIT}") from error
+    logits: Tensor = out.logits[:, -ends:][batch["at_row"], batch["keep"]]
+    return logits
+
+
+def collate(rows: Sequence[Row], *, packed: bool, padding: int = 0) -> dict[str, Any]:
+    """Make a batch: token tensors for the chosen path, and what both paths share.
+
+    Returns:
+        See :func:`harness.dpo_pack.pack`; besides, ``rows`` the rows without their pixels,
+        ``counts`` ``(B,)`` answers per row, ``lengths`` ``(N,)`` scored tokens per answer.
+    """
+    batch = pack(rows) if packed else _pad(rows, padding)
+    batch["rows"] = tuple(replace(row, vision={}) for row in rows)
+    batch["counts"] = torch.tensor([len(row.answers) for row in rows])
+    batch["lengths"] = torch.tensor([len(answer) for row in rows for answer in row.answers])
+    return batch
+
+
+def _pad(rows: Sequence[Row], padding: int) -> dict[str, Any]:
+    """One right-padded row per answer, each with its image."""
+    whole = [(row, answer) for row in rows for answer in row.answers]
+    width = max(len(row.prompt) + len(answer) for row, answer in whole)
+    first = min(len(row.prompt) for row in rows) - 1
+    ids = torch.full((len(whole), width), padding)
+    mask = torch.zeros(len(whole), width, dtype=torch.long)
+    at_row: list[int] = []
+    keep: list[int] = []
+    labels: list[int] = []
+    for number, (row, answer) in enumerate(whole):
+        length = len(row.prompt) + len(answer)
+        ids[number, :length] = torch.tensor([*row.prompt, *answer])
+        mask[number, :length] = 1
+        at_row += [number] * len(answer)
+        keep += range(len(row.prompt) - 1 - first, length - 1 - first)
+        labels += answer
+    extra = {key: torch.zeros_like(ids) for key in rows[0].extra}
+    for key, values in extra.items():
+        for number, (row, _) in enumerate(whole):
+            values[number, : len(row.prompt)] = torch.tensor(row.extra[key])
+    return {
+        "input_ids": ids,
+        "attention_mask": mask,
+        "at_row": torch.tensor(at_row),
+        "keep": torch.tensor(keep),
+        "ends": width - first,
+        "labels": torch.tensor(labels),
+        "owner": torch.tensor(at_row),
+        "vision": {key: _joined([row.vision[key] for row, _ in whole]) for key in rows[0].vision},
+        "extra": extra,
+    }
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    """Put the rows' tensors behind each other, smaller ones filled with zeros as processors do."""
+    size = [max(sizes) for sizes in zip(*(part.shape[1:] for part in parts), strict=True)]
+    joined = parts[0].new_zeros(sum(map(len, parts)), *size)
+    at = 0
+    for part in parts:
+        joined[(slice(at, at + len(part)), *map(slice, part.shape[1:]))] = part
+        at += len(part)
+    return joined

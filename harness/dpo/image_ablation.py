@@ -1,0 +1,124 @@
+"""Does the training's result look at the image? Score the pairs again with blanked images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import PIL.Image
+import PIL.ImageStat
+import torch
+from peft import PeftModel
+
+from harness.dpo.encoding import Encoder, check
+from harness.dpo.forward import (
+    collate,
+    image_features,
+    packed_logits,
+    plain_logits,
+    private_copy,
+    use_packed_attention,
+    why_plain,
+)
+from harness.dpo.packing import token_log_probs
+from harness.errors import HarnessError, UsageError
+from harness.records import Pair
+
+if TYPE_CHECKING:
+    from harness.model import Model
+
+
+@dataclass(frozen=True)
+class Canary:
+    """What blanking the images did; log-probabilities in nats.
+
+    Attributes:
+        pairs: how many pairs were scored.
+        chosen: mean summed log-probability of the chosen answers with their images.
+        chosen_blank: the same with each image replaced by its mean colour.
+        margin: mean of chosen minus mean rejected log-probability, with the images.
+        margin_blank: the same with blank images.
+        drops: share of pairs whose chosen answer became less likely without its image.
+    """
+
+    pairs: int
+    chosen: float
+    chosen_blank: float
+    margin: float
+    margin_blank: float
+    drops: float
+
+    @property
+    def sings(self) -> bool:
+        """Whether the chosen answers are likelier with the images than without."""
+        return self.chosen > self.chosen_blank and self.drops > 0.5
+
+
+def measure(pairs: Sequence[Pair], model: Model, adapter: Path | None) -> Canary:
+    """Do what :func:`harness.dpo.canary` promises."""
+    if not pairs:
+        raise UsageError("The canary needs at least one pair.")
+    true, blank = [], []
+    with _ready(model, adapter) as (network, packed):
+        encoder = Encoder(model.processor, getattr(network.config, "image_token_id", None))
+        for pair in map(check, pairs):
+            image = pair.prompt.open_image()
+            true.append(_score(network, encoder, pair, image, packed))
+            blank.append(_score(network, encoder, pair, blanked(image), packed))
+    here, gone = torch.tensor(true), torch.tensor(blank)
+    if not bool(torch.isfinite(here).all() and torch.isfinite(gone).all()):
+        raise HarnessError("The canary met a log-probability that is not finite; see the pairs.")
+    return Canary(
+        pairs=len(pairs),
+        chosen=float(here[:, 0].mean()),
+        chosen_blank=float(gone[:, 0].mean()),
+        margin=float((here[:, 0] - here[:, 1]).mean()),
+        margin_blank=float((gone[:, 0] - gone[:, 1]).mean()),
+        drops=float((gone[:, 0] < here[:, 0]).double().mean()),
+    )
+
+
+def blanked(image: PIL.Image.Image) -> PIL.Image.Image:
+    """Return an image of the same size in the mean colour."""
+    colour = tuple(round(value) for value in PIL.ImageStat.Stat(image).mean)
+    return PIL.Image.new("RGB", image.size, colour)
+
+
+@contextmanager
+def _ready(model: Model, adapter: Path | None) -> Iterator[tuple[Any, bool]]:
+    """Lend a private copy with the adapter, in evaluation mode and without gradients."""
+    network: Any = private_copy(model.network)
+    packed = why_plain(network) is None
+    if packed:
+        use_packed_attention(network)
+    if adapter is not None:
+        network = PeftModel.from_pretrained(network, str(adapter)).get_base_model()
+    with torch.no_grad():
+        yield network.eval(), packed
+
+
+def _score(
+    network: Any, encoder: Encoder, pair: Pair, image: PIL.Image.Image, packed: bool
+) -> tuple[float, float]:
+    """Return the log-probability of the chosen answer and the mean of the rejected ones."""
+    batch = _moved(collate([encoder.encode(0, pair, image)], packed=packed), network.device)
+    if packed:
+        features = image_features(network, batch["vision"], grad=False)
+        logits = packed_logits(network, network, batch, features)
+    else:
+        logits = plain_logits(network, network, batch)
+    tokens = token_log_probs(logits, batch["labels"])
+    sums = tokens.new_zeros(len(batch["lengths"])).index_add(0, batch["owner"], tokens)
+    return float(sums[0]), float(sums[1:].mean())
+
+
+def _moved(value: Any, device: Any) -> Any:
+    """Send the tensors of a batch to a device."""
+    if isinstance(value, dict):
+        return {key: _moved(one, device) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_moved(one, device) for one in value]
+    return value.to(device) if hasattr(value, "to") else value

@@ -1,0 +1,265 @@
+"""Many answers behind one prefix: layout of a batch, its attention, and its log-probabilities.
+
+All rows of a batch lie in one sequence without padding::
+
+    prefix_1 | answer_11 | answer_12 | ... | prefix_2 | answer_21 | ...
+
+An answer attends to its own prefix and to itself, and its positions continue its own prefix, as if
+it were alone. Its last token is not fed, since nothing is predicted from it. Prefixes are plain
+causal attention; the answers of a row are a small batch of queries against prefix and own keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from harness.dpo.encoding import Row
+from harness.dpo.last_layer import whole
+from harness.errors import HarnessError
+
+ATTENTION = "harness_packed"
+"""Name under which the attention is registered with ``transformers``."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Where one row lies in the packed sequence.
+
+    Attributes:
+        start: first position of the prefix.
+        prefix: its length in tokens.
+        fed: how many tokens of each answer are fed; zero for an answer of one token.
+        gather: ``(K * R)`` positions of the answers' tokens, padded to the longest, R.
+        scatter: ``(sum(fed))`` where each fed token is in ``gather``; ``None`` when unpadded.
+        mask: ``(R, prefix + R)`` bool, what a token of an answer may attend to.
+    """
+
+    start: int
+    prefix: int
+    fed: tuple[int, ...]
+    gather: Tensor
+    scatter: Tensor | None
+    mask: Tensor
+
+    @property
+    def end(self) -> int:
+        """First position after the row."""
+        return self.start + self.prefix + sum(self.fed)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The blocks of a packed sequence, in order.
+
+    Attributes:
+        blocks: one per row.
+        kept: ``(S,)`` positions from which something is predicted, ascending: each prefix's last
+            token and all tokens of answers.
+        rest: ``(T - S,)`` the others, ascending.
+    """
+
+    blocks: tuple[Block, ...]
+    kept: Tensor
+    rest: Tensor
+
+    def to(self, device: Any, **how: Any) -> Layout:
+        """Move the index tensors to a device."""
+        return Layout(
+            tuple(
+                replace(
+                    block,
+                    gather=block.gather.to(device, **how),
+                    scatter=None if block.scatter is None else block.scatter.to(device, **how),
+                    mask=block.mask.to(device, **how),
+                )
+                for block in self.blocks
+            ),
+            self.kept.to(device, **how),
+            self.rest.to(device, **how),
+        )
+
+
+def pack(rows: Sequence[Row]) -> dict[str, Any]:
+    """Batch rows into one packed sequence of T tokens with A scored tokens in N answers.
+
+    Returns:
+        ``input_ids`` and ``position_ids`` ``(1, T)``; ``keep`` ``(A,)`` the position that predicts
+        each scored token, and ``keep_trimmed`` its place in ``layout.kept``; ``labels`` ``(A,)``
+        that token; ``owner`` ``(A,)`` its answer, counted over the batch; ``layout``; ``vision``,
+        the processor's image tensors of each row.
+    """
+    ids: list[int] = []
+    positions: list[int] = []
+    keep: list[int] = []
+    labels: list[int] = []
+    owner: list[int] = []
+    blocks = []
+    answers = 0
+    for row in rows:
+        start, prefix = len(ids), len(row.prompt)
+        ids.extend(row.prompt)
+        positions.extend(range(prefix))
+        for answer in row.answers:
+            keep.append(start + prefix - 1)
+            keep.extend(range(len(ids), len(ids) + len(answer) - 1))
+            labels.extend(answer)
+            owner.extend([answers] * len(answer))
+            ids.extend(answer[:-1])
+            positions.extend(range(prefix, prefix + len(answer) - 1))
+            answers += 1
+        blocks.append(_block(start, prefix, tuple(len(answer) - 1 for answer in row.answers)))
+    predicting = torch.tensor(keep)
+    used = torch.zeros(len(ids), dtype=torch.bool)
+    used[predicting] = True
+    kept = used.nonzero()[:, 0]
+    return {
+        "input_ids": torch.tensor([ids]),
+        "position_ids": torch.tensor([positions]),
+        "keep": predicting,
+        "keep_trimmed": torch.searchsorted(kept, predicting),
+        "labels": torch.tensor(labels),
+        "owner": torch.tensor(owner),
+        "layout": Layout(tuple(blocks), kept, used.logical_not().nonzero()[:, 0]),
+        "vision": [dict(row.vision) for row in rows],
+    }
+
+
+def _block(start: int, prefix: int, fed: tuple[int, ...]) -> Block:
+    width = max(fed)
+    first = torch.tensor([0, *fed[:-1]]).cumsum(0) + start + prefix
+    inside = torch.arange(width)[None, :] < torch.tensor(fed)[:, None]
+    gather = torch.where(inside, first[:, None] + torch.arange(width), start)
+    own = torch.ones(width, width, dtype=torch.bool).tril()
+    mask = torch.cat([torch.ones(width, prefix, dtype=torch.bool), own], dim=1)
+    scatter = None if bool(inside.all()) else inside.flatten().nonzero()[:, 0]
+    return Block(start, prefix, fed, gather.flatten(), scatter, mask)
+
+
+def attend(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    layout: Layout | None = None,
+    ready: tuple[Tensor, Tensor] | None = None,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """Attention over a packed sequence, in the form ``transformers`` calls it.
+
+    Args:
+        module: the attention layer; only its grouping of key heads is read.
+        query: ``(1, H, T, d)``; ``key`` and ``value`` may have fewer heads.
+        key: see there.
+        value: see there.
+        attention_mask: must be absent; the layout says everything.
+        dropout: on the attention weights.
+        scaling: factor on the scores; ``None`` is ``d ** -0.5``.
+        layout: where prefixes and answers lie.
+        ready: keys and values of the tokens that are not kept, in a trimmed last layer; ``query``,
+            ``key`` and ``value`` then hold the kept ones.
+
+    Returns:
+        ``(1, T, H, d)``, trimmed ``(1, S, H, d)``; and no weights.
+
+    Raises:
+        HarnessError: if called without a layout, which could only give a wrong answer.
+    """
+    if layout is None or attention_mask is not None or query.shape[0] != 1:
+        raise HarnessError("Packed attention was called on a sequence that is not packed.")
+    if ready is not None:
+        query, key, value = whole(layout, query, key, value, ready)
+    groups = query.shape[1] // key.shape[1]
+    if groups > 1:
+        key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
+    parts = []
+    for block in layout.blocks:
+        middle = block.start + block.prefix
+        first = block.start if ready is None else middle - 1
+        q = query[:, :, first:middle]
+        k, v = key[:, :, block.start : middle], value[:, :, block.start : middle]
+        parts.append(
+            functional.scaled_dot_product_attention(
+                q, k, v, dropout_p=dropout, is_causal=ready is None, scale=scaling
+            )
+        )
+        if block.end > middle:
+            parts.append(_answers(query, key, value, block, dropout, scaling))
+    return torch.cat(parts, dim=2).transpose(1, 2), None
+
+
+def _answers(
+    query: Tensor, key: Tensor, value: Tensor, block: Block, dropout: float, scaling: float | None
+) -> Tensor:
+    """Attention of a row's answers: ``(1, H, sum(fed), d)``."""
+    heads, size = query.shape[1], query.shape[3]
+    count, middle = len(block.fed), block.start + block.prefix
+
+    def own(x: Tensor) -> Tensor:
+        if block.scatter is None:
+            x = x[0, :, middle : block.end]
+        else:
+            x = x[0].index_select(1, block.gather)
+        return x.reshape(heads, count, -1, size).transpose(0, 1)
+
+    def with_prefix(x: Tensor) -> Tensor:
+        shared = x[:, :, block.start : middle].expand(count, -1, -1, -1)
+        return torch.cat([shared, own(x)], dim=2)
+
+    out = functional.scaled_dot_product_attention(
+        own(query),
+        with_prefix(key),
+        with_prefix(value),
+        attn_mask=block.mask,
+        dropout_p=dropout,
+        scale=scaling,
+    )
+    out = out.transpose(0, 1).reshape(1, heads, -1, size)
+    return out if block.scatter is None else out.index_select(2, block.scatter)
+
+
+def _parts(rows: Tensor) -> list[slice]:
+    """Cut many rows into pieces whose wide copies stay small; one empty piece for no rows."""
+    return [slice(at, at + 512) for at in range(0, max(len(rows), 1), 512)]
+
+
+class _TokenLogProb(torch.autograd.Function):
+    """Log-softmax at one label per row; the gradient overwrites the logits instead of copying."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, labels: Tensor) -> Tensor:
+        wide = torch.promote_types(logits.dtype, torch.float32)
+        total = torch.cat([torch.logsumexp(logits[part].to(wide), -1) for part in _parts(logits)])
+        ctx.save_for_backward(logits, labels, total)
+        chosen = logits.gather(1, labels[:, None])[:, 0].to(wide)
+        return chosen - total
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        logits, labels, total = ctx.saved_tensors
+        for part in _parts(logits):
+            soft = torch.exp(logits[part].to(total.dtype) - total[part, None])
+            logits[part] = soft.mul_(-grad[part, None]).to(logits.dtype)
+        logits.scatter_add_(1, labels[:, None], grad[:, None].to(logits.dtype))
+        return logits, None
+
+
+def token_log_probs(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return ``log softmax(logits)[label]`` per row, in at least float32.
+
+    The backward pass reuses the memory of ``logits``: they must not be read afterwards.
+
+    Args:
+        logits: ``(A, V)``.
+        labels: ``(A,)`` token ids.
+    """
+    result: Tensor = _TokenLogProb.apply(logits, labels)
+    return result

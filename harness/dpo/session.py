@@ -1,0 +1,302 @@
+"""One training from begin to end: checks, adapter, trainer, resume, and the files it leaves."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import math
+import random
+import shutil
+import warnings
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from peft import LoraConfig, PeftModel
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+from trl.trainer.dpo_config import DPOConfig
+
+from harness import progress
+from harness.dpo.callback import Curves
+from harness.dpo.config import ONE_NEGATIVE, Training, refuse_misfit
+from harness.dpo.encoding import Encoder, check, name_of
+from harness.dpo.forward import lora_targets, private_copy, use_packed_attention, why_plain
+from harness.dpo.losses import Knobs
+from harness.dpo.resume import References, latest
+from harness.dpo.trainer import Collator, PackedTrainer
+from harness.errors import HarnessError, UsageError
+from harness.model import Model, everywhere
+from harness.records import Pair, fingerprint
+
+if TYPE_CHECKING:
+    from harness.model import Spec
+
+
+def start(pairs: Sequence[Pair], model: Model, out: Path, seed: int, training: Training) -> Path:
+    """Train in all processes of this run; does what :func:`harness.dpo.train` promises."""
+    refuse_misfit(training)
+    pairs = checked(pairs, training)
+    rest = (out.resolve(), seed, training)
+    return everywhere(
+        partial(_joined, pairs, model.spec(), *rest),
+        lambda: run(pairs, model, out, seed, training),
+    )
+
+
+def _joined(pairs: Sequence[Pair], spec: Spec, out: Path, seed: int, training: Training) -> None:
+    run(pairs, Model.of(spec), out, seed, training)
+
+
+def run(pairs: Sequence[Pair], model: Model, out: Path, seed: int, training: Training) -> Path:
+    """Train on checked pairs, as one of the processes of this run."""
+    if model.adapter is not None:
+        raise UsageError(
+            f"The model already wears the adapter {model.adapter}, which training would not see. "
+            "Merge it first and train the merged model: "
+            "harness.dpo.api.merge(base, adapter, out)."
+        )
+    adapter, state = out / "adapter", out / "state" / identity(pairs, model, training, seed)
+    out.mkdir(parents=True, exist_ok=True)
+    with _quiet(), _own_randomness():
+        with progress.bar("train", unit="steps") as bar:
+            trainer = build(pairs, model, state, seed, training)
+            share = training.batch_size * training.accumulation
+            trainer.add_callback(Curves(out / "curves.jsonl", bar, share))
+            point = latest(state)
+            if point is not None:
+                progress.say(f"Training continues from {point.name}.")
+            try:
+                trainer.train(resume_from_checkpoint=None if point is None else str(point))
+            except torch.OutOfMemoryError as error:
+                raise HarnessError(
+                    "The GPU's memory is too small for this training. Set "
+                    "gradient_checkpointing=true, or halve batch_size and double "
+                    f"accumulation. ({str(error).splitlines()[0]})"
+                ) from error
+        if trainer.args.should_save:
+            _publish(trainer, adapter)
+            shutil.rmtree(out / "state", ignore_errors=True)
+        trainer.accelerator.wait_for_everyone()
+    return adapter
+
+
+def checked(pairs: Sequence[Pair], training: Training) -> list[Pair]:
+    """Return the pairs with duplicates among the rejected answers removed.
+
+    Raises:
+        UsageError: if there are none, or the loss takes one rejected answer and a pair has more.
+        HarnessError: see :func:`harness.dpo_rows.check`.
+    """
+    if not pairs:
+        raise UsageError("There are no pairs to train on; see dropped.jsonl for the reasons.")
+    clean = [check(pair, only_chosen=training.loss == "sft") for pair in pairs]
+    if training.loss in ONE_NEGATIVE:
+        for pair in clean:
+            if len(pair.rejected) > 1:
+                raise UsageError(
+                    f"loss={training.loss} takes one rejected answer, but {name_of(pair)} "
+                    f"has {len(pair.rejected)}. Choose multi_softmax (S-DPO) or multi_mean."
+                )
+    return clean
+
+
+def identity(pairs: Sequence[Pair], model: Model, training: Training, seed: int) -> str:
+    """Hash what decides the result, so that no checkpoint of another training is continued."""
+    images = {str(pair.prompt.image): None for pair in pairs}
+    digests = [hashlib.sha256(Path(image).read_bytes()).hexdigest() for image in images]
+    return fingerprint(
+        [dataclasses.asdict(pair) for pair in pairs], model.fingerprint, digests, training, seed
+    )
+
+
+def build(
+    pairs: Sequence[Pair], model: Model, state: Path, seed: int, training: Training
+) -> PackedTrainer:
+    """Make the trainer over a private copy of the model.
+
+    Args:
+        pairs: as returned by :func:`checked`.
+        model: the base; its weights are shared, nothing else.
+        state: folder for resumable checkpoints.
+        seed: see :func:`harness.dpo.train`.
+        training: the knobs.
+    """
+    network: Any = private_copy(model.network)
+    reason = "it was asked for" if training.packed is False else why_plain(network)
+    if reason is not None and training.packed:
+        raise UsageError(f"packed=true does not fit this model: {reason}.")
+    if reason is not None:
+        progress.say(f"Training with one full row per answer, because {reason}.")
+    else:
+        use_packed_attention(network)
+    encoder = Encoder(
+        model.processor,
+        getattr(network.config, "image_token_id", None),
+        max_length=training.max_length,
+        only_chosen=training.loss == "sft",
+    )
+    collator = Collator(pairs, encoder, packed=reason is None)
+    listed = len(pairs) * training.repeats
+    trainer = PackedTrainer(
+        model=network,
+        args=arguments(network, state, seed, training, listed),
+        data_collator=collator,
+        # TRL recognises a vision dataset by this column; the collator opens the pair's own image.
+        train_dataset=Dataset.from_dict({"row": list(range(listed)), "image": [""] * listed}),
+        processing_class=model.processor,
+        peft_config=adapter_config(network, training),
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.remove_callback(ProgressCallback)
+    trainer.packed = reason is None
+    trainer.projector = training.train_projector
+    trainer.loss_name = training.loss
+    weights = training.loss_weights
+    trainer.knobs = Knobs(training.beta, weights, training.reward_temperature)
+    trainer.references = References() if training.precompute_reference else None
+    return trainer
+
+
+def adapter_config(network: Any, training: Training) -> LoraConfig:
+    """Return the LoRA configuration, restricted to the language model."""
+    saved = None
+    if training.train_projector:
+        saved = [
+            name
+            for name, _ in network.named_modules()
+            if name.rpartition(".")[2] in ("multi_modal_projector", "connector", "merger")
+        ]
+        if not saved:
+            raise UsageError(
+                "train_projector=true, but the model has no projector that is known here."
+            )
+    return LoraConfig(
+        r=training.lora_rank,
+        lora_alpha=training.lora_alpha,
+        lora_dropout=training.lora_dropout,
+        target_modules=lora_targets(network, training.lora_targets),
+        modules_to_save=saved,
+        bias="none",
+        task_type="CAUSAL_LM",
+    )
+
+
+def arguments(network: Any, state: Path, seed: int, training: Training, listed: int) -> DPOConfig:
+    """Translate the knobs into TRL's configuration; ``listed`` is the length of one epoch."""
+    cuda = next(network.parameters()).device.type == "cuda"
+    together = training.batch_size * training.accumulation
+    batch, count = _share(training.batch_size, together, _world_size())
+    steps = math.ceil(listed / together) * training.epochs
+    return DPOConfig(
+        output_dir=str(state),
+        beta=training.beta,
+        learning_rate=training.learning_rate,
+        num_train_epochs=training.epochs,
+        per_device_train_batch_size=batch,
+        gradient_accumulation_steps=count,
+        warmup_steps=math.ceil(steps * training.warmup_ratio),
+        lr_scheduler_type=training.scheduler,
+        weight_decay=training.weight_decay,
+        max_grad_norm=training.max_grad_norm,
+        disable_dropout=training.lora_dropout == 0,
+        gradient_checkpointing=training.gradient_checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False},
+        max_length=None,
+        seed=seed % 2**32,
+        data_seed=seed % 2**32,
+        bf16=cuda and next(network.parameters()).dtype == torch.bfloat16,
+        use_cpu=not cuda,
+        ddp_find_unused_parameters=False,
+        remove_unused_columns=False,
+        dataloader_pin_memory=False,
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        save_strategy="steps" if training.save_steps else "no",
+        save_steps=max(training.save_steps, 1),
+        save_total_limit=2,
+        report_to=list(training.report_to) or "none",
+        disable_tqdm=True,
+        log_level="error",
+    )
+
+
+def _share(most: int, together: int, world: int) -> tuple[int, int]:
+    """Return pairs per forward pass, at most ``most``, and passes per step, of each process.
+
+    Raises:
+        UsageError: if the pairs of a step cannot be shared evenly.
+    """
+    for batch in range(most, 0, -1):
+        if together % (batch * world) == 0:
+            return batch, together // (batch * world)
+    raise UsageError(
+        f"A step of {together} pairs (batch_size x accumulation) cannot be "
+        f"shared evenly by {world} processes. Make it a multiple of {world}, or change --nproc."
+    )
+
+
+def _world_size() -> int:
+    from accelerate import PartialState
+
+    return int(PartialState(cpu=not torch.cuda.is_available()).num_processes)
+
+
+def _publish(trainer: PackedTrainer, adapter: Path) -> None:
+    """Write the adapter beside its final place and rename it, so that it is whole or absent."""
+    part = adapter.with_name(adapter.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    trainer.save_model(str(part))
+    shutil.rmtree(adapter, ignore_errors=True)
+    part.rename(adapter)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the libraries' notices off the terminal while a training runs."""
+    import datasets
+    import transformers
+
+    level, bars = transformers.logging.get_verbosity(), datasets.is_progress_bar_enabled()
+    transformers.logging.set_verbosity(40)
+    datasets.disable_progress_bars()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        transformers.logging.set_verbosity(level)
+        if bars:
+            datasets.enable_progress_bars()
+
+
+@contextlib.contextmanager
+def _own_randomness() -> Iterator[None]:
+    """Give the caller's random generators back as they were."""
+    python, numpy = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng():
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)
+
+
+def merge(base: Path, adapter: Path, out: Path) -> Path:
+    """Do what :func:`harness.dpo.merge` promises."""
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    if not (adapter / "adapter_model.safetensors").is_file():
+        raise HarnessError(
+            f"{adapter} holds no adapter_model.safetensors. Give the folder that training printed."
+        )
+    network = AutoModelForImageTextToText.from_pretrained(base, dtype="auto", local_files_only=True)
+    merged = PeftModel.from_pretrained(network, str(adapter)).merge_and_unload()
+    merged.save_pretrained(out, safe_serialization=True)
+    processor: Any = AutoProcessor
+    processor.from_pretrained(base, local_files_only=True).save_pretrained(out)
+    return out

@@ -1,0 +1,245 @@
+"""TRL's ``DPOTrainer`` with another batch and another loss; everything else stays TRL's.
+
+Kept from TRL and ``transformers``: the loop, LoRA, accelerate, gradient accumulation and
+checkpointing, logging. Replaced by overriding: collator, loss, and how a checkpoint's state is
+stored (``harness/dpo/resume.py``, without pickle).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from trl.trainer.dpo_trainer import DPOTrainer
+
+from harness.dpo.encoding import Encoder, Row
+from harness.dpo.forward import collate, image_features, packed_logits, plain_logits
+from harness.dpo.losses import LOSSES, Knobs, Scores, competitors
+from harness.dpo.packing import token_log_probs
+from harness.dpo.resume import References, load_random, load_state, save_random, save_state, seal
+from harness.errors import HarnessError
+from harness.records import Pair
+
+
+class Collator:
+    """Opens the images of a batch and packs its rows; called by the data loader."""
+
+    def __init__(self, pairs: Sequence[Pair], encoder: Encoder, *, packed: bool) -> None:
+        """Remember the pairs; nothing is opened yet."""
+        self.pairs, self.encoder, self.packed = pairs, encoder, packed
+
+    def __call__(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Make the batch of the examples' ``row`` numbers."""
+        numbers = [int(example["row"]) % len(self.pairs) for example in examples]
+        rows = [self.encoder.encode(number, self.pairs[number]) for number in numbers]
+        padding = self.encoder.tokenizer.pad_token_id or 0
+        return collate(rows, packed=self.packed, padding=padding)
+
+
+class PackedTrainer(DPOTrainer):
+    """See the module. ``loss_name``, ``knobs`` and ``references`` are set right after making it."""
+
+    loss_name = "dpo"
+    knobs = Knobs()
+    references: References | None = None
+    packed = True
+    projector = False
+
+    def _send_telemetry(self) -> None:
+        """Send nothing."""
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """Write no card: the run folder's report says more."""
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
+        network = self.accelerator.unwrap_model(self.model)
+        base = network.get_base_model()
+        grad = self.projector
+        features = image_features(base, inputs["vision"], grad=grad) if self.packed else []
+        reference = self._reference(network, base, inputs, features)
+        policy = self._answers(model, base, inputs, features)
+        scores = arrange(policy, reference, inputs)
+        losses = LOSSES[self.loss_name](scores, self.knobs)
+        _refuse_broken(losses, scores, inputs["rows"])
+        self._note(scores)
+        loss = losses.mean()
+        return (loss, {"losses": losses.detach()}) if return_outputs else loss
+
+    def _answers(
+        self, model: Any, base: Any, inputs: dict[str, Any], features: Sequence[Tensor]
+    ) -> Tensor:
+        """``(N,)`` summed log-probabilities of all answers of the batch."""
+        if self.packed:
+            logits = packed_logits(model, base, inputs, features)
+        else:
+            logits = plain_logits(model, base, inputs)
+        labels, owner = inputs["labels"], inputs["owner"]
+        if self.loss_name == "sima_released":
+            first = inputs["counts"].cumsum(0) - inputs["counts"]
+            chosen = torch.isin(owner, first)
+            labels = torch.where(chosen, labels, competitors(logits, labels))
+        tokens = token_log_probs(logits, labels)
+        return tokens.new_zeros(len(inputs["lengths"])).index_add(0, owner, tokens)
+
+    def _reference(
+        self, network: Any, base: Any, inputs: dict[str, Any], features: Sequence[Tensor]
+    ) -> Tensor:
+        """``(N,)`` the same with the adapter off: looked up, or computed and kept."""
+        if self.loss_name == "sft":
+            return torch.zeros(len(inputs["lengths"]), device=inputs["lengths"].device)
+        kept = self.references
+        rows = [row.index for row in inputs["rows"]]
+        new = [at for at, row in enumerate(rows) if kept is None or row not in kept]
+        batch = inputs
+        if self.packed and 0 < len(new) < len(rows):
+            whole = [replace(inputs["rows"][at], vision=inputs["vision"][at]) for at in new]
+            batch = self._prepare_inputs(collate(whole, packed=True))
+            features = [features[at] for at in new]
+        if new:
+            with torch.no_grad(), network.disable_adapter():
+                if self.projector and self.packed:
+                    pixels = image_features(base, inputs["vision"], grad=False)
+                    features = pixels if batch is inputs else [pixels[at] for at in new]
+                values = self._answers(network, base, batch, features)
+            if kept is None:
+                return values
+            kept.put([row.index for row in batch["rows"]], batch["counts"].tolist(), values)
+        assert kept is not None
+        return kept.get(rows).to(inputs["lengths"].device)
+
+    def _note(self, scores: Scores) -> None:
+        """Add this batch to the averages that the next log line shows."""
+        network: Any = self.model
+        mode = "train" if network.training else "eval"
+        values = self.accelerator.reduce(summary(scores, self.knobs.beta), reduction="mean")
+        for name, value in zip(SUMMARY, values.tolist(), strict=True):
+            self._metrics[mode][name].append(value)
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        """Save the adapter alone: base, processor and arguments are known from the run."""
+        if self.args.should_save:
+            self.accelerator.unwrap_model(self.model).save_pretrained(
+                output_dir or self.args.output_dir,
+                state_dict=state_dict,
+                safe_serialization=True,
+                save_embedding_layers=False,
+            )
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if self.is_deepspeed_enabled or self.is_fsdp_enabled:
+            super()._save_optimizer_and_scheduler(output_dir)
+        elif self.args.should_save:
+            save_state(Path(output_dir), self.optimizer, self.lr_scheduler)
+        if self.references is not None:
+            self.references.save(Path(output_dir), self.args.process_index)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is None:
+            return
+        if self.is_deepspeed_enabled or self.is_fsdp_enabled:
+            super()._load_optimizer_and_scheduler(checkpoint)
+        else:
+            load_state(Path(checkpoint), self.optimizer, self.lr_scheduler)
+        if self.references is not None:
+            self.references.load(Path(checkpoint), self.args.process_index)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        base: Any = super()
+        base._save_checkpoint(model, trial)
+        if self.args.should_save:
+            seal(Path(self.args.output_dir or ".") / f"checkpoint-{self.state.global_step}")
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        save_random(Path(output_dir), self.args.process_index)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        if checkpoint is not None:
+            load_random(Path(checkpoint), self.args.process_index)
+
+
+SUMMARY = (
+    "rewards/chosen",
+    "rewards/rejected",
+    "rewards/margins",
+    "rewards/accuracies",
+    "logps/chosen",
+    "logps/rejected",
+    "kl",
+    "length/chosen",
+    "length/rejected",
+    "tokens",
+)
+"""What :func:`summary` returns, in order; the first eight as in TRL where TRL has them."""
+
+
+def summary(scores: Scores, beta: float) -> Tensor:
+    """Return ``(len(SUMMARY),)`` means over a batch.
+
+    Rejected values are means over a row's rejected answers, accuracy is the share of them with a
+    smaller reward than the chosen one. ``kl`` is the mean of ``-log(pi/ref)`` per token: an
+    estimate of KL(ref || pi) in nats per token, unbiased where the answers were sampled from the
+    reference (self-generated pairs), and a drift signal elsewhere.
+    """
+    with torch.no_grad():
+        rewards, mask = beta * scores.ratios, scores.mask
+        rejected = mask[:, 1:]
+        count = rejected.sum(1).clamp(min=1)
+
+        def mean_rejected(values: Tensor) -> Tensor:
+            return (values[:, 1:] * rejected).sum(1) / count
+
+        wins = (rewards[:, :1] > rewards) * mask
+        lengths = scores.lengths * mask
+        rows = [
+            rewards[:, 0],
+            mean_rejected(rewards),
+            rewards[:, 0] - mean_rejected(rewards),
+            mean_rejected(wins),
+            scores.policy[:, 0],
+            mean_rejected(scores.policy),
+            -(scores.per_token * mask).sum(1) / mask.sum(1),
+            lengths[:, 0],
+            mean_rejected(lengths),
+            lengths.sum(1),
+        ]
+        return torch.stack([row.to(scores.policy.dtype).mean() for row in rows])
+
+
+def arrange(policy: Tensor, reference: Tensor, inputs: Mapping[str, Any]) -> Scores:
+    """Put flat per-answer values into rows and columns.
+
+    Args:
+        policy: ``(N,)`` over all answers of the batch.
+        reference: ``(N,)``.
+        inputs: the batch: ``counts`` and ``lengths``, and ``rows`` for targets.
+    """
+    counts: Tensor = inputs["counts"]
+    width = int(counts.max())
+    mask = torch.arange(width, device=counts.device)[None, :] < counts[:, None]
+
+    def place(values: Tensor) -> Tensor:
+        return values.new_zeros(mask.shape).masked_scatter(mask, values)
+
+    targets = None
+    rows: Sequence[Row] = inputs["rows"]
+    if all(row.targets is not None for row in rows):
+        flat = [score for row in rows for score in row.targets or ()]
+        targets = place(torch.tensor(flat, dtype=policy.dtype, device=policy.device))
+    lengths = place(inputs["lengths"]).clamp(min=1)
+    return Scores(place(policy), place(reference.to(policy.dtype)), lengths, mask, targets)
+
+
+def _refuse_broken(losses: Tensor, scores: Scores, rows: Sequence[Row]) -> None:
+    finite = torch.isfinite(losses) & torch.isfinite(scores.policy).all(1)
+    if bool(finite.all()):
+        return
+    worst = rows[int((~finite).nonzero()[0, 0])]
+    raise HarnessError(
+        f"The loss of {worst.name} is {losses[~finite][0].item()}; training stopped before it "
+        "could spoil the weights. Look at that pair; if it is sound, lower "
+        "learning_rate. The last checkpoint is kept."
+    )

@@ -1,0 +1,34 @@
+"""One loaded checkpoint: requests in, answers out."""
+
+from __future__ import annotations
+
+from harness.engine.checkpoint import (
+    adapter_fingerprint,
+    check_adapter,
+    read_json,
+    resolve,
+    sees,
+    weights_fingerprint,
+)
+from harness.engine.engine import Engine
+from harness.engine.keys import ENGINE_VERSION, ImageDigests, Item, answer_key
+from harness.engine.loading import Loaded, Source, load, pick_device, pick_dtype
+
+__all__ = [
+    "ENGINE_VERSION",
+    "Engine",
+    "ImageDigests",
+    "Item",
+    "Loaded",
+    "Source",
+    "adapter_fingerprint",
+    "answer_key",
+    "check_adapter",
+    "load",
+    "pick_device",
+    "pick_dtype",
+    "read_json",
+    "resolve",
+    "sees",
+    "weights_fingerprint",
+]

@@ -1,0 +1,153 @@
+"""The decode loop: one token per row and pass, greedy or sampled, until each row ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.engine.stopping import Ending
+from harness.records import Request
+
+if TYPE_CHECKING:
+    import torch
+
+Advance = Callable[[list[int]], "torch.Tensor"]
+"""Feed one token per living row and return the next logits ``(rows, vocabulary)``."""
+
+Keep = Callable[[list[int]], None]
+"""Drop all living rows but these (positions among the living)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One answer in the making.
+
+    Attributes:
+        request: its settings.
+        prompt: the prompt's token ids, which a repetition penalty counts as used.
+    """
+
+    request: Request
+    prompt: Sequence[int]
+
+
+class Picker:
+    """Chooses next tokens; a row's choice depends on its own logits and seed only."""
+
+    def __init__(self, rows: Sequence[Row], penalty: float, device: torch.device) -> None:
+        """Draw each sampled row's random numbers, all from its own seed."""
+        import torch
+
+        self._rows, self._penalty, self._device = rows, penalty, device
+        self._numbers: dict[int, list[float]] = {}
+        for place, row in enumerate(rows):
+            if row.request.temperature > 0:
+                stream = torch.Generator().manual_seed(row.request.seed)
+                count = row.request.max_new_tokens
+                drawn = torch.rand(count, generator=stream, dtype=torch.float64)
+                self._numbers[place] = drawn.tolist()
+
+    def pick(
+        self, logits: torch.Tensor, alive: Sequence[int], made: Sequence[list[int]]
+    ) -> list[int]:
+        """Return one token id per living row from ``(rows, vocabulary)`` logits."""
+        logits = logits.float()
+        if self._penalty != 1.0:
+            logits = self._penalised(logits, alive, made)
+        best = logits.argmax(-1)
+        lines = [line for line, place in enumerate(alive) if place in self._numbers]
+        if not lines:
+            return [int(token) for token in best.tolist()]
+        tokens = best.tolist()
+        drawn = self._sampled(logits[lines], [alive[line] for line in lines], made)
+        for line, token in zip(lines, drawn, strict=True):
+            tokens[line] = token
+        return [int(token) for token in tokens]
+
+    def _sampled(
+        self, logits: torch.Tensor, places: Sequence[int], made: Sequence[list[int]]
+    ) -> list[int]:
+        """Draw by inverting the distribution function at the row's own next random number."""
+        import torch
+
+        requests = [self._rows[place].request for place in places]
+        heat = torch.tensor([request.temperature for request in requests], device=self._device)
+        chances = (logits / heat[:, None]).softmax(-1, dtype=torch.float64)
+        order = None
+        if any(request.top_p < 1 for request in requests):
+            chances, order = chances.sort(stable=True, dim=-1, descending=True)
+            nucleus = torch.tensor([request.top_p for request in requests], device=self._device)
+            # The most likely tokens whose mass before them is below top_p: the smallest such set.
+            before = chances.cumsum(-1) - chances
+            outside = before >= nucleus[:, None]
+            outside[:, 0] = False
+            chances = chances.masked_fill(outside, 0.0)
+        mass = chances.cumsum(-1)
+        numbers = [self._numbers[place][len(made[place])] for place in places]
+        target = torch.tensor(numbers, dtype=torch.float64, device=self._device)[:, None]
+        found = torch.searchsorted(mass, target * mass[:, -1:], right=True)
+        found = torch.minimum(found, (chances > 0).long().cumsum(-1).argmax(-1, keepdim=True))
+        if order is not None:
+            found = order.gather(-1, found)
+        return [int(token) for token in found[:, 0].tolist()]
+
+    def _penalised(
+        self, logits: torch.Tensor, alive: Sequence[int], made: Sequence[list[int]]
+    ) -> torch.Tensor:
+        """Weaken tokens used before (Keskar et al. 2019, section 4.1), as ``generate`` does."""
+        import torch
+
+        logits = logits.clone()
+        for line, place in enumerate(alive):
+            used = sorted({*self._rows[place].prompt, *made[place]})
+            index = torch.tensor(used, device=self._device)
+            score = logits[line, index]
+            logits[line, index] = torch.where(
+                score < 0, score * self._penalty, score / self._penalty
+            )
+        return logits
+
+
+def decode(
+    rows: Sequence[Row],
+    logits: torch.Tensor,
+    ending: Ending,
+    advance: Advance,
+    keep: Keep,
+    penalty: float = 1.0,
+) -> list[list[int]]:
+    """Continue every row to its end and return the generated ids, end tokens included.
+
+    Args:
+        rows: the answers to make.
+        logits: ``(rows, vocabulary)`` after each prompt.
+        ending: end tokens and stop texts.
+        advance: feeds tokens to the network.
+        keep: drops finished rows from the network's state.
+        penalty: repetition penalty of the checkpoint's generation settings.
+    """
+    picker = Picker(rows, penalty, logits.device)
+    made: list[list[int]] = [[] for _ in rows]
+    alive = [place for place, row in enumerate(rows) if row.request.max_new_tokens > 0]
+    if len(alive) < len(rows):
+        keep(alive)
+        logits = logits[alive]
+    while alive:
+        tokens = picker.pick(logits, alive, made)
+        for place, token in zip(alive, tokens, strict=True):
+            made[place].append(token)
+        going = [
+            line
+            for line, place in enumerate(alive)
+            if len(made[place]) < rows[place].request.max_new_tokens
+            and not ending.stopped(made[place], rows[place].request)
+        ]
+        if not going:
+            break
+        if len(going) < len(alive):
+            keep(going)
+            alive = [alive[line] for line in going]
+            tokens = [tokens[line] for line in going]
+        logits = advance(tokens)
+    return made

@@ -1,0 +1,66 @@
+"""One request alone through ``network.generate``: the reference, and the path of odd families."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.engine.inputs import Prepared, network_inputs
+from harness.engine.loading import Loaded
+from harness.engine.stopping import Ending, choice_tokens
+from harness.records import Answer
+
+
+def answer_alone(loaded: Loaded, prepared: Prepared, ending: Ending) -> Answer:
+    """Answer one request without any sharing.
+
+    Greedy decoding is ``generate`` itself. Sampling seeds torch for this request only and
+    restores the state afterwards.
+    """
+    import torch
+
+    request = prepared.request
+    inputs = network_inputs(loaded, prepared)
+    settings: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None}
+    if request.temperature > 0:
+        settings = {"do_sample": True, "temperature": request.temperature, "top_p": request.top_p}
+    start = len(prepared.ids)
+
+    def stopped(ids: torch.Tensor, scores: object) -> torch.Tensor:
+        return torch.tensor([ending.stopped(ids[0, start:].tolist(), request)], device=ids.device)
+
+    # Not generate's own stop_strings: those also end answers in which the text does not occur.
+    stop = {"stopping_criteria": [stopped]} if request.stop else {}
+    devices = [loaded.device] if loaded.device.type == "cuda" else []
+    with torch.inference_mode(), torch.random.fork_rng(devices=devices):
+        torch.manual_seed(request.seed)
+        output = loaded.network.generate(
+            **inputs,
+            **settings,
+            **stop,
+            max_new_tokens=request.max_new_tokens,
+            top_k=None,
+            num_beams=1,
+            pad_token_id=ending.pad,
+        )
+    tokens = output[0, start:].tolist()
+    return ending.answer(tokens, request, _score(loaded, prepared, inputs))
+
+
+def _score(loaded: Loaded, prepared: Prepared, inputs: dict[str, Any]) -> tuple[float, ...]:
+    import torch
+
+    scores = []
+    length = len(prepared.ids)
+    for choice in prepared.request.choices:
+        wanted = torch.tensor([choice_tokens(loaded.tokenizer, prepared.ids, choice)])
+        wanted = wanted.to(loaded.device)
+        grown = dict(inputs)
+        for name, value in inputs.items():
+            if value.shape == (1, length):
+                tail = wanted if name == "input_ids" else value[:, -1:].expand(1, wanted.shape[1])
+                grown[name] = torch.cat([value, tail], dim=1)
+        with torch.inference_mode():
+            logits = loaded.network(**grown).logits[0, length - 1 : -1].float()
+        spread = logits.log_softmax(-1)
+        scores.append(float(spread.gather(1, wanted[0][:, None]).sum()))
+    return tuple(scores)

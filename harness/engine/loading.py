@@ -1,0 +1,261 @@
+"""Loading of network and processor, and of adapters onto a shared base. Needs torch."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.engine.checkpoint import sees
+from harness.errors import UsageError
+
+_DTYPES = ("float32", "bfloat16", "float16")
+_SMALL = 30_000_000
+
+
+def pick_device(device: str) -> str:
+    """Return ``"cpu"``, ``"cuda"`` or ``"cuda:N"``; ``"auto"`` takes a GPU where there is one.
+
+    Torch is asked only on machines that show a sign of a GPU, because importing it takes seconds.
+
+    Raises:
+        UsageError: if a GPU was asked for and there is none.
+    """
+    if device == "cpu" or (device == "auto" and not _may_have_gpu()):
+        return "cpu"
+    import torch
+
+    if device == "auto":
+        local = os.environ.get("LOCAL_RANK", "0")
+        return f"cuda:{local}" if torch.cuda.is_available() else "cpu"
+    kind, _, number = device.partition(":")
+    count = torch.cuda.device_count() if kind == "cuda" else 0
+    if kind != "cuda" or (number and not number.isdigit()) or int(number or 0) >= count:
+        raise UsageError(
+            f"The device '{device}' cannot be used here: torch sees {count} CUDA device(s). Say "
+            "auto, cpu, cuda or cuda:N."
+        )
+    return device
+
+
+def _may_have_gpu() -> bool:
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1") or sys.platform == "darwin":
+        return False
+    signs = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd", "/proc/driver/nvidia")
+    return sys.platform == "win32" or any(Path(sign).exists() for sign in signs)
+
+
+def pick_dtype(dtype: str, device: str) -> str:
+    """Return the name of the number format; ``"auto"`` is float32 on a CPU and bfloat16 else.
+
+    Raises:
+        UsageError: if the name is unknown.
+    """
+    if dtype == "auto":
+        return "float32" if device == "cpu" else "bfloat16"
+    if dtype not in _DTYPES:
+        raise UsageError(f"The dtype '{dtype}' is unknown. Say auto, {', '.join(_DTYPES)}.")
+    return dtype
+
+
+@dataclass(frozen=True)
+class Source:
+    """What to load: a checked folder and how to hold it."""
+
+    path: Path
+    device: str
+    dtype: str
+    remote_code: bool = False
+
+
+@dataclass
+class Loaded:
+    """A network in memory with its processor; ``adapters`` are known to it by folder.
+
+    One that ``sees`` reads images; else its processor is a tokeniser.
+    """
+
+    source: Source
+    network: Any
+    processor: Any
+    adapters: dict[Path, str] = field(default_factory=dict)
+    peft: Any = None
+    state: tuple[object, ...] = ()
+    sees: bool = True
+
+    @property
+    def tokenizer(self) -> Any:
+        """The text tokeniser inside the processor."""
+        return getattr(self.processor, "tokenizer", self.processor)
+
+    @property
+    def device(self) -> Any:
+        """Where the input tensors go."""
+        return self.network.device
+
+    @property
+    def dtype(self) -> Any:
+        """Number format of the weights."""
+        return self.network.dtype
+
+    def touched(self) -> bool:
+        """Tell whether somebody (a trainer) has changed the network since it was loaded."""
+        return self.state != _state_of(self.network)
+
+    @contextmanager
+    def wearing(self, adapter: Path | None) -> Iterator[None]:
+        """Use the base with this adapter, or alone, inside the ``with`` block.
+
+        Raises:
+            UsageError: if the adapter does not fit the base.
+        """
+        if adapter is None:
+            if self.peft is None:
+                yield
+                return
+            with self.peft.disable_adapter():
+                yield
+            return
+        if adapter not in self.adapters:
+            self._attach(adapter)
+        self.peft.set_adapter(self.adapters[adapter])
+        self.peft.eval()
+        yield
+
+    def _attach(self, adapter: Path) -> None:
+        from safetensors import safe_open
+
+        name = f"harness{len(self.adapters)}"
+        with safe_open(adapter / "adapter_model.safetensors", framework="pt") as file:
+            stored = set(file.keys())
+        before = sum(1 for _ in self.network.parameters())
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                self._inject(adapter, name)
+        except (ValueError, RuntimeError, KeyError, TypeError) as error:
+            self.state = ()
+            raise _misfit(adapter, self.source.path, str(error)) from error
+        added = sum(1 for _ in self.network.parameters()) - before
+        self.adapters[adapter] = name
+        self.state = _state_of(self.network)
+        if added != len(stored):
+            del self.adapters[adapter]
+            self.state = ()
+            reason = f"it has {len(stored)} tensors and the base has a place for {added}"
+            raise _misfit(adapter, self.source.path, reason)
+
+    def _inject(self, adapter: Path, name: str) -> None:
+        from peft import PeftModel
+
+        if self.peft is None:
+            self.peft = PeftModel.from_pretrained(self.network, str(adapter), adapter_name=name)
+        else:
+            self.peft.load_adapter(str(adapter), adapter_name=name)
+
+
+def _misfit(adapter: Path, base: Path, reason: str) -> UsageError:
+    first = reason.strip().splitlines()[0][:300] if reason.strip() else "unknown reason"
+    return UsageError(
+        f"The adapter {adapter} does not fit the model {base}: {first}. Name the model that the "
+        "adapter was trained on (base_model_name_or_path in its adapter_config.json)."
+    )
+
+
+def _state_of(network: Any) -> tuple[object, ...]:
+    parameters = list(network.parameters())
+    return (
+        len(parameters),
+        sum(p._version for p in parameters),
+        sum(p.data_ptr() for p in parameters),
+        str(network.device),
+        "forward" in vars(network),
+    )
+
+
+def load(source: Source) -> Loaded:
+    """Load network and processor of a checked folder; a text model's processor is its tokeniser.
+
+    Raises:
+        UsageError: if this transformers version cannot open it, or weights are missing from it.
+    """
+    import torch
+
+    processor, network, info = _opened(source)
+    lost = sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]]))
+    if lost:
+        raise UsageError(
+            f"The model folder {source.path} has no fitting weights for {len(lost)} parts of the "
+            f"network, such as {lost[0]}; they would be random. Download or save the checkpoint "
+            "again."
+        )
+    network = network.to(source.device).eval()
+    if source.device == "cpu" and sum(p.numel() for p in network.parameters()) < _SMALL:
+        # Its operations are too short to share: threads would mostly wait for each other.
+        torch.set_num_threads(1)
+    loaded = Loaded(source, network, processor, sees=sees(source.path))
+    loaded.state = _state_of(network)
+    return loaded
+
+
+def _opened(source: Source) -> tuple[Any, Any, dict[str, Any]]:
+    """Return processor, network and what transformers says of its weights."""
+    import torch
+    import transformers
+    from huggingface_hub.errors import StrictDataclassError
+
+    hub: Any = transformers
+    known = {"trust_remote_code": source.remote_code, "local_files_only": True}
+    if sees(source.path):
+        reader, kind = hub.AutoProcessor, hub.AutoModelForImageTextToText
+        wanted = "a vision-language model with its processor files"
+    else:
+        reader, kind = hub.AutoTokenizer, hub.AutoModelForCausalLM
+        wanted = "a causal text model with its tokeniser files"
+    try:
+        with _quietly():
+            processor = reader.from_pretrained(str(source.path), **known)
+            network, info = kind.from_pretrained(
+                str(source.path),
+                dtype=getattr(torch, source.dtype),
+                use_safetensors=True,
+                output_loading_info=True,
+                **known,
+            )
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        ImportError,
+        RuntimeError,
+        AttributeError,
+        StrictDataclassError,
+    ) as error:
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise UsageError(
+            f"The model folder {source.path} cannot be opened: {reason}. Check that it holds "
+            f"{wanted}, and that this transformers version knows it (pip install -U transformers)."
+        ) from error
+    return processor, network, info
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep transformers' bars and advice off stderr; what matters is raised as an error."""
+    import transformers
+
+    logging: Any = transformers.utils.logging
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()

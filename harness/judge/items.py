@@ -1,0 +1,144 @@
+"""From stored answers to what is judged, and from replies back to samples with scores."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.benchmark import Ask, Benchmark, Exam, Row, Task, Unreadable
+from harness.errors import HarnessError
+from harness.judge.protocol import Reply
+from harness.records import Sample, Scored
+
+ARMS = ("before", "after")
+
+
+@dataclass(frozen=True, eq=False)
+class Item:
+    """One answer of one arm on its way to the judge.
+
+    Attributes:
+        benchmark: whose row it is.
+        exam: its terms.
+        task: for the exam.
+        arm: ``"before"`` or ``"after"``; the judge never learns it.
+        sample: the stored answer.
+        row: the row without its images, which no judge sees.
+        ask: the question; ``None`` where rules decide, or nothing can be asked.
+        error: why it cannot be judged.
+    """
+
+    benchmark: str
+    exam: Exam
+    task: Task
+    arm: str
+    sample: Sample
+    row: Row
+    ask: Ask | None = None
+    error: str | None = None
+
+    @property
+    def ruled(self) -> bool:
+        """Whether rules decide it and no judge is needed."""
+        return self.ask is None and self.error is None
+
+    def read(self, reply: str) -> Scored:
+        """Return the verdict.
+
+        Raises:
+            Unreadable: if the reply is not in the agreed form.
+        """
+        return self.exam.read(self.task, self.row, self.sample.answer or "", reply)
+
+
+def items_of(
+    benchmark: Benchmark,
+    task: Task,
+    arms: Mapping[str, Sequence[Sample]],
+    data: str | Path,
+) -> Iterator[Item]:
+    """Yield every answer that is to be judged, with its question.
+
+    Raises:
+        HarnessError: if the data does not hold the rows that were answered.
+    """
+    assert benchmark.exam is not None
+    wanted: dict[int, list[tuple[str, Sample]]] = {}
+    for arm, samples in arms.items():
+        for sample in samples:
+            if sample.answer is not None:
+                wanted.setdefault(int(sample.id), []).append((arm, sample))
+    for index, answers in sorted(wanted.items()):
+        row = next(task.rows(index, index + 1), None)
+        for arm, sample in answers:
+            if row is None or row.content != sample.content:
+                raise HarnessError(
+                    f"Row {index} of {benchmark.name} in {data} is not the one that was answered. "
+                    "The data has changed since the run: put the old data back, or run again."
+                )
+            bare = dataclasses.replace(row, images=(), doc=_without_images(row.doc))
+            item = Item(benchmark.name, benchmark.exam, task, arm, sample, bare)
+            try:
+                ask = item.exam.ask(task, bare, str(sample.answer))
+                yield dataclasses.replace(item, ask=ask)
+            except Unreadable as error:
+                yield dataclasses.replace(item, error=str(error))
+
+
+def marked(item: Item, replies: Sequence[Reply], judge: str) -> tuple[Sample, tuple[Scored, ...]]:
+    """Return the sample with the judge's scores, and the verdicts they were made of.
+
+    Any reply that is missing or cannot be read makes the scores missing, never a number.
+
+    Args:
+        item: what was judged.
+        replies: one per judging; none where rules decide.
+        judge: who replied, for the sample.
+    """
+    verdicts: tuple[Scored, ...] = ()
+    error = item.error or next((reply.error for reply in replies if reply.text is None), None)
+    if error is None:
+        try:
+            texts = [reply.text or "" for reply in replies] or [""]
+            verdicts = tuple(item.read(text) for text in texts)
+        except Unreadable as found:
+            error, verdicts = str(found), ()
+    metrics = item.exam.metrics(item.row)
+    scores: dict[str, float | None] = dict.fromkeys(metrics)
+    if verdicts:
+        scores = _together([verdict.scores for verdict in verdicts], vote=item.exam.vote)
+        error = None
+    sample = dataclasses.replace(
+        item.sample,
+        scores={**item.sample.scores, **scores},
+        error=f"no verdict: {error}" if error else None,
+        judge=judge,
+        verdict=_words(verdicts),
+    )
+    return sample, verdicts
+
+
+def _together(
+    verdicts: Sequence[Mapping[str, float | None]], *, vote: bool
+) -> dict[str, float | None]:
+    combined = statistics.median_low if vote else statistics.fmean
+    found: dict[str, float | None] = {}
+    for metric in verdicts[0]:
+        values = [value for scores in verdicts if (value := scores[metric]) is not None]
+        found[metric] = float(combined(values)) if len(values) == len(verdicts) else None
+    return found
+
+
+def _words(verdicts: Sequence[Scored]) -> str | None:
+    texts = [verdict.verdict or "" for verdict in verdicts]
+    if len(texts) < 2:
+        return texts[0] if texts else None
+    return "\n\n".join(f"({turn}) {text}" for turn, text in enumerate(texts, start=1))
+
+
+def _without_images(doc: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in doc.items() if not hasattr(value, "tobytes")}

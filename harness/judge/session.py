@@ -1,0 +1,121 @@
+"""One sitting of a judge: what is known is not asked; anchors first, the rest in random order."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from harness import progress
+from harness.benchmark import Ask
+from harness.judge.budget import estimate
+from harness.judge.items import Item
+from harness.judge.protocol import Judge, Question, Reply
+from harness.judge.records import AnchorCheck
+from harness.judge.verdict_cache import Book, Place
+from harness.records import distinct, seed_of
+from harness.settings import JudgeSettings
+from harness.storage import Store
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a sitting came to.
+
+    Attributes:
+        replies: by benchmark and question, one per judging.
+        models: what the judge calls itself, by benchmark; empty where it never replied.
+        checks: of the anchors, one per benchmark.
+        calls: questions that reached the judge, anchors included.
+    """
+
+    replies: Mapping[tuple[str, Ask], tuple[Reply, ...]]
+    models: Mapping[str, str]
+    checks: tuple[AnchorCheck, ...]
+    calls: int
+
+
+def hear(
+    judge: Judge, items: Sequence[Item], store: Store, settings: JudgeSettings, seed: int
+) -> Heard:
+    """Return the replies to all items; a question that both arms share is asked once.
+
+    Raises:
+        HarnessError: if the judge is not the one it was.
+    """
+    readers: dict[tuple[str, Ask], Item] = {}
+    for item in items:
+        if item.ask is not None:
+            readers.setdefault((item.benchmark, item.ask), item)
+    turns = range(settings.judgings)
+    wanted = [(name, ask, turn) for name, ask in readers for turn in turns]
+    one_each = {name: item for (name, _), item in readers.items()}
+    books = {name: Book(judge.name, item, store) for name, item in one_each.items()}
+    known = _known(books, wanted)
+    unknown = distinct(name for name, ask, turn in wanted if (name, ask, turn) not in known)
+    calls = 0
+    if unknown:
+        lacking = [Question(p[1].prompt, p[1].max_tokens) for p in wanted if p not in known]
+        progress.say(f"judge: {estimate(lacking, settings.price)}; anchors besides")
+        calls = _admit([books[name] for name in unknown], judge, settings)
+        known = _known(books, wanted)  # a new term has no verdicts yet
+        order = [place for place in wanted if place not in known]
+        random.Random(seed_of("judge", seed)).shuffle(order)
+        calls += _ask(judge, books, readers, order, known)
+    return Heard(
+        replies={
+            (name, ask): tuple(known[name, ask, turn] for turn in turns) for name, ask in readers
+        },
+        models={name: book.model for name, book in books.items()},
+        checks=tuple(book.checked() for book in books.values()),
+        calls=calls,
+    )
+
+
+def _known(books: Mapping[str, Book], wanted: Sequence[Place]) -> dict[Place, Reply]:
+    found: dict[Place, Reply] = {}
+    for name, book in books.items():
+        found |= book.known([place for place in wanted if place[0] == name])
+    return found
+
+
+def _admit(books: Sequence[Book], judge: Judge, settings: JudgeSettings) -> int:
+    """Let the judge mark the anchors, and find out whether it is the one it was."""
+    places = [(book, anchor) for book in books for anchor in book.anchors]
+    asked = [(book, item) for book, item in places if item.ask is not None]
+    questions = [Question(i.ask.prompt, i.ask.max_tokens) for _, i in asked if i.ask is not None]
+    replies: dict[str, dict[str, Reply]] = {book.name: {} for book in books}
+    calls = 0
+    with progress.bar("anchors", len(questions), "verdicts") as bar:
+        for place, reply in judge.ask(questions):
+            book, item = asked[place]
+            replies[book.name][item.sample.id] = reply
+            calls += reply.asked
+            bar.advance(1)
+    for book in books:
+        book.admit(replies[book.name], accept=settings.accept_drift)
+    return calls
+
+
+def _ask(
+    judge: Judge,
+    books: Mapping[str, Book],
+    readers: Mapping[tuple[str, Ask], Item],
+    order: Sequence[Place],
+    known: dict[Place, Reply],
+) -> int:
+    """Ask what is not known, and add it to what is."""
+    closed = {name: book.closed for name, book in books.items() if book.closed is not None}
+    known.update(
+        {place: Reply(None, error=closed[place[0]]) for place in order if place[0] in closed}
+    )
+    order = [place for place in order if place[0] not in closed]
+    questions = [Question(ask.prompt, ask.max_tokens, turn) for _, ask, turn in order]
+    calls = 0
+    with progress.bar("judge", len(questions), "verdicts") as bar:
+        for place, reply in judge.ask(questions):
+            name, ask, _ = order[place]
+            known[order[place]] = books[name].kept(order[place], reply, readers[name, ask])
+            calls += reply.asked
+            bar.advance(1)
+    return calls

@@ -1,0 +1,261 @@
+"""The judge: a stage of its own over stored answers, after both arms were evaluated.
+
+It asks nothing of the model. Verdicts live in the run's store, so that an answer is judged once;
+the judged samples lie in ``RUN/judged/<arm>/<bench>.jsonl`` beside those of the built-in grader.
+A verdict that cannot be had is missing, never a number. docs/judging.md explains all of it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import progress
+from harness.benchmark import Benchmark, Task
+from harness.errors import HarnessError
+from harness.judge.items import ARMS, Item, items_of, marked
+from harness.judge.open import open_judge
+from harness.judge.protocol import check
+from harness.judge.records import JudgeError, Judging
+from harness.judge.results import (
+    Kept,
+    finished,
+    judged_samples,
+    kept_of,
+    last_judging,
+    still,
+    write,
+)
+from harness.judge.session import Heard, hear
+from harness.judge.uncertainty import Judged, errors_of
+from harness.records import Sample, Samples, fingerprint
+from harness.settings import BUILTIN, JudgeSettings
+from harness.storage import Store
+
+__all__ = ["Verdicts", "check", "judge", "judged_samples", "last_judging"]
+
+
+_REASONS = 3
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """Both arms with the scores that count, by benchmark.
+
+    Attributes:
+        before: samples of the first arm.
+        after: samples of the second.
+        judging: who judged; ``None`` where the built-in grader's scores stand.
+        reused: whether nothing had to be done.
+        calls: questions that reached the judge in this call.
+    """
+
+    before: Samples
+    after: Samples
+    judging: Judging | None = None
+    reused: bool = True
+    calls: int = 0
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the comparison has to know of the judge."""
+        return self.judging.notes if self.judging is not None else ()
+
+
+def judge(
+    settings: JudgeSettings,
+    benchmarks: Sequence[Benchmark],
+    before: Samples,
+    after: Samples,
+    *,
+    data: str | Path,
+    folder: Path,
+    store: Store,
+    seed: int = 0,
+    device: str = "auto",
+    dtype: str = "auto",
+    only_missing: bool = False,
+) -> Verdicts:
+    """Let a judge mark the answers of every benchmark that has an exam.
+
+    Args:
+        settings: who judges; the built-in grader has marked everything already.
+        benchmarks: of the run.
+        before: stored answers of the first arm.
+        after: stored answers of the second.
+        data: where the rows are, for the questions.
+        folder: the run folder.
+        store: where verdicts are kept.
+        seed: of the order in which questions are asked.
+        device: where a local judge runs.
+        dtype: its precision.
+        only_missing: keep the verdicts that lie in the folder, even if the store has lost them.
+
+    Raises:
+        UsageError: if there is no such judge, or two judges' verdicts would be mixed.
+        HarnessError: if the judge or the data has changed since the first verdicts.
+    """
+    check(settings)
+    chosen = [benchmark for benchmark in benchmarks if benchmark.exam is not None]
+    if settings.judge == BUILTIN or not chosen:
+        if settings.judge != BUILTIN:
+            progress.say("judge: rules mark every answer of these benchmarks; nobody is asked")
+        return Verdicts(before, after)
+    arms = {"before": before, "after": after}
+    whom = open_judge(settings, device=device, dtype=dtype)
+    name = fingerprint(
+        [(b.name, b.exam.version if b.exam else "") for b in chosen],
+        [
+            [(s.id, s.content, s.answer) for s in arm[b.name]]
+            for b in chosen
+            for arm in arms.values()
+        ],
+        [whom.name, settings.judgings],
+    )
+    done = finished(folder, name, chosen)
+    if done is not None and not done.missing and not settings.accept_drift:
+        return _verdicts(arms, judged_samples(folder, done), done)
+    kept = kept_of(folder, settings, chosen) if only_missing else {}
+    items = _items(chosen, arms, data, kept)
+    with closing(whom):
+        heard = hear(whom, items, store, settings, seed)
+    samples, judging = _mark(chosen, arms, items, heard, kept, settings)
+    write(folder, name, samples, judging)
+    progress.say(
+        f"judge: {judging.verdicts} verdicts, {judging.missing} missing; {heard.calls} questions "
+        f"asked in this call{whom.spent}; anchors as a sound judge marks them: "
+        f"{judging.agreement or 'none asked'}"
+    )
+    return _verdicts(arms, samples, judging, reused=False, calls=heard.calls)
+
+
+def _items(
+    chosen: Sequence[Benchmark], arms: Mapping[str, Samples], data: str | Path, kept: Kept
+) -> list[Item]:
+    items: list[Item] = []
+    with progress.bar("judge: reading", len(chosen), "benchmarks") as bar:
+        for benchmark in chosen:
+            name = benchmark.name
+            open_ = {
+                arm: [s for s in samples[name] if not still(kept.get((arm, name, s.id)), s)]
+                for arm, samples in arms.items()
+            }
+            if any(open_.values()):
+                items += items_of(benchmark, Task(benchmark.task, data), open_, data)
+            bar.advance(1)
+    return items
+
+
+def _mark(
+    chosen: Sequence[Benchmark],
+    arms: Mapping[str, Samples],
+    items: Sequence[Item],
+    heard: Heard,
+    kept: Kept,
+    settings: JudgeSettings,
+) -> tuple[dict[tuple[str, str], tuple[Sample, ...]], Judging]:
+    by_rule = {b.name for b in chosen} - {item.benchmark for item in items if not item.ruled}
+    judges = {
+        name: _judge_of(name, heard, kept, "rule" if name in by_rule else settings.judge)
+        for name in (benchmark.name for benchmark in chosen)
+    }
+    judged: dict[tuple[str, str, str], Judged] = {}
+    for item in items:
+        replies = heard.replies[item.benchmark, item.ask] if item.ask is not None else ()
+        sample, verdicts = marked(item, replies, judges[item.benchmark])
+        question = item.ask.prompt if item.ask is not None else f"{item.arm} {sample.id}"
+        judged[item.arm, item.benchmark, sample.id] = Judged(sample, verdicts, question)
+    samples: dict[tuple[str, str], tuple[Sample, ...]] = {}
+    for benchmark in chosen:
+        for arm, every in arms.items():
+            samples[arm, benchmark.name] = tuple(
+                _final(sample, (arm, benchmark.name, sample.id), judged, kept, judges)
+                for sample in every[benchmark.name]
+            )
+    answered = [s for rows in samples.values() for s in rows if s.answer is not None]
+    missing = sum(sample.error is not None for sample in answered)
+    used = [reply for replies in heard.replies.values() for reply in replies if reply.text]
+    judging = Judging(
+        judge=settings.judge,
+        models=tuple(sorted({model for model in heard.models.values() if model})),
+        benchmarks=tuple(benchmark.name for benchmark in chosen),
+        judgings=settings.judgings,
+        verdicts=len(answered) - missing,
+        missing=missing,
+        reasons=_reasons([sample.error for sample in answered if sample.error is not None]),
+        tokens_in=sum(reply.tokens_in for reply in used),
+        tokens_out=sum(reply.tokens_out for reply in used),
+        anchors=heard.checks,
+        errors=_errors(chosen, judged) if settings.judgings > 1 else (),
+    )
+    return samples, judging
+
+
+def _reasons(errors: Sequence[str]) -> tuple[str, ...]:
+    """Count errors that begin alike, up to their second colon, and show one of each kind."""
+    kinds: dict[str, list[str]] = {}
+    for error in errors:
+        kinds.setdefault(":".join(error.split(":")[:2]), []).append(error)
+    ranked = sorted(kinds.values(), key=len, reverse=True)[:_REASONS]
+    return tuple(f"{len(alike)} times {alike[0]}" for alike in ranked)
+
+
+def _judge_of(name: str, heard: Heard, kept: Kept, otherwise: str) -> str:
+    """Return who judged a benchmark; ``otherwise`` where no reply says so.
+
+    Raises:
+        HarnessError: if kept verdicts are by another model than the new ones.
+    """
+    before = {sample.judge for (_, bench, _), sample in kept.items() if bench == name}
+    now = heard.models.get(name) or min(before - {"rule"}, default=otherwise)
+    if before - {now, otherwise, "rule"}:
+        raise HarnessError(
+            f"The verdicts on {name} that are kept are by {', '.join(sorted(before))}, and the "
+            f"judge now calls itself {now}. Judge everything anew: leave out --only-missing."
+        )
+    return now
+
+
+def _final(
+    sample: Sample,
+    key: tuple[str, str, str],
+    judged: Mapping[tuple[str, str, str], Judged],
+    kept: Kept,
+    judges: Mapping[str, str],
+) -> Sample:
+    if key in judged:
+        return judged[key].sample
+    held = kept.get(key)
+    if held is not None and still(held, sample):
+        return held
+    return dataclasses.replace(sample, judge=judges[key[1]])  # there is no answer to judge
+
+
+def _errors(
+    chosen: Sequence[Benchmark], judged: Mapping[tuple[str, str, str], Judged]
+) -> tuple[JudgeError, ...]:
+    found: list[JudgeError] = []
+    for benchmark in chosen:
+        before, after = (
+            [one for (a, bench, _), one in judged.items() if (a, bench) == (arm, benchmark.name)]
+            for arm in ARMS
+        )
+        found += errors_of(benchmark, before, after)
+    return tuple(found)
+
+
+def _verdicts(
+    arms: Mapping[str, Samples],
+    samples: Mapping[tuple[str, str], tuple[Sample, ...]],
+    judging: Judging,
+    *,
+    reused: bool = True,
+    calls: int = 0,
+) -> Verdicts:
+    before, after = (
+        {name: samples.get((arm, name), rows) for name, rows in arms[arm].items()} for arm in ARMS
+    )
+    return Verdicts(before, after, judging, reused, calls)

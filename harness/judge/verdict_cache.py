@@ -1,0 +1,195 @@
+"""What the store knows of one judge on one exam: its verdicts, and whether it is still the same.
+
+A *term* is the time in which a judge is the same. It begins with the first verdict on a benchmark
+and ends when the judge calls itself something else or marks the anchors otherwise, which is
+refused unless the user accepts it. Verdicts belong to a term, so those of two are never mixed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from harness.benchmark import Ask, Row, Unreadable
+from harness.errors import HarnessError
+from harness.judge.items import Item
+from harness.judge.protocol import Reply
+from harness.judge.records import AnchorCheck
+from harness.records import fingerprint, from_json, to_json
+from harness.storage import Store
+
+DRIFT = 0.1
+"""Mean change of the anchors' marks, as a share of the scale, above which a judge is refused."""
+
+_TERMS = 100
+
+
+Place = tuple[str, Ask, int]
+"""Benchmark, question, and number of the judging."""
+
+
+class Book:
+    """What the store knows of one judge on one exam.
+
+    Attributes:
+        name: of the benchmark.
+        model: what the judge called itself at the beginning of the term; empty before the first.
+        anchors: made-up answers of undisputed worth.
+        closed: why nothing more is to be asked, or ``None``.
+    """
+
+    def __init__(self, judge: str, item: Item, store: Store) -> None:
+        """Look up the current term.
+
+        Args:
+            judge: its name.
+            item: any answer of the benchmark.
+            store: where verdicts are kept.
+        """
+        self.name = item.benchmark
+        self.closed: str | None = None
+        self.anchors = _anchors(item)
+        self._exam, self._store, self._judge = item.exam, store, judge
+        self._terms = [f"term:{self._print(number)}" for number in range(_TERMS)]
+        self._marks: dict[str, float] | None = None
+        self._drift: float | None = None
+        found = store.get(self._terms)
+        self._term = sum(term in found for term in self._terms) - 1
+        self.model = str(found[self._terms[self._term]]["model"]) if self._term >= 0 else ""
+
+    def known(self, places: Sequence[Place]) -> dict[Place, Reply]:
+        """Return the stored replies of this term."""
+        if self._term < 0:
+            return {}
+        keys = {place: self._key(place) for place in places}
+        found = self._store.get(keys.values())
+        return {place: from_json(Reply, found[key]) for place, key in keys.items() if key in found}
+
+    def kept(self, place: Place, reply: Reply, reader: Item) -> Reply:
+        """Store a reply that can be read; say of any other why it is none."""
+        if reply.text is None:
+            return reply
+        if reply.model != self.model:
+            return _no(reply, f"the server answered as {reply.model}, not as {self.model}")
+        try:
+            reader.read(reply.text)
+        except Unreadable as error:
+            return _no(reply, str(error))
+        self._store.put({self._key(place): to_json(reply)})
+        return reply
+
+    def admit(self, replies: Mapping[str, Reply], *, accept: bool) -> None:
+        """Begin or go on with a term, given fresh replies to the anchors.
+
+        Raises:
+            HarnessError: if the judge is another one than in this term, and that is not accepted.
+        """
+        names = sorted({reply.model for reply in replies.values() if reply.model})
+        if len(names) > 1:
+            raise HarnessError(
+                f"The judge {self._judge} answered under several names ({', '.join(names)}), so "
+                "nobody knows whose verdicts these are. Name one dated version with --judge."
+            )
+        marks, reasons = self._marks_of(replies)
+        changed = self._changed(names[0], marks) if names and self._term >= 0 else None
+        if changed is not None and not accept:
+            raise HarnessError(
+                f"{changed} Its verdicts of then and now cannot be compared. Name the dated "
+                "version that judged before, or judge everything anew with --accept-drift."
+            )
+        if not marks:  # whoever marks no anchor would mark no answer either, and cost as much
+            self.closed = f"no anchor answer got a mark: {next(iter(reasons), 'none was asked')}"
+            return
+        self._marks = marks
+        if self._term < 0 or changed is not None:
+            self._term += 1
+            self.model = names[0]
+            self._drift = None
+            self._store.put({self._terms[self._term]: {"model": self.model}})
+        self._store.put({self._anchor_key(name): {"mark": mark} for name, mark in marks.items()})
+
+    def checked(self) -> AnchorCheck:
+        """Return how the anchors were marked: now, or when the term began."""
+        marks = self._first_marks() if self._marks is None else self._marks
+        bands = {anchor.name: (anchor.low, anchor.high) for anchor in self._exam.anchors}
+        sound = [bands[name][0] <= mark <= bands[name][1] for name, mark in marks.items()]
+        return AnchorCheck(
+            benchmark=self.name,
+            anchors=len(bands),
+            readable=len(marks),
+            expected=sum(sound),
+            drift=self._drift,
+        )
+
+    def _changed(self, model: str, marks: Mapping[str, float]) -> str | None:
+        if model != self.model:
+            return (
+                f"The judge {self._judge} calls itself {model}; it was {self.model} when its "
+                f"first verdicts on {self.name} were stored."
+            )
+        before = self._first_marks()
+        moves = {name: mark - before[name] for name, mark in marks.items() if name in before}
+        if not moves:
+            return None
+        drift = sum(map(abs, moves.values())) / len(moves) / self._exam.span
+        self._drift = round(drift, 10)
+        if drift <= DRIFT:
+            return None
+        moved = ", ".join(
+            f"'{name}' {before[name]:g} then, {marks[name]:g} now" for name in moves if moves[name]
+        )
+        return (
+            f"The judge {self._judge} has drifted on {self.name}: its marks for the anchor answers "
+            f"moved by {drift:.0%} of the scale, more than {DRIFT:.0%} ({moved})."
+        )
+
+    def _marks_of(self, replies: Mapping[str, Reply]) -> tuple[dict[str, float], list[str]]:
+        """Return the marks of the anchors that got one, and why the others did not."""
+        marks, reasons = dict[str, float](), list[str]()
+        for anchor, item in zip(self._exam.anchors, self.anchors, strict=True):
+            reply = replies.get(item.sample.id)
+            if reply is None:
+                continue
+            if reply.text is None:
+                reasons.append(reply.error or "no reply")
+                continue
+            try:
+                mark = item.read(reply.text).scores[anchor.metric]
+            except Unreadable as error:
+                reasons.append(str(error))
+                continue
+            if mark is not None:
+                marks[anchor.name] = mark
+        return marks, reasons
+
+    def _first_marks(self) -> dict[str, float]:
+        keys = {anchor.name: self._anchor_key(anchor.name) for anchor in self._exam.anchors}
+        found = self._store.get(keys.values())
+        return {name: float(found[key]["mark"]) for name, key in keys.items() if key in found}
+
+    def _print(self, term: int) -> str:
+        anchors = [(anchor.name, anchor.doc, anchor.answer) for anchor in self._exam.anchors]
+        return fingerprint(self._judge, self._exam.version, anchors, term)
+
+    def _anchor_key(self, anchor: str) -> str:
+        return f"anchor:{self._terms[self._term]}:{anchor}"
+
+    def _key(self, place: Place) -> str:
+        _, ask, turn = place
+        text = fingerprint(self.model, ask.prompt, ask.max_tokens, turn)
+        return f"verdict:{self._terms[self._term]}:{text}"
+
+
+def _no(reply: Reply, why: str) -> Reply:
+    return dataclasses.replace(reply, text=None, error=why)
+
+
+def _anchors(item: Item) -> tuple[Item, ...]:
+    """Return the exam's anchors in the form of answers."""
+    found = []
+    for anchor in item.exam.anchors:
+        row = Row(f"anchor {anchor.name}", "", "", "", (), "", anchor.doc)
+        sample = dataclasses.replace(item.sample, id=anchor.name, answer=anchor.answer)
+        ask = item.exam.ask(item.task, row, anchor.answer)
+        found.append(dataclasses.replace(item, sample=sample, row=row, ask=ask))
+    return tuple(found)

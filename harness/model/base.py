@@ -1,0 +1,70 @@
+"""A checkpoint in memory: loaded when first needed, and again when somebody changed it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.engine import weights_fingerprint
+from harness.model.chat_template import ChatTemplate
+
+if TYPE_CHECKING:
+    from harness.engine import Engine, Loaded, Source
+
+
+class Base:
+    """The checkpoint that a model and its adapted versions hold in common, loaded once."""
+
+    def __init__(self, source: Source) -> None:
+        """Remember what to load, and read the chat template.
+
+        Raises:
+            UsageError: if the folder has no chat template.
+        """
+        self.source = source
+        self.template = ChatTemplate(source.path)
+        self._fingerprint: str | None = None
+        self._loaded: Loaded | None = None
+        self._engine: Engine | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the checkpoint's bytes."""
+        if self._fingerprint is None:
+            self._fingerprint = weights_fingerprint(self.source.path)
+        return self._fingerprint
+
+    def loaded(self) -> Loaded:
+        """Return the network in memory, loading it when needed."""
+        if self._loaded is None:
+            from harness.engine import load
+
+            self._loaded = load(self.source)
+        return self._loaded
+
+    def bare(self) -> Loaded:
+        """Return the network without adapters; one that wears some is loaded again."""
+        if self._loaded is not None and self._loaded.peft is not None:
+            self.release()
+        return self.loaded()
+
+    def engine(self) -> Engine:
+        """Return the engine on an unchanged network."""
+        if self._loaded is not None and self._loaded.touched():
+            self.release()
+        if self._engine is None:
+            from harness.engine import Engine
+
+            self._engine = Engine(self.loaded())
+        return self._engine
+
+    def release(self) -> None:
+        """Forget the network and give its memory back."""
+        on_gpu = self._loaded is not None and self.source.device != "cpu"
+        self._loaded = self._engine = None
+        if on_gpu:
+            import gc
+
+            import torch
+
+            gc.collect()
+            torch.cuda.empty_cache()

@@ -1,0 +1,100 @@
+"""From a request to the text the model reads, with the checkpoint's own chat template.
+
+The files are read directly, so that rendering (and with it the cache key) needs no torch.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from harness.engine import read_json, sees
+from harness.errors import HarnessError, UsageError
+
+_STEADY = {"date_string": "26 Jul 2024", "enable_thinking": False}
+"""What templates of text models are told: else Llama 3's would put today's date into every prompt,
+so that an answer changed over night, and Qwen 3's would have the model think aloud first."""
+
+
+class ChatTemplate:
+    """The chat template of a model folder; that of a text model is given plain text."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read the template and the special tokens it may name.
+
+        Raises:
+            UsageError: if the folder has no chat template.
+        """
+        self._folder = folder
+        self._text = _template_of(folder)
+        self._sees = sees(folder)
+        self._known = _special_tokens(folder) | ({} if self._sees else _STEADY)
+        self._rendered: dict[tuple[str, int], str] = {}
+
+    def render(self, prompt: str, images: int) -> str:
+        """Return the user's turn with ``images`` placeholders before the text.
+
+        Raises:
+            HarnessError: if the template refuses this turn, or a text model is shown an image.
+        """
+        if images and not self._sees:
+            raise HarnessError(
+                f"{self._folder} holds a text model, and the question comes with {images} image(s) "
+                "that it cannot look at. Ask a vision-language model."
+            )
+        known = self._rendered.get((prompt, images))
+        if known is not None:
+            return known
+        from jinja2 import TemplateError
+        from transformers.utils.chat_template_utils import render_jinja_template
+
+        content: Any = prompt
+        if self._sees:
+            content = [{"type": "image"}] * images + [{"type": "text", "text": prompt}]
+        try:
+            texts: Any = render_jinja_template(
+                conversations=[[{"role": "user", "content": content}]],
+                chat_template=self._text,
+                add_generation_prompt=True,
+                **self._known,
+            )
+        except TemplateError as error:
+            raise HarnessError(
+                f"The chat template of {self._folder} refuses a question with {images} image(s): "
+                f"{error}. Ask in another form, or repair chat_template.jinja there."
+            ) from error
+        if len(self._rendered) > 4096:
+            self._rendered.clear()
+        text = str(texts[0][0])
+        self._rendered[prompt, images] = text
+        return text
+
+
+def _template_of(folder: Path) -> str:
+    plain = folder / "chat_template.jinja"
+    if plain.is_file():
+        return plain.read_text(encoding="utf-8")
+    for name in ("chat_template.json", "processor_config.json", "tokenizer_config.json"):
+        path = folder / name
+        found = read_json(path).get("chat_template") if path.is_file() else None
+        if isinstance(found, list):
+            found = {entry["name"]: entry["template"] for entry in found}.get("default")
+        if isinstance(found, str):
+            return found
+    raise UsageError(
+        f"The model folder {folder} has no chat template, so a question has no defined form. Put "
+        "the model's chat_template.jinja there (the hub page of the model has it)."
+    )
+
+
+def _special_tokens(folder: Path) -> dict[str, Any]:
+    tokens: dict[str, Any] = {}
+    for name in ("special_tokens_map.json", "tokenizer_config.json"):
+        path = folder / name
+        settings = read_json(path) if path.is_file() else {}
+        extra = settings.get("extra_special_tokens")
+        for key, value in {**settings, **(extra if isinstance(extra, dict) else {})}.items():
+            text = value.get("content") if isinstance(value, dict) else value
+            if key.endswith("_token") and isinstance(text, str):
+                tokens[key] = text
+    return tokens

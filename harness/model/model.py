@@ -1,0 +1,247 @@
+"""The model that methods and benchmarks ask: :class:`Model`.
+
+Opening a model reads only its small files. Torch, weights and GPU are touched by the first
+request whose answer is not stored, so a run that finds all answers in the store is fast.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from harness.engine import (
+    ENGINE_VERSION,
+    ImageDigests,
+    Item,
+    adapter_fingerprint,
+    answer_key,
+    check_adapter,
+    resolve,
+    weights_fingerprint,
+)
+from harness.errors import HarnessError, UsageError
+from harness.model.base import Base
+from harness.model.distributed import everywhere, ranks
+from harness.model.spec import Spec, held
+from harness.records import Answer, Request, from_json, to_json
+from harness.storage import Store
+
+__all__ = ["ENGINE_VERSION", "Model", "everywhere", "weights_fingerprint"]
+
+WINDOW = 256
+"""How many requests are read ahead per process, so that those about one image meet each other."""
+
+
+class Model:
+    """A vision-language model, with or without an adapter, that answers requests.
+
+    Attributes:
+        source: what the user typed.
+        path: the checkpoint's folder.
+        adapter: the adapter's folder, or ``None``.
+        base: the checkpoint in memory, held in common with its adapted versions.
+        calls: requests that reached the network, not the store.
+    """
+
+    def __init__(
+        self, source: str, base: Base, adapter: Path | None = None, store: Store | None = None
+    ) -> None:
+        """Use :meth:`open` instead."""
+        self.source = source
+        self.path = base.source.path
+        self.adapter = adapter
+        self.calls = 0
+        self.base = base
+        self._store = store
+        self._fingerprint: str | None = None
+
+    @classmethod
+    def open(
+        cls,
+        source: str | Path,
+        *,
+        adapter: Path | None = None,
+        store: Store | None = None,
+        device: str = "auto",
+        dtype: str = "auto",
+        trust_remote_code: bool = False,
+        revision: str | None = None,
+    ) -> Model:
+        """Open a checkpoint without loading its weights.
+
+        Args:
+            source: a folder or a hub id; see ``harness.model.open`` for servers.
+            adapter: a PEFT adapter to put on it.
+            store: where answers are kept; ``None`` keeps none.
+            device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+            dtype: ``auto`` (float32 on a CPU, bfloat16 on a GPU), ``float32``, ``bfloat16``,
+                ``float16``.
+            trust_remote_code: run Python that the checkpoint brings.
+            revision: of a hub id; a full commit when its code is to be run.
+
+        Raises:
+            UsageError: if something named here does not exist or cannot be used; the message
+                says what, where and what to type next.
+        """
+        from harness.engine import Source, pick_device, pick_dtype
+
+        path = resolve(source, revision, trust_remote_code)
+        place = pick_device(device)
+        base = Base(Source(path, place, pick_dtype(dtype, place), trust_remote_code))
+        model = cls(str(source), base, store=store)
+        return model if adapter is None else model.with_adapter(check_adapter(Path(adapter)))
+
+    def spec(self) -> Spec:
+        """Say how another process of this run opens the same model."""
+        return Spec.of(self.base.source, self.adapter, self._store)
+
+    @classmethod
+    def of(cls, spec: Spec) -> Model:
+        """Open what process 0 has; the last checkpoint stays in memory for the next call."""
+        return cls(str(spec.source.path), held(spec.source), spec.adapter, spec.answers())
+
+    def with_adapter(self, path: Path | None) -> Model:
+        """Return the model after training: the same base in memory, wearing this adapter.
+
+        Args:
+            path: an adapter's folder, ``None`` for the base alone, or the folder of a full
+                model, which is then opened by itself on the same device.
+
+        Raises:
+            UsageError: if the folder is neither an adapter nor a model.
+        """
+        if path is None:
+            return Model(self.source, self.base, store=self._store)
+        folder = Path(path)
+        if (folder / "config.json").is_file() and not (folder / "adapter_config.json").is_file():
+            kept = self.base.source
+            return Model.open(folder, store=self._store, device=kept.device, dtype=kept.dtype)
+        return Model(self.source, self.base, check_adapter(folder), self._store)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of weights, adapter and number format; 64 hexadecimal digits."""
+        if self._fingerprint is None:
+            parts = [self.base.fingerprint, self.base.source.dtype]
+            if self.adapter is not None:
+                parts.append(adapter_fingerprint(self.adapter))
+            self._fingerprint = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+        return self._fingerprint
+
+    @property
+    def network(self) -> Any:
+        """The transformers model without any adapter, loaded when first asked for.
+
+        Whoever trains it in place need not undo anything: the engine notices that weights,
+        layers or forward were changed and loads the checkpoint again before it answers.
+        """
+        return self.base.bare().network
+
+    @property
+    def processor(self) -> Any:
+        """The transformers processor, loaded when first asked for."""
+        return self.base.loaded().processor
+
+    def render(self, request: Request) -> str:
+        """Return the prompt as the model reads it: chat template and image placeholders.
+
+        Raises:
+            HarnessError: if the chat template refuses the request.
+        """
+        return self.base.template.render(request.prompt, len(request.images))
+
+    def answer(self, requests: Iterable[Request]) -> Iterator[Answer]:
+        """Answer requests in their order, reading ahead a window of them.
+
+        Each answer is stored as soon as it is ready. A request that fails becomes an answer
+        without text that says why; it is not stored, so the next run tries it again.
+        """
+        stream = iter(requests)
+        while window := list(islice(stream, WINDOW * ranks().size)):
+            yield from self._answer_window(window)
+
+    def release(self) -> None:
+        """Free the memory of the network; the next request loads it again."""
+        self.base.release()
+
+    def _answer_window(self, window: list[Request]) -> Iterator[Answer]:
+        rendered = [self._try_render(request) for request in window]
+        digests = ImageDigests()
+        keys = [
+            answer_key(self.fingerprint, text, request, digests) if isinstance(text, str) else ""
+            for request, text in zip(window, rendered, strict=True)
+        ]
+        ready = ranks().agreed(self._stored(keys))
+        work: dict[str, Item] = {}
+        for request, key, text in zip(window, keys, rendered, strict=True):
+            if key not in ready and isinstance(text, str):
+                images = tuple(map(digests.of, request.images))
+                work.setdefault(key, Item(request, text, images))
+        self.calls += len(work)
+        if ranks().size > 1 and work:
+            ready |= self._compute_together(work)
+            work = {}
+        names, results = list(work), self._compute(list(work.values()))
+        for key, text in zip(keys, rendered, strict=True):
+            if isinstance(text, Answer):
+                yield text
+                continue
+            while key not in ready:
+                place, answer = next(results)
+                ready[names[place]] = answer
+                self._keep(names[place], answer)
+            yield ready[key]
+
+    def _try_render(self, request: Request) -> str | Answer:
+        try:
+            return self.render(request)
+        except UsageError:
+            raise
+        except HarnessError as error:
+            return Answer(text=None, finish="missing", error=str(error))
+
+    def _compute(self, items: list[Item]) -> Iterator[tuple[int, Answer]]:
+        if items:
+            yield from self.base.engine().run(items, self.adapter)
+
+    def _compute_together(self, work: Mapping[str, Item]) -> dict[str, Answer]:
+        remote = partial(_share, self.spec(), work)
+        answers = everywhere(remote, lambda: self.share(work))
+        for key, answer in answers.items():  # another machine's processes have no store
+            self._keep(key, answer)
+        return answers
+
+    def share(self, work: Mapping[str, Item]) -> dict[str, Answer]:
+        """Compute this process's part of the work and return everybody's answers.
+
+        Args:
+            work: by key; the same in every process.
+        """
+        costs = [
+            (key, item.images, len(item.rendered) + item.request.max_new_tokens)
+            for key, item in work.items()
+        ]
+        mine = ranks().divide(costs)
+        done: dict[str, Answer] = {}
+        for place, answer in self._compute([work[key] for key in mine]):
+            done[mine[place]] = answer
+            self._keep(mine[place], answer)
+        return ranks().gather(done)
+
+    def _stored(self, keys: list[str]) -> dict[str, Answer]:
+        if self._store is None:
+            return {}
+        found = self._store.get({key: None for key in keys if key})
+        return {key: from_json(Answer, row) for key, row in found.items()}
+
+    def _keep(self, key: str, answer: Answer) -> None:
+        if self._store is not None and answer.text is not None:
+            self._store.put({key: to_json(answer)})
+
+
+def _share(spec: Spec, work: Mapping[str, Item]) -> None:
+    Model.of(spec).share(work)

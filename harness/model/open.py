@@ -1,0 +1,33 @@
+"""Which kind of model a name means: a checkpoint in this process, or one behind a server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.engine import sees
+from harness.errors import UsageError
+from harness.model.model import Model
+from harness.model.server import SCHEME, ServerModel
+from harness.storage import Store
+
+
+def open_model(
+    source: str | Path, *, store: Store | None = None, device: str = "auto", dtype: str = "auto"
+) -> Model:
+    """Open a vision-language model, named as a folder, a hub id, or ``openai:URL#NAME``.
+
+    No weights are loaded yet.
+
+    Raises:
+        UsageError: if there is no such model, or it reads text only.
+    """
+    if str(source).startswith(SCHEME):
+        return ServerModel(str(source), store=store)
+    model = Model.open(source, store=store, device=device, dtype=dtype)
+    if not sees(model.path):
+        raise UsageError(
+            f"The model {source} reads text only, so it cannot answer questions about images. Name "
+            f"a vision-language model with --model. It can judge answers, though: --judge "
+            f"hf:{source}"
+        )
+    return model

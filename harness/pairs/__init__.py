@@ -1,0 +1,28 @@
+"""Prompts, making pairs from them, and what training on those would teach."""
+
+from __future__ import annotations
+
+from harness.pairs.diagnostics import diagnose, diagnose_run
+from harness.pairs.gallery import examine, read_pair_report
+from harness.pairs.generate import PairSet, make_pairs
+from harness.pairs.measures import word_distance
+from harness.pairs.prompts import prompts_fingerprint, read_prompts
+from harness.pairs.records import PairReport
+from harness.pairs.render import facts, pair_report_text
+from harness.pairs.timeout import time_limit
+
+__all__ = [
+    "PairReport",
+    "PairSet",
+    "diagnose",
+    "diagnose_run",
+    "examine",
+    "facts",
+    "make_pairs",
+    "pair_report_text",
+    "prompts_fingerprint",
+    "read_pair_report",
+    "read_prompts",
+    "time_limit",
+    "word_distance",
+]

@@ -1,0 +1,237 @@
+"""The pair doctor: what would training on these pairs teach? Asked before, not after.
+
+:func:`diagnose` is a pure function of pairs and drops; with a model it also asks what the answers
+are worth without their image. :func:`diagnose_run` reads a run folder; :func:`pair_report_text` and
+:func:`pair_report_markdown` show the result. A method helps by writing two things into ``meta``:
+
+- ``changes``: by corruption, the part of the words that changed (:func:`word_distance`);
+- ``critic``: per verdict ``{"first": label, "verdict": 1 | 2 | null}``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import HarnessError
+from harness.pairs.measures import (
+    changes,
+    critic,
+    guess,
+    guesses,
+    length_gap,
+    near_equal,
+    reference_agreement,
+    word_distance,
+)
+from harness.pairs.records import Critic, Guess, LengthGap, PairExample, PairReport
+from harness.pairs.render import pair_report_markdown, pair_report_text
+from harness.records import Drop, Pair, Request, from_json, seed_of
+from harness.storage import Journal
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+    from harness.model import Model
+
+__all__ = [
+    "PairReport",
+    "diagnose",
+    "diagnose_run",
+    "pair_report_markdown",
+    "pair_report_text",
+    "pairs_fingerprint",
+    "read_pairs",
+    "word_distance",
+]
+
+EXAMPLES = 10
+BLANK_LIMIT = 64
+MEAN_COLOUR = (122, 116, 104)
+"""CLIP's mean pixel: an image of it is all zeros behind the processor."""
+
+SURE = 0.01
+MOSTLY = 0.65
+
+
+def diagnose(
+    pairs: Sequence[Pair],
+    drops: Sequence[Drop] = (),
+    *,
+    model: Model | None = None,
+    seed: int = 0,
+) -> PairReport:
+    """Examine pairs before they are trained on.
+
+    Args:
+        pairs: as the pair room gives them, equal answers taken out.
+        drops: the prompts that gave no pair.
+        model: also let it order the answers under a blank image (first 64 pairs); slow.
+        seed: draws the examples.
+
+    Raises:
+        HarnessError: if there are no pairs.
+    """
+    if not pairs:
+        raise HarnessError(
+            "There are no pairs to examine. See dropped.jsonl in the run folder for the reasons."
+        )
+    reasons = Counter(drop.reason for drop in drops)
+    metas = [*(pair.meta for pair in pairs), *(drop.meta for drop in drops)]
+    found = tuple(guesses(pairs))
+    if model is not None:
+        found += (blank_guess(pairs[:BLANK_LIMIT], model),)
+    equal = reasons["equal"] / (len(pairs) + len(drops))
+    length, judged = length_gap(pairs), critic(metas)
+    changed = changes(metas)
+    return PairReport(
+        pairs=len(pairs),
+        dropped=dict(reasons),
+        equal=equal,
+        near=near_equal(pairs),
+        length=length,
+        guesses=found,
+        reference=reference_agreement(pairs),
+        changes=changed,
+        critic=judged,
+        warnings=tuple(_warnings(equal, length, found, judged)),
+        examples=_examples(pairs, seed),
+    )
+
+
+def diagnose_run(folder: Path, *, model: Model | None = None, seed: int = 0) -> PairReport:
+    """Examine the pairs of a run folder.
+
+    Raises:
+        HarnessError: if the folder has no finished ``pairs.jsonl``, or no pairs.
+    """
+    pairs, drops = read_pairs(folder)
+    return diagnose(pairs, drops, model=model, seed=seed)
+
+
+def pairs_fingerprint(folder: Path) -> str:
+    """Return the fingerprint of everything that a run's pairs were made from.
+
+    Raises:
+        HarnessError: if the folder has no ``pairs.jsonl``.
+    """
+    try:
+        with (Path(folder) / "pairs.jsonl").open("rb") as file:
+            return str(json.loads(file.readline())["fingerprint"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise HarnessError(
+            f"{folder} has no pairs.jsonl that can be read ({error}). Name the folder of a run, "
+            "for example: harness pairs runs/seva-tinyworld-1a2b3c4d"
+        ) from error
+
+
+def read_pairs(folder: Path) -> tuple[list[Pair], list[Drop]]:
+    """Return the pairs of a run and the prompts that gave none.
+
+    Raises:
+        HarnessError: if the folder has no finished ``pairs.jsonl``.
+    """
+    path = Path(folder) / "pairs.jsonl"
+    journal: Journal[Pair | Drop] = Journal(path, pairs_fingerprint(folder), _record)
+    if not journal.complete:
+        raise HarnessError(
+            f"{path} is unfinished after its record {len(journal.rows)}. Run the command that "
+            "wrote it again; it goes on from there."
+        )
+    pairs = [row for row in journal.rows if isinstance(row, Pair)]
+    return pairs, [row for row in journal.rows if isinstance(row, Drop)]
+
+
+def blank_guess(pairs: Sequence[Pair], model: Model) -> Guess:
+    """Return how often the model prefers the chosen answer of a blank image.
+
+    The answer with the higher summed log-probability behind prompt and mean-coloured image is
+    guessed; summed, because that is what DPO compares.
+
+    Raises:
+        HarnessError: if the model could not answer.
+    """
+    requests = (
+        Request(
+            pair.prompt.question,
+            (_blank(pair),),
+            max_new_tokens=1,
+            choices=(pair.chosen, *pair.rejected),
+        )
+        for pair in pairs
+    )
+    scores: dict[tuple[int, str], float] = {}
+    for pair, answer in zip(pairs, model.answer(requests), strict=True):
+        if len(answer.choices) != 1 + len(pair.rejected):
+            raise HarnessError(
+                f"The answers of prompt '{pair.prompt.id}' could not be scored under a blank "
+                f"image: {answer.error}. Examine the pairs without a model."
+            )
+        texts = (pair.chosen, *pair.rejected)
+        scores.update({(id(pair), text): v for text, v in zip(texts, answer.choices, strict=True)})
+    return guess("blank image", pairs, lambda pair, text: scores[id(pair), text])
+
+
+def _blank(pair: Pair) -> PIL.Image.Image:
+    import PIL.Image
+
+    return PIL.Image.new("RGB", pair.prompt.open_image().size, MEAN_COLOUR)
+
+
+def _examples(pairs: Sequence[Pair], seed: int) -> tuple[PairExample, ...]:
+    drawn = sorted(pairs, key=lambda pair: seed_of(seed, "example", pair.prompt.id))[:EXAMPLES]
+    return tuple(
+        PairExample(
+            pair.prompt.id,
+            pair.prompt.image,
+            pair.prompt.question,
+            pair.chosen,
+            pair.rejected,
+            dict(pair.meta.get("changes") or {}),
+        )
+        for pair in drawn
+    )
+
+
+def _warnings(
+    equal: float, length: LengthGap, found: Sequence[Guess], judged: Critic | None
+) -> list[str]:
+    told = []
+    if length.longer is not None and length.p is not None and length.p < SURE:
+        part = max(length.longer, 1 - length.longer)
+        if part >= MOSTLY:
+            word = "longer" if length.longer > 0.5 else "shorter"
+            told.append(
+                f"The chosen answer is {word} in {part:.0%} of the pairs (p = {length.p:.2g}): "
+                "training on them would mostly teach length. Compare with --set loss=dpo_norm, "
+                "and look at the answer lengths before and after."
+            )
+    for one in found:
+        blind = one.name in ("words", "blank image", "question")
+        if blind and one.p is not None and one.p < SURE and one.rate >= MOSTLY:
+            told.append(
+                f"A guess that never sees the image ('{one.name}') orders {one.rate:.0%} of the "
+                "pairs rightly: much of what they teach is in the text alone."
+            )
+    if equal > 0.5:
+        told.append(
+            f"{equal:.0%} of the answers came out equal and gave no pair: the difference between "
+            "the two ways of asking is too weak."
+        )
+    if judged is not None and judged.first is not None and (judged.first_p or 1) < SURE:
+        part = max(judged.first, 1 - judged.first)
+        if part >= MOSTLY:
+            place = "first" if judged.first > 0.5 else "second"
+            told.append(
+                f"The critic prefers whatever is shown {place} ({part:.0%} of its verdicts). "
+                "Judge both orders with --set order=both."
+            )
+    return told
+
+
+def _record(row: dict[str, Any]) -> Pair | Drop:
+    kind: type[Pair] | type[Drop] = Drop if "reason" in row else Pair
+    return from_json(kind, row)

@@ -1,0 +1,92 @@
+"""The pair doctor of a run: its report and the pictures of its examples, kept in the run folder.
+
+A method shows what the model saw for the rejected answers with a module function
+``pictures(pair, options, seed)``; see docs/write-a-method.md. Without it only the clean image is
+shown.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness import progress
+from harness.pairs.diagnostics import diagnose, pairs_fingerprint, read_pairs
+from harness.pairs.records import PairReport
+from harness.plugins import Method
+from harness.records import Pair, fingerprint, from_json, to_json
+from harness.storage import save_thumbnail, write_json
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+NAME = "pair_report.json"
+CLEAN = "clean"
+
+
+def examine(folder: Path, method: Method, options: Any, *, seed: int) -> PairReport:
+    """Examine the pairs of a run once, draw the examples' pictures, and keep both.
+
+    Raises:
+        HarnessError: if the folder has no finished pairs, or cannot be written.
+    """
+    stamp = pairs_fingerprint(folder)
+    if (known := _read(folder, stamp)) is not None:
+        return known
+    pairs, drops = read_pairs(folder)
+    found = diagnose(pairs, drops, seed=seed)
+    by_texts = {(pair.prompt.id, pair.chosen, pair.rejected): pair for pair in pairs}
+    examples, failures = [], []
+    for example in found.examples:
+        pair = by_texts[example.id, example.chosen, example.rejected]
+        pictures: dict[str, PIL.Image.Image] = {}
+        try:
+            pictures[CLEAN] = pair.prompt.open_image()
+            pictures |= _shown(pair, method, options, seed)
+        except Exception as error:
+            failures.append(f"{type(error).__name__}: {error}")
+        names = _saved(folder, fingerprint(stamp, pair.prompt.id), pictures)
+        examples.append(dataclasses.replace(example, pictures=names))
+    found = dataclasses.replace(found, examples=tuple(examples))
+    write_json(folder / NAME, {"fingerprint": stamp, "report": to_json(found)})
+    if failures:
+        progress.say(
+            f"{len(failures)} of {len(examples)} example pairs lack a picture of what was "
+            f"rejected: 'pictures' of the method '{method.name}' ({method.owner}) failed with "
+            f"{failures[0]}"
+        )
+    for warning in found.warnings:
+        progress.say(f"Pairs: {warning}")
+    return found
+
+
+def read_pair_report(folder: Path) -> PairReport | None:
+    """Return what :func:`examine` kept, or ``None`` where a run has no such file."""
+    return _read(folder, None)
+
+
+def _read(folder: Path, stamp: str | None) -> PairReport | None:
+    try:
+        kept = json.loads((folder / NAME).read_text(encoding="utf-8"))
+        fits = stamp is None or kept["fingerprint"] == stamp
+        return from_json(PairReport, kept["report"]) if fits else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _shown(pair: Pair, method: Method, options: Any, seed: int) -> Mapping[str, PIL.Image.Image]:
+    """Return what the method shows; whatever it raises costs the picture, not the run."""
+    draw = getattr(method.module, "pictures", None)
+    made = {} if draw is None else draw(pair=pair, options=options, seed=seed)
+    return {str(label): image.convert("RGB") for label, image in made.items()}
+
+
+def _saved(folder: Path, stamp: str, pictures: Mapping[str, PIL.Image.Image]) -> Mapping[str, str]:
+    names = {}
+    for number, (label, image) in enumerate(pictures.items()):
+        names[label] = f"pair-{stamp}-{number}"
+        save_thumbnail(folder, names[label], [image])
+    return names

@@ -1,0 +1,173 @@
+"""Room 2: let the method make preference pairs, check each one, and count what was dropped.
+
+Every record is journalled as it comes. After a kill, the prompts whose records are complete are
+not asked again; a method's randomness hangs on the prompt's id, so the rest comes out the same.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from harness import progress
+from harness.errors import HarnessError
+from harness.pairs.timeout import time_limit
+from harness.plugins import Method
+from harness.records import Drop, Pair, Prompt, distinct, from_json, to_json
+from harness.storage import Journal, write_whole
+
+_BATCH = 16
+
+
+@dataclass(frozen=True)
+class PairSet:
+    """The pairs to train on, and how many prompts gave none, by reason."""
+
+    pairs: tuple[Pair, ...]
+    dropped: Mapping[str, int]
+    prompts: int
+    reused: bool
+
+
+def make_pairs(
+    method: Method,
+    prompts: Sequence[Prompt],
+    model: Any,
+    options: Any,
+    *,
+    seed: int,
+    folder: Path,
+    fingerprint: str,
+    patience: float = 3600.0,
+) -> PairSet:
+    """Return the run's pairs, from ``pairs.jsonl`` as far as it goes and from the method.
+
+    Args:
+        method: makes the pairs.
+        prompts: from what.
+        model: with what.
+        options: the method's own.
+        seed: of everything random.
+        folder: the run folder.
+        fingerprint: everything that determines the pairs.
+        patience: seconds that the method may take from one pair or drop to the next.
+
+    Raises:
+        HarnessError: if the method hangs, yields something that is no valid pair, or none is left.
+    """
+    journal: Journal[Pair | Drop] = Journal(
+        folder / "pairs.jsonl", fingerprint, _parser({prompt.id: prompt for prompt in prompts})
+    )
+    reused = journal.complete
+    if not reused:
+        _fill(journal, method, prompts, model, options, seed, patience)
+    pairs = tuple(row for row in journal.rows if isinstance(row, Pair))
+    drops = [row for row in journal.rows if isinstance(row, Drop)]
+    counts = Counter(drop.reason for drop in drops)
+    lines = (json.dumps(to_json(drop), ensure_ascii=False) + "\n" for drop in drops)
+    write_whole(folder / "dropped.jsonl", "".join(lines))
+    if not pairs:
+        why = ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
+        raise HarnessError(
+            f"No pairs are left of {len(prompts)} prompts ({why or 'the method made none'}); there "
+            f"is nothing to train on. See {folder / 'pairs.jsonl'}; give more prompts with "
+            "--prompts, or other options of the method with --set."
+        )
+    return PairSet(pairs, dict(counts), len(prompts), reused)
+
+
+def _fill(
+    journal: Journal[Pair | Drop],
+    method: Method,
+    prompts: Sequence[Prompt],
+    model: Any,
+    options: Any,
+    seed: int,
+    patience: float,
+) -> None:
+    done = _finished(journal, prompts)
+    known = {prompt.id for prompt in prompts}
+    with progress.bar("pairs", len(prompts), "prompts") as bar:
+        bar.advance(done, "taken from an earlier call" if done else "")
+        waiting: list[Pair | Drop] = []
+        last = None
+        made = method.make_pairs(prompts[done:], model, options, seed)
+        for item in _patiently(made, method, patience, journal.path):
+            waiting.append(_checked(item, method, known))
+            if waiting[-1].prompt.id != last:
+                last = waiting[-1].prompt.id
+                bar.advance(1, f"{type(item).__name__.lower()} {last}")
+            if len(waiting) >= _BATCH:
+                journal.append(*waiting)
+                waiting.clear()
+        journal.append(*waiting)
+        journal.finish()
+
+
+def _patiently(made: Iterable[Any], method: Method, patience: float, path: Path) -> Iterator[Any]:
+    items, nothing = iter(made), object()
+    told = (
+        f"The method '{method.name}' ({method.owner}) has given no pair for {patience / 60:g} "
+        f"minutes. What it gave before lies in {path}. If it only is slow, allow it more with "
+        "--patience MINUTES; else try it with: harness check --method " + method.name
+    )
+    while True:
+        with time_limit(patience, told):
+            item = next(items, nothing)
+        if item is nothing:
+            return
+        yield item
+
+
+def _finished(journal: Journal[Pair | Drop], prompts: Sequence[Prompt]) -> int:
+    """Return how many prompts are done for good; the last one seen may lack records."""
+    if not journal.rows:
+        return 0
+    last = journal.rows[-1].prompt.id
+    journal.forget(next(i for i, row in enumerate(journal.rows) if row.prompt.id == last))
+    return next(i for i, prompt in enumerate(prompts) if prompt.id == last)
+
+
+def _checked(item: Any, method: Method, known: set[str]) -> Pair | Drop:
+    """Return the item as it may be trained on: answers equal to the chosen one are taken out."""
+    who = f"The method '{method.name}' ({method.owner})"
+    if not isinstance(item, Pair | Drop):
+        raise HarnessError(
+            f"{who} yielded {type(item).__name__} instead of a Pair or a Drop. "
+            f"Test it with: harness check --method {method.name}"
+        )
+    if not isinstance(item.prompt, Prompt) or item.prompt.id not in known:
+        raise HarnessError(f"{who} yielded a pair for a prompt that it was not given.")
+    if isinstance(item, Drop):
+        return item
+    if isinstance(item.rejected, str):
+        raise HarnessError(
+            f"{who} yielded a pair whose rejected answers are one string for prompt "
+            f"'{item.prompt.id}'. They must be a tuple of answers, also when it is only one."
+        )
+    texts = (item.chosen, *item.rejected)
+    if not item.rejected or not all(isinstance(text, str) for text in texts):
+        raise HarnessError(
+            f"{who} yielded a pair without texts for prompt '{item.prompt.id}': chosen and every "
+            "rejected answer must be strings, and there must be at least one rejected answer."
+        )
+    if not all(text.strip() for text in texts):
+        return Drop(item.prompt, "empty", item.meta)
+    rejected = distinct(text for text in item.rejected if text != item.chosen)
+    if not rejected:
+        return Drop(item.prompt, "equal", item.meta)
+    return replace(item, rejected=rejected)
+
+
+def _parser(prompts: Mapping[str, Prompt]) -> Callable[[dict[str, Any]], Pair | Drop]:
+    """Read a journal line; its prompt is taken from today's file, which may have moved."""
+
+    def parse(row: dict[str, Any]) -> Pair | Drop:
+        kind: type[Pair] | type[Drop] = Drop if "reason" in row else Pair
+        return replace(from_json(kind, row), prompt=prompts[row["prompt"]["id"]])
+
+    return parse

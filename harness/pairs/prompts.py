@@ -1,0 +1,95 @@
+"""Room 1: read training prompts, each an image with a question.
+
+The format is JSON lines, ``{"image": ..., "question": ..., "reference": ..., "id": ...}``; image
+paths are relative to the file. SIMA's published names ``text`` and ``ground_truth`` are accepted
+for question and reference.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.errors import HarnessError, UsageError
+from harness.records import Prompt
+from harness.storage import files_digest, lines_of
+
+_NAMES = {"question": ("question", "text"), "reference": ("reference", "ground_truth")}
+
+
+def read_prompts(path: Path, limit: int | None = None) -> tuple[Prompt, ...]:
+    """Read a prompt file.
+
+    Raises:
+        UsageError: if there is no such file.
+        HarnessError: for a broken line, a missing key, a double id or a missing image, with the
+            line's number.
+    """
+    if not path.is_file():
+        raise UsageError(
+            f"There is no prompt file {path}. Name one with --prompts FILE.jsonl, or leave the "
+            "option out to use the embedded prompts."
+        )
+    prompts: dict[str, Prompt] = {}
+    for number, line in lines_of(path):
+        prompt = _prompt(path, number, line)
+        if prompt.id in prompts:
+            raise _broken(path, number, f"the id '{prompt.id}' stands on an earlier line too")
+        prompts[prompt.id] = prompt
+        if limit is not None and len(prompts) >= limit:
+            break
+    if not prompts:
+        raise HarnessError(f"The prompt file {path} holds no prompts. Add one JSON line for each.")
+    return tuple(prompts.values())
+
+
+def prompts_fingerprint(path: Path, prompts: Sequence[Prompt]) -> str:
+    """Hash what the prompts say and the bytes of their images."""
+    images = sorted({prompt.image for prompt in prompts})
+    base = path.parent
+    inside = [image for image in images if image.is_relative_to(base)]
+    outside = [image for image in images if not image.is_relative_to(base)]
+    return (
+        files_digest(base, [path, *inside])[:32]
+        + files_digest(Path(path.anchor or "/"), [image.absolute() for image in outside])[:16]
+    )
+
+
+def _prompt(path: Path, number: int, line: str) -> Prompt:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise _broken(path, number, f"it is no JSON ({error})") from error
+    if not isinstance(row, dict):
+        raise _broken(path, number, "it is no JSON object")
+    question = _text(row, "question") or ""
+    if not question.strip() or not isinstance(row.get("image"), str):
+        raise _broken(path, number, "it needs the texts 'image' and 'question'")
+    image = path.parent / row["image"]
+    if not os.path.isfile(image):  # Path.is_file raises for names that are too long
+        raise _broken(path, number, f"its image {str(image)!r:.300} does not exist")
+    own = row.get("id")
+    return Prompt(
+        id=str(number if own is None else own),
+        image=image,
+        question=question,
+        reference=_text(row, "reference"),
+    )
+
+
+def _text(row: dict[str, Any], field: str) -> str | None:
+    for name in _NAMES[field]:
+        if isinstance(row.get(name), str):
+            return str(row[name])
+    return None
+
+
+def _broken(path: Path, number: int, reason: str) -> HarnessError:
+    return HarnessError(
+        f"Line {number} of {path} cannot be used: {reason}. Expected, on one line: "
+        '{"image": "picture.png", "question": "What is shown?", "reference": "optional"}. '
+        "Repair or remove the line and run again."
+    )

@@ -1,0 +1,41 @@
+"""Finished runs: read, bundled, verified, imported, published."""
+
+from __future__ import annotations
+
+from harness.runs.baseline import notes_on_before, take_before
+from harness.runs.bundles import bundle, open_evidence, unpacked
+from harness.runs.finished import (
+    FinishedRun,
+    columns_of,
+    compare_runs,
+    open_run,
+    seed_folder,
+    with_two_arms,
+)
+from harness.runs.from_lmms_eval import read_lmms
+from harness.runs.from_vlmevalkit import read_vlmevalkit
+from harness.runs.imports import Imported, write_import
+from harness.runs.publish import push
+from harness.runs.verification import ALONE, Verification, verify
+
+__all__ = [
+    "ALONE",
+    "FinishedRun",
+    "Imported",
+    "Verification",
+    "bundle",
+    "columns_of",
+    "compare_runs",
+    "notes_on_before",
+    "open_evidence",
+    "open_run",
+    "push",
+    "read_lmms",
+    "read_vlmevalkit",
+    "seed_folder",
+    "take_before",
+    "unpacked",
+    "verify",
+    "with_two_arms",
+    "write_import",
+]

@@ -1,0 +1,245 @@
+"""A run as evidence: one file that others can open, check and compare with, without a model.
+
+A bundle is a zip with the layout of a run folder, less the weights, plus ``manifest.json`` with
+size and SHA-256 of every member. Names are sorted and dates fixed: the same run gives the same
+bytes. What it holds was cleaned of this machine's paths (:mod:`harness.runs.redact`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path, PurePosixPath
+
+from harness.errors import HarnessError, UsageError
+from harness.runs.finished import FinishedRun, open_run
+from harness.runs.redact import cleaned, leaks_in
+from harness.storage import cannot_write
+
+MANIFEST = "manifest.json"
+VERSION = 1
+_NEEDED = ("comparison.json", "settings.json")
+_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that zip knows
+_LARGEST = 2 << 30  # bytes a bundle may unpack to; 20,000 rows with pictures stay far below
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A bundle that was written: where, how many members, and the SHA-256 of the whole file."""
+
+    path: Path
+    members: int
+    digest: str
+
+
+def bundle(run: Path, out: Path | None = None, *, images: bool = False) -> Packed:
+    """Pack a finished run into one file.
+
+    Args:
+        run: the run folder.
+        out: the file; ``<run>.zip`` in the working directory by default.
+        images: with the small pictures of the benchmarks' images, whose licences may forbid it.
+
+    Raises:
+        UsageError: if the folder holds no finished run.
+        HarnessError: if a text holds what looks like a key, or the file cannot be written.
+    """
+    open_run(run)  # says what is wrong before anything is written
+    out = out or Path(f"{run.resolve().name}.zip")
+    members = {path.relative_to(run).as_posix(): _bytes(path, run) for path in _wanted(run, images)}
+    manifest = {
+        "version": VERSION,
+        "made_by": f"vlm-harness {version('vlm-harness')}",
+        "members": {name: _entry(data) for name, data in members.items()},
+    }
+    text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
+    _write(out, {**members, MANIFEST: text.encode()})
+    return Packed(out, len(members), file_digest(out))
+
+
+def open_evidence(path: Path) -> FinishedRun:
+    """Read a run folder or a bundle, alike.
+
+    Raises:
+        UsageError: if there is neither.
+        HarnessError: if a file is damaged, or a bundle's members are not what its manifest says.
+    """
+    with unpacked(path) as folder:
+        run = open_run(folder)
+    return dataclasses.replace(run, folder=path)
+
+
+@contextmanager
+def unpacked(path: Path, *, damaged: bool = False) -> Iterator[Path]:
+    """Lend a folder with the contents of a bundle; a run folder is lent as it is.
+
+    Args:
+        path: the bundle or the run folder.
+        damaged: lend it even if members are not what the manifest says.
+
+    Raises:
+        UsageError: if there is neither.
+        HarnessError: if it is no bundle, or a damaged one.
+    """
+    if path.is_dir():
+        yield path
+        return
+    with _opened(path) as file, tempfile.TemporaryDirectory(prefix="harness-") as name:
+        members = _read(file, path)
+        wrong = _wrong(members)
+        if wrong and not damaged:
+            raise HarnessError(
+                f"The bundle {path} is not what was packed: {_some(wrong)}. Get it again from "
+                f"where it came, or see what it changes with: harness verify {path}"
+            )
+        for member, data in members.items():
+            place = Path(name, *PurePosixPath(member).parts)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(data)
+        try:
+            yield Path(name)
+        except HarnessError as error:  # the folder is gone when the message is read
+            raise type(error)(str(error).replace(name, str(path))) from error
+
+
+def wrong_members(path: Path) -> tuple[str, ...]:
+    """Say which members of a bundle are not what its manifest says.
+
+    Raises:
+        UsageError: if there is no such file.
+        HarnessError: if it is no bundle.
+    """
+    with _opened(path) as file:
+        return tuple(_wrong(_read(file, path)))
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _wanted(run: Path, images: bool) -> Iterator[Path]:
+    """Yield what is packed: records and curves; of the checkpoint nothing else."""
+    for path in sorted(run.rglob("*")):
+        parts = path.relative_to(run).parts
+        if not path.is_file() or any(part.startswith(".") for part in parts):
+            continue
+        if "checkpoint" in parts:
+            if path.name == "curves.jsonl":
+                yield path
+        elif path.suffix in (".json", ".jsonl") or (
+            images and parts[0] == "images" and path.suffix == ".webp"
+        ):
+            yield path
+
+
+def _bytes(path: Path, run: Path) -> bytes:
+    if path.suffix == ".webp":
+        return path.read_bytes()
+    text = cleaned(path, run)
+    leaks = leaks_in(text)
+    if leaks:
+        raise HarnessError(
+            f"{path} seems to hold a key ({_some(leaks)}), so it was not packed. Remove it from "
+            "the file, or from the environment if it is no secret, and pack again."
+        )
+    return text.encode()
+
+
+def _entry(data: bytes) -> dict[str, object]:
+    return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def _write(out: Path, members: Mapping[str, bytes]) -> None:
+    beside = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(beside, "w") as file:
+            for name, data in sorted(members.items()):
+                info = zipfile.ZipInfo(name, _DATE)
+                info.create_system = 3  # Unix on every system: the same bytes everywhere
+                info.external_attr = 0o644 << 16
+                file.writestr(info, data, zipfile.ZIP_DEFLATED, 9)
+        os.replace(beside, out)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise cannot_write(out, error) from error
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    if not path.is_file():
+        raise UsageError(
+            f"There is no run folder or bundle {path}. Name a folder such as "
+            "runs/seva-tinyworld-1a2b3c4d, or a file that harness bundle wrote."
+        )
+    try:
+        file = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise _no_bundle(path, str(error)) from error
+    with file:
+        yield file
+
+
+def _read(file: zipfile.ZipFile, path: Path) -> dict[str, bytes]:
+    """Read every member, none of which may point out of the folder or fill the disk."""
+    listed = file.infolist()
+    names = [info.filename for info in listed]
+    strange = [name for name in names if not _inside(name)]
+    if strange or len(set(names)) < len(names):
+        raise _no_bundle(path, f"strange members: {_some(strange) or 'one name twice'}")
+    if sum(info.file_size for info in listed) > _LARGEST:
+        raise _no_bundle(path, f"it would unpack to more than {_LARGEST >> 30} GiB")
+    lacking = [name for name in (*_NEEDED, MANIFEST) if name not in names]
+    if lacking:
+        raise _no_bundle(path, f"it lacks {' and '.join(lacking)}")
+    try:
+        return {name: file.read(name) for name in names}
+    except Exception as error:  # zlib, lzma, a wrong checksum, an encrypted member ...
+        raise _no_bundle(path, f"{type(error).__name__}: {error}") from error
+
+
+def _inside(name: str) -> bool:
+    parts = PurePosixPath(name).parts
+    plain = all(part not in ("", "..") and not set(part) & set("\\:\0") for part in parts)
+    return bool(parts) and plain and not name.startswith("/") and not name.endswith("/")
+
+
+def _wrong(members: Mapping[str, bytes]) -> list[str]:
+    try:
+        noted = json.loads(members[MANIFEST])["members"]
+        known = {name: entry["sha256"] for name, entry in noted.items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return [f"{MANIFEST} cannot be read"]
+    found = {name: data for name, data in members.items() if name != MANIFEST}
+    wrong = []
+    for name in sorted(known.keys() | found.keys()):
+        if name not in found:
+            wrong.append(f"{name} is missing")
+        elif name not in known:
+            wrong.append(f"{name} is not in the manifest")
+        elif hashlib.sha256(found[name]).hexdigest() != known[name]:
+            wrong.append(f"{name} has changed")
+    return wrong
+
+
+def _no_bundle(path: Path, reason: str) -> HarnessError:
+    return HarnessError(
+        f"{path} is no bundle ({reason}). Name a run folder, or a file made with: "
+        "harness bundle RUN"
+    )
+
+
+def _some(items: list[str]) -> str:
+    more = f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
+    return "; ".join(items[:_SHOWN]) + more

@@ -1,0 +1,219 @@
+"""Read ``*_samples_*.jsonl`` as lmms-eval 0.7 writes them with ``--log_samples``.
+
+A line holds ``doc_id``, ``input`` (the prompt), ``target``, ``filtered_resps`` (the answer) and one
+key for each metric of ``process_results``. lmms-eval's own figures lie beside it in
+``*_results.json``: a metric is taken under its name only if the mean of its rows is that figure.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from math import isclose
+from pathlib import Path
+from typing import Any
+
+from harness.benchmark import number_of
+from harness.errors import HarnessError, UsageError
+from harness.records import Sample, fingerprint
+from harness.runs.imports import Imported, note_on_images, words_in
+from harness.storage import lines_of
+
+_FILE = re.compile(r"(?P<stamp>.*)_samples_(?P<task>.+)\.jsonl$")
+_BESIDE = {
+    *("arguments", "doc", "doc_hash", "doc_id", "filtered_resps", "input", "input_media", "resps"),
+    *("submission", "target", "token_counts"),
+}
+"""Keys of a line that are no metric."""
+_FAILED = "[LMMS_EVAL_REQUEST_FAILED"
+_GROUPS = ("category", "capabilities", "data_type", "question_type")
+_CLOSE = 1e-6
+
+
+def read_lmms(paths: Iterable[Path]) -> tuple[Imported, ...]:
+    """Read sample files, or every one below a folder.
+
+    Raises:
+        UsageError: if there are none, or two of one task.
+        HarnessError: if a file is damaged.
+    """
+    files: dict[str, Path] = {}
+    for path in paths:
+        for file in _files(path):
+            match = _FILE.match(file.name)
+            assert match is not None
+            task = match["task"]
+            if task in files:
+                raise UsageError(
+                    f"The task {task} is there twice: {files[task]} and {file}. Name the files of "
+                    "one evaluation."
+                )
+            files[task] = file
+    return tuple(_imported(task, file) for task, file in sorted(files.items()))
+
+
+def _files(path: Path) -> list[Path]:
+    found = sorted(path.rglob("*_samples_*.jsonl")) if path.is_dir() else [path]
+    found = [file for file in found if file.is_file() and _FILE.match(file.name)]
+    if not found:
+        raise UsageError(
+            f"There are no *_samples_*.jsonl in {path}. lmms-eval writes them when it is called "
+            "with --log_samples --output_path DIR."
+        )
+    return found
+
+
+def _imported(task: str, file: Path) -> Imported:
+    rows = _rows(file)
+    if not rows:
+        raise HarnessError(f"{file} holds no rows. Evaluate again with --log_samples.")
+    results = _results(file)
+    directions = results.get("higher_is_better", {}).get(task, {})
+    values = {
+        metric: [number_of(row.get(metric)) for row in rows]
+        for metric in dict.fromkeys(key for row in rows for key in row if key not in _BESIDE)
+    }
+    values = {metric: each for metric, each in values.items() if set(each) != {None}}
+    if not values:
+        raise HarnessError(
+            f"{file} holds no number for a single row, so it cannot be compared row by row. Its "
+            "figures exist for the whole task only."
+        )
+    names, told = _named(values, results.get("results", {}).get(task))
+    counted = [_tokens(row) for row in rows]
+    in_words = any(count is None for count in counted)
+    samples = tuple(
+        _sample(
+            row,
+            {names[metric]: values[metric][index] for metric in names},
+            words_in(_answer(row)) if in_words else counted[index] or 0,
+        )
+        for index, row in enumerate(rows)
+    )
+    empty = sum(row.answer == "" for row in samples)
+    notes = [note_on_images(samples), *told]
+    if in_words:
+        notes.append("tokens were not counted, lengths are in words")
+    if empty:
+        notes.append(
+            f"{empty} answers are empty; lmms-eval stores an answer that failed as an empty one "
+            "and scores it as wrong"
+        )
+    notes.append("images were not kept, so rows are matched by question and target alone")
+    metrics = {name: directions.get(metric, True) for metric, name in names.items()}
+    return Imported(f"lmms-{task}", samples, metrics, tuple(notes))
+
+
+def _named(
+    values: Mapping[str, Sequence[float | None]], figures: Mapping[str, Any] | None
+) -> tuple[dict[str, str], list[str]]:
+    """Decide under which name each metric is taken, and say why.
+
+    A figure that is no mean, such as F1 or MME's total, must not be confused with the mean.
+    """
+    names: dict[str, str] = {}
+    notes: list[str] = []
+    agreed = [metric for metric, each in values.items() if _agrees(metric, each, figures)]
+    for metric, each in values.items():
+        same = next((m for m in (*agreed, *names) if m != metric and values[m] == each), None)
+        if metric in agreed:
+            names[metric] = metric
+        elif same is not None:
+            notes.append(f"{metric} left out: row by row it is {same}, only added up otherwise")
+        elif figures is None:
+            names[metric] = metric
+        else:
+            names[metric] = f"{metric} (mean of rows)"
+            notes.append(f"{metric} is no mean of its rows in lmms-eval; here it is")
+    if figures is None:
+        notes.append("no *_results.json beside it: not checked against lmms-eval's own figures")
+    elif agreed:
+        notes.append(f"equal to lmms-eval's own figure: {', '.join(agreed)}")
+    return {metric: names[metric] for metric in (*agreed, *names) if metric in names}, notes
+
+
+def _agrees(metric: str, values: Sequence[float | None], figures: Mapping[str, Any] | None) -> bool:
+    known = [value for value in values if value is not None]
+    theirs = [
+        figure
+        for key, figure in (figures or {}).items()
+        if key.split(",")[0] == metric and isinstance(figure, int | float)
+    ]
+    mean = sum(known) / len(known)
+    return any(
+        isclose(scale * mean, figure, rel_tol=_CLOSE, abs_tol=_CLOSE)
+        for figure in theirs
+        for scale in (1, 100)
+    )
+
+
+def _rows(file: Path) -> list[dict[str, Any]]:
+    rows = []
+    for number, line in lines_of(file):
+        try:
+            row = json.loads(line)
+            rows.append({**row, "doc_id": str(row["doc_id"])})
+        except (ValueError, KeyError, TypeError) as error:
+            raise HarnessError(
+                f"Line {number} of {file} is no sample of lmms-eval ({type(error).__name__}: "
+                f"{error}). Copy the file again from where it was made."
+            ) from error
+    return rows
+
+
+def _results(file: Path) -> dict[str, Any]:
+    match = _FILE.match(file.name)
+    assert match is not None
+    beside = file.with_name(f"{match['stamp']}_results.json")
+    if not beside.is_file():
+        return {}
+    try:
+        found = json.loads(beside.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise HarnessError(
+            f"{beside} cannot be read ({error}). Copy it again from where it was made, or take "
+            "it away to import without it."
+        ) from error
+    return found if isinstance(found, dict) else {}
+
+
+def _sample(row: Mapping[str, Any], scores: Mapping[str, float | None], tokens: int) -> Sample:
+    prompt, target, answer = _text(row.get("input")), str(row.get("target")), _answer(row)
+    dicts = [value for value in row.values() if isinstance(value, Mapping)]
+    media = row.get("input_media")
+    judges = [str(value["eval_model"]) for value in dicts if value.get("eval_model")]
+    groups = {
+        key: value[key] for value in dicts for key in _GROUPS if isinstance(value.get(key), str)
+    }
+    return Sample(
+        id=row["doc_id"],
+        content=fingerprint(prompt, target),
+        cluster=fingerprint(media) if media else f"row {row['doc_id']}",
+        prompt=prompt,
+        target=target,
+        answer=answer,
+        tokens=tokens,
+        finish="stop" if answer is not None else "missing",
+        error=None if answer is not None else "lmms-eval could not get an answer",
+        scores=scores if answer is not None else dict.fromkeys(scores),
+        judge=judges[0] if judges else "lmms-eval",
+        groups=groups,
+    )
+
+
+def _answer(row: Mapping[str, Any]) -> str | None:
+    text = _text(row.get("filtered_resps"))
+    return None if text.startswith(_FAILED) else text
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list) and value and isinstance(value[0], str):
+        return str(value[0])
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _tokens(row: Mapping[str, Any]) -> int | None:
+    counts = row.get("token_counts") or [None]
+    count = counts[0].get("output_tokens") if isinstance(counts[0], Mapping) else None
+    return count if isinstance(count, int) else None

@@ -1,0 +1,202 @@
+"""Read result files of VLMEvalKit: tables with one row per question and a verdict in each row.
+
+Before scoring VLMEvalKit writes ``index``, ``question``, ``answer`` and ``prediction`` into
+``MODEL_DATASET.xlsx``; scoring writes the same rows with the verdict into a second file:
+``*_result`` (choices: ``hit``), ``*_auxmatch`` (yes or no: ``score``), ``*_results`` or one named
+after the judge (``eval_score``, ``score``). Only the second kind can be compared row by row.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from harness.errors import HarnessError, UsageError
+from harness.records import Sample, fingerprint
+from harness.runs.imports import Imported, note_on_images, words_in
+
+_SCORES = ("hit", "score", "eval_score", "match", "correct")
+_IMAGES = ("image_path", "image_name", "image_file", "image_id", "img_id", "imageId", "image")
+_GROUPS = ("category", "l2-category", "capability", "type", "split")
+_FAILED = "Failed to obtain answer via API."
+_MILLION = 1_000_000
+"""Circular MMBench numbers the rotations of question ``n`` as ``n`` plus millions."""
+_VERDICT_FILE = re.compile(
+    r"_(auxmatch|results?|(exact_matching|gpt|chatgpt|openai|qwen|deepseek)[\w.-]*)$", re.IGNORECASE
+)
+
+
+def read_vlmevalkit(paths: Iterable[Path]) -> tuple[Imported, ...]:
+    """Read result files: ``.xlsx``, ``.tsv``, ``.csv`` or ``.json``.
+
+    Raises:
+        UsageError: if a file is absent, of another kind, without verdicts, or named twice.
+        HarnessError: if a file is damaged.
+    """
+    found: dict[str, Imported] = {}
+    for path in paths:
+        each = _imported(path)
+        if each.name in found:
+            raise UsageError(f"{each.name} is there twice, also in {path}. Name it once.")
+        found[each.name] = each
+    return tuple(found.values())
+
+
+def _imported(path: Path) -> Imported:
+    if not path.is_file():
+        raise UsageError(f"There is no file {path}. Name result files of VLMEvalKit.")
+    table = _table(path)
+    if not table:
+        raise HarnessError(f"{path} holds no rows. Evaluate again.")
+    known = set(table[0])
+    score = next((name for name in _SCORES if name in known), None)
+    if score is None or not known >= {"index", "prediction"}:
+        raise UsageError(
+            f"{path} has no verdicts: 'index', 'prediction' and one of {', '.join(_SCORES)} are "
+            f"needed, and it has {', '.join(map(str, table[0]))}. Name the file that VLMEvalKit "
+            "wrote when it scored, such as *_result.xlsx or *_auxmatch.xlsx."
+        )
+    values = [_number(row[score]) for row in table]
+    samples = tuple(_sample(row, score, value) for row, value in zip(table, values, strict=True))
+    unscored = sum(row.error is not None for row in samples)
+    notes = [
+        note_on_images(samples),
+        f"scored by VLMEvalKit, column '{score}'; where its judge failed it may have guessed",
+        "tokens were not counted, lengths are in words",
+        "images were not kept, so rows are matched by question and target alone",
+    ]
+    if unscored:
+        notes.append(f"{unscored} rows have no answer or no verdict and count as missing")
+    return Imported(f"vlmevalkit-{_dataset(path)}", samples, {score: True}, tuple(notes))
+
+
+def _dataset(path: Path) -> str:
+    """Take the data set from ``MODEL_DATASET_auxmatch.xlsx``; models' names hold no ``_``."""
+    stem = path.stem
+    while _VERDICT_FILE.search(stem):
+        stem = _VERDICT_FILE.sub("", stem)
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem.partition("_")[2] or stem)
+
+
+def _sample(row: Mapping[str, Any], score: str, value: float | None) -> Sample:
+    index, target = _plain(row["index"]), _plain(row.get("answer"))
+    prompt = _prompt(row)
+    said = row["prediction"]
+    # A table cannot tell an empty answer from none; one that was judged was there.
+    lost = (said is None and value is None) or _FAILED in str(said)
+    answer = None if lost else _plain(said)
+    error = "VLMEvalKit could not get an answer" if answer is None else None
+    if error is None and value is None:
+        error = f"no number in column '{score}'"
+    return Sample(
+        id=index,
+        content=fingerprint(prompt, target),
+        cluster=_cluster(row, index),
+        prompt=prompt,
+        target=target,
+        answer=answer,
+        tokens=words_in(answer),
+        finish="missing" if answer is None else "stop",
+        error=error,
+        scores={score: value if error is None else None},
+        judge="VLMEvalKit",
+        verdict=_plain(row["log"]) if row.get("log") is not None else None,
+        groups={name: _plain(row[name]) for name in _GROUPS if row.get(name) is not None},
+    )
+
+
+def _prompt(row: Mapping[str, Any]) -> str:
+    parts = [_plain(row[name]) for name in ("hint", "question") if row.get(name) is not None]
+    letters = [name for name in "ABCDEFGH" if row.get(name) is not None]
+    return "\n".join([*parts, *(f"{name}. {_plain(row[name])}" for name in letters)])
+
+
+def _cluster(row: Mapping[str, Any], index: str) -> str:
+    for name in _IMAGES:
+        if row.get(name) is not None and len(str(row[name])) < 500:  # longer: the image itself
+            return fingerprint(_plain(row[name]))
+    if index.isdigit() and int(index) >= _MILLION:
+        return f"row {int(index) % _MILLION}"
+    return f"row {index}"
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, str):
+        text = value.strip().lower()
+        if text in ("true", "false"):
+            return float(text == "true")
+        try:
+            value = float(text)
+        except ValueError:
+            return None
+    if not isinstance(value, bool | int | float):
+        return None
+    return float(value) if isfinite(value) else None
+
+
+def _plain(value: Any) -> str:
+    """Return a cell as text; a spreadsheet turns whole numbers into decimals."""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return "" if value is None else str(value)
+
+
+def _table(path: Path) -> list[dict[str, Any]]:
+    readers = {".xlsx": _sheet, ".tsv": _lines, ".csv": _lines, ".json": _objects}
+    if path.suffix not in readers:
+        raise UsageError(
+            f"{path} is no table: {path.suffix or 'a file without ending'} is not read. Name a "
+            f"file that ends in {', '.join(readers)}; a pickle (.pkl) is never opened."
+        )
+    try:
+        return [
+            {key: None if value in ("", None) or value != value else value for key, value in row}
+            for row in readers[path.suffix](path)
+        ]
+    except UsageError:
+        raise
+    except Exception as error:  # a damaged zip, foreign XML, broken JSON ...
+        raise HarnessError(
+            f"{path} cannot be read ({type(error).__name__}: {error}). Copy it again from where it "
+            "was made."
+        ) from error
+
+
+Cells = Sequence[tuple[str, Any]]
+
+
+def _sheet(path: Path) -> Iterator[Cells]:
+    import openpyxl  # type: ignore[import-untyped]
+
+    # Not data_only: an answer that begins with "=" was stored as a formula and is still its text.
+    book = openpyxl.load_workbook(path, read_only=True)
+    try:
+        rows = book.worksheets[0].iter_rows(values_only=True)
+        head = [str(name) for name in next(rows, ())]
+        for row in rows:
+            if any(value is not None for value in row):
+                yield list(zip(head, row, strict=False))
+    finally:
+        book.close()
+
+
+def _lines(path: Path) -> Iterator[Cells]:
+    csv.field_size_limit(min(sys.maxsize, 1 << 30))  # a cell may hold a picture
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ","):
+            yield list(row.items())
+
+
+def _objects(path: Path) -> Iterator[Cells]:
+    found = json.loads(path.read_text(encoding="utf-8"))
+    if isinstance(found, Mapping):  # columns, as pandas writes them by default
+        places = list(next(iter(found.values()), {}))
+        found = [{name: column[place] for name, column in found.items()} for place in places]
+    for row in found:
+        yield list(row.items())

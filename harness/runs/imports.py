@@ -1,0 +1,88 @@
+"""Results of other harnesses as one side of a comparison, without asking any model again.
+
+An import is a run folder with an arm ``after`` and nothing else. What the other harness did not
+write down cannot be had: without images, rows are matched by question and target only, and where no
+image is named every row counts as independent. Each import says so in its notes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.compare import CANNOT_TELL, Comparison
+from harness.errors import UsageError
+from harness.plugins import load
+from harness.records import Sample, distinct, fingerprint, to_json
+from harness.report import ReportInput
+from harness.storage import journal_of, write_json
+
+
+@dataclass(frozen=True)
+class Imported:
+    """One benchmark as another harness measured it.
+
+    Attributes:
+        name: of the benchmark, with the other harness's prefix.
+        samples: its rows.
+        metrics: what was scored, with its direction, the headline first.
+        notes: what could not be had, and what was left out.
+    """
+
+    name: str
+    samples: tuple[Sample, ...]
+    metrics: Mapping[str, bool | None]
+    notes: tuple[str, ...]
+
+
+def write_import(found: Sequence[Imported], out: Path, *, source: str, name: str) -> Path:
+    """Write a run folder that ``harness compare`` takes.
+
+    Args:
+        found: the benchmarks.
+        out: the folder.
+        source: the other harness, and its version where known.
+        name: what reports call the model or method.
+
+    Raises:
+        UsageError: if the folder holds another run, or nothing was found.
+        HarnessError: if it cannot be written.
+    """
+    if not found:
+        raise UsageError("There is nothing to import in what was named. Name result files.")
+    if (out / "comparison.json").exists() or (out / "before").exists():
+        raise UsageError(f"{out} holds a run already. Name a new folder with --out.")
+    notes = distinct(f"{each.name}: {note}" for each in found for note in each.notes)
+    inputs, imported = {}, {}
+    for each in found:
+        rows = fingerprint([(row.id, row.content) for row in each.samples])
+        inputs[f"data:{each.name}"] = f"import:{rows}"
+        imported[each.name] = list(each.metrics.items())  # a list keeps the order
+        written = fingerprint([to_json(row) for row in each.samples])
+        journal = journal_of(out / "after" / f"{each.name}.jsonl", written, Sample)
+        journal.append(*each.samples)
+        journal.finish()
+    order = [each.name for each in found]
+    settings = {"asked": {"benches": order}, "inputs": inputs, "imported": imported}
+    write_json(out / "settings.json", {**settings, "source": source})
+    nothing = Comparison((), CANNOT_TELL, 0, 0, 0, 0.05, 1.0, notes)
+    report = ReportInput(comparison=nothing, method=name, model=name, data=source)
+    load("reports", "json")(report, out)
+    return out
+
+
+def note_on_images(samples: Sequence[Sample]) -> str:
+    """Say what is known of which rows share an image."""
+    clusters = len({row.cluster for row in samples})
+    if clusters == len(samples):
+        return (
+            "no shared images are named in the file, so every row counts as independent; where "
+            "rows share an image in truth, intervals come out too narrow"
+        )
+    return f"{clusters} images for {len(samples)} rows, told apart by their names in the file"
+
+
+def words_in(text: str | None) -> int:
+    """Return the length of an answer in words, where tokens were not counted."""
+    return len(text.split()) if text else 0

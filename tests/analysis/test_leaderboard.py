@@ -1,0 +1,212 @@
+"""Many runs side by side: ranks only where differences are told apart."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from scipy.stats import binomtest
+
+from harness.analysis import leaderboard_markdown, leaderboard_text, rank
+from harness.errors import HarnessError, UsageError
+from harness.records import Sample
+from harness.runs import FinishedRun, bundle, open_evidence, open_run
+from tests.support.finished import mmvet, pope, row, write_run
+
+
+def judged(right: int, count: int = 200, seed: int = 0, shuffled: bool = False) -> list[Sample]:
+    """Rows of MM-Vet of which the first ``right`` are right, each with an image of its own."""
+    places = list(range(count))
+    if shuffled:
+        random.Random(seed).shuffle(places)
+    scored = set(places[:right])
+    return [row(n, "two", "two", {"score": float(n in scored)}, n) for n in range(count)]
+
+
+def finished(folder: Path, name: str, after: list[Sample], **changes) -> FinishedRun:
+    path = write_run(
+        folder / name, {"mmvet": judged(100)}, {"mmvet": after}, method=name, **changes
+    )
+    return open_run(path)
+
+
+@pytest.fixture
+def three(tmp_path) -> list[FinishedRun]:
+    """Make A, and B hardly better than it, and C far better than both."""
+    return [
+        finished(tmp_path, name, judged(right))
+        for name, right in (("a", 100), ("b", 102), ("c", 150))
+    ]
+
+
+def test_ranks_are_ties_where_nothing_can_be_told(three):
+    (board,) = rank(three, draws=500).boards
+    standings = {standing.run: standing for standing in board.standings}
+    assert [standing.run for standing in board.standings] == ["c", "b", "a"]
+    assert (standings["c"].best, standings["c"].worst) == (1, 1)
+    assert [(standings[n].best, standings[n].worst) for n in "ab"] == [(2, 3), (2, 3)]
+    assert standings["a"].verdict == ""
+    assert standings["b"].verdict == "cannot tell"
+    assert standings["c"].verdict == "gain"
+    assert [standings[n].figure for n in "abc"] == [50.0, 51.0, 75.0]
+    assert [standings[n].difference for n in "abc"] == [None, 1.0, 25.0]
+
+
+def test_p_values_are_corrected_over_all_runs(three):
+    """Mid-p McNemar by hand from scipy's exact binomial test, and Holm by hand."""
+    (board,) = rank(three, draws=500).boards
+    plain = {}
+    for name, flips in (("b", 2), ("c", 50)):
+        plain[name] = binomtest(flips, flips).pvalue - 0.5**flips  # mid-p: half of the tie
+    standings = {standing.run: standing for standing in board.standings}
+    smaller, larger = sorted(plain.values())
+    assert standings["c"].p_holm == pytest.approx(2 * smaller, abs=1e-9)
+    assert standings["b"].p_holm == pytest.approx(max(larger, 2 * smaller), abs=1e-9)
+
+
+def test_the_baseline_may_be_any_run(three):
+    first, other = rank(three, draws=500), rank(three, against="c", draws=500)
+    assert (first.baseline, other.baseline) == ("a", "c")
+    one = {s.run: s for s in first.boards[0].standings}
+    two = {s.run: s for s in other.boards[0].standings}
+    assert two["a"].difference == -one["c"].difference
+    assert two["a"].interval == (-one["c"].interval[1], -one["c"].interval[0])
+    assert two["a"].verdict == "loss"
+    assert [(s.best, s.worst) for s in two.values()] == [(s.best, s.worst) for s in one.values()]
+
+
+def test_the_common_start_may_be_the_baseline(three, tmp_path):
+    board = rank(three, against="before", draws=500).boards[0]
+    assert {standing.run for standing in board.standings} == {"before", "a", "b", "c"}
+    assert {s.run: s.difference for s in board.standings}["a"] == 0
+    assert {s.run: s.verdict for s in board.standings}["a"] == "no change"
+    path = write_run(tmp_path / "d", {"mmvet": judged(99)}, {"mmvet": judged(100)}, method="d")
+    with pytest.raises(UsageError, match=r"same answers before to mmvet other scores\. Judge both"):
+        rank([*three, open_run(path)], against="before", draws=500)
+    said = [dataclasses.replace(row, answer="else") for row in three[0].before["mmvet"]]
+    path = write_run(tmp_path / "e", {"mmvet": said}, {"mmvet": said}, method="e")
+    with pytest.raises(UsageError, match="did not start from one model"):
+        rank([*three, open_run(path)], against="before", draws=500)
+
+
+def test_training_seeds_count_as_what_they_are(tmp_path):
+    """Seeds that disagree make a difference harder to tell than the same rows of one seed."""
+    before = {"mmvet": tuple(judged(100))}
+    outcomes = {"steady": (150, 151, 149), "shaky": (190, 100, 160), "base": (100, 100, 100)}
+    runs = []
+    for name, rights in outcomes.items():
+        first, *others = (tuple(judged(right)) for right in rights)
+        run = finished(tmp_path, name, list(first))
+        more = tuple((before, {"mmvet": other}) for other in others)
+        runs.append(dataclasses.replace(run, more=more))
+    found = rank(runs, against="base", draws=500).boards[0]
+    standings = {standing.run: standing for standing in found.standings}
+    assert standings["steady"].figure == standings["shaky"].figure == 75.0
+    assert standings["steady"].difference == standings["shaky"].difference == 25.0
+    assert standings["steady"].verdict == "gain"
+    assert standings["shaky"].verdict == "cannot tell"
+    again = rank(runs, against="before", draws=500).boards[0]
+    assert {s.run: s.verdict for s in again.standings}["steady"] == "gain"
+    alone = dataclasses.replace(runs[2], more=())
+    notes = rank([*runs[:2], alone], draws=500).notes
+    assert "steady has 3 seeds and base has 1; the first 1 of each are compared." in notes
+
+
+def test_missing_answers_are_counted_and_are_not_zero(three):
+    lost = list(three[2].after["mmvet"])
+    lost[0] = dataclasses.replace(lost[0], answer=None, error="gone", scores={"score": None})
+    runs = [*three[:2], dataclasses.replace(three[2], after={"mmvet": tuple(lost)})]
+    found = rank(runs, draws=500)
+    standing = {s.run: s for s in found.boards[0].standings}["c"]
+    assert (standing.missing, found.missing) == (1, 1)
+    assert standing.figure == pytest.approx(100 * 149 / 199)
+
+
+def test_other_data_is_refused_by_row_and_an_unshared_benchmark_is_left_out(three, tmp_path):
+    other = judged(100)
+    other[7] = dataclasses.replace(other[7], content="another question")
+    path = write_run(tmp_path / "d", {"mmvet": other}, {"mmvet": other}, method="d", data="5678")
+    with pytest.raises(HarnessError, match="row 7 has changed"):
+        rank([*three, open_run(path)], draws=500)
+    both = {"mmvet": judged(100), "pope": pope()}
+    path = write_run(tmp_path / "e", both, both, method="e")
+    found = rank([three[0], open_run(path), three[1]], draws=500)
+    assert [board.benchmark for board in found.boards] == ["mmvet"]
+    assert found.left_out == ("pope",)
+
+
+def test_names_and_near_misses(three, tmp_path):
+    twin = finished(tmp_path / "again", "a", judged(100))
+    with pytest.raises(UsageError, match="Two runs are called a"):
+        rank([three[0], twin], draws=500)
+    elsewhere = dataclasses.replace(twin, folder=tmp_path / "a-second.zip")
+    names = {s.run for s in rank([three[0], elsewhere], draws=500).boards[0].standings}
+    assert names == {"a", "a-second"}
+    with pytest.raises(UsageError, match="Did you mean 'before'"):
+        rank(three, against="befor", draws=500)
+
+
+@pytest.mark.slow
+def test_false_ranks_are_rare():
+    """Equal runs: in at most about 5 % of leaderboards is any run told from another."""
+    wrong = 0
+    for seed in range(120):
+        chance = random.Random(seed)
+        arms = []
+        for name in "abcd":
+            rows = [
+                row(n, "two", "two", {"score": float(chance.random() < 0.5)}, n) for n in range(60)
+            ]
+            arms.append((name, tuple(rows)))
+        runs = [fake(name, rows) for name, rows in arms]
+        (board,) = rank(runs, draws=200, seed=seed).boards
+        wrong += any((s.best, s.worst) != (1, 4) for s in board.standings)
+    assert wrong <= 13, f"{wrong} of 120"  # 6 expected; P(more than 13) < 0.3 %
+
+
+def fake(name: str, rows: tuple[Sample, ...]) -> FinishedRun:
+    from harness.compare import Comparison
+    from harness.report import ReportInput
+
+    report = ReportInput(Comparison((), "", 0, 0, 0, 0.05, 1.0), name, "model")
+    return FinishedRun(Path(name), report, {}, {"mmvet": rows}, {"mmvet": "1"})
+
+
+def test_tables_hold_hostile_names(three):
+    bad = dataclasses.replace(
+        three[1], report=dataclasses.replace(three[1].report, method="b|<i>`\n#")
+    )
+    found = rank([three[0], bad], draws=500)
+    text = leaderboard_markdown(found)
+    line = next(line for line in text.splitlines() if "b/" in line)
+    assert line.count("|") == 8
+    assert "<i>" not in text
+    assert "cannot tell" in leaderboard_text(found)
+
+
+def test_the_command(tmp_path):
+    paths = []
+    for name, right in (("a", 0.5), ("b", 0.55), ("c", 0.9)):
+        both = {"pope": pope(right=0.5), "mmvet": mmvet(right=0.5)}
+        after = {"pope": pope(right=right, seed=7), "mmvet": mmvet(right=right, seed=7)}
+        run = write_run(tmp_path / name, both, after, method=name)
+        paths.append(str(bundle(run, tmp_path / f"{name}.zip").path if name == "b" else run))
+    words = [sys.executable, "-m", "harness", "compare", "--json", *paths]
+    text = subprocess.run(words, capture_output=True, text=True)
+    assert text.returncode == 0, text.stderr
+    data = json.loads(text.stdout)
+    assert [board["column"] for board in data["boards"]] == ["accuracy", "score"]
+    assert (data["family"], data["pairs"]) == (4, 6)
+    alone = subprocess.run(words[:6], capture_output=True, text=True)
+    assert alone.returncode == 2
+    assert "nothing to compare one run with" in alone.stderr
+    board = rank([open_evidence(Path(path)) for path in paths], draws=200)
+    text = leaderboard_text(board)
+    assert "pope accuracy (90 rows, 15 images; higher is better)" in text
+    assert "corrected over 4 comparisons" in text
+    assert leaderboard_markdown(board).startswith("### pope accuracy (90 rows")

@@ -1,0 +1,158 @@
+"""What a plan promises is what simulations and the data itself give."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from harness_tinyworld import DATA
+
+from harness.analysis import estimate, paces_of, power_text
+from harness.analysis.sizes import size_of
+from harness.benchmark import benchmark, mean_of
+from harness.compare import compare
+from harness.runs import bundle, open_run
+from harness.storage import Pace, note_pace, read_paces
+from tests.support.finished import mmvet, pope, row, write_run
+
+NAMES = ("pope", "mmvet", "scienceqa", "mmbench", "seedbench", "gqa", "amber", "shr", "pope_random")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rows_are_counted_as_lmms_eval_loads_them(name):
+    from harness.benchmark import Task
+
+    found = size_of(benchmark(name), DATA)
+    task = Task(benchmark(name).task, DATA)
+    assert found.rows is not None
+    assert found.rows >= len(task)
+    if found.rows == len(task):
+        images = {row.image for row in task.rows()}
+        # Gone by bytes: the same picture stored twice in two ways would count as two.
+        assert found.images is None or found.images >= len(images) - 1
+        assert found.images is None or found.images <= 1.1 * len(images) + 1
+
+
+def test_the_hub_and_a_limit():
+    assert size_of(benchmark("pope"), "hub").rows == 9000
+    assert size_of(benchmark("pope"), "hub").images is None
+    few = size_of(benchmark("pope"), DATA, limit=36)
+    assert (few.rows, few.images) == (36, 6)  # six questions on each image at first
+    assert size_of(benchmark("pope"), DATA, limit=10**6).rows == 720
+
+
+def test_the_assumed_figure_is_the_textbook_one():
+    """McNemar's test: (z.975 + z.8) sqrt(d / n), here with d = 0.1 and 9000 rows."""
+    (reach,) = estimate([benchmark("pope")], "hub").reaches
+    assert reach.source == "assumed"
+    assert reach.told == pytest.approx(100 * (1.959964 + 0.841621) * np.sqrt(0.1 / 9000), rel=1e-3)
+    assert reach.corrected == reach.told  # a family of one
+    assert reach.cautious is None  # how many images the hub has is not known here
+    two = estimate([benchmark("pope"), benchmark("mmvet")], "hub").reaches[0]
+    assert two.corrected == pytest.approx(
+        100 * (2.241403 + 0.841621) * np.sqrt(0.1 / 9000), rel=1e-3
+    )
+
+
+def test_figures_that_are_no_mean_of_rows_are_not_guessed():
+    for name in ("mme", "mmbench"):
+        for reach in estimate([benchmark(name)], DATA).reaches:
+            assert (reach.source, reach.told) == ("unknown", None)
+
+
+@pytest.mark.slow
+def test_a_difference_of_the_promised_size_is_told_four_times_in_five(tmp_path):
+    """Plan 400 rows from a run on 150; then simulate runs with just that true difference."""
+
+    def arms(count: int, gain: float, seed: int):
+        chance = random.Random(seed)
+        before, after = [], []
+        for n in range(count):
+            first = chance.random() < 0.5
+            # Sides are changed by a fifth of the rows, by more towards right where there is gain.
+            up = chance.random() < (0.2 + 2 * gain)
+            down = chance.random() < 0.2
+            second = (True if up else first) if not first else (False if down else first)
+            for arm, value in ((before, first), (after, second)):
+                arm.append(row(n, "two", "two", {"score": float(value)}, n))
+        return tuple(before), tuple(after)
+
+    one, two = arms(150, 0.0, 999)
+    run = write_run(tmp_path / "run", {"mmvet": one}, {"mmvet": two})
+    (reach,) = estimate([benchmark("mmvet")], "hub", run=open_run(run), limit=200).reaches
+    assert reach.source == "run"
+    assert reach.told is not None
+    found = 0
+    for seed in range(250):
+        before, after = arms(200, reach.told / 100, seed)
+        result = compare(
+            {"x": before}, {"x": after}, {"x": [mean_of("score")]}, draws=200, seed=seed
+        )
+        found += result.benchmarks[0].figures[0].p <= 0.05
+    # Planned from 150 rows, the spread is known to about a tenth; hence the width.
+    assert 0.66 < found / 250 < 0.92
+
+
+def test_a_run_replaces_assumptions_and_its_pace_gives_the_time(tmp_path):
+    run = write_run(
+        tmp_path / "run",
+        {"pope": pope(right=0.6), "mmvet": mmvet()},
+        {"pope": pope(right=0.7, seed=3), "mmvet": mmvet(right=0.6, seed=4)},
+    )
+    note_pace(run, Pace("before", "pope", 50, 99.0))
+    note_pace(run, Pace("before", "pope", 90, 10.0))  # a later call counts, the first is gone
+    note_pace(run, Pace("after", "pope", 90, 20.0))
+    assert len(read_paces(run)) == 2
+    assert paces_of(run) == {"pope": 6.0}
+    opened = open_run(run)
+    found = estimate(
+        [benchmark("pope"), benchmark("mmvet")],
+        DATA,
+        run=opened,
+        paces=paces_of(run),
+        name="run",
+        judgings=3,
+    )
+    first, second = found.costs
+    assert first.seconds == pytest.approx(2 * 720 / 6)
+    assert (first.judged, first.questions) == (False, None)
+    assert second.seconds is None
+    assert found.seconds is None
+    assert "run kept no pace of mmvet: it asked no model about it." in power_text(found)
+    assert (second.judged, second.questions) == (True, 2 * 3 * 120)
+    letters = [len(r.prompt) + len(r.target) + len(r.answer) for r in opened.after["mmvet"]]
+    assert second.tokens == round(720 * sum(letters) / len(letters) / 4)
+    figure = opened.report.comparison.benchmarks[0].figures[0]
+    assert found.reaches[0].source == "run"
+    same = estimate([benchmark("pope")], DATA, run=opened, limit=90).reaches[0]
+    # Ninety rows of the miniature show fifteen images, as many as the run.
+    assert same.told == pytest.approx(figure.detectable, rel=1e-6)
+    more = estimate([benchmark("pope")], DATA, run=opened, limit=None).reaches[0]
+    ratio = (1.984 + 0.845) / (2.145 + 0.868)  # of t quantiles, 40 and 15 images
+    assert more.told == pytest.approx(figure.detectable * np.sqrt(15 / 40) * ratio, rel=0.03)
+    assert "needs --from" not in power_text(found)
+
+
+def test_the_command_spends_nothing(tmp_path):
+    run = write_run(tmp_path / "run", {"pope": pope()}, {"pope": pope(right=0.8, seed=5)})
+    note_pace(run, Pace("before", "pope", 90, 9.0))
+    packed = bundle(run, tmp_path / "run.zip").path
+    code = (
+        "import sys; from harness.cli import app\n"
+        f"app(['plan', '--bench', 'pope', '--from', {str(packed)!r}], standalone_mode=False)\n"
+        "print(sorted({'torch', 'lmms_eval', 'transformers', 'datasets'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+    assert "Together at most 2 min at the pace of run.zip" in done.stdout  # 1440 answers, 10 a s
+    words = [sys.executable, "-m", "harness", "plan", "--bench", "pope,mmvet", "--data", "hub"]
+    done = subprocess.run([*words, "--json"], capture_output=True, text=True, cwd=tmp_path)
+    found = json.loads(done.stdout)
+    assert [cost["rows"] for cost in found["costs"]] == [9000, 218]
+    assert found["seconds"] is None
+    assert not (Path(tmp_path) / "runs").exists()

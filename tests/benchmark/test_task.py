@@ -1,0 +1,96 @@
+"""What lmms-eval is not allowed to do to us."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import datasets
+import harness_tinyworld
+import PIL.Image
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import ImageFile
+
+from harness.benchmark import Task, benchmark
+from harness.errors import HarnessError
+from harness.evaluate import evaluate
+from harness.model import Model
+
+
+def test_edited_data_is_read_anew_and_the_process_is_left_as_it_was(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("API_TYPE", raising=False)
+    shutil.copytree(harness_tinyworld.DATA / "POPE", tmp_path / "POPE")
+    first = next(Task("pope/pope.yaml", tmp_path).rows())
+
+    (file,) = (tmp_path / "POPE/data").glob("*.parquet")
+    table = pq.read_table(file)
+    place = table.schema.get_field_index("question")
+    edited = pa.array(["Is anything new?", *table["question"].to_pylist()[1:]])
+    pq.write_table(table.set_column(place, table.schema.field(place), edited), file)
+
+    again = next(Task("pope/pope.yaml", tmp_path).rows())
+    assert again.text.startswith("Is anything new?")
+    assert again.content != first.content
+    assert again.image == first.image
+    assert "API_TYPE" not in os.environ
+    assert not ImageFile.LOAD_TRUNCATED_IMAGES
+
+
+OWN = """
+dataset_path: local/Own
+task: own
+test_split: test
+output_type: generate_until
+doc_to_visual: !function code.look
+doc_to_text: "question"
+doc_to_target: "target"
+process_results: !function code.score
+generation_kwargs: {max_new_tokens: 4}
+metric_list:
+  - {metric: right, aggregation: mean, higher_is_better: true}
+"""
+CODE = """
+def look(doc): return [doc["image"].convert("RGB")]
+def score(doc, results): return {"right": float(doc["target"] in results[0])}
+"""
+
+
+@pytest.mark.parametrize(
+    ("task", "code", "said"),
+    [
+        (OWN, CODE, None),
+        (OWN.replace("code.score", "code.scoer"), CODE, r"Reading the task .*own\.yaml .*scoer"),
+        (OWN, CODE.replace('doc["image"]', 'doc["img"]'), r"row 0 of .*'img' \(code\.py:2\)"),
+        pytest.param(
+            OWN,
+            CODE.replace("results[0]", "results[1]"),
+            r"row 0 of file-own .* \(code\.py:3\)",
+            marks=pytest.mark.slow,  # lmms-eval tries again, with pauses
+        ),
+        (OWN.replace("split: test", "split: tset"), CODE, r"of own \(split tset\) cannot"),
+    ],
+)
+def test_a_mistake_in_a_task_of_ones_own_is_named_with_its_place(
+    tmp_path, monkeypatch, task, code, said
+):
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    rows = [{"image": PIL.Image.new("RGB", (8, 8)), "question": "q?", "target": "a"}]
+    columns = {name: datasets.Value("string") for name in ("question", "target")}
+    features = datasets.Features({"image": datasets.Image(), **columns})
+    (tmp_path / "data" / "Own").mkdir(parents=True)
+    table = datasets.Dataset.from_list(rows, features=features)
+    table.to_parquet(tmp_path / "data" / "Own" / "test-0.parquet")
+    (tmp_path / "own.yaml").write_text(task)
+    (tmp_path / "code.py").write_text(code)
+    bench = benchmark(str(tmp_path / "own.yaml"))
+    model = Model.open(harness_tinyworld.MODEL, device="cpu")
+    asked = {"data": tmp_path / "data", "folder": tmp_path, "fingerprints": {bench.name: "f"}}
+    if said is None:
+        (sample,) = evaluate("after", model, [bench], **asked).samples[bench.name]
+        assert sample.scores["right"] in (0.0, 1.0)
+    else:
+        with pytest.raises(HarnessError, match=said):
+            evaluate("after", model, [bench], **asked)

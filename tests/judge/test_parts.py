@@ -1,0 +1,358 @@
+"""The judge's parts: reading replies, the judge's own error, patience, purse, a local judge."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import random
+import re
+import threading
+import time
+from email.utils import formatdate
+
+import httpx
+import numpy as np
+import openai
+import pytest
+from harness_benchmarks import hallusion, llavabench, mementos, mmbench, mmhal, mmvet, shr
+from harness_tinyworld import WORLD
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.benchmark import Benchmark, Row, Task, Unreadable, mean_of, paper, ratio_of
+from harness.benchmark.rubric import fenced
+from harness.judge.budget import Purse, estimate
+from harness.judge.protocol import Question
+from harness.judge.uncertainty import Judged, errors_of
+from harness.model import openai_client
+from harness.plugins import load, names
+from harness.records import Sample, Scored
+from tests.support.judge_server import BLOCK
+
+# The official forms, read strictly
+
+
+def row(**doc) -> Row:
+    return Row("0", "", "", "", (), "", doc)
+
+
+class NoLists:
+    folder = None
+
+    def helper(self, name):
+        class Rules:
+            @staticmethod
+            def prefetch_answer(item):
+                return False
+
+        return Rules
+
+
+TASK = NoLists()
+MMVET, MMHAL = row(question="q", answer="a"), row(question="q", gt_answer="a", image_content=[])
+LLAVA = row(category="conv")
+SHR = row(facts=["a"])
+DRAWN, BARE = row(category="VD", figure_id="0"), row(category="VS", figure_id="0")
+MEMENTOS, MMBENCH = row(description="d"), row(A="x", B="y", C="nan", answer="B")
+
+
+@pytest.mark.parametrize(
+    ("module", "doc", "answer", "reply", "wanted"),
+    [
+        (mmvet, MMVET, "", "0.5", {"score": 0.5}),
+        (mmvet, MMVET, "", " **1.0** ", {"score": 1.0}),
+        (mmvet, MMVET, "", "1", {"score": 1.0}),
+        (mmvet, MMVET, "", "0.5.", {"score": 0.5}),
+        (mmvet, MMVET, "", "0.", None),
+        (mmvet, MMVET, "", "1.1", None),
+        (mmvet, MMVET, "", "-0.1", None),
+        (mmvet, MMVET, "", "1 out of 10", None),
+        (mmvet, MMVET, "", "0.5 | 1.0", None),
+        (mmvet, MMVET, "", "The score is 0.5", None),
+        (mmvet, MMVET, "", "nan", None),
+        (mmvet, MMVET, "", "", None),
+        (mmhal, MMHAL, "", "Fine.\nRating: 6", {"score": 6.0, "hallucinated": 0.0}),
+        (mmhal, MMHAL, "", "**Rating: 2**", {"score": 2.0, "hallucinated": 1.0}),
+        (mmhal, MMHAL, "", "Rating: 3, informative", {"score": 3.0, "hallucinated": 0.0}),
+        (mmhal, MMHAL, "", "Rating: 7", None),
+        (mmhal, MMHAL, "", "Rating: 2.5", None),
+        (mmhal, MMHAL, "", "Rating: 1\nRating: 6", None),
+        (mmhal, MMHAL, "", "I rate it 6", None),
+        (mmhal, MMHAL, "", "Rating: -1", None),
+        (hallusion, DRAWN, "", "**Correct.**", {"right": 1.0}),
+        (hallusion, DRAWN, "", "incorrect", {"right": 0.0}),
+        (hallusion, DRAWN, "", "unclear", {"right": 0.0}),
+        (hallusion, BARE, "", "unclear", {"right": 1.0}),
+        (hallusion, BARE, "", "incorrect", {"right": 0.0}),
+        (hallusion, row(category="VS", figure_id="1"), "", "unclear", {"right": 0.0}),
+        (hallusion, DRAWN, "", "not correct", None),
+        (hallusion, DRAWN, "", "It is correct", None),
+        (hallusion, DRAWN, "", "correct or incorrect", None),
+        (llavabench, LLAVA, "", "8 7\nBecause 1 2.", {"reference": 8.0, "model": 7.0}),
+        (llavabench, LLAVA, "", "\n9.5, 3\n", {"reference": 9.5, "model": 3.0}),
+        (llavabench, LLAVA, "", "8", None),
+        (llavabench, LLAVA, "", "8 7 6", None),
+        (llavabench, LLAVA, "", "Assistant 1: 8, Assistant 2: 7", None),
+        (llavabench, LLAVA, "", "0 7", None),
+        (llavabench, LLAVA, "", "8 11", None),
+        (shr, SHR, "One. Two.", "Judgement:\n1. correct: x\n2. hallucination: y",
+         {"sentences": 2.0, "hallucinated": 1.0, "any": 1.0}),
+        (shr, SHR, "One. Two.", "1. cannot judge\n2. Correct",
+         {"sentences": 2.0, "hallucinated": 0.0, "any": 0.0}),
+        (shr, SHR, "One. Two.", "1. correct", None),
+        (shr, SHR, "One. Two.", "1. correct\n1. correct", None),
+        (shr, SHR, "One. Two.", "1. correct\n2. fine", None),
+        (shr, SHR, "One. Two.", "1. correct\n2. correct\n3. correct", None),
+        (shr, SHR, "", "", {"sentences": 0.0, "hallucinated": 0.0, "any": 0.0}),
+        # Objects: truth {dog, toy}, said {dog, cat}: 2 * 1 / 4. Actions: {run}, {}: 0 / 1.
+        (mementos, MEMENTOS, "",
+         "Object list 1: [dog, toy]\nAction list 1: [run]\nObject list 2: [Dog, cat]\n"
+         "Action list 2: []", {"objects": 0.5, "behaviors": 0.0}),
+        (mementos, MEMENTOS, "",
+         "Object list 1: []\nAction list 1: [run]\nObject list 2: [dog]\nAction list 2: []", None),
+        (mementos, MEMENTOS, "", "Object list 1: [dog]\nAction list 1: [run]", None),
+        (mementos, MEMENTOS, "",
+         "Object list 1: dog\nAction list 1: [run]\nObject list 2: [a]\nAction list 2: []", None),
+        (mmbench, MMBENCH, "w", "B", {"judged": 1.0}),
+        (mmbench, MMBENCH, "w", "**A**", {"judged": 0.0}),
+        (mmbench, MMBENCH, "w", "Z", {"judged": 0.0}),
+        (mmbench, MMBENCH, "w", "C", None),
+        (mmbench, MMBENCH, "w", "b", None),
+        (mmbench, MMBENCH, "w", "A or B", None),
+        (mmbench, MMBENCH, "w", "The answer is B", None),
+    ],
+)  # fmt: skip
+def test_replies_are_read_strictly(module, doc, answer, reply, wanted):
+    exam = module.EXAM
+    if wanted is None:
+        with pytest.raises(Unreadable):
+            exam.read(TASK, doc, answer, reply)
+        return
+    found = exam.read(TASK, doc, answer, reply).scores
+    assert {key: found[key] for key in wanted} == wanted
+    assert set(exam.metrics(doc)) <= set(found)
+
+
+@given(st.text(max_size=40))
+def test_no_reply_at_all_becomes_a_number_outside_of_the_scale(reply):
+    for module, doc, high in ((mmvet, MMVET, 1), (mmhal, MMHAL, 6), (mmbench, MMBENCH, 1)):
+        try:
+            scores = module.EXAM.read(TASK, doc, "w", reply).scores
+        except Unreadable:
+            continue
+        assert all(0 <= value <= high for value in scores.values())
+
+
+@pytest.mark.parametrize(
+    ("module", "doc"),
+    [
+        (mmvet, row(question="q", answer="")),
+        (mmhal, row(question="q", gt_answer=None, image_content=[])),
+        (hallusion, row(question="q", gt_answer_details=None)),
+        (llavabench, row(question="q", gpt_answer="", caption="c", category="conv")),
+        (shr, row(facts=[""])),
+        (mementos, row(description="")),
+    ],
+)
+def test_without_a_reference_nothing_is_asked(module, doc):
+    with pytest.raises(Unreadable, match="no "):
+        module.EXAM.ask(TASK, doc, "an answer")
+
+
+@given(st.text(max_size=60), st.sampled_from(["answer", "reference"]))
+def test_no_text_leaves_its_block(text, name):
+    """Whatever the text: one block of that name is found, holding exactly that text."""
+    found = BLOCK.findall(fenced(name, text))
+    assert [(kind, held) for kind, _, held in found] == [(name, text)]
+    code = found[0][1]
+    nested = fenced(name, f"{text}\n[/{name} {code}]\n")
+    assert [held for _, _, held in BLOCK.findall(nested)] == [f"{text}\n[/{name} {code}]\n"]
+
+
+def test_a_paper_does_not_say_whose_answer_it_is():
+    one = paper("Judge.", "Reply.", question="q", answer="a")
+    assert one == paper("Judge.", "Reply.", question="q", answer="a")
+    assert not re.search(r"before|after|aligned|baseline|model", one, re.IGNORECASE)
+
+
+@pytest.mark.parametrize("name", [n for n in names("benchmarks") if load("benchmarks", n).exam])
+def test_anchors_are_sound(name):
+    exam = load("benchmarks", name).exam
+    assert len({anchor.name for anchor in exam.anchors}) == len(exam.anchors) >= 3
+    for anchor in exam.anchors:
+        assert 0 <= anchor.low <= anchor.high
+        assert anchor.metric in exam.metrics(row(**{"category": "conv", **anchor.doc}))
+    bands = [(anchor.low, anchor.high) for anchor in exam.anchors]
+    assert max(low for low, _ in bands) > min(high for _, high in bands), "good and bad ones"
+
+
+def test_hallusion_counts_a_word_as_lmms_eval_does():
+    """Against ``assign_correctness`` of lmms-eval, which got the same word from its judge."""
+    official = Task(hallusion.BENCHMARK.task, WORLD.data).helper("assign_correctness")
+    for category, figure in itertools.product(("VD", "VS"), "012"):
+        doc = {"category": category, "figure_id": figure}
+        for code, word in enumerate(("incorrect", "correct", "unclear")):
+            (wanted,) = official([{**doc, "said": f"{code}"}], "said")
+            found = hallusion.read(TASK, row(**doc), "", word).scores
+            assert found == {"right": wanted["correct"]}
+
+
+def test_an_option_that_is_not_there_is_not_in_a_banana():
+    task = Task(mmbench.EN.task, WORLD.data)
+    first = next(task.rows(0, 1))
+    options = {"A": "an apple", "B": "a pear", "C": "a cherry", "D": "nan", "answer": "A"}
+    asked = dataclasses.replace(first, doc={**first.doc, **options})
+    item = task.score(asked, "I see a banana.")["gpt_eval_score"]
+    assert task.helper("mmbench_evaluator").prefetch_answer(item) == "D", "as lmms-eval reads it"
+    assert mmbench.score(task, asked, "I see a banana.").scores["judged"] is None
+    assert mmbench.score(task, asked, "I see a cherry.").scores["judged"] == 0.0
+    assert mmbench.ask(task, asked, "I see a banana.") is not None, "a judge may say more"
+
+
+# The judge's own standard error
+
+
+def sample(number: int, scores: dict[str, float | None]) -> Sample:
+    return Sample(f"{number}", "c", f"{number}", "q", "t", "a", 1, "stop", scores=scores)
+
+
+def judged(number: int, verdicts: np.ndarray, names: tuple[str, ...], question: str) -> Judged:
+    means = dict(zip(names, verdicts.mean(axis=0).tolist(), strict=True))
+    each = tuple(Scored(dict(zip(names, map(float, one), strict=True))) for one in verdicts)
+    return Judged(sample(number, means), each, question)
+
+
+def bench_of(column) -> Benchmark:
+    return Benchmark("b", "B", "t", lambda *a: Scored({}), (column,))
+
+
+def test_the_error_of_a_mean_by_hand():
+    # Two rows, two judgings: verdicts (0, 1) and (1, 1). Variance of row 0: 0.5; of its mean: 0.25;
+    # of the figure, 100 times the mean of two rows: 100^2 * 0.25 / 4 = 625.
+    names = ("score",)
+    before = [
+        judged(0, np.array([[0.0], [1.0]]), names, "a"),
+        judged(1, np.array([[1.0], [1.0]]), names, "b"),
+    ]
+    column = mean_of("score", primary=True)
+    (error,) = errors_of(bench_of(column), before, before)
+    assert (error.before, error.after) == pytest.approx((25.0, 25.0))
+    assert error.difference == 0.0, "equal answers waver together"
+    after = [
+        judged(0, np.array([[0.0], [1.0]]), names, "other"),
+        judged(1, np.array([[1.0], [1.0]]), names, "b"),
+    ]
+    (error,) = errors_of(bench_of(column), before, after)
+    assert error.difference == pytest.approx(math.sqrt(2) * 25)
+
+
+@pytest.mark.parametrize("kind", ["mean", "ratio"])
+def test_the_error_is_the_spread_of_figures_over_repeated_judging(kind):
+    """A simulation: judge everything anew 400 times, and look how the figure spreads."""
+    rng = np.random.default_rng(0)
+    rows, turns, names = 60, 4, ("over", "under")
+    truth = rng.uniform(2, 8, (rows, 2))
+    wavers = rng.uniform(0.2, 1.5, (rows, 1))
+    column = mean_of("over", primary=True) if kind == "mean" else ratio_of(*names, primary=True)
+
+    def figure(marks: np.ndarray) -> float:
+        return float(column.value(np.column_stack([marks[:, 0], _under(marks)]).sum(axis=0)))
+
+    def _under(marks: np.ndarray) -> np.ndarray:
+        return np.ones(rows) if kind == "mean" else marks[:, 1]
+
+    figures, told = [], []
+    for _ in range(400):
+        verdicts = truth[:, None] + wavers[:, None] * rng.normal(size=(rows, turns, 2))
+        figures.append(figure(verdicts.mean(axis=1)))
+        if len(told) < 100:
+            arm = [judged(i, verdicts[i], names, f"{i}") for i in range(rows)]
+            told.append(errors_of(bench_of(column), arm, arm)[0].before)
+    assert np.mean(told) == pytest.approx(np.std(figures), rel=0.1)
+
+
+# Patience with servers
+
+
+class Flaky:
+    """Raises the errors in turn, then returns."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.errors, self.calls = list(errors), 0
+
+    def __call__(self) -> str:
+        self.calls += 1
+        if self.errors:
+            raise self.errors.pop(0)
+        return "done"
+
+
+def status(code: int, message: str = "no", **headers: str) -> openai.APIStatusError:
+    request = httpx.Request("POST", "http://x")
+    response = httpx.Response(code, headers=headers, request=request)
+    return openai.APIStatusError(message, response=response, body=None)
+
+
+def test_waiting_times(monkeypatch):
+    waits: list[float] = []
+    monkeypatch.setattr(openai_client.time, "sleep", waits.append)
+    monkeypatch.setattr(openai_client.random, "uniform", lambda a, b: 1.0)
+    later = formatdate(time.time() + 30, usegmt=True)
+    headers = [{}, {"retry-after": "7"}, {"retry-after": later}, {"retry-after": "9999"},
+               {"retry-after": "soon"}]  # fmt: skip
+    flaky = Flaky(*(status(429, **one) for one in headers))
+    assert openai_client.patiently(flaky, pause=1.0) == "done"
+    assert waits[0] == 1.0
+    assert waits[1] == 7.0
+    assert 27 <= waits[2] <= 30
+    assert waits[3:] == [60.0, 16.0]
+
+
+def test_what_is_of_no_use_is_not_tried_again(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    denied = Flaky(status(401, "Incorrect key sk-sec***"))
+    with pytest.raises(openai_client.Refused, match="does not accept the key") as caught:
+        openai_client.patiently(denied, pause=0)
+    assert (denied.calls, caught.value.denied) == (1, True)
+    assert "sk-sec" not in str(caught.value)
+    wrong = Flaky(status(400, "you sent sk-secret"))
+    with pytest.raises(openai_client.Refused, match=r"APIStatusError 400: you sent \*\*\*"):
+        openai_client.patiently(wrong, pause=0)
+    assert wrong.calls == 1
+
+
+# The purse
+
+
+def test_a_purse_is_never_overdrawn_by_many_hands():
+    """Random costs up to the promised worst case, from many threads at once."""
+    rng = random.Random(1)
+    purse = Purse((1e6, 1e6), cap=5000.0)  # one token costs one
+    asked: list[int] = []
+
+    def hand(size: int, out: int, take: float) -> None:
+        question = Question("x" * size, out)
+        if purse.take(question):
+            time.sleep(take)
+            asked.append(size)
+            purse.settle(question, (size // 2, out // 2))
+
+    threads = [
+        threading.Thread(target=hand, args=(*rng.choices(range(1, 100), k=2), rng.random() / 99))
+        for _ in range(200)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert not any(thread.is_alive() for thread in threads)
+    assert purse.spent <= 5000
+    assert purse.spent > 4500, "it is not left half full either"
+    assert 0 < len(asked) < 200
+
+
+def test_an_estimate_by_hand():
+    questions = [Question("x" * 400, 10), Question("x" * 800, 30)]
+    assert estimate(questions, None) == "2 questions: about 300 tokens in, at most 40 out"
+    assert estimate(questions, (1000.0, 10_000.0)).endswith("cost about 0.3000 to 0.7000")

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import json
+
+import PIL.Image
+import pytest
+
+from harness.errors import HarnessError, UsageError
+from harness.pairs import prompts_fingerprint, read_prompts
+
+
+@pytest.fixture
+def image(tmp_path):
+    PIL.Image.new("RGB", (8, 8), "red").save(tmp_path / "a.png")
+    return "a.png"
+
+
+def written(folder, *lines):
+    path = folder / "p.jsonl"
+    path.write_text("".join((x if isinstance(x, str) else json.dumps(x)) + "\n" for x in lines))
+    return path
+
+
+def test_both_vocabularies_are_read(tmp_path, image):
+    ours = {"id": "x", "image": image, "question": "What?", "reference": "A."}
+    sima = {"image": image, "text": "Why?", "ground_truth": "B."}
+    first, second = read_prompts(written(tmp_path, ours, "", sima))
+    assert (first.id, first.question, first.reference) == ("x", "What?", "A.")
+    assert (second.id, second.question, second.reference) == ("3", "Why?", "B.")
+    assert first.open_image().size == (8, 8)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ('{"image": "a.png", "question": ', "it is no JSON"),
+        ("[1]", "no JSON object"),
+        ({"question": "What?"}, "needs the texts"),
+        ({"image": "a.png", "question": ""}, "needs the texts"),
+        ({"image": "a.png", "question": "  "}, "needs the texts"),
+        ({"image": "b.png", "question": "What?"}, "does not exist"),
+        ({"image": "b" * 5000, "question": "What?"}, "does not exist"),
+        ({"image": "a\0.png", "question": "What?"}, r"'.*a\\x00\.png' does not exist"),
+        ({"id": "1", "image": "a.png", "question": "Again?"}, "earlier line"),
+    ],
+)
+def test_a_broken_line_is_named_by_its_number(tmp_path, image, line, reason):
+    good = {"id": "1", "image": image, "question": "What?"}
+    with pytest.raises(HarnessError, match=rf"Line 2 of .*p\.jsonl cannot be used: .*{reason}"):
+        read_prompts(written(tmp_path, good, line))
+
+
+def test_what_windows_writes_is_read(tmp_path, image):
+    line = json.dumps({"image": image, "question": "What?", "id": None})
+    (tmp_path / "p.jsonl").write_bytes(f"\ufeff{line}\r\n{line}\r\n".encode())
+    assert [prompt.id for prompt in read_prompts(tmp_path / "p.jsonl")] == ["1", "2"]
+
+
+def test_no_utf8_is_named_by_its_number(tmp_path):
+    (tmp_path / "p.jsonl").write_bytes(b'\n\xff\xfe{"image"\n')
+    with pytest.raises(HarnessError, match=r"Line 2 of .*no UTF-8"):
+        read_prompts(tmp_path / "p.jsonl")
+
+
+def test_no_file_and_no_prompts(tmp_path):
+    with pytest.raises(UsageError, match="--prompts"):
+        read_prompts(tmp_path / "absent.jsonl")
+    with pytest.raises(HarnessError, match="holds no prompts"):
+        read_prompts(written(tmp_path, ""))
+
+
+def test_the_fingerprint_sees_the_bytes_of_the_images(tmp_path, image):
+    path = written(tmp_path, {"image": image, "question": "What?"})
+    first = prompts_fingerprint(path, read_prompts(path))
+    PIL.Image.new("RGB", (8, 8), "blue").save(tmp_path / image)
+    assert prompts_fingerprint(path, read_prompts(path)) != first

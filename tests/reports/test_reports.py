@@ -1,0 +1,183 @@
+"""The reports: what they show, how they round, and that hostile text stays text."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import re
+from itertools import pairwise
+
+import pytest
+from harness_reports import json as json_report
+from harness_reports import markdown, numbers, terminal, words
+from markdown_it import MarkdownIt
+
+from harness.benchmark import mean_of
+from harness.compare import Comparison, compare
+from harness.records import from_json
+from tests.support.hostile import HOSTILE, NOTICE, arm, name_of, report
+
+HEADINGS = ["Pairs", "Answer length", "What flipped", "Some of the flips", "How it was made"]
+
+
+def rendered(text):
+    parser = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+    return parser.parse(text)
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_text_stays_text_in_markdown(text):
+    source = markdown.render(report([text] * 6, name=name_of(text)))
+    source.encode()
+    assert "\r" not in source
+    own = re.compile(
+        r"(</?details>|<summary>[^<>]*(<code>[^<>]*</code>)?[^<>]*</summary>|\s)*", re.ASCII
+    )
+    tokens = rendered(source)
+    for token in tokens:
+        if token.type == "html_block":
+            assert own.fullmatch(token.content), token.content
+        for child in token.children or []:
+            assert child.type not in ("html_inline", "link_open", "image"), child
+            if child.type == "text":
+                assert not re.search(r"@\w", child.content), child.content
+                assert not re.search(r"https?://\w|www\.\w", child.content), child.content
+    headings = [after for token, after in pairwise(tokens) if token.type == "heading_open"]
+    assert [h.content for h in headings[1:]] == HEADINGS
+    words_outside_code = [c.content for h in headings for c in h.children if c.type == "text"]
+    assert "owned" not in " ".join(words_outside_code)
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_tables_keep_their_columns_and_fences_hold(text):
+    source = markdown.render(report([text] * 6, name=name_of(text)))
+    width, widths = 0, []
+    for token in rendered(source):
+        if token.type == "tr_open":
+            width = 0
+        elif token.type in ("td_open", "th_open"):
+            width += 1
+        elif token.type == "tr_close":
+            widths.append(width)
+    assert set(widths) <= {9, 5, 4, 2}
+    fences = [token.content for token in rendered(source) if token.type == "fence"]
+    shown = words.visible(text)[:1200]
+    assert len(fences) == 6 * 4
+    assert all(content.startswith(shown) for content in fences)
+
+
+def test_markdown_answers_the_question_first():
+    source = markdown.render(report(["plain"] * 6))
+    lines = [line for line in source.splitlines() if line]
+    assert lines[0] == "# Did `plain` make `plain` better?"
+    assert lines[1].startswith("**Cannot tell:")
+    assert lines[2] == f"> {NOTICE}"
+    assert "30 pairs were trained on; 2 prompts gave none (`plain`: 2)." in source
+    assert "<summary>fixed (true change): <code>mmvet 00 plain</code></summary>" in source
+
+
+def test_json_is_complete_deterministic_and_reads_back(tmp_path):
+    given = report(["plain", "\ud800 <b>", "x"] * 4)
+    first = json_report.write(given, tmp_path / "one").read_bytes()
+    second = json_report.write(given, tmp_path / "two").read_bytes()
+    assert first == second
+    assert first.isascii()
+    content = json.loads(first)
+    assert sorted(content) == ["clock", "comparison", "run"]
+    assert from_json(Comparison, content["comparison"]) == given.comparison
+    later = dataclasses.replace(given, clock={"finished": "later"})
+    third = json.loads(json_report.write(later, tmp_path / "three").read_bytes())
+    assert {**third, "clock": None} == {**content, "clock": None}
+    assert [path.name for path in (tmp_path / "one").iterdir()] == ["comparison.json"]
+
+
+def test_terminal_shows_the_table_and_where_things_lie(tmp_path, capsys):
+    given = report(["plain"] * 6)
+    markdown.write(given, tmp_path)
+    assert terminal.write(given, tmp_path) == tmp_path
+    shown = capsys.readouterr().out
+    assert shown.startswith(NOTICE)
+    assert shown.count(NOTICE) == 1
+    assert re.search(r"mmvet score plain\s+50\.0\s+50\.0\s+0\.0 \[.*\]\s+3 / 3\s+0 / 0", shown)
+    assert "Cannot tell" in shown
+    assert str(tmp_path / "report.md") in shown
+    assert "comparison.json" not in shown
+    assert "checkpoint" not in shown  # as in a bundle, which holds no weights
+    (tmp_path / "checkpoint").mkdir()
+    terminal.write(given, tmp_path)
+    assert str(tmp_path / "checkpoint") in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_terminal_passes_no_control_characters_or_markup(text, tmp_path):
+    stream = io.StringIO()
+    terminal.show(report([text] * 6, name=name_of(text)), tmp_path, stream)
+    shown = stream.getvalue()
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e\u2066\u200b]", shown)
+    if "[red]" in text:
+        assert "[red]markup[/red]" in shown
+
+
+def test_training_seeds_are_named_one_by_one():
+    given = report(["plain"] * 6)
+    (benchmark,) = given.comparison.benchmarks
+    figure = dataclasses.replace(benchmark.figures[0], seeds=(1.0, None, -0.25), seed_error=0.5)
+    benchmark = dataclasses.replace(benchmark, figures=(figure,))
+    comparison = dataclasses.replace(given.comparison, benchmarks=(benchmark,))
+    (told,) = words.trainings(comparison)
+    assert told == (
+        "mmvet score plain by training seed: +1.0, –, -0.3 points; the choice of seed adds 0.50 to "
+        "the standard error."
+    )
+    assert markdown.plain(told) in markdown.render(
+        dataclasses.replace(given, comparison=comparison)
+    )
+    assert words.trainings(given.comparison) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "expected"),
+    [
+        (0.0, 1, "0.0"),
+        (2.25, 1, "+2.3"),
+        (-2.25, 1, "-2.3"),
+        (0.04, 1, "+0.04"),
+        (-0.0004, 1, "-0.0004"),
+        (0.00001, 1, "<+0.0001"),
+        (-0.00001, 1, ">-0.0001"),
+        (None, 1, "–"),
+        (0.15, 1, "+0.2"),
+        (12.0, 0, "+12"),
+    ],
+)
+def test_signed_numbers_never_round_to_zero(value, digits, expected):
+    assert numbers.signed(value, digits) == expected
+
+
+def test_other_numbers():
+    assert numbers.figure(66.65, 1) == "66.7"
+    assert numbers.figure(None, 1) == "–"
+    assert numbers.p_value(0.0004) == "<0.001"
+    assert numbers.p_value(1.0) == "1.000"
+    assert numbers.difference(1.0, (-0.5, 2.5), 1) == "+1.0 [-0.5, +2.5]"
+    assert numbers.difference(None, None, 1) == "–"
+
+
+@pytest.mark.parametrize(
+    ("scores", "begin"),
+    [
+        (([0] * 40, [1] * 40), "Yes: better on mmvet score (+100.0 points)."),
+        (([1] * 40, [0] * 40), "No: worse on mmvet score (-100.0 points), better on none."),
+        (([1] * 40, [1] * 40), "No change:"),
+        (([1] * 9, [1] * 8 + [0]), "Cannot tell:"),
+    ],
+)
+def test_headlines(scores, begin):
+    def scored(own):
+        rows = zip(arm(0, ["x"] * len(own)), own, strict=True)
+        return {"mmvet": [dataclasses.replace(row, scores={"score": v}) for row, v in rows]}
+
+    before, after = map(scored, scores)
+    result = compare(before, after, {"mmvet": [mean_of("score")]}, draws=200)
+    assert words.headline(result).startswith(begin)
