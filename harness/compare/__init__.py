@@ -18,7 +18,7 @@ from harness.compare.records import (
     Example,
     Figure,
 )
-from harness.compare.verdicts import excludes_zero
+from harness.compare.verdicts import Summary, excludes_zero, losses_in, summary, unreadable
 
 __all__ = [
     "CANNOT_TELL",
@@ -35,6 +35,7 @@ __all__ = [
     "Example",
     "Figure",
     "Ruling",
+    "Summary",
     "Unit",
     "arrays_of",
     "check_rules",
@@ -43,5 +44,8 @@ __all__ = [
     "excludes_zero",
     "exit_code",
     "join",
+    "losses_in",
+    "summary",
     "units_of",
+    "unreadable",
 ]

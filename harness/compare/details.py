@@ -138,7 +138,8 @@ def notes_of(
 
 def _estimate(column: Column, units: Sequence[Unit], settings: Mapping[str, Any]) -> stats.Estimate:
     own = {**settings, "draws": min(int(settings["draws"]), _DRAWS)}
-    return stats.estimate(*arrays_of(units), column.value, plain_mean=column.mean, **own)
+    span = column.high - column.low
+    return stats.estimate(*arrays_of(units), column.value, plain_mean=column.mean, span=span, **own)
 
 
 def _names(sample: Sample) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-VERSION = 1
+VERSION = 2
 
 GAIN, LOSS, CHANGED = "gain", "loss", "changed"
 NO_WORSE, CANNOT_TELL, NO_CHANGE, MIXED = "no worse", "cannot tell", "no change", "mixed"
@@ -34,7 +34,7 @@ class Figure:
         difference: after minus before.
         interval: 95 % interval of the difference (more exactly 1 - ``alpha`` of the comparison).
         error: standard error of the difference over images.
-        p: two-sided mid-p value.
+        p: two-sided p value.
         p_exact: the same with ties in full.
         p_holm: ``p`` corrected over the headline columns of the run (Holm); columns beside the
             headline are corrected over all columns of the run.
@@ -44,13 +44,18 @@ class Figure:
         test: which test gave ``p``.
         effect: difference in standard deviations of one unit's contribution (Cohen's d_z).
         design_effect: how many times the variance grew because rows share images.
-        detectable: smallest true difference that had an 80 % chance of being found, uncorrected.
+        detectable: minimum detectable difference: the true one that such a comparison finds with
+            a chance of 80 %, uncorrected; ``None`` where no difference of any size would be found.
         detectable_corrected: the same when the correction is at its most severe.
         verdict: ``"gain"``, ``"loss"``, ``"no worse"``, ``"cannot tell"``, ``"no change"``, and
             ``"changed"`` where neither direction is better.
-        freedom: degrees of freedom of ``error``.
+        freedom: degrees of freedom of the error over images.
         seeds: each training's own difference, where there are several.
-        seed_error: standard error that the choice of training seeds adds; part of ``error``.
+        seed_error: standard error over training seeds; part of ``error``.
+        bounds: ends that also allow for rare large changes among images that were not seen; "no
+            worse" and a gate's ``lower`` and ``upper`` rest on them.
+        worst: lowest and highest difference that the missing rows leave possible; ``None`` where
+            nothing is missing.
     """
 
     column: str
@@ -83,6 +88,8 @@ class Figure:
     freedom: float | None = None
     seeds: tuple[float | None, ...] = ()
     seed_error: float | None = None
+    bounds: tuple[float, float] | None = None
+    worst: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -159,6 +166,10 @@ class BenchmarkComparison:
         length: answer length.
         groups: headline figure by category.
         notes: what a reader has to know.
+        unread: share of the answered rows whose answer is empty or could not be read, before and
+            after.
+        changed_answers: rows whose answer differs between the arms, in any training; ``None``
+            where an older version did not count them.
     """
 
     name: str
@@ -177,6 +188,8 @@ class BenchmarkComparison:
     length: Length
     groups: tuple[GroupFigure, ...]
     notes: tuple[str, ...] = ()
+    unread: tuple[float, float] = (0.0, 0.0)
+    changed_answers: int | None = None
 
     @property
     def fixed(self) -> tuple[str, ...]:
@@ -202,7 +215,8 @@ class Comparison:
         alpha: level of tests and intervals.
         margin: what counts as worse, in percent of a column's range.
         notes: such as the notice of an embedded world.
-        version: of this record.
+        version: of this record; figures of version 1 were computed otherwise.
+        accepted: benchmarks whose missing rows were accepted: they do not bound the verdict.
     """
 
     benchmarks: tuple[BenchmarkComparison, ...]
@@ -214,6 +228,7 @@ class Comparison:
     margin: float
     notes: tuple[str, ...] = ()
     version: int = VERSION
+    accepted: tuple[str, ...] = ()
 
     @property
     def missing(self) -> int:

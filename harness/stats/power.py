@@ -1,0 +1,191 @@
+"""The minimum detectable difference (MDD), simulated; in plain words: docs/measuring.md.
+
+What one image did to the difference is its *move*. Under "nothing changed" every move is as likely
+up as down. An effect is planted by tilting: a move ``x`` becomes ``exp(tilt * x)`` times as likely,
+which for rows that flip is what a shift of a logit does. Rare moves become more frequent with the
+effect, frequent ones turn to its side, and the variance follows. Simulated comparisons are judged
+as :class:`harness.stats.confidence.Confidence` judges, by Student's t and by the same rule for few
+telling images; the swap test enters with the smallest p value that so many moves permit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import log2
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from numpy import bool_, float64
+    from numpy.random import Generator
+    from numpy.typing import NDArray
+
+_KINDS = 16  # sizes of moves that are told apart
+_RUNS = 250  # simulated comparisons for each effect
+_STEPS = 9
+_TURNED_BACK = 4.0  # steepest tilt that is taken off: one largest move in 3,000 against it
+_STEEPEST = 40.0  # tilt at which next to every image moves by the largest move, and up
+POWER = 0.8
+
+
+def needed(images: float) -> float:
+    """Return how many images must differ from the most common one for their spread to be believed.
+
+    Ten, or half of them where they are fewer than twenty.
+    """
+    return min(10.0, images / 2)
+
+
+@dataclass(frozen=True)
+class Moves:
+    """How far single images moved the difference, regardless of the direction.
+
+    Attributes:
+        sizes: from small to large, in the figure's unit.
+        shares: how often each occurs among the images; they add up to 1.
+    """
+
+    sizes: tuple[float, ...]
+    shares: tuple[float, ...]
+
+    @property
+    def largest(self) -> float:
+        """The largest move."""
+        return self.sizes[-1]
+
+    def tilted(self, tilt: float) -> tuple[NDArray[float64], NDArray[float64], float]:
+        """Return signed moves, their probabilities, and the effect that they amount to."""
+        import numpy as np
+
+        sizes, shares = self._arrays
+        power = tilt * sizes / self.largest
+        ups, downs = shares * np.exp(power - tilt), shares * np.exp(-power - tilt)
+        weights = np.concatenate([downs[::-1], ups])
+        weights /= weights.sum()
+        moves = np.concatenate([-sizes[::-1], sizes])
+        return moves, weights, float(weights @ moves)
+
+    @cached_property
+    def _arrays(self) -> tuple[NDArray[float64], NDArray[float64]]:
+        import numpy as np
+
+        return np.array(self.sizes), np.array(self.shares)
+
+
+@dataclass(frozen=True)
+class Design:
+    """What a comparison is made of.
+
+    Attributes:
+        images: how many.
+        span: largest possible change of the figure.
+        seeds: how many trainings.
+        seed_spread: standard deviation of the difference over training seeds.
+    """
+
+    images: int
+    span: float
+    seeds: int = 1
+    seed_spread: float = 0.0
+
+
+def moves_of(values: NDArray[float64], counts: NDArray[float64], span: float) -> Moves:
+    """Sum up moves in at most sixteen sizes and zero, and turn their effect back to nothing.
+
+    Sizes become rarer by as much as tilting made them more frequent, so that the spread is the one
+    that these images would show without an effect. Where nothing moved, one image that moved by
+    the whole span is taken for seen.
+
+    Args:
+        values: what images did to the difference.
+        counts: how many images did that.
+        span: largest possible change of the figure.
+    """
+    import numpy as np
+
+    total = float(counts.sum())
+    effect = abs(float(counts @ values)) / total
+    sizes = np.abs(values).round(9)
+    moved = sizes > 0
+    still = float(counts[~moved].sum())
+    if not moved.any():
+        return Moves((0.0, span), (still / (still + 1), 1 / (still + 1)))
+    order = np.argsort(sizes[moved], kind="stable")
+    sizes, counts = sizes[moved][order], counts[moved][order].astype(float)
+    kind = np.unique(sizes, return_inverse=True)[1].ravel()
+    if kind[-1] >= _KINDS:  # as many images of each kind, of the same mean square
+        kind = np.minimum((counts.cumsum() - counts) / counts.sum() * _KINDS, _KINDS - 1)
+        kind = np.unique(kind.astype(int), return_inverse=True)[1].ravel()
+    share = np.bincount(kind, weights=counts)
+    size = np.sqrt(np.bincount(kind, weights=counts * sizes**2) / share)
+    low, high = 0.0, _TURNED_BACK / float(size[-1])
+    for _ in range(30):
+        tilt = (low + high) / 2
+        small = float(share @ (size * np.tanh(tilt * size))) / total < effect
+        low, high = (tilt, high) if small else (low, tilt)
+    share /= np.cosh(low * size)
+    total = still + float(share.sum())
+    return Moves((0.0, *map(float, size)), (still / total, *(map(float, share / total))))
+
+
+def detectable(moves: Moves, design: Design, *, alpha: float = 0.05) -> float | None:
+    """Return the true difference that a comparison tells in four of five repetitions.
+
+    Args:
+        moves: of single images, from a comparison or assumed.
+        design: of the comparison that is asked about.
+        alpha: level of the test.
+
+    Returns:
+        ``None`` where no difference of any size would be told so often.
+    """
+    import numpy as np
+
+    if design.images < 2:
+        return None
+
+    def power(tilt: float) -> float:
+        random = np.random.default_rng((3, design.images, design.seeds))
+        return float(_told(moves, design, tilt, alpha, random).mean())
+
+    low, high = 0.0, _STEEPEST
+    if power(high) < POWER:
+        return None
+    low_power, high_power = 0.0, 1.0
+    for _ in range(_STEPS):
+        middle = (low + high) / 2
+        found = power(middle)
+        if found < POWER:
+            low, low_power = middle, found
+        else:
+            high, high_power = middle, found
+    within = (POWER - low_power) / (high_power - low_power) if high_power > low_power else 1.0
+    return moves.tilted(low + within * (high - low))[2]
+
+
+def _told(
+    moves: Moves, design: Design, tilt: float, alpha: float, random: Generator
+) -> NDArray[bool_]:
+    """Return, for each simulated comparison, whether it told the effect that was planted."""
+    import numpy as np
+    from scipy import special
+
+    count, seeds = design.images, design.seeds
+    values, chances, _ = moves.tilted(tilt)
+    drawn = random.multinomial(count, chances, size=_RUNS)
+    mean = drawn @ values / count
+    spread = np.maximum(drawn @ values**2 / count - mean**2, 0.0)
+    quantile = -float(special.stdtrit(count - 1, alpha / 2))
+    of_seeds: NDArray[float64] = np.zeros(_RUNS)
+    if seeds > 1 and design.seed_spread:
+        error = design.seed_spread / seeds**0.5
+        mean = mean + random.normal(0, error, _RUNS)
+        seen = error * np.sqrt(random.chisquare(seeds - 1, _RUNS) / (seeds - 1))
+        of_seeds = -float(special.stdtrit(seeds - 1, alpha / 2)) * seen
+    low = mean - np.hypot(quantile * np.sqrt(spread / (count - 1)), of_seeds)
+    still = drawn[:, values == 0].sum(axis=1)
+    off = design.span + mean
+    error = np.sqrt((spread + off**2 / (count + 1)) / (count + 1))
+    worst = mean - off / (count + 1) - np.hypot(quantile * error, of_seeds)
+    low = np.where(count - still < needed(count), np.minimum(low, worst), low)
+    return np.asarray((low > 0) & (count - still >= -log2(alpha)))
