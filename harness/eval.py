@@ -267,8 +267,15 @@ def _figure(
         level = float(column.value(counters.sum(axis=0)))
         if not np.isfinite(level):
             return None, None
-        ends = stats.interval(clusters, figure, jackknife_error(clusters, figure))
-    if ends is None:
+        known = stats.confidence(
+            clusters,
+            figure,
+            extremes=(column.low, column.high),
+            images=stats.effective(images),
+            error=jackknife_error(clusters, figure),
+            turned=sign,
+        )
+    if known is None:
         return level, None
-    low, high = sorted(sign * end for end in ends)
+    low, high = known.interval(0.05)
     return level, (round(max(low, column.low), 10), round(min(high, column.high), 10))

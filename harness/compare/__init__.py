@@ -6,6 +6,7 @@ from harness.compare.flips import examples_of
 from harness.compare.gate import FAILS, PASSES, UNKNOWN, Ruling, check_rules, exit_code
 from harness.compare.joining import Unit, arrays_of, join, units_of
 from harness.compare.paired import compare
+from harness.compare.pooled import confidence_of
 from harness.compare.records import (
     CANNOT_TELL,
     CHANGED,
@@ -18,7 +19,7 @@ from harness.compare.records import (
     Example,
     Figure,
 )
-from harness.compare.verdicts import Summary, excludes_zero, losses_in, summary, unreadable
+from harness.compare.verdicts import Summary, deciding, excludes_zero, summary, unreadable
 
 __all__ = [
     "CANNOT_TELL",
@@ -40,11 +41,12 @@ __all__ = [
     "arrays_of",
     "check_rules",
     "compare",
+    "confidence_of",
+    "deciding",
     "examples_of",
     "excludes_zero",
     "exit_code",
     "join",
-    "losses_in",
     "summary",
     "units_of",
     "unreadable",

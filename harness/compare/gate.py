@@ -4,11 +4,17 @@ Rules are joined by commas; each names a benchmark, or one column of it, and wha
 
 - ``pope<-0.5``: the measured difference lies below -0.5 of the column's unit. A point estimate:
   chance alone may fail it or pass it.
-- ``pope.lower<-2``: the lower end of the interval does: a fall of 2 cannot be ruled out.
-- ``pope.upper<-0.5``: even the upper end does: the fall is beyond chance and beyond the threshold.
+- ``pope.lower<-2``: the lower bound does: a fall of 2 cannot be ruled out. Bounds are ends of the
+  interval that also allow for rare large changes which were not seen.
+- ``pope.upper<-0.5``: even the upper one does: the fall is beyond chance and beyond the threshold.
 - ``pope.f1<-1``: a column other than the headline ones. Where lower is better, write ``>``.
 - ``pope:loss``: the verdict, corrected over the run's benchmarks. ``any:loss`` asks every headline
-  figure.
+  figure, and every column that lost in a benchmark whose headline gained: what the run's own
+  headline counts as a loss.
+- ``mmvet:not-worse``: fails unless the figure is shown to have gained, or to be no worse by the
+  margin.
+
+A benchmark whose answers mostly say nothing after measures their form: no rule passes there.
 """
 
 from __future__ import annotations
@@ -25,20 +31,20 @@ from harness.compare.records import (
     LOSS,
     NO_CHANGE,
     NO_WORSE,
-    BenchmarkComparison,
     Comparison,
     Figure,
 )
+from harness.compare.verdicts import Place, deciding, unreadable
 from harness.errors import ExitCode, UsageError, near_miss
 
 DEFAULT = "any:loss"
+NOT_WORSE = "not-worse"
 ANY = "any"
-VERDICTS = (GAIN, LOSS, CHANGED, NO_WORSE, CANNOT_TELL, NO_CHANGE)
+VERDICTS = (GAIN, LOSS, CHANGED, NO_WORSE, CANNOT_TELL, NO_CHANGE, NOT_WORSE)
+_SHOWN_NOT_WORSE = (GAIN, NO_WORSE, NO_CHANGE)
 PASSES, FAILS, UNKNOWN = "passes", "fails", "unknown"
 _ENDS = {"lower": 0, "upper": 1}
 _NUMBER = re.compile(r"(?P<target>.+?)\s*(?P<sign>[<>])\s*(?P<limit>[^<>]+)")
-
-Place = tuple[BenchmarkComparison, Figure]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +153,7 @@ def _places(comparison: Comparison, target: str, rule: str) -> list[Place]:
     if target in known:
         return known[target]
     if target == ANY:
-        return [
-            (b, figure) for b in comparison.benchmarks for figure in b.figures if figure.primary
-        ]
+        return list(deciding(comparison))
     names = [benchmark.name for benchmark in comparison.benchmarks]
     bench = next((name for name in names if target.startswith(f"{name}.")), None)
     choice = [name for name in known if bench is None or name.startswith(f"{bench}.")]
@@ -161,12 +165,15 @@ def _places(comparison: Comparison, target: str, rule: str) -> list[Place]:
 
 
 def _by_verdict(rule: str, place: Place, verdict: str) -> Ruling:
-    benchmark, figure = place
-    outcome = FAILS if figure.verdict == verdict else PASSES
+    figure = place[1]
+    failed = figure.verdict == verdict
+    if verdict == NOT_WORSE:
+        failed = figure.verdict not in _SHOWN_NOT_WORSE
+    outcome = FAILS if failed else PASSES
     if figure.difference is None:
         outcome = UNKNOWN
-    told = f"{_measured(figure)}, verdict: {figure.verdict}"
-    return Ruling(rule, benchmark.name, figure.column, outcome, told)
+    told = f"{_measured(figure, figure.interval)}, verdict: {figure.verdict}"
+    return _ruling(rule, place, outcome, told)
 
 
 def _by_limit(rule: _Limit, place: Place) -> Ruling:
@@ -185,24 +192,35 @@ def _by_limit(rule: _Limit, place: Place) -> Ruling:
     def beyond(value: float) -> bool:
         return value < rule.limit if rule.sign == "<" else value > rule.limit
 
-    ends = [beyond(end) for end in figure.interval]
+    bounds = figure.bounds or figure.interval
+    ends = [beyond(end) for end in bounds]
     failed = beyond(figure.difference) if rule.end is None else ends[_ENDS[rule.end]]
     if all(ends):
-        says = "the whole interval lies beyond the threshold"
+        says = "all within the bounds lies beyond the threshold"
     elif any(ends):
-        says = "the interval holds the threshold: chance alone could decide this"
+        says = "the bounds hold the threshold: chance alone could decide this"
     else:
-        says = "the whole interval lies on the good side of the threshold"
-    told = f"{_measured(figure)}; {says}"
-    return Ruling(rule.text, benchmark.name, figure.column, FAILS if failed else PASSES, told)
+        says = "all within the bounds lies on the good side of the threshold"
+    told = f"{_measured(figure, bounds)}; {says}"
+    return _ruling(rule.text, place, FAILS if failed else PASSES, told)
 
 
-def _measured(figure: Figure) -> str:
+def _ruling(rule: str, place: Place, outcome: str, told: str) -> Ruling:
+    """Make a ruling; where answers say nothing, a rule that would pass cannot be decided."""
+    benchmark, figure = place
+    if unreadable(benchmark):
+        share = 100 * benchmark.unread[1]
+        told += f"; {share:.0f} % of the answers after are empty or could not be read"
+        outcome = UNKNOWN if outcome == PASSES else outcome
+    return Ruling(rule, benchmark.name, figure.column, outcome, told)
+
+
+def _measured(figure: Figure, ends: tuple[float, float] | None) -> str:
     if figure.difference is None:
         return "no difference could be had"
     # Two more decimals than tables show: a threshold is compared with what was measured.
     digits = figure.digits + 2
     text = f"{figure.difference:+.{digits}f}"
-    if figure.interval is not None:
-        text += " [{:+.{d}f}, {:+.{d}f}]".format(*figure.interval, d=digits)
+    if ends is not None:
+        text += " [{:+.{d}f}, {:+.{d}f}]".format(*ends, d=digits)
     return f"{text} {figure.unit}"

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from harness import stats
 from harness.benchmark import Column
-from harness.compare.joining import Unit, arrays_of
+from harness.compare.joining import Unit, arrays_of, join, units_of
 from harness.errors import HarnessError
+from harness.records import Sample
 
 if TYPE_CHECKING:
-    from harness.stats import Estimate, Value
+    from harness.stats import Confidence, Estimate, Value
+
+_FEW = 100  # resamples where nothing but the spread of images is asked for
 
 
 def estimate(
@@ -41,6 +44,15 @@ def estimate(
     seeds = known if len(known) == len(trained) else []
     found = stats.estimate(before, after, images, value, span=span, seeds=seeds, **settings)
     return found, differences
+
+
+def confidence_of(
+    name: str, column: Column, trained: Sequence[tuple[Sequence[Sample], Sequence[Sample]]]
+) -> Confidence | None:
+    """Return what both arms of each training say of a column, of the rows that both hold."""
+    units = [units_of(column, join(name, *arms, partial=True)) for arms in trained]
+    found, _ = estimate(column, units, draws=_FEW)
+    return found.confidence
 
 
 def _pooled(column: Column, trained: Sequence[Sequence[Unit]]) -> tuple[Unit, ...]:

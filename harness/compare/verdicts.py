@@ -96,6 +96,19 @@ def overall(benchmarks: Sequence[BenchmarkComparison]) -> str:
     return NO_WORSE if set(verdicts) <= {NO_CHANGE, NO_WORSE} else CANNOT_TELL
 
 
+def deciding(comparison: Comparison) -> tuple[Place, ...]:
+    """Return the figures that the run's verdict rests on: headline ones and :func:`losses_in`.
+
+    They are what JUnit lists and what the gate's ``any`` asks.
+    """
+    return tuple(
+        (each, figure)
+        for each in comparison.benchmarks
+        for figure in each.figures
+        if figure.primary or (each, figure) in losses_in(each)
+    )
+
+
 def losses_in(benchmark: BenchmarkComparison) -> list[Place]:
     """Return the headline figures that lost, and any column that lost where the headline gained."""
     gained = any(figure.primary and figure.verdict == GAIN for figure in benchmark.figures)

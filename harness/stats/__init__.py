@@ -6,12 +6,14 @@ from harness.stats.confidence import Confidence
 from harness.stats.inference import (
     Estimate,
     benjamini_hochberg,
+    confidence,
+    effective,
     estimate,
     holm,
     mcnemar,
     swap_test,
 )
-from harness.stats.power import Design, Moves, detectable, moves_of
+from harness.stats.power import Design, Moves, detectable, images_for, moves_of, seeds_for
 from harness.stats.resampling import Value, bootstrap, canonical, jackknife_error, sums_of
 from harness.stats.rounding import clipped, half_up, rounded
 from harness.stats.seeds import error_of
@@ -26,15 +28,19 @@ __all__ = [
     "bootstrap",
     "canonical",
     "clipped",
+    "confidence",
     "detectable",
+    "effective",
     "error_of",
     "estimate",
     "half_up",
     "holm",
+    "images_for",
     "jackknife_error",
     "mcnemar",
     "moves_of",
     "rounded",
+    "seeds_for",
     "sums_of",
     "swap_test",
 ]

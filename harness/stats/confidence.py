@@ -34,7 +34,7 @@ class Confidence:
         difference: what was measured.
         error: standard error over images.
         freedom: its degrees of freedom.
-        span: largest possible change of the figure.
+        extremes: the lowest and the highest value that a single image can have.
         images: effective number of images: rows squared over the sum of squared rows per image.
         telling: images that differ from the most common kind of image; where they are fewer than
             ``needed`` their spread says little, and the interval is that of the bounds.
@@ -48,7 +48,7 @@ class Confidence:
     difference: float
     error: float
     freedom: float
-    span: float
+    extremes: tuple[float, float]
     images: float
     telling: int
     drawn: NDArray[float64] | None = field(default=None, repr=False, compare=False)
@@ -68,7 +68,7 @@ class Confidence:
         """Return ends that also hold where losses, or gains, are rare and large.
 
         Each is the more cautious of the interval's end and the end that Student's t gives once an
-        image of the worst value, ``span``, is added to those that were seen.
+        image of the most extreme value is added to those that were seen.
         """
         tail = alpha / 2
         below, above = self.reach(tail)
@@ -99,7 +99,8 @@ class Confidence:
         if self.moves is None:
             return None
         spread = self.seed_error * sqrt(self.seeds)
-        design = Design(round(self.freedom) + 1, self.span, self.seeds, spread)
+        images = round(self.freedom) + 1
+        design = Design(images, self.extremes[1], self.seeds, spread, self._further(alpha / 2))
         return detectable(self.moves, design, alpha=alpha)
 
     def reach(self, tail: float) -> tuple[float, float]:
@@ -119,6 +120,12 @@ class Confidence:
         seeds = self._of_seeds(tail)
         return hypot(max(own, below), seeds), hypot(max(own, above), seeds)
 
+    def _further(self, tail: float) -> float:
+        """Return how many times as far as Student's t the more cautious method reaches."""
+        own = _quantile(self.freedom, tail) * self.error
+        ends = self._resampled(tail)
+        return sum(max(own, end) for end in ends) / (2 * own) if own else 1.0
+
     def _of_seeds(self, tail: float) -> float:
         return _quantile(self.seeds - 1, tail) * self.seed_error if self.seed_error else 0.0
 
@@ -132,13 +139,13 @@ class Confidence:
         return (below, above) if self.turned >= 0 else (above, below)
 
     def _with_one_more(self, tail: float) -> tuple[float, float]:
-        """Return both ends by Student's t after adding an image that moved by the whole span."""
+        """Return both ends by Student's t after adding an image of the most extreme value."""
         count, quantile, seeds = self.images, _quantile(self.freedom, tail), self._of_seeds(tail)
         spread = count * max(count - 1, 0.0) * self.error**2
         ends = []
-        for sign in (-1, 1):
-            off = self.span - sign * self.difference
-            center = self.difference + sign * off / (count + 1)
+        for sign, extreme in zip((-1, 1), self.extremes, strict=True):
+            off = extreme - self.difference
+            center = self.difference + off / (count + 1)
             error = sqrt((spread + off**2 * count / (count + 1)) / (count * (count + 1)))
             ends.append(center + sign * hypot(quantile * error, seeds))
         return ends[0], ends[1]

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from harness.stats.resampling import Value
 
+_SAME: tuple[float | None, float | None, str] = (1.0, 1.0, "identical")
 _UNDEFINED = 0.05  # share of undefined resampled figures above which no interval is given
 
 
@@ -117,27 +118,25 @@ def estimate(
             return replace(nothing, before=low, after=high)
         pooled, sign = canonical(sums_of(before, clusters), sums_of(after, clusters))
         if np.array_equal(before, after):
-            alone, p, p_exact, test = 0.0, 1.0, 1.0, "identical"
+            alone: float | None = 0.0
+            p, p_exact, test = _SAME
         else:
             rows = Clusters(before, after, np.ones(len(before), dtype=np.int64))
             alone = jackknife_error(rows, value)
             p, p_exact, test = _test(before, after, pooled, value, plain_mean, seed, draws)
         # Changes that cancel within every image leave no spread between images, yet are no proof.
         error = jackknife_error(pooled, value) or alone
-        known = None
-        if error is not None and count > 1:
-            known = Confidence(
-                difference=high - low,
-                error=error,
-                freedom=count - 1,
-                span=span,
-                images=_effective(clusters),
-                telling=telling(pooled, value),
-                turned=sign,
-                seed_error=error_of(seeds),
-                seeds=max(len(seeds), 1),
-            )
-            known = _resampled(known, pooled, value, seed, draws)
+        known = confidence(
+            pooled,
+            value,
+            extremes=(-span, span),
+            images=effective(clusters),
+            error=error,
+            turned=sign,
+            seeds=seeds,
+            seed=seed,
+            draws=draws,
+        )
     own = known.p() if known else 0.0
     return Estimate(
         before=low,
@@ -159,34 +158,73 @@ def estimate(
     )
 
 
-def _effective(clusters: NDArray[Any]) -> float:
+def confidence(
+    clusters: Clusters,
+    value: Value,
+    *,
+    extremes: tuple[float, float],
+    images: float,
+    error: float | None,
+    turned: int = 1,
+    seeds: Sequence[float] = (),
+    seed: int = 0,
+    draws: int = 10_000,
+) -> Confidence | None:
+    """Return the confidence distribution of second minus first.
+
+    Args:
+        clusters: counters of both arms.
+        value: turns summed counters into the figure.
+        extremes: lowest and highest value that one cluster can have.
+        images: effective number of clusters, see :func:`effective`.
+        error: standard error over clusters.
+        turned: -1 if ``clusters`` are those of exchanged arms, 0 if exchanging changes nothing.
+        seeds: each training's own difference.
+        seed: of the resampling.
+        draws: how many resamples.
+
+    Returns:
+        ``None`` with one cluster, or where too many resampled figures are undefined.
+    """
+    import numpy as np
+
+    count = int(clusters.counts.sum())
+    if count < 2 or error is None:
+        return None
+    first, second = clusters.total
+    difference = float(value(second) - value(first))
+    left = leave_one_out(clusters, value)
+    moves, drawn = None, None
+    if left is not None:
+        each = count * difference - (count - 1) * left
+        moves = moves_of(each, clusters.counts, extremes[1])
+    if np.any(clusters.first != clusters.second):
+        drawn = bootstrap(clusters, value, draws, np.random.default_rng((seed, 1)))
+        defined = drawn[np.isfinite(drawn)]
+        if len(defined) < (1 - _UNDEFINED) * len(drawn):
+            return None
+        drawn = np.sort(defined) - difference
+    return Confidence(
+        difference=-difference if turned < 0 else difference,
+        error=error,
+        freedom=count - 1,
+        extremes=extremes,
+        images=images,
+        telling=telling(clusters, value),
+        drawn=drawn,
+        turned=turned,
+        seed_error=error_of(seeds),
+        seeds=max(len(seeds), 1),
+        moves=moves,
+    )
+
+
+def effective(clusters: NDArray[Any]) -> float:
     """Return the number of clusters of equal size in which rows would be as concentrated."""
     import numpy as np
 
     sizes = np.bincount(clusters).astype(float)
     return float(sizes.sum() ** 2 / (sizes**2).sum())
-
-
-def _resampled(
-    known: Confidence, clusters: Clusters, value: Value, seed: int, draws: int
-) -> Confidence | None:
-    """Add bootstrap and moves; no confidence where too many resampled figures are undefined."""
-    import numpy as np
-
-    count = int(clusters.counts.sum())
-    left = leave_one_out(clusters, value)
-    first, second = clusters.total
-    difference = float(value(second) - value(first))
-    if left is not None:
-        moves = moves_of(count * difference - (count - 1) * left, clusters.counts, known.span)
-        known = replace(known, moves=moves)
-    if not np.any(clusters.first != clusters.second):
-        return known
-    drawn = bootstrap(clusters, value, draws, np.random.default_rng((seed, 1)))
-    defined = drawn[np.isfinite(drawn)]
-    if len(defined) < (1 - _UNDEFINED) * len(drawn):
-        return None
-    return replace(known, drawn=np.sort(defined) - difference)
 
 
 def swap_test(

@@ -5,27 +5,30 @@ up as down. An effect is planted by tilting: a move ``x`` becomes ``exp(tilt * x
 which for rows that flip is what a shift of a logit does. Rare moves become more frequent with the
 effect, frequent ones turn to its side, and the variance follows. Simulated comparisons are judged
 as :class:`harness.stats.confidence.Confidence` judges, by Student's t and by the same rule for few
-telling images; the swap test enters with the smallest p value that so many moves permit.
+telling images; the swap test is McNemar's where all moves are of one size, and else enters with the
+smallest p value that so many moves permit.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from math import log2
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from numpy import bool_, float64
+    from numpy import bool_, float64, int64
     from numpy.random import Generator
     from numpy.typing import NDArray
 
 _KINDS = 16  # sizes of moves that are told apart
 _RUNS = 250  # simulated comparisons for each effect
 _STEPS = 9
+_ONE_SIZE = 4  # signed values, with zero twice
 _TURNED_BACK = 4.0  # steepest tilt that is taken off: one largest move in 3,000 against it
 _STEEPEST = 40.0  # tilt at which next to every image moves by the largest move, and up
 POWER = 0.8
+_MOST = 1_000_000  # images
+_TRAININGS = 50
 
 
 def needed(images: float) -> float:
@@ -60,8 +63,8 @@ class Moves:
         sizes, shares = self._arrays
         power = tilt * sizes / self.largest
         ups, downs = shares * np.exp(power - tilt), shares * np.exp(-power - tilt)
-        weights = np.concatenate([downs[::-1], ups])
-        weights /= weights.sum()
+        weights: NDArray[float64] = np.concatenate([downs[::-1], ups])
+        weights = weights / weights.sum()
         moves = np.concatenate([-sizes[::-1], sizes])
         return moves, weights, float(weights @ moves)
 
@@ -81,12 +84,14 @@ class Design:
         span: largest possible change of the figure.
         seeds: how many trainings.
         seed_spread: standard deviation of the difference over training seeds.
+        further: how many times as far as Student's t the resampling reaches.
     """
 
     images: int
     span: float
     seeds: int = 1
     seed_spread: float = 0.0
+    further: float = 1.0
 
 
 def moves_of(values: NDArray[float64], counts: NDArray[float64], span: float) -> Moves:
@@ -123,9 +128,9 @@ def moves_of(values: NDArray[float64], counts: NDArray[float64], span: float) ->
         tilt = (low + high) / 2
         small = float(share @ (size * np.tanh(tilt * size))) / total < effect
         low, high = (tilt, high) if small else (low, tilt)
-    share /= np.cosh(low * size)
-    total = still + float(share.sum())
-    return Moves((0.0, *map(float, size)), (still / total, *(map(float, share / total))))
+    weights: NDArray[float64] = share / np.cosh(low * size)
+    together = still + float(weights.sum())
+    return Moves((0.0, *map(float, size)), (still / together, *(map(float, weights / together))))
 
 
 def detectable(moves: Moves, design: Design, *, alpha: float = 0.05) -> float | None:
@@ -163,6 +168,33 @@ def detectable(moves: Moves, design: Design, *, alpha: float = 0.05) -> float | 
     return moves.tilted(low + within * (high - low))[2]
 
 
+def images_for(effect: float, moves: Moves, design: Design, *, alpha: float = 0.05) -> int | None:
+    """Return how many images tell a true difference of ``effect`` four times in five.
+
+    ``None`` where even a million would not, as where training seeds differ too much.
+    """
+    low, high = 2, _MOST
+    least = detectable(moves, replace(design, images=high), alpha=alpha)
+    if least is None or least > effect:
+        return None
+    while high > 1.02 * low:
+        middle = round((low * high) ** 0.5)
+        if middle in (low, high):
+            break
+        least = detectable(moves, replace(design, images=middle), alpha=alpha)
+        low, high = (low, middle) if least is not None and least <= effect else (middle, high)
+    return high
+
+
+def seeds_for(effect: float, moves: Moves, design: Design, *, alpha: float = 0.05) -> int | None:
+    """Return how many trainings tell ``effect`` four times in five; ``None`` if fifty do not."""
+    for seeds in range(1, _TRAININGS + 1):
+        least = detectable(moves, replace(design, seeds=seeds), alpha=alpha)
+        if (seeds > 1 or not design.seed_spread) and least is not None and least <= effect:
+            return seeds
+    return None
+
+
 def _told(
     moves: Moves, design: Design, tilt: float, alpha: float, random: Generator
 ) -> NDArray[bool_]:
@@ -171,11 +203,17 @@ def _told(
     from scipy import special
 
     count, seeds = design.images, design.seeds
-    values, chances, _ = moves.tilted(tilt)
+    values, chances, effect = moves.tilted(tilt)
     drawn = random.multinomial(count, chances, size=_RUNS)
     mean = drawn @ values / count
     spread = np.maximum(drawn @ values**2 / count - mean**2, 0.0)
-    quantile = -float(special.stdtrit(count - 1, alpha / 2))
+    # The images that the moves come from know their own spread only so well.
+    peaked = float(chances @ values**4) / float(chances @ values**2) ** 2
+    known = 2 * count / max(peaked - 1, 2.0)
+    factor = known / random.chisquare(known, _RUNS)
+    mean = effect + (mean - effect) * np.sqrt(factor)
+    spread = spread * factor
+    quantile = -design.further * float(special.stdtrit(count - 1, alpha / 2))
     of_seeds: NDArray[float64] = np.zeros(_RUNS)
     if seeds > 1 and design.seed_spread:
         error = design.seed_spread / seeds**0.5
@@ -188,4 +226,19 @@ def _told(
     error = np.sqrt((spread + off**2 / (count + 1)) / (count + 1))
     worst = mean - off / (count + 1) - np.hypot(quantile * error, of_seeds)
     low = np.where(count - still < needed(count), np.minimum(low, worst), low)
-    return np.asarray((low > 0) & (count - still >= -log2(alpha)))
+    return np.asarray((low > 0) & (_swapped(values, drawn) <= alpha))
+
+
+def _swapped(values: NDArray[float64], drawn: NDArray[int64]) -> NDArray[float64]:
+    """Return the mid-p value of the swap test: McNemar's for moves of one size, else its least."""
+    import numpy as np
+    from scipy import special
+
+    downs, ups = drawn[:, values < 0].sum(axis=1), drawn[:, values > 0].sum(axis=1)
+    moved = downs + ups
+    if len(values) > _ONE_SIZE:
+        return np.asarray(0.5**moved)
+    less = np.minimum(downs, ups)
+    tail = special.bdtr(less, moved, 0.5)
+    before = np.where(less > 0, special.bdtr(np.maximum(less - 1, 0), moved, 0.5), 0.0)
+    return np.asarray(np.where(moved > 0, tail + before, 1.0))

@@ -1,7 +1,8 @@
 """``junit.xml``: the comparison for a CI system that shows tests.
 
-One test case for each headline figure: a loss is a failure, rows without a score are an error, a
-figure that could not be had is skipped. Where a gate was asked, its rules are test cases too.
+One test case for each figure that the run's verdict rests on: a loss is a failure, rows without a
+score are an error, as are answers that mostly say nothing; a figure that could not be had is
+skipped. Where a gate was asked, its rules are test cases too.
 """
 
 from __future__ import annotations
@@ -10,7 +11,15 @@ import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-from harness.compare import FAILS, UNKNOWN, BenchmarkComparison, Figure, Ruling
+from harness.compare import (
+    FAILS,
+    UNKNOWN,
+    BenchmarkComparison,
+    Figure,
+    Ruling,
+    deciding,
+    unreadable,
+)
 from harness.report import ReportInput
 from harness.storage import write_whole
 from harness_reports import numbers, words
@@ -31,7 +40,7 @@ def write(report: ReportInput, folder: Path) -> Path:
 def render(report: ReportInput) -> str:
     """Return the XML; every text of the model's or the data's is escaped and cut to one line."""
     suite = ET.Element("testsuite", name=_text(f"harness {report.method} {report.model}"))
-    for benchmark, figure in words.heads(report.comparison):
+    for benchmark, figure in deciding(report.comparison):
         _case(suite, benchmark, figure)
     for rule in report.gate:
         _rule(suite, rule)
@@ -62,6 +71,8 @@ def _case(suite: ET.Element, benchmark: BenchmarkComparison, figure: Figure) -> 
         told += f"; {words.missing(benchmark)} rows without a score before / after"
     if figure.verdict == "loss":
         ET.SubElement(case, "failure", type="loss", message=_text(told))
+    elif unreadable(benchmark):
+        ET.SubElement(case, "error", type="unread", message=_text(words.unread(benchmark)))
     elif gone:
         ET.SubElement(case, "error", type="missing", message=_text(told))
     elif figure.difference is None:
