@@ -267,7 +267,7 @@ def _figure(
         level = float(column.value(counters.sum(axis=0)))
         if not np.isfinite(level):
             return None, None
-        known = stats.confidence(
+        known = stats.distribution(
             clusters,
             figure,
             extremes=(column.low, column.high),

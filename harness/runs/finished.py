@@ -144,6 +144,8 @@ def compare_runs(first: FinishedRun, second: FinishedRun, *, seed: int = 0) -> R
         prints = (first.data[name], second.data[name])
         same_data(name, first.after[name], second.after[name], prints)
     columns = {name: columns_of(name, second, first) for name in shared}
+    if _same_run(first, second):  # a run compared with itself: no difference, not a small one
+        second = dataclasses.replace(second, after=first.after, more=first.more)
     before, after = _chosen(first.after, shared), _chosen(second.after, shared)
     notes = [first.report.notice] if first.report.notice else []
     for run in (first, second):
@@ -169,6 +171,23 @@ def compare_runs(first: FinishedRun, second: FinishedRun, *, seed: int = 0) -> R
         examples=examples_of(comparison, before, after),
         before=before,
         after=after,
+    )
+
+
+def _same_run(first: FinishedRun, second: FinishedRun) -> bool:
+    """Whether two folders hold the same job with the same answers, as a run and its bundle do."""
+
+    def job(run: FinishedRun) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((run.folder / "settings.json").read_text("utf-8"))
+        asked = found.get("asked", {})
+        kept = {key: value for key, value in asked.items() if key not in ("out", "reports")}
+        return {**found, "asked": kept}
+
+    return (
+        not first.imported
+        and first.after == second.after
+        and first.more == second.more
+        and job(first) == job(second)
     )
 
 

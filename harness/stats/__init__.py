@@ -6,7 +6,7 @@ from harness.stats.confidence import Confidence
 from harness.stats.inference import (
     Estimate,
     benjamini_hochberg,
-    confidence,
+    distribution,
     effective,
     estimate,
     holm,
@@ -28,8 +28,8 @@ __all__ = [
     "bootstrap",
     "canonical",
     "clipped",
-    "confidence",
     "detectable",
+    "distribution",
     "effective",
     "error_of",
     "estimate",

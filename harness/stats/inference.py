@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from harness.stats.resampling import Value
 
-_SAME: tuple[float | None, float | None, str] = (1.0, 1.0, "identical")
 _UNDEFINED = 0.05  # share of undefined resampled figures above which no interval is given
 
 
@@ -117,16 +116,12 @@ def estimate(
         if low is None or high is None:
             return replace(nothing, before=low, after=high)
         pooled, sign = canonical(sums_of(before, clusters), sums_of(after, clusters))
-        if np.array_equal(before, after):
-            alone: float | None = 0.0
-            p, p_exact, test = _SAME
-        else:
-            rows = Clusters(before, after, np.ones(len(before), dtype=np.int64))
-            alone = jackknife_error(rows, value)
-            p, p_exact, test = _test(before, after, pooled, value, plain_mean, seed, draws)
+        rows = Clusters(before, after, np.ones(len(before), dtype=np.int64))
+        alone = jackknife_error(rows, value)
+        p, p_exact, test = _test(before, after, pooled, value, plain_mean, seed, draws)
         # Changes that cancel within every image leave no spread between images, yet are no proof.
         error = jackknife_error(pooled, value) or alone
-        known = confidence(
+        known = distribution(
             pooled,
             value,
             extremes=(-span, span),
@@ -158,7 +153,7 @@ def estimate(
     )
 
 
-def confidence(
+def distribution(
     clusters: Clusters,
     value: Value,
     *,
@@ -296,6 +291,8 @@ def _test(
     import numpy as np
 
     count = int(pooled.counts.sum())
+    if np.array_equal(before, after):
+        return 1.0, 1.0, "identical"
     if count < 2:
         return None, None, "none"
     both = np.concatenate([before, after])
