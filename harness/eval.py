@@ -27,7 +27,7 @@ from harness.report import ReportInput
 from harness.resolve import benchmarks_of, data_of, folder_name, prints_of, versions, world_of
 from harness.runs import open_run
 from harness.settings import Asked, JudgeSettings
-from harness.stats import canonical, jackknife_error, rounded, sums_of
+from harness.stats import canonical, rounded, sums_of
 from harness.storage import Store, locked, read_journal, write_json
 
 if TYPE_CHECKING:
@@ -272,7 +272,6 @@ def _figure(
             figure,
             extremes=(column.low, column.high),
             images=stats.effective(images),
-            error=jackknife_error(clusters, figure),
             turned=sign,
         )
     if known is None:

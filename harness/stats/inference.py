@@ -20,6 +20,7 @@ from harness.stats.resampling import (
     canonical,
     jackknife_error,
     leave_one_out,
+    spread_of,
     sums_of,
     swaps,
     telling,
@@ -119,14 +120,12 @@ def estimate(
         rows = Clusters(before, after, np.ones(len(before), dtype=np.int64))
         alone = jackknife_error(rows, value)
         p, p_exact, test = _test(before, after, pooled, value, plain_mean, seed, draws)
-        # Changes that cancel within every image leave no spread between images, yet are no proof.
-        error = jackknife_error(pooled, value) or alone
         known = distribution(
             pooled,
             value,
             extremes=(-span, span),
             images=effective(clusters),
-            error=error,
+            otherwise=alone,
             turned=sign,
             seeds=seeds,
             seed=seed,
@@ -139,12 +138,12 @@ def estimate(
         difference=high - low,
         interval=known.interval(alpha) if known else None,
         bounds=known.bounds(alpha) if known else None,
-        error=hypot(known.error, known.seed_error) if known else error,
+        error=hypot(known.error, known.seed_error) if known else None,
         p=p if p is None else max(p, own),
         p_exact=p_exact if p_exact is None else max(p_exact, own),
         test=test,
         effect=(high - low) / (alone * len(before) ** 0.5) if alone else None,
-        design_effect=(error / alone) ** 2 if alone and error else None,
+        design_effect=(known.error / alone) ** 2 if known and alone else None,
         clusters=count,
         identical=test == "identical",
         freedom=count - 1 if count > 1 else None,
@@ -159,7 +158,7 @@ def distribution(
     *,
     extremes: tuple[float, float],
     images: float,
-    error: float | None,
+    otherwise: float | None = None,
     turned: int = 1,
     seeds: Sequence[float] = (),
     seed: int = 0,
@@ -172,7 +171,7 @@ def distribution(
         value: turns summed counters into the figure.
         extremes: lowest and highest value that one cluster can have.
         images: effective number of clusters, see :func:`effective`.
-        error: standard error over clusters.
+        otherwise: standard error where clusters show no spread.
         turned: -1 if ``clusters`` are those of exchanged arms, 0 if exchanging changes nothing.
         seeds: each training's own difference.
         seed: of the resampling.
@@ -183,16 +182,13 @@ def distribution(
     """
     import numpy as np
 
-    count = int(clusters.counts.sum())
-    if count < 2 or error is None:
+    left = leave_one_out(clusters, value)
+    if left is None:
         return None
+    count = int(clusters.counts.sum())
     first, second = clusters.total
     difference = float(value(second) - value(first))
-    left = leave_one_out(clusters, value)
-    moves, drawn = None, None
-    if left is not None:
-        each = count * difference - (count - 1) * left
-        moves = moves_of(each, clusters.counts, extremes[1])
+    drawn = None
     if np.any(clusters.first != clusters.second):
         drawn = bootstrap(clusters, value, draws, np.random.default_rng((seed, 1)))
         defined = drawn[np.isfinite(drawn)]
@@ -201,16 +197,17 @@ def distribution(
         drawn = np.sort(defined) - difference
     return Confidence(
         difference=-difference if turned < 0 else difference,
-        error=error,
+        # Changes that cancel within every image leave no spread between images, yet are no proof.
+        error=spread_of(left, clusters.counts) or otherwise or 0.0,
         freedom=count - 1,
         extremes=extremes,
         images=images,
-        telling=telling(clusters, value),
+        telling=telling(clusters, left),
         drawn=drawn,
         turned=turned,
         seed_error=error_of(seeds),
         seeds=max(len(seeds), 1),
-        moves=moves,
+        moves=moves_of(count * difference - (count - 1) * left, clusters.counts, extremes[1]),
     )
 
 

@@ -165,29 +165,28 @@ def jackknife_error(clusters: Clusters, value: Value) -> float | None:
     mean (Efron and Stein 1981). ``None`` where leaving out some cluster leaves no figure.
     """
     left = leave_one_out(clusters, value)
-    if left is None:
-        return None
-    count = int(clusters.counts.sum())
-    mean = float(clusters.counts @ left) / count
-    spread = float(clusters.counts @ (left - mean) ** 2)
-    return float(((count - 1) / count * spread) ** 0.5)
+    return None if left is None else spread_of(left, clusters.counts)
 
 
-def telling(clusters: Clusters, value: Value) -> int:
+def spread_of(left: NDArray[float64], counts: NDArray[Any]) -> float:
+    """Return the jackknife standard error from leave-one-out differences."""
+    count = int(counts.sum())
+    mean = float(counts @ left) / count
+    return float(((count - 1) / count * float(counts @ (left - mean) ** 2)) ** 0.5)
+
+
+def telling(clusters: Clusters, left: NDArray[float64]) -> int:
     """Count the clusters that are neither unchanged nor like the most common of the others.
 
     Where they are few, they may not show how large the rare changes are.
     """
     import numpy as np
 
-    count = int(clusters.counts.sum())
     still = np.all(clusters.first == clusters.second, axis=1)
     alike = int(clusters.counts[still].sum())
-    left = leave_one_out(clusters, value)
-    if left is not None:
-        _, kind = np.unique(left.round(9), return_inverse=True)
-        alike = max(alike, int(np.bincount(kind.ravel(), weights=clusters.counts).max()))
-    return count - alike
+    _, kind = np.unique(left.round(9), return_inverse=True)
+    most = int(np.bincount(kind.ravel(), weights=clusters.counts).max())
+    return int(clusters.counts.sum()) - max(alike, most)
 
 
 def _blocks(draws: int, width: int) -> Iterator[int]:
