@@ -13,12 +13,12 @@ from pathlib import Path
 
 from harness import stats
 from harness.analysis.sizes import Size, size_of
-from harness.benchmark import Benchmark, Column, headline
+from harness.benchmark import Benchmark, Metric, headline
 from harness.compare import confidence_of
 from harness.records import Sample
 from harness.runs import FinishedRun
 from harness.stats import Design, Moves
-from harness.storage import read_paces
+from harness.storage import read_throughputs
 
 TYPICAL, CAUTIOUS = 0.10, 0.30
 """Shares of rows that change sides between two models, assumed where no run is named."""
@@ -29,7 +29,7 @@ _ARMS = 2
 
 
 @dataclass(frozen=True)
-class Reach:
+class Detectable:
     """What can be told in one headline column.
 
     Attributes:
@@ -37,12 +37,12 @@ class Reach:
         column: the column's name.
         unit: of the differences.
         digits: decimals in tables.
-        told: minimum detectable difference, with 80 % power; from a run, or assuming that 10 % of
+        mdd: minimum detectable difference, with 80 % power; from a run, or assuming that 10 % of
             rows change sides and count as independent. ``None`` where nothing can be said, or where
             no difference of any size would be told.
-        corrected: the same after the correction over the planned benchmarks at its most severe.
-        cautious: assuming that 30 % change sides and rows of one image move together; ``None``
-            where a run was taken, or the number of images is not known.
+        mdd_corrected: the same after the correction over the planned benchmarks at its most severe.
+        mdd_conservative: assuming that 30 % change sides and rows of one image move together;
+            ``None`` where a run was taken, or the number of images is not known.
         source: ``"run"``, ``"assumed"`` or ``"unknown"``.
         images_needed: how many images tell two hundredths of the scale after correction; ``None``
             where no number does.
@@ -54,9 +54,9 @@ class Reach:
     column: str
     unit: str
     digits: int
-    told: float | None
-    corrected: float | None
-    cautious: float | None
+    mdd: float | None
+    mdd_corrected: float | None
+    mdd_conservative: float | None
     source: str
     images_needed: int | None = None
     seeds_needed: int | None = None
@@ -93,7 +93,7 @@ class Estimate:
     """A plan with its figures.
 
     Attributes:
-        reaches: what can be told, by headline column.
+        detectable: what can be told, by headline column.
         costs: what it takes, by benchmark.
         family: how many headline columns the correction runs over.
         source: name of the run that the figures were taken from; ``None`` where they are assumed.
@@ -101,7 +101,7 @@ class Estimate:
         seed_spread_known: whether the named run has several seeds, so that their spread is counted.
     """
 
-    reaches: tuple[Reach, ...]
+    detectable: tuple[Detectable, ...]
     costs: tuple[Cost, ...]
     family: int
     source: str | None
@@ -120,7 +120,7 @@ def estimate(
     data: str | Path,
     *,
     run: FinishedRun | None = None,
-    paces: Mapping[str, float] | None = None,
+    throughputs: Mapping[str, float] | None = None,
     name: str | None = None,
     limit: int | None = None,
     judgings: int = 1,
@@ -132,32 +132,34 @@ def estimate(
         benchmarks: of the planned run.
         data: where their rows are: a folder, or ``"hub"``.
         run: an earlier run on some of them.
-        paces: answers per second of that run, by benchmark.
+        throughputs: answers per second of that run, by benchmark.
         name: what the result calls that run.
         limit: only the first rows of each benchmark.
         judgings: verdicts per answer that a judge will give.
         seeds: trainings of the planned run.
     """
     family = sum(len(headline(benchmark.columns)) for benchmark in benchmarks)
-    reaches: list[Reach] = []
+    detectable: list[Detectable] = []
     costs: list[Cost] = []
     for benchmark in benchmarks:
         rows = run.after.get(benchmark.name, ()) if run is not None else ()
         size = size_of(benchmark, data, limit)
         size = _with_images_of(rows, size)
-        costs.append(_cost(benchmark, size, rows, (paces or {}).get(benchmark.name), judgings))
+        costs.append(
+            _cost(benchmark, size, rows, (throughputs or {}).get(benchmark.name), judgings)
+        )
         for column in headline(benchmark.columns):
             plan = _Plan(size, family, seeds)
-            reaches.append(_reach(benchmark.name, column, plan, run))
+            detectable.append(_reach(benchmark.name, column, plan, run))
     known = run is not None and bool(run.more)
-    return Estimate(tuple(reaches), tuple(costs), family, name, seeds, known)
+    return Estimate(tuple(detectable), tuple(costs), family, name, seeds, known)
 
 
-def paces_of(folder: Path) -> dict[str, float]:
+def throughputs_of(folder: Path) -> dict[str, float]:
     """Return answers per second of a run, by benchmark, as it noted them."""
     found: dict[str, list[tuple[int, float]]] = {}
-    for pace in read_paces(folder):
-        found.setdefault(pace.benchmark, []).append((pace.answers, pace.seconds))
+    for throughput in read_throughputs(folder):
+        found.setdefault(throughput.benchmark, []).append((throughput.answers, throughput.seconds))
     return {
         name: sum(answers for answers, _ in each) / max(sum(s for _, s in each), 1e-9)
         for name, each in found.items()
@@ -179,27 +181,29 @@ class _Plan:
     seeds: int
 
 
-def _reach(name: str, column: Column, plan: _Plan, run: FinishedRun | None) -> Reach:
+def _reach(name: str, column: Metric, plan: _Plan, run: FinishedRun | None) -> Detectable:
     fields = (name, column.name, column.unit, column.digits)
     size, span = plan.size, column.high - column.low
     known = _measured(run, name, column)
     if known is not None and known.moves is not None and (size.images or size.rows):
         spread = known.seed_error * known.seeds**0.5
         design = Design(size.images or size.rows or 0, span, plan.seeds, spread)
-        found = Reach(*fields, *_told(known.moves, design, plan.family), None, "run")
+        found = Detectable(*fields, *_told(known.moves, design, plan.family), None, "run")
         return _needed(found, known.moves, design, plan.family)
     if not _row_by_row(column) or size.rows is None or size.rows < 2:
-        return Reach(*fields, None, None, None, "unknown")
+        return Detectable(*fields, None, None, None, "unknown")
     moves, design = _assumed(TYPICAL, span), Design(size.rows, span, plan.seeds)
-    told = _told(moves, design, plan.family)
-    cautious = None
+    mdd = _told(moves, design, plan.family)
+    mdd_conservative = None
     if size.images is not None and size.images > 1:
         together = replace(design, images=size.images)
-        cautious = stats.detectable(_assumed(CAUTIOUS, span), together)
-    return _needed(Reach(*fields, *told, cautious, "assumed"), moves, design, plan.family)
+        mdd_conservative = stats.detectable(_assumed(CAUTIOUS, span), together)
+    return _needed(
+        Detectable(*fields, *mdd, mdd_conservative, "assumed"), moves, design, plan.family
+    )
 
 
-def _measured(run: FinishedRun | None, name: str, column: Column) -> stats.Confidence | None:
+def _measured(run: FinishedRun | None, name: str, column: Metric) -> stats.Confidence | None:
     """Return what an earlier run says of a column."""
     if run is None or name not in run.before or name not in run.after:
         return None
@@ -207,7 +211,7 @@ def _measured(run: FinishedRun | None, name: str, column: Column) -> stats.Confi
     return confidence_of(name, column, [(one[name], two[name]) for one, two in arms])
 
 
-def _needed(found: Reach, moves: Moves, design: Design, family: int) -> Reach:
+def _needed(found: Detectable, moves: Moves, design: Design, family: int) -> Detectable:
     level, wanted = ALPHA / family, WANTED / 100 * design.span
     return replace(
         found,
@@ -222,9 +226,9 @@ def _assumed(share: float, span: float) -> Moves:
     return Moves((0.0, span), (1 - share, share))
 
 
-def _row_by_row(column: Column) -> bool:
+def _row_by_row(column: Metric) -> bool:
     """Whether a column is a plain mean of single rows; of other figures nothing is assumed."""
-    return column.mean and column.group is Column.group
+    return column.mean and column.group is Metric.group
 
 
 def _told(moves: Moves, design: Design, family: int) -> tuple[float | None, float | None]:
@@ -238,10 +242,10 @@ def _cost(
     benchmark: Benchmark,
     size: Size,
     rows: Sequence[Sample],
-    pace: float | None,
+    throughput: float | None,
     judgings: int,
 ) -> Cost:
-    judged = benchmark.exam is not None
+    judged = benchmark.rubric is not None
     questions = _ARMS * judgings * size.rows if judged and size.rows is not None else None
     letters = [len(row.prompt) + len(row.target) + len(row.answer or "") for row in rows]
     mean = sum(letters) / len(letters) / _LETTERS_PER_TOKEN if letters else None
@@ -250,7 +254,7 @@ def _cost(
         rows=size.rows,
         images=size.images,
         counted=size.source,
-        seconds=_ARMS * size.rows / pace if pace and size.rows is not None else None,
+        seconds=_ARMS * size.rows / throughput if throughput and size.rows is not None else None,
         judged=judged,
         questions=questions,
         tokens=round(questions * mean) if questions is not None and mean is not None else None,

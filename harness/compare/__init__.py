@@ -17,7 +17,7 @@ from harness.compare.records import (
     BenchmarkComparison,
     Comparison,
     Example,
-    Figure,
+    MetricResult,
 )
 from harness.compare.verdicts import Summary, deciding, excludes_zero, summary, unreadable
 
@@ -34,7 +34,7 @@ __all__ = [
     "BenchmarkComparison",
     "Comparison",
     "Example",
-    "Figure",
+    "MetricResult",
     "Ruling",
     "Summary",
     "Unit",

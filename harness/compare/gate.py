@@ -32,9 +32,9 @@ from harness.compare.records import (
     NO_CHANGE,
     NO_WORSE,
     Comparison,
-    Figure,
+    MetricResult,
 )
-from harness.compare.verdicts import Place, deciding, unreadable
+from harness.compare.verdicts import RuleTarget, deciding, unreadable
 from harness.errors import ExitCode, UsageError, near_miss
 
 DEFAULT = "any:loss"
@@ -104,8 +104,8 @@ def _ruled(comparison: Comparison, rule: str) -> list[Ruling]:
         target, _, verdict = (part.strip() for part in rule.rpartition(":"))
         if not target or not verdict:
             raise UsageError(
-                f"'{rule}' is no rule. Write BENCH<NUMBER, BENCH.COLUMN<NUMBER or BENCH:VERDICT, "
-                "as in pope<-0.5 or mmvet:loss."
+                f"'{rule}' is not a rule. Write BENCH<NUMBER, BENCH.COLUMN<NUMBER or "
+                "BENCH:VERDICT, as in pope<-0.5 or mmvet:loss."
             )
         if verdict not in VERDICTS:
             raise UsageError(
@@ -133,13 +133,13 @@ def _number(text: str, rule: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise UsageError(f"'{text.strip()}' in '{rule}' is no number. Write, as in pope<-0.5.")
+        raise UsageError(f"'{text.strip()}' in '{rule}' is not a number. Write, as in pope<-0.5.")
     return value
 
 
-def _named(comparison: Comparison) -> Mapping[str, list[Place]]:
+def _named(comparison: Comparison) -> Mapping[str, list[RuleTarget]]:
     """Return what a rule can name: benchmarks (for their headline figures) and columns."""
-    found: dict[str, list[Place]] = {}
+    found: dict[str, list[RuleTarget]] = {}
     for benchmark in comparison.benchmarks:
         for figure in benchmark.figures:
             found[f"{benchmark.name}.{figure.column}"] = [(benchmark, figure)]
@@ -148,7 +148,7 @@ def _named(comparison: Comparison) -> Mapping[str, list[Place]]:
     return found
 
 
-def _places(comparison: Comparison, target: str, rule: str) -> list[Place]:
+def _places(comparison: Comparison, target: str, rule: str) -> list[RuleTarget]:
     known = _named(comparison)
     if target in known:
         return known[target]
@@ -164,7 +164,7 @@ def _places(comparison: Comparison, target: str, rule: str) -> list[Place]:
     )
 
 
-def _by_verdict(rule: str, place: Place, verdict: str) -> Ruling:
+def _by_verdict(rule: str, place: RuleTarget, verdict: str) -> Ruling:
     figure = place[1]
     failed = figure.verdict == verdict
     if verdict == NOT_WORSE:
@@ -176,7 +176,7 @@ def _by_verdict(rule: str, place: Place, verdict: str) -> Ruling:
     return _ruling(rule, place, outcome, told)
 
 
-def _by_limit(rule: _Limit, place: Place) -> Ruling:
+def _by_limit(rule: _Limit, place: RuleTarget) -> Ruling:
     benchmark, figure = place
     better = {True: ">", False: "<", None: ""}[figure.higher_is_better]
     if rule.sign == better:
@@ -205,7 +205,7 @@ def _by_limit(rule: _Limit, place: Place) -> Ruling:
     return _ruling(rule.text, place, FAILS if failed else PASSES, told)
 
 
-def _ruling(rule: str, place: Place, outcome: str, told: str) -> Ruling:
+def _ruling(rule: str, place: RuleTarget, outcome: str, told: str) -> Ruling:
     """Make a ruling; where answers say nothing, a rule that would pass cannot be decided."""
     benchmark, figure = place
     if unreadable(benchmark):
@@ -215,7 +215,7 @@ def _ruling(rule: str, place: Place, outcome: str, told: str) -> Ruling:
     return Ruling(rule, benchmark.name, figure.column, outcome, told)
 
 
-def _measured(figure: Figure, ends: tuple[float, float] | None) -> str:
+def _measured(figure: MetricResult, ends: tuple[float, float] | None) -> str:
     if figure.difference is None:
         return "no difference could be had"
     # Two more decimals than tables show: a threshold is compared with what was measured.

@@ -1,4 +1,4 @@
-"""Room 5: join the two arms sample by sample and say what can be said, and what cannot.
+"""Join the two arms sample by sample and say what can be said, and what cannot.
 
 The statistics are in :mod:`harness.stats` and explained in docs/measuring.md; here they are put
 together: join, estimate each column, correct over the run, judge, and look at what flipped.
@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from harness.benchmark import Column, flip_column, headline
+from harness.benchmark import Metric, flip_column, headline
 from harness.compare.details import groups_of, length_of, missing_of, moves_of, notes_of
 from harness.compare.flips import flips_of
 from harness.compare.joining import Joined, Unit, images_in, join, units_of
@@ -20,10 +20,10 @@ from harness.compare.records import (
     NO_CHANGE,
     BenchmarkComparison,
     Comparison,
-    Figure,
+    MetricResult,
 )
 from harness.compare.unmeasured import unread_of, worst_case
-from harness.compare.verdicts import judge, overall
+from harness.compare.verdicts import decide, overall
 from harness.errors import HarnessError
 from harness.records import Sample, Samples, distinct, seed_of
 from harness.stats import Estimate, clipped, rounded
@@ -32,7 +32,7 @@ from harness.stats import Estimate, clipped, rounded
 def compare(
     before: Mapping[str, Sequence[Sample]],
     after: Mapping[str, Sequence[Sample]],
-    columns: Mapping[str, Sequence[Column]],
+    columns: Mapping[str, Sequence[Metric]],
     *,
     seed: int = 0,
     draws: int = 10_000,
@@ -79,7 +79,7 @@ def compare(
         )
         for name in columns
     ]
-    judged = judge(results, alpha, accept_missing)
+    judged = decide(results, alpha, accept_missing)
     return Comparison(
         benchmarks=judged,
         verdict=overall(judged),
@@ -93,7 +93,7 @@ def compare(
     )
 
 
-def _family(columns: Mapping[str, Sequence[Column]]) -> tuple[int, int]:
+def _family(columns: Mapping[str, Sequence[Metric]]) -> tuple[int, int]:
     """Return over how many figures headline columns, and the others, are corrected."""
     return (
         sum(len(headline(each)) for each in columns.values()),
@@ -102,7 +102,7 @@ def _family(columns: Mapping[str, Sequence[Column]]) -> tuple[int, int]:
 
 
 def _check_names(
-    before: Mapping[str, Any], after: Mapping[str, Any], columns: Mapping[str, Sequence[Column]]
+    before: Mapping[str, Any], after: Mapping[str, Any], columns: Mapping[str, Sequence[Metric]]
 ) -> None:
     for name in distinct([*columns, *before, *after]):
         lacking = [
@@ -126,7 +126,7 @@ def _check_names(
 def _benchmark(
     name: str,
     trained: Sequence[Joined],
-    columns: Sequence[Column],
+    columns: Sequence[Metric],
     *,
     margin: float,
     family: tuple[int, int],
@@ -184,14 +184,14 @@ def _judges(samples: Sequence[Sample]) -> tuple[str, ...]:
 
 
 def _figure(
-    column: Column,
+    column: Metric,
     trained: Sequence[Sequence[Unit]],
     settings: Mapping[str, Any],
     primary: bool,
     margin: float,
     family: tuple[int, int],
     itself: bool,
-) -> Figure:
+) -> MetricResult:
     found, seeds = estimate(column, trained, **settings)
     reach = column.high - column.low
     allowed = margin / 100 * reach
@@ -199,7 +199,7 @@ def _figure(
     paired = [one[0] for one in units if all(unit.paired for unit in one)]
     alone, corrected = _detectable(found, settings["alpha"], family[0 if primary else 1])
     worst = None if itself else worst_case(column, trained, found.difference)
-    figure = Figure(
+    figure = MetricResult(
         column=column.name,
         unit=column.unit,
         digits=column.digits,
@@ -252,7 +252,7 @@ def _lost(units: Sequence[Sequence[Unit]], arm: str) -> int:
     return sum(len(one[0].rows) for one in units if any(getattr(u, arm) is None for u in one))
 
 
-def _margin_p(found: Estimate, column: Column, margin: float) -> float | None:
+def _margin_p(found: Estimate, column: Metric, margin: float) -> float | None:
     if found.confidence is None or column.higher_is_better is None:
         return None
     return found.confidence.p_worse(margin, higher_is_better=column.higher_is_better)

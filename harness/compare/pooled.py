@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from harness import stats
-from harness.benchmark import Column
+from harness.benchmark import Metric
 from harness.compare.joining import Unit, arrays_of, join, units_of
 from harness.errors import HarnessError
 from harness.records import Sample
@@ -19,7 +19,7 @@ _FEW = 100  # resamples where nothing but the spread of images is asked for
 
 
 def estimate(
-    column: Column, trained: Sequence[Sequence[Unit]], **settings: Any
+    column: Metric, trained: Sequence[Sequence[Unit]], **settings: Any
 ) -> tuple[Estimate, tuple[float | None, ...]]:
     """Compare a column's arms, averaged over trainings.
 
@@ -47,7 +47,7 @@ def estimate(
 
 
 def confidence_of(
-    name: str, column: Column, trained: Sequence[tuple[Sequence[Sample], Sequence[Sample]]]
+    name: str, column: Metric, trained: Sequence[tuple[Sequence[Sample], Sequence[Sample]]]
 ) -> Confidence | None:
     """Return what both arms of each training say of a column, of the rows that both hold."""
     units = [units_of(column, join(name, *arms, partial=True)) for arms in trained]
@@ -55,7 +55,7 @@ def confidence_of(
     return found.confidence
 
 
-def _pooled(column: Column, trained: Sequence[Sequence[Unit]]) -> tuple[Unit, ...]:
+def _pooled(column: Metric, trained: Sequence[Sequence[Unit]]) -> tuple[Unit, ...]:
     """Put the counters of all trainings side by side; a unit missing in one is missing."""
     keys = [[unit.key for unit in units] for units in trained]
     if any(other != keys[0] for other in keys):
@@ -96,7 +96,7 @@ def _parts(arms: Sequence[Any], count: int) -> list[tuple[Any, Any]]:
     return list(zip(before, after, strict=True))
 
 
-def _difference(column: Column, part: tuple[Any, Any]) -> float | None:
+def _difference(column: Metric, part: tuple[Any, Any]) -> float | None:
     import numpy as np
 
     with np.errstate(all="ignore"):

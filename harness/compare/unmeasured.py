@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from harness.benchmark import Column
+from harness.benchmark import Metric
 from harness.compare.joining import Joined, Unit
 from harness.records import Sample
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def worst_case(
-    column: Column, trained: Sequence[Sequence[Unit]], difference: float | None
+    column: Metric, trained: Sequence[Sequence[Unit]], difference: float | None
 ) -> tuple[float, float] | None:
     """Return the lowest and the highest difference once every missing row were scored.
 
@@ -58,7 +58,7 @@ def unread_of(trained: Sequence[Joined]) -> tuple[float, float]:
     return _share(before), _share(after)
 
 
-def lost_and_kept(column: Column, units: Sequence[Unit], arm: str) -> tuple[float, float] | None:
+def lost_and_kept(column: Metric, units: Sequence[Unit], arm: str) -> tuple[float, float] | None:
     """Return the other arm's mean over the units that ``arm`` lacks, and over those it has."""
     other = "after" if arm == "before" else "before"
     lost, kept = (
@@ -74,7 +74,7 @@ def lost_and_kept(column: Column, units: Sequence[Unit], arm: str) -> tuple[floa
     return sum(lost) / len(lost), sum(kept) / len(kept)
 
 
-def _range(column: Column, unit: Unit) -> tuple[float, float]:
+def _range(column: Metric, unit: Unit) -> tuple[float, float]:
     """Return how far a unit may have moved, given the arms that were measured."""
     before = [column.low, column.high]
     after = [column.low, column.high]
@@ -85,7 +85,7 @@ def _range(column: Column, unit: Unit) -> tuple[float, float]:
     return after[0] - before[1], after[1] - before[0]
 
 
-def _own(column: Column, counters: tuple[float, ...]) -> float:
+def _own(column: Metric, counters: tuple[float, ...]) -> float:
     import numpy as np
 
     own: NDArray[float64] = np.array(counters, dtype=np.float64)

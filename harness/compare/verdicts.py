@@ -20,7 +20,7 @@ from harness.compare.records import (
     NO_WORSE,
     BenchmarkComparison,
     Comparison,
-    Figure,
+    MetricResult,
 )
 from harness.stats import rounded
 
@@ -28,7 +28,7 @@ _UNREAD = 0.20  # share of answers that say nothing from which a benchmark measu
 _RISEN = 0.10  # and by how much it must have risen
 _LENGTH = 0.30  # change of the mean answer length that the headline mentions
 
-Place = tuple[BenchmarkComparison, Figure]
+Place = tuple[BenchmarkComparison, MetricResult]
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def _length(benchmark: BenchmarkComparison) -> float | None:
     return length.after / length.before - 1
 
 
-def judge(
+def decide(
     results: Sequence[BenchmarkComparison], alpha: float, accepted: Collection[str] = ()
 ) -> tuple[BenchmarkComparison, ...]:
     """Correct p values over the run and turn them into verdicts.
@@ -159,7 +159,7 @@ def judge(
     return tuple(judged)
 
 
-def _corrections(family: Sequence[Figure]) -> dict[int, tuple[float | None, ...]]:
+def _corrections(family: Sequence[MetricResult]) -> dict[int, tuple[float | None, ...]]:
     """Return (Holm, Benjamini-Hochberg, margin by Holm) by figure.
 
     A figure without a p value still counts in the family, as if p were 1.
@@ -178,7 +178,7 @@ def _corrections(family: Sequence[Figure]) -> dict[int, tuple[float | None, ...]
     }
 
 
-def _verdict(figure: Figure, alpha: float, *, bounded: bool) -> str:
+def _verdict(figure: MetricResult, alpha: float, *, bounded: bool) -> str:
     if figure.verdict == NO_CHANGE or figure.difference is None:
         return figure.verdict
     told = figure.p_holm is not None and figure.p_holm <= alpha and excludes_zero(figure.interval)
@@ -195,7 +195,7 @@ def _verdict(figure: Figure, alpha: float, *, bounded: bool) -> str:
     return CANNOT_TELL
 
 
-def _contradicted(figure: Figure, ends: tuple[float, float] | None, margin: float) -> bool:
+def _contradicted(figure: MetricResult, ends: tuple[float, float] | None, margin: float) -> bool:
     """Whether missing rows at their worst leave a loss of ``margin`` possible.
 
     Their worst moves the difference; the reach of chance stays what it is.

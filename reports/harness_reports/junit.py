@@ -15,7 +15,7 @@ from harness.compare import (
     FAILS,
     UNKNOWN,
     BenchmarkComparison,
-    Figure,
+    MetricResult,
     Ruling,
     deciding,
     unreadable,
@@ -56,7 +56,7 @@ def render(report: ReportInput) -> str:
     return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'
 
 
-def _case(suite: ET.Element, benchmark: BenchmarkComparison, figure: Figure) -> None:
+def _case(suite: ET.Element, benchmark: BenchmarkComparison, figure: MetricResult) -> None:
     case = ET.SubElement(
         suite, "testcase", classname=_text(benchmark.name), name=_text(figure.column), time="0"
     )

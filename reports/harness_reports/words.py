@@ -6,7 +6,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
-from harness.compare import BenchmarkComparison, Comparison, Figure, Summary, summary
+from harness.compare import BenchmarkComparison, Comparison, MetricResult, Summary, summary
 from harness_reports import numbers
 
 _JOINERS = "\u200c\u200d"  # several scripts cannot be spelled without them
@@ -95,14 +95,14 @@ def _lengths(found: Summary) -> list[str]:
     return told
 
 
-def verdict(figure: Figure) -> str:
+def verdict(figure: MetricResult) -> str:
     """Return one figure's verdict with what it was measured against."""
     if figure.verdict == "no worse":
         return f"no worse (by {numbers.figure(figure.margin, figure.digits)})"
     return figure.verdict
 
 
-def heads(comparison: Comparison) -> list[tuple[BenchmarkComparison, Figure]]:
+def heads(comparison: Comparison) -> list[tuple[BenchmarkComparison, MetricResult]]:
     """Return the headline figures with their benchmarks."""
     return [(b, figure) for b in comparison.benchmarks for figure in b.figures if figure.primary]
 
@@ -131,7 +131,7 @@ def sensitivity(comparison: Comparison) -> list[str]:
     ]
 
 
-def _detectable(figure: Figure) -> str:
+def _detectable(figure: MetricResult) -> str:
     if figure.detectable is None:
         return "no difference of any size would be told in four of five such comparisons."
     text = (
@@ -143,7 +143,7 @@ def _detectable(figure: Figure) -> str:
     return f"{text}{numbers.figure(figure.detectable_corrected, figure.digits)} after correction."
 
 
-def _never(comparison: Comparison, figure: Figure) -> bool:
+def _never(comparison: Comparison, figure: MetricResult) -> bool:
     """Whether a figure was measured and yet no difference of any size would have been told."""
     return (
         comparison.version > 1
@@ -195,7 +195,7 @@ def _shown(character: str) -> str:
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-def _named(places: Sequence[tuple[BenchmarkComparison, Figure]]) -> str:
+def _named(places: Sequence[tuple[BenchmarkComparison, MetricResult]]) -> str:
     return listed(
         [
             f"{benchmark.name} {figure.column} "
