@@ -1,4 +1,4 @@
-"""The frozen records that walk between the rooms, and their JSON form.
+"""The frozen records that pass between the stages, and their JSON form.
 
 A record never changes after it was made. Whatever is written to disk can be read back by
 :func:`from_json`; ``VERSION`` grows when an old file could no longer be understood.
@@ -17,6 +17,7 @@ from types import UnionType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, get_args, get_type_hints
 
 from harness.errors import HarnessError
+from harness.old_names import forward
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -174,7 +175,7 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class Demo:
     """An embedded default: a model, prompts and data that ship in a package.
 
     Attributes:
@@ -291,3 +292,7 @@ def distinct(items: Iterable[T]) -> tuple[T, ...]:
 
 Samples = Mapping[str, tuple[Sample, ...]]
 """Samples of one arm, by benchmark."""
+
+
+if not TYPE_CHECKING:
+    __getattr__ = forward(__name__)

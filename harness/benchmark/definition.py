@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from harness.old_names import renamed_keywords
 from harness.records import Scored
 
 if TYPE_CHECKING:
-    from harness.benchmark.columns import Column
-    from harness.benchmark.official import Official
-    from harness.benchmark.rubric import Exam
+    from harness.benchmark.metrics import Metric
+    from harness.benchmark.official import SourceFiles
+    from harness.benchmark.rubric import Rubric
     from harness.benchmark.task import Row, Task
     from harness.records import Answer
 
@@ -27,6 +28,7 @@ class Choices:
     right: int
 
 
+@renamed_keywords
 @dataclass(frozen=True)
 class Benchmark:
     """One benchmark, found by its entry point.
@@ -38,14 +40,15 @@ class Benchmark:
         score: judges one answer; called with the task, the row and the answer's text.
         columns: the figures, the headline first.
         groups: named categories of a row, for the breakdown.
-        units: what a row counts together with, by name; see :func:`harness.columns.together`.
+        units: what a row counts together with, by name; see :func:`harness.benchmark.together`.
         choices: the answers a row allows, where they are few; gives the ``logit`` scores.
-        photo: what the row's photograph is called in the collection it was taken from, such as
-            its COCO file; the contamination radar looks for it among the training images.
+        image_source: what the row's photograph is called in the collection it was taken from, such
+            as its COCO file; the contamination check looks for it among the training images.
         max_new_tokens: limit on the answer, where it differs from the task's own.
         judge: the judge behind the scores, ``"rule"`` when there is none.
-        exam: how a language model judges it instead, where it can.
-        official: the files its authors publish, where the hub does not hold what the task reads.
+        rubric: how a language model judges it instead, where it can.
+        source_files: the files its authors publish, where the hub does not hold what the task
+            reads.
         licence: of the data.
         source: where the data and its scoring were published.
         published: figures others have printed, by model name, with their source.
@@ -55,15 +58,15 @@ class Benchmark:
     title: str
     task: str
     score: Callable[[Task, Row, str], Scored]
-    columns: tuple[Column, ...]
+    columns: tuple[Metric, ...]
     groups: Callable[[Mapping[str, Any]], Mapping[str, str]] = lambda doc: {}
     units: Callable[[Mapping[str, Any]], Mapping[str, str]] = lambda doc: {}
     choices: Callable[[Row], Choices] | None = None
-    photo: Callable[[Mapping[str, Any]], str] = lambda doc: ""
+    image_source: Callable[[Mapping[str, Any]], str] = lambda doc: ""
     max_new_tokens: int | None = None
     judge: str = "rule"
-    exam: Exam | None = None
-    official: Official | None = None
+    rubric: Rubric | None = None
+    source_files: SourceFiles | None = None
     licence: str = ""
     source: str = ""
     published: Mapping[str, str] = field(default_factory=dict)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from harness.dpo.api import canary, merge, train
+from typing import TYPE_CHECKING
+
+from harness.dpo.api import image_ablation, merge, train
 from harness.dpo.config import LOSSES, ONE_NEGATIVE, Training
 from harness.dpo.curves import Curve, read_curves
+from harness.old_names import forward
 
 __all__ = [
     "LOSSES",
     "ONE_NEGATIVE",
     "Curve",
     "Training",
-    "canary",
+    "image_ablation",
     "merge",
     "read_curves",
     "train",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = forward(__name__)

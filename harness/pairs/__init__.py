@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from harness.old_names import forward
 from harness.pairs.diagnostics import diagnose, diagnose_run
-from harness.pairs.gallery import examine, read_pair_report
+from harness.pairs.gallery import pair_diagnostics, read_pair_report
 from harness.pairs.generate import PairSet, make_pairs
 from harness.pairs.measures import word_distance
 from harness.pairs.prompts import prompts_fingerprint, read_prompts
@@ -16,9 +19,9 @@ __all__ = [
     "PairSet",
     "diagnose",
     "diagnose_run",
-    "examine",
     "facts",
     "make_pairs",
+    "pair_diagnostics",
     "pair_report_text",
     "prompts_fingerprint",
     "read_pair_report",
@@ -26,3 +29,6 @@ __all__ = [
     "time_limit",
     "word_distance",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = forward(__name__)
