@@ -77,6 +77,13 @@ KEYWORDS: Mapping[str, str] = {
 }
 """Old keywords and attributes of ``Benchmark``, and the new ones."""
 
+OPTIONS: Mapping[str, str] = {
+    "--canary": "--image-ablation",
+    "--judgings": "--judge-repeats",
+    "--patience": "--pair-timeout",
+}
+"""Old options of the command line, and the new ones."""
+
 
 def forward(module: str) -> Callable[[str], Any]:
     """Return a module's ``__getattr__``, which finds old names.
@@ -117,6 +124,18 @@ def renamed_keywords(kind: type[T]) -> type[T]:
     for old, new in KEYWORDS.items():
         setattr(kind, old, property(operator.attrgetter(new)))
     return kind
+
+
+def options(words: Sequence[str]) -> list[str]:
+    """Return the words of a command line with old options replaced, and say so on stderr."""
+    found = []
+    for word in words:
+        name, sign, value = word.partition("=")
+        new = OPTIONS.get(name, name)
+        if new != name:
+            print(f"{name} is now {new}; the old name works until 0.2.", file=sys.stderr)
+        found.append(f"{new}{sign}{value}")
+    return found
 
 
 def install() -> None:

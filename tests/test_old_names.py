@@ -110,3 +110,14 @@ def test_a_plugin_of_the_version_before_is_told_what_to_write():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.count("FutureWarning") == 2
     assert "harness.columns.mean_of is now harness.benchmark.mean_of" in done.stderr
+
+
+def test_old_options_are_taken_and_the_new_ones_named(capsys):
+    given = ["run", "--canary", "--patience=5", "--judgings", "3", "--method", "seva"]
+    wanted = ["run", "--image-ablation", "--pair-timeout=5", "--judge-repeats", "3"]
+    assert old_names.options(given) == [*wanted, "--method", "seva"]
+    assert capsys.readouterr().err.splitlines() == [
+        "--canary is now --image-ablation; the old name works until 0.2.",
+        "--patience is now --pair-timeout; the old name works until 0.2.",
+        "--judgings is now --judge-repeats; the old name works until 0.2.",
+    ]
