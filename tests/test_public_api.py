@@ -1,4 +1,4 @@
-"""docs/public-api.md lists what plugins may import: all of it is there, and nothing else is used."""
+"""docs/public-api.md lists what plugins may import: all of it is there; nothing else is used."""
 
 from __future__ import annotations
 
