@@ -28,7 +28,7 @@ _UNREAD = 0.20  # share of answers that say nothing from which a benchmark measu
 _RISEN = 0.10  # and by how much it must have risen
 _LENGTH = 0.30  # change of the mean answer length that the headline mentions
 
-Place = tuple[BenchmarkComparison, MetricResult]
+RuleTarget = tuple[BenchmarkComparison, MetricResult]
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class Summary:
     """
 
     verdict: str
-    gains: tuple[Place, ...]
-    losses: tuple[Place, ...]
-    undecided: tuple[Place, ...]
+    gains: tuple[RuleTarget, ...]
+    losses: tuple[RuleTarget, ...]
+    undecided: tuple[RuleTarget, ...]
     heads: int
     unread: tuple[BenchmarkComparison, ...]
     lengths: tuple[tuple[BenchmarkComparison, float], ...]
@@ -96,7 +96,7 @@ def overall(benchmarks: Sequence[BenchmarkComparison]) -> str:
     return NO_WORSE if set(verdicts) <= {NO_CHANGE, NO_WORSE} else CANNOT_TELL
 
 
-def deciding(comparison: Comparison) -> tuple[Place, ...]:
+def deciding(comparison: Comparison) -> tuple[RuleTarget, ...]:
     """Return the figures that the run's verdict rests on: headline ones and :func:`losses_in`.
 
     They are what JUnit lists and what the gate's ``any`` asks.
@@ -109,7 +109,7 @@ def deciding(comparison: Comparison) -> tuple[Place, ...]:
     )
 
 
-def losses_in(benchmark: BenchmarkComparison) -> list[Place]:
+def losses_in(benchmark: BenchmarkComparison) -> list[RuleTarget]:
     """Return the headline figures that lost, and any column that lost where the headline gained."""
     gained = any(figure.primary and figure.verdict == GAIN for figure in benchmark.figures)
     return [
