@@ -107,6 +107,7 @@ def _compared(old: ReportInput, benchmarks: Sequence[Benchmark], verdicts: Verdi
         draws=old.comparison.draws,
         margin=old.comparison.margin,
         alpha=old.comparison.alpha,
+        accept_missing=old.comparison.accepted,
         notes=[*kept, *verdicts.notes],
     )
     overlaps = overlaps_of(

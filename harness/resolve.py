@@ -39,7 +39,18 @@ PACKAGES = (
     "trl",
 )
 
-_NO_RESULT = ("out", "reports", "baseline", "judging", "pair_timeout", "image_ablation", "merge")
+_NO_RESULT = (
+    "out",
+    "reports",
+    "baseline",
+    "judging",
+    "pair_timeout",
+    "image_ablation",
+    "merge",
+    "margin",
+    "alpha",
+    "accept_missing",
+)
 """Settings that change no answer, pair or weight."""
 
 

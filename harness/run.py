@@ -215,6 +215,9 @@ def _compare(
         verdicts.after,
         columns,
         seed=settings.seed,
+        margin=settings.margin,
+        alpha=settings.alpha,
+        accept_missing=settings.accept_missing,
         notes=[*notes, *notes_on_before(folder), *verdicts.notes],
     )
     overlaps = overlaps_of(touched, verdicts.before, verdicts.after, columns, comparison)

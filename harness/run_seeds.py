@@ -22,6 +22,11 @@ from harness.runs import FinishedRun, columns_of, open_run, seed_folder
 from harness.settings import Settings
 from harness.storage import locked, write_json
 
+_TOO_FEW = 2
+TWO_SEEDS = (
+    "Two seeds say next to nothing of how far seeds differ: after correction no difference may be "
+    "told at all. Take three or more."
+)
 _KEPT = ("before", "after", "judged", "images")
 _FILES = (
     "settings.json",
@@ -46,6 +51,8 @@ def run_seeds(settings: Settings, count: int) -> Outcome:
     """
     if count == 1:
         return run(settings)
+    if count == _TOO_FEW:
+        progress.say(TWO_SEEDS)
     outcomes = []
     for seed in range(settings.seed, settings.seed + count):
         progress.say(f"Seed {seed}: {seed - settings.seed + 1} of {count}.")
@@ -76,13 +83,17 @@ def _together(first: Outcome, runs: Sequence[FinishedRun], settings: Settings) -
         "for other seeds. Flips, lengths, categories and examples are those of seed "
         f"{settings.seed}.",
     )
+    warning = (TWO_SEEDS,) if len(runs) == _TOO_FEW else ()
     (before, after), *more = [(run.before, run.after) for run in runs]
     comparison = compare(
         before,
         after,
         {name: columns_of(name, *runs) for name in before},
         seed=settings.seed,
-        notes=(*first.comparison.notes, *notes),
+        margin=settings.margin,
+        alpha=settings.alpha,
+        accept_missing=settings.accept_missing,
+        notes=(*first.comparison.notes, *notes, *warning),
         more=more,
     )
     return replace(

@@ -55,7 +55,15 @@ def gate(
 
     run = open_evidence(folder)
     if baseline is not None:
-        report = compare_runs(open_evidence(baseline), run, seed=seed)
+        told = run.report.comparison  # margin and level were set before the run
+        report = compare_runs(
+            open_evidence(baseline),
+            run,
+            seed=seed,
+            margin=told.margin,
+            alpha=told.alpha,
+            accept_missing=told.accepted,
+        )
     else:
         report = with_two_arms(run).report
     report = dataclasses.replace(report, gate=check_rules(report.comparison, rules))

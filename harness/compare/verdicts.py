@@ -45,7 +45,7 @@ class Summary:
         unread: benchmarks whose answers after mostly say nothing.
         lengths: benchmarks whose answers became much longer or shorter, and the change as a share.
         unmeasured: rows without a score in one arm or both, by benchmark.
-        same_answers: not one answer differs, in any benchmark.
+        same_answers: neither an answer nor a score differs, in any benchmark.
     """
 
     verdict: str
@@ -75,7 +75,7 @@ def summary(comparison: Comparison) -> Summary:
         unread=tuple(filter(unreadable, benchmarks)),
         lengths=tuple((each, change) for each, change in changes if abs(change) > _LENGTH),
         unmeasured=tuple((each, count) for each, count in gone if count),
-        same_answers=bool(benchmarks) and all(each.changed_answers == 0 for each in benchmarks),
+        same_answers=bool(benchmarks) and all(map(_same, benchmarks)),
     )
 
 
@@ -123,6 +123,11 @@ def unreadable(benchmark: BenchmarkComparison) -> bool:
     """Whether so many answers after say nothing that the benchmark measures their form."""
     before, after = benchmark.unread
     return after > _UNREAD and after - before > _RISEN
+
+
+def _same(benchmark: BenchmarkComparison) -> bool:
+    alike = all(figure.test == "identical" for figure in benchmark.figures if figure.samples)
+    return benchmark.changed_answers == 0 and alike
 
 
 def _length(benchmark: BenchmarkComparison) -> float | None:

@@ -20,6 +20,8 @@ from harness.records import Sample, Samples, distinct, from_json
 from harness.report import ReportInput
 from harness.storage import image_folder, read_journal
 
+_NO_ANSWERS = ("out", "reports", "margin", "alpha", "accept_missing")
+
 
 @dataclass(frozen=True)
 class FinishedRun:
@@ -127,8 +129,16 @@ def _journal(folder: Path, arm: str, name: str, judged: Sequence[str]) -> Path:
     return place(folder, arm, name) if name in judged else folder / arm / f"{name}.jsonl"
 
 
-def compare_runs(first: FinishedRun, second: FinishedRun, *, seed: int = 0) -> ReportInput:
+def compare_runs(
+    first: FinishedRun, second: FinishedRun, *, seed: int = 0, **options: Any
+) -> ReportInput:
     """Compare what two methods made of a model, on the rows that both runs asked.
+
+    Args:
+        first: the run that stands for "before".
+        second: the run that stands for "after".
+        seed: of the resampling.
+        options: ``margin``, ``alpha`` and ``accept_missing`` of :func:`harness.compare.compare`.
 
     Raises:
         UsageError: if the runs share no benchmark.
@@ -163,6 +173,7 @@ def compare_runs(first: FinishedRun, second: FinishedRun, *, seed: int = 0) -> R
         seed=seed,
         notes=distinct(notes),
         more=[(_chosen(one, shared), _chosen(two, shared)) for (_, one), (_, two) in trained],
+        **options,
     )
     return dataclasses.replace(
         second.report,
@@ -180,7 +191,7 @@ def _same_run(first: FinishedRun, second: FinishedRun) -> bool:
     def job(run: FinishedRun) -> dict[str, Any]:
         found: dict[str, Any] = json.loads((run.folder / "settings.json").read_text("utf-8"))
         asked = found.get("asked", {})
-        kept = {key: value for key, value in asked.items() if key not in ("out", "reports")}
+        kept = {key: value for key, value in asked.items() if key not in _NO_ANSWERS}
         return {**found, "asked": kept}
 
     return (

@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 
 _KINDS = 16  # sizes of moves that are told apart
 _RUNS = 250  # simulated comparisons for each effect
-_STEPS = 9
+_STEPS = 10
 _ONE_SIZE = 4  # signed values, with zero twice
 _TURNED_BACK = 4.0  # steepest tilt that is taken off: one largest move in 3,000 against it
+_SLIGHTEST = 1e-4
 _STEEPEST = 40.0  # tilt at which next to every image moves by the largest move, and up
 POWER = 0.8
 _MOST = 1_000_000  # images
@@ -153,12 +154,12 @@ def detectable(moves: Moves, design: Design, *, alpha: float = 0.05) -> float | 
         random = np.random.default_rng((3, design.images, design.seeds))
         return float(_told(moves, design, tilt, alpha, random).mean())
 
-    low, high = 0.0, _STEEPEST
+    low, high = _SLIGHTEST, _STEEPEST
     if power(high) < POWER:
         return None
     low_power, high_power = 0.0, 1.0
     for _ in range(_STEPS):
-        middle = (low + high) / 2
+        middle = (low * high) ** 0.5
         found = power(middle)
         if found < POWER:
             low, low_power = middle, found

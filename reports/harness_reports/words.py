@@ -44,15 +44,15 @@ def _answer(comparison: Comparison, found: Summary) -> str:
             "No change: the same answers are compared with themselves, and every sample scored "
             "exactly the same."
         )
+    if found.same_answers:
+        return (
+            "No change: every answer is the same before and after. That is a fact about these "
+            "rows; of other images only the intervals say what can be told."
+        )
     if found.verdict == "no worse":
         return (
             f"Not better, and not worse by more than the margin ({comparison.margin:g} % of the "
             "scale) on any benchmark."
-        )
-    if found.same_answers:
-        return (
-            "Cannot tell: not one answer changed. What other images would show is known only "
-            "within the intervals."
         )
     return f"Cannot tell: {_limits(comparison)}"
 
