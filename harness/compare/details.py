@@ -10,8 +10,9 @@ from harness.benchmark import Metric, flip_column
 from harness.compare.flips import alike_in_length, sides
 from harness.compare.joining import Joined, Unit, arrays_of
 from harness.compare.records import GroupResult, Length, MetricResult
+from harness.compare.unmeasured import lost_and_kept
 from harness.records import Sample
-from harness.stats import clipped, rounded
+from harness.stats import clipped, half_up, rounded
 
 _DRAWS = 2_000  # nothing here gets a verdict, so the ends of intervals may be rougher
 _MANY = 0.05  # share of missing rows from which a note warns
@@ -101,6 +102,20 @@ def groups_of(
             )
         )
     return tuple(figures)
+
+
+def lost_notes(column: Metric, units: Sequence[Unit]) -> tuple[str, ...]:
+    """Compare the rows that one arm did not score with the others, by what the other arm scored."""
+    notes = []
+    for arm, other in (("after", "before"), ("before", "after")):
+        found = lost_and_kept(column, units, arm)
+        if found is not None:
+            lost, kept = (f"{half_up(value, column.digits)}" for value in found)
+            notes.append(
+                f"{column.name}: rows without a score {arm} had {lost} {column.unit} {other}, the "
+                f"others {kept}."
+            )
+    return tuple(notes)
 
 
 def notes_of(

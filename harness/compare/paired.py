@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from harness.benchmark import Metric, flip_column, headline
-from harness.compare.details import groups_of, length_of, missing_of, moves_of, notes_of
+from harness.compare.details import groups_of, length_of, lost_notes, missing_of, moves_of, notes_of
 from harness.compare.flips import flips_of
 from harness.compare.joining import Joined, Unit, images_in, join, units_of
 from harness.compare.pooled import estimate
@@ -164,7 +164,7 @@ def _benchmark(
         fell=fell,
         length=length_of(first, units[first.name], joined, own),
         groups=groups_of(first, units[first.name], joined, own),
-        notes=notes_of(joined, judges, missing, figures),
+        notes=notes_of(joined, judges, missing, figures) + lost_notes(first, units[first.name]),
         unread=unread_of(trained),
         changed_answers=sum(
             a.answer != b.answer

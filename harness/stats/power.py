@@ -67,7 +67,28 @@ class Moves:
         weights: NDArray[float64] = np.concatenate([downs[::-1], ups])
         weights = weights / weights.sum()
         moves = np.concatenate([-sizes[::-1], sizes])
-        return moves, weights, float(weights @ moves)
+        effect = float(weights @ moves)
+        if len(sizes) == len((0, 1)):
+            weights = self._half_way(weights, effect)
+        return moves, weights, effect
+
+    def _half_way(self, weights: NDArray[float64], effect: float) -> NDArray[float64]:
+        """Let as many rows flip as lies half-way between a shift and an effect that comes on top.
+
+        A shift of a logit turns flips to its side. Losses that come on top of flips in both
+        directions leave these as they are, so that more rows flip.
+        """
+        down, still, again, up = weights
+        extra = (self.shares[1] + effect / self.largest - down - up) / 2
+        extra = min(max(extra, 0.0), still + again)
+        kept: NDArray[float64] = weights + extra * self._spread
+        return kept
+
+    @cached_property
+    def _spread(self) -> NDArray[float64]:
+        import numpy as np
+
+        return np.array([0.5, -0.5, -0.5, 0.5])
 
     @cached_property
     def _arrays(self) -> tuple[NDArray[float64], NDArray[float64]]:
