@@ -16,10 +16,12 @@ from harness.storage.journal import (
     write_json,
     write_whole,
 )
+from harness.storage.secrets import KEY, without_keys
 from harness.storage.throughput import Pace, note_pace, read_paces
 from harness.storage.thumbnails import image_folder, save_thumbnail
 
 __all__ = [
+    "KEY",
     "Journal",
     "Pace",
     "Store",
@@ -35,6 +37,7 @@ __all__ = [
     "read_journal",
     "read_paces",
     "save_thumbnail",
+    "without_keys",
     "write_json",
     "write_whole",
 ]

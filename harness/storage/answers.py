@@ -14,6 +14,7 @@ from typing import Any
 
 from harness.errors import HarnessError
 from harness.storage.journal import cannot_write
+from harness.storage.secrets import without_keys
 
 _CHUNK = 500
 
@@ -64,7 +65,7 @@ class Store:
         Raises:
             HarnessError: if the disk is full or the file cannot be written.
         """
-        rows = [(key, json.dumps(value)) for key, value in entries.items()]
+        rows = [(key, without_keys(json.dumps(value))) for key, value in entries.items()]
         try:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.executemany("INSERT OR IGNORE INTO entries VALUES (?, ?)", rows)
