@@ -19,7 +19,7 @@ from harness.compare import CANNOT_TELL, Comparison, Unit, arrays_of, join, unit
 from harness.engine import ENGINE_VERSION
 from harness.evaluate import evaluate
 from harness.judge import check, judge
-from harness.model import Model, open_model
+from harness.model import Model, open_model, short_name
 from harness.plugins import load
 from harness.records import Sample, Samples, fingerprint, to_json
 from harness.rejudge import asked_of, benchmarks_of_run
@@ -134,7 +134,7 @@ def _measured(
     data_world = world_of(asked.data)
     report = ReportInput(
         comparison=Comparison((), CANNOT_TELL, 0, 0, 0, 0.05, 1.0, ()),
-        method=f"eval of {Path(asked.model).name}",
+        method=f"eval of {Path(short_name(asked.model)).name}",
         model=asked.model,
         data=asked.data,
         versions=versions(),

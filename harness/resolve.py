@@ -20,7 +20,7 @@ from harness.benchmark import HUB, Benchmark, benchmark, code_digest, data_finge
 from harness.engine import ENGINE_VERSION
 from harness.errors import UsageError
 from harness.judge import check
-from harness.model import SCHEME
+from harness.model import SCHEME, short_name
 from harness.pairs import prompts_fingerprint, read_prompts
 from harness.plugins import Method, digest_of, load, load_method, names
 from harness.records import Prompt, World, fingerprint, to_json
@@ -147,7 +147,7 @@ def prints_of(
 
 def folder_name(what: str, model: str, code: str) -> str:
     """Name a run folder by what was done, with which model, and a hash of all that decides it."""
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(model).name).strip("-.")
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(short_name(model)).name).strip("-.")
     return f"{what}-{name or 'model'}-{code[:8]}"
 
 
