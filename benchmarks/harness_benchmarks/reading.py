@@ -132,7 +132,7 @@ def numbered_words(reply: str, count: int, words: tuple[str, ...]) -> list[str]:
     every = lines(reply)
     if every and every[0].endswith(":") and not every[0][0].isdigit():
         every = every[1:]
-    form = rf"([0-9]{{1,4}})\s*[.):]\s*({'|'.join(words)})\s*(?:\.|(?::|\s[-–—]\s).*)?"  # noqa: RUF001
+    form = rf"([0-9]{{1,4}})\s*[.):]\s*({'|'.join(words)})\s*(?:\.|(?::|\s[-–—]\s).*)?"
     found: dict[int, str] = {}
     for line in every:
         match = re.fullmatch(form, line, re.IGNORECASE)

@@ -63,13 +63,15 @@ def server_name(word: str, flag: str) -> ServerName:
     text = word.removeprefix(SCHEME)
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
         address, _, model = text.partition("#")
+    elif found := re.fullmatch(r"@[a-z]+://.*", text):
+        model, address = "", text[1:]
     elif found := _NEW.fullmatch(text):
         model, address = found["model"], found["url"]
     else:
         model, sign, tail = text.rpartition("@")
         if _ALONE.fullmatch(text):
             model, tail = "", text
-        if sign and _BARE.fullmatch(tail) or _ALONE.fullmatch(text):
+        if (sign and _BARE.fullmatch(tail)) or _ALONE.fullmatch(text):
             raise UsageError(
                 f"{flag} {_shown(word)} has no http:// or https:// before the server's address. "
                 f"Write {flag} {SCHEME}{_shown(model) or 'MODEL'}@http://{_without_user(tail)}"

@@ -228,7 +228,7 @@ class ChatClient:
             return False
         named = getattr(error, "param", None)
         quoted = [name for name in asked.settings if re.search(rf"['\"`]{name}['\"`]", text)]
-        names = [named] if named in asked.settings else quoted
+        names = [str(named)] if named in asked.settings else quoted
         if "top_p" in names:  # some take one of the two
             names = ["top_p"]
         if not names:
@@ -275,12 +275,14 @@ def _connect(server: ServerName) -> tuple[Any, GuardedTransport]:
 
     url = httpx.URL(server.base)
     transport = GuardedTransport(secure=url.scheme == "https", host=url.host)
+    # Typed as any: versions of openai differ in which httpx they mean, and take both.
+    http: Any = httpx.Client(transport=transport, follow_redirects=False)
     client = openai.OpenAI(
         base_url=server.base,
         api_key=os.environ.get(KEY) or "none",
         max_retries=0,
         default_query=server.query,
-        http_client=httpx.Client(transport=transport, follow_redirects=False),
+        http_client=http,
     )
     return client, transport
 

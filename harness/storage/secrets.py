@@ -51,7 +51,8 @@ class _Secret:
         spans = sorted({*self._plain(text), *self._in_codes(text), *self._in_base64(text)})
         if not spans:
             return text
-        parts, end = [], 0
+        parts: list[str] = []
+        end = 0
         for start, stop in spans:
             if start > end or not parts:
                 parts += [text[end:start], _HIDDEN]
@@ -64,7 +65,7 @@ class _Secret:
                 yield match.start(), match.start() + SHORTEST
 
     def _in_codes(self, text: str) -> Iterator[tuple[int, int]]:
-        """Find it where single characters are written as ``%73``, ``\\u0073`` or ``&#115;``."""
+        r"""Find it where single characters are written as ``%73``, ``\u0073`` or ``&#115;``."""
         decoded = _CODED.sub(_sign, text)
         if decoded == text or not any(piece in decoded for piece in self._pieces):
             return

@@ -197,7 +197,7 @@ EVERY = (
     (mementos, MEMENTOS, "w"),
 )
 PIECES = st.sampled_from(
-    ["Rating:", "rating", "0.5", "1", "4", "9", "10", "-", "/", ",", ".", " ", "\n", "or", "*", "**",
+    ["Rating:", "rating", "0.5", "1", "4", "9", "10", "-", "/", ",", ".", " ", "\n", "or", "*",
      "correct", "incorrect", "unclear", "hallucination", "cannot judge", "?", "No", "A", "B", "Z",
      "1.", "2.", "1. correct", "2. hallucination", "[dog]", "Object list 1:", "Action list 2:",
      "Judgement:", "#", "|", "`", "\u0664", "\uff14", "nan", "inf", "9" * 400]

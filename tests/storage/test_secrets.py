@@ -17,7 +17,7 @@ from harness.records import Drop, Prompt
 from harness.storage import Store, journal_of, without_keys, write_json, write_whole
 
 SECRET = 'sk-Proj/77"Qx+9zK4\\mB2vW8nL5'
-TEXTS = st.text(alphabet="abc XYZ-_%\\&#;\"/+=0189\n*", max_size=30)
+TEXTS = st.text(alphabet='abc XYZ-_%\\&#;"/+=0189\n*', max_size=30)
 
 
 @pytest.fixture(autouse=True)

@@ -24,6 +24,11 @@ from typing import Any
 COUNT: dict[str, int] = {}
 BODIES: dict[str, list[dict[str, Any]]] = {}
 LOCK = threading.Lock()
+_BLANK = b" " * (1 << 20)
+BOMBS = {  # 64 MB in 64 KB
+    "gzip": gzip.compress(_BLANK * 64),
+    "deflate": zlib.compress(_BLANK * 64),
+}
 TOP = {"Yes": -0.1, "No": -2.5, " A": -3.0, "B": -4.0}
 
 
@@ -181,8 +186,7 @@ class Handler(BaseHTTPRequestHandler):
         elif name == "brotli":
             self.raw(200, b"\x0b\x02\x80", Content_Encoding="br")
         else:
-            pack = gzip.compress if name == "gzip" else zlib.compress
-            self.raw(200, pack(b" " * (512 << 20), 9), Content_Encoding=name)
+            self.raw(200, BOMBS[name], Content_Encoding=name)
 
 
 class Listening(ThreadingHTTPServer):
