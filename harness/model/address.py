@@ -72,9 +72,10 @@ def server_name(word: str, flag: str) -> ServerName:
         if _ALONE.fullmatch(text):
             model, tail = "", text
         if (sign and _BARE.fullmatch(tail)) or _ALONE.fullmatch(text):
+            name = model.partition("@")[0] or "MODEL"
             raise UsageError(
                 f"{flag} {_shown(word)} has no http:// or https:// before the server's address. "
-                f"Write {flag} {SCHEME}{_shown(model) or 'MODEL'}@http://{_without_user(tail)}"
+                f"Write {flag} {SCHEME}{plain(name)[:200]}@http://{_without_user(tail)}"
             )
         model, address = text, os.environ.get(BASE_URL) or OFFICIAL
     if not word.startswith(SCHEME) or not model.strip() or not model.isprintable():
@@ -142,4 +143,4 @@ def _without_user(text: str) -> str:
 
 def _shown(text: str) -> str:
     """Return what was typed for a message: harmless, short, and without user and password."""
-    return re.sub(r"//[^/@]*@", "//", plain(text))[:200]
+    return re.sub(r"(//|@)[^/@]*:[^/@]*@|(//)[^/@]*@", r"\1\2", plain(text))[:200]
