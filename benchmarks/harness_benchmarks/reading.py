@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 
-from harness.benchmark import Unreadable
+from harness.benchmark import UnparsableReply
 
 _NUMBER = r"[-+]?[0-9]{1,4}(?:\.[0-9]{1,6})?"
 _EMPHASIS = re.compile(  # not between digits: 3*4 is no 34
@@ -32,7 +32,7 @@ def only_line(reply: str, wanted: str) -> str:
     """
     found = lines(reply)
     if len(found) != 1:
-        raise Unreadable(f"the judge did not reply with {wanted}: {shown(reply)}")
+        raise UnparsableReply(f"the judge did not reply with {wanted}: {shown(reply)}")
     return found[0]
 
 
@@ -46,7 +46,7 @@ def only_number(reply: str, low: float, high: float) -> float:
     if text.count(".") == 2:  # "0.5.", but not "0.", which may have lost its tenths
         text = text.removesuffix(".")
     if not re.fullmatch(_NUMBER, text):
-        raise Unreadable(f"the judge did not reply with one number: {shown(reply)}")
+        raise UnparsableReply(f"the judge did not reply with one number: {shown(reply)}")
     return within(float(text), low, high)
 
 
@@ -58,7 +58,7 @@ def only_word(reply: str, words: Collection[str]) -> str:
     """
     said = only_line(reply, "one of the words").removesuffix(".").strip(_QUOTES).lower()
     if said not in words:
-        raise Unreadable(f"the judge did not reply with one of the words: {shown(reply)}")
+        raise UnparsableReply(f"the judge did not reply with one of the words: {shown(reply)}")
     return said
 
 
@@ -73,9 +73,9 @@ def first_line_numbers(reply: str, count: int, low: float, high: float) -> list[
     numbers = [re.split(r"[,;]?\s+", line) for line in lines(reply)]
     marks = [all(re.fullmatch(_NUMBER, part) for part in parts) for parts in numbers]
     if not marks or not marks[0] or len(numbers[0]) != count:
-        raise Unreadable(f"the judge's first line is not {count} numbers: {shown(reply)}")
+        raise UnparsableReply(f"the judge's first line is not {count} numbers: {shown(reply)}")
     if any(marks[1:]):
-        raise Unreadable(f"the judge gave marks on several lines: {shown(reply)}")
+        raise UnparsableReply(f"the judge gave marks on several lines: {shown(reply)}")
     return [within(float(part), low, high) for part in numbers[0]]
 
 
@@ -91,12 +91,12 @@ def named_number(reply: str, name: str, low: int, high: int) -> int:
     form = re.compile(rf"{name}\s*:\s*({_NUMBER})\.?", re.IGNORECASE)
     match = form.fullmatch(found[-1]) if found else None
     if match is None or sum(len(mention.findall(line)) for line in found) != 1:
-        raise Unreadable(
+        raise UnparsableReply(
             f"the judge did not end with '{name}: number', once: ...{shown(reply, end=True)}"
         )
     value = within(float(match[1]), low, high)
     if value != int(value):
-        raise Unreadable(f"the judge's {name} {match[1]} is no whole number")
+        raise UnparsableReply(f"the judge's {name} {match[1]} is no whole number")
     return int(value)
 
 
@@ -111,12 +111,12 @@ def named_lists(reply: str, names: Sequence[str]) -> list[tuple[str, ...]]:
     for line in lines(reply):
         match = re.fullmatch(rf"({wanted})\s*:\s*\[([^][]*)\]\.?", line, re.IGNORECASE)
         if match is None or match[1].lower() in found:
-            raise Unreadable(f"the judge's line is not one list in brackets: {shown(line)}")
+            raise UnparsableReply(f"the judge's line is not one list in brackets: {shown(line)}")
         items = (item.strip(_QUOTES).lower() for item in match[2].split(","))
         found[match[1].lower()] = tuple(dict.fromkeys(item for item in items if item))
     lacking = [name for name in names if name.lower() not in found]
     if lacking:
-        raise Unreadable(f"the judge gave no '{lacking[0]}': {shown(reply)}")
+        raise UnparsableReply(f"the judge gave no '{lacking[0]}': {shown(reply)}")
     return [found[name.lower()] for name in names]
 
 
@@ -137,10 +137,10 @@ def numbered_words(reply: str, count: int, words: tuple[str, ...]) -> list[str]:
     for line in every:
         match = re.fullmatch(form, line, re.IGNORECASE)
         if match is None or int(match[1]) in found or not 1 <= int(match[1]) <= count:
-            raise Unreadable(f"the judge's line cannot be read: {shown(line)}")
+            raise UnparsableReply(f"the judge's line cannot be read: {shown(line)}")
         found[int(match[1])] = match[2].lower()
     if len(found) != count:
-        raise Unreadable(f"the judge gave {len(found)} verdicts for {count} sentences")
+        raise UnparsableReply(f"the judge gave {len(found)} verdicts for {count} sentences")
     return [found[number] for number in range(1, count + 1)]
 
 
@@ -152,7 +152,7 @@ def only_letter(reply: str, letters: Collection[str]) -> str:
     """
     said = re.fullmatch(r"\(?([A-Z])[.)]?", only_line(reply, "one letter"))
     if said is None or said[1] not in letters:
-        raise Unreadable(f"the judge did not reply with one letter: {shown(reply)}")
+        raise UnparsableReply(f"the judge did not reply with one letter: {shown(reply)}")
     return said[1]
 
 
@@ -163,7 +163,7 @@ def within(value: float, low: float, high: float) -> float:
         Unreadable: if it lies outside of the scale.
     """
     if not low <= value <= high:
-        raise Unreadable(f"the judge's {value:g} is outside of {low:g} to {high:g}")
+        raise UnparsableReply(f"the judge's {value:g} is outside of {low:g} to {high:g}")
     return value + 0.0  # not -0.0
 
 

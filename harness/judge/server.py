@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from harness.judge.budget import Purse
+from harness.judge.budget import Budget
 from harness.judge.protocol import SERVER, Question, Reply
 from harness.model import OFFICIAL, ChatClient, ChatReply, Passing, Refused, ServerName, at_once
 from harness.settings import JudgeSettings
@@ -19,7 +19,7 @@ class ServerJudge:
     Attributes:
         name: ``openai:``, the model, and the address unless it is the official one.
         steady: whether the same question has the same reply by construction: it has not.
-        purse: what was spent.
+        budget: what was spent.
         at_once: most questions under way at the same time.
         pause: seconds before the second try; doubles with each further one.
         timeout: seconds for one whole reply.
@@ -41,15 +41,15 @@ class ServerJudge:
         """
         address = server.address.rstrip("/")
         self.name = f"{SERVER}{server.model}" + ("" if address == OFFICIAL else f"@{address}")
-        self.purse = Purse(settings.price, settings.cap)
+        self.budget = Budget(settings.price, settings.cap)
         self._server, self._thought = server, settings.thinking
-        self._pace = Pace(settings.rpm)
+        self._pace = RateLimiter(settings.rpm)
         self._client: ChatClient | None = None
 
     @property
     def spent(self) -> str:
         """What asking has cost in this process, as the end of a sentence."""
-        return f", {self.purse.told()}" if self.purse.tokens_in or self.purse.tokens_out else ""
+        return f", {self.budget.told()}" if self.budget.tokens_in or self.budget.tokens_out else ""
 
     def ask(self, questions: Sequence[Question]) -> Iterator[tuple[int, Reply]]:
         """Yield replies as they come; when the caller stops, so does everything under way."""
@@ -80,7 +80,7 @@ class ServerJudge:
         @contextmanager
         def paying(limit: int) -> Iterator[Callable[[ChatReply], None]]:
             asked = Question(question.prompt, limit, question.turn)
-            if not self.purse.take(asked):
+            if not self.budget.reserve(asked):
                 client.over = client.over or (
                     "the cap on cost was reached; raise --judge-cap and judge again with "
                     "--only-missing"
@@ -97,7 +97,7 @@ class ServerJudge:
 
                 yield pay
             finally:
-                self.purse.settle(asked, tokens[-1])
+                self.budget.commit(asked, tokens[-1])
 
         settings = {"temperature": 0, "seed": question.turn}
         try:
@@ -128,7 +128,7 @@ class ServerJudge:
         )
 
 
-class Pace:
+class RateLimiter:
     """Lets one caller through at a time, so many per minute; ``None`` lets everyone through."""
 
     def __init__(self, per_minute: int | None) -> None:

@@ -1,4 +1,4 @@
-"""What the store knows of one judge on one exam: its verdicts, and whether it is still the same.
+"""What the store knows of one judge on one rubric: its verdicts, and whether it is still the same.
 
 A *term* is the time in which a judge is the same. It begins with the first verdict on a benchmark
 and ends when the judge calls itself something else or marks the anchors otherwise, which is
@@ -10,9 +10,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from harness.benchmark import Ask, Row, Unreadable
+from harness.benchmark import JudgePrompt, Row, UnparsableReply
 from harness.errors import HarnessError
-from harness.judge.items import Item
+from harness.judge.items import JudgeItem
 from harness.judge.protocol import Reply
 from harness.judge.records import AnchorCheck
 from harness.records import fingerprint, from_json, to_json
@@ -25,14 +25,14 @@ DRIFT = 0.1
 _TERMS = 100
 
 
-Place = tuple[str, Ask, int]
+VerdictKey = tuple[str, JudgePrompt, int]
 """Benchmark, question, and number of the judging."""
 Marks = Mapping[str, tuple[float, ...]]
 """By anchor, its marks, one for each time it was asked."""
 
 
-class Book:
-    """What the store knows of one judge on one exam.
+class VerdictCache:
+    """What the store knows of one judge on one rubric.
 
     Attributes:
         name: of the benchmark.
@@ -41,7 +41,7 @@ class Book:
         closed: why nothing more is to be asked, or ``None``.
     """
 
-    def __init__(self, judge: str, item: Item, store: Store, settings: JudgeSettings) -> None:
+    def __init__(self, judge: str, item: JudgeItem, store: Store, settings: JudgeSettings) -> None:
         """Look up the current term.
 
         Args:
@@ -53,7 +53,7 @@ class Book:
         self.name = item.benchmark
         self.closed: str | None = None
         self.anchors = _anchors(item)
-        self._exam, self._store, self._judge = item.exam, store, judge
+        self._rubric, self._store, self._judge = item.rubric, store, judge
         self._terms = [f"term:{self._print(number)}" for number in range(_TERMS)]
         self._word, self._accepted = settings.judge, settings.accept_judge is not None
         self._marks: Marks | None = None
@@ -65,7 +65,7 @@ class Book:
         failed = bool(term.get("accepted")) or self._failure(self._first_marks(), {}) is not None
         self._withheld = failed and not self._accepted
 
-    def known(self, places: Sequence[Place]) -> dict[Place, Reply]:
+    def known(self, places: Sequence[VerdictKey]) -> dict[VerdictKey, Reply]:
         """Return the stored replies of this term, unless its judge failed the anchors."""
         if self._term < 0 or self._withheld or self.closed is not None:
             return {}
@@ -73,7 +73,7 @@ class Book:
         found = self._store.get(keys.values())
         return {place: from_json(Reply, found[key]) for place, key in keys.items() if key in found}
 
-    def kept(self, place: Place, reply: Reply, reader: Item) -> Reply:
+    def kept(self, place: VerdictKey, reply: Reply, reader: JudgeItem) -> Reply:
         """Store a reply that can be read; say of any other why it is none."""
         if reply.text is None:
             return reply
@@ -81,12 +81,12 @@ class Book:
             return _no(reply, f"the server answered as {reply.model}, not as {self.model}")
         try:
             reader.read(reply.text)
-        except Unreadable as error:
+        except UnparsableReply as error:
             return _no(reply, str(error))
         self._store.put({self._key(place): to_json(reply)})
         return reply
 
-    def admit(self, replies: Mapping[str, Sequence[Reply]], *, accept: bool) -> None:
+    def check_drift(self, replies: Mapping[str, Sequence[Reply]], *, accept: bool) -> None:
         """Begin or go on with a term, given fresh replies to the anchors.
 
         Args:
@@ -138,7 +138,7 @@ class Book:
         marks = self._first_marks() if self._marks is None else self._marks
         return AnchorCheck(
             benchmark=self.name,
-            anchors=len(self._exam.anchors),
+            anchors=len(self._rubric.anchors),
             readable=len(marks),
             expected=len(marks) - len(self._wrong(marks)),
             drift=self._drift,
@@ -150,7 +150,7 @@ class Book:
             f"'{anchor.name}' got {' and '.join(f'{mark:g}' for mark in dict.fromkeys(found))}, a "
             f"sound judge gives {anchor.low:g}"
             + (f" to {anchor.high:g}" if anchor.high > anchor.low else "")
-            for anchor in self._exam.anchors
+            for anchor in self._rubric.anchors
             if (found := marks.get(anchor.name, ()))
             and not all(anchor.low <= mark <= anchor.high for mark in found)
         ]
@@ -160,12 +160,12 @@ class Book:
         wrong = self._wrong(marks) + [f"'{name}': {why}" for name, why in unreadable.items()]
         if not wrong:
             return None
-        count = len(self._exam.anchors)
+        count = len(self._rubric.anchors)
         return f"the judge fails {len(wrong)} of {count} anchor answers ({'; '.join(wrong)})"
 
     def _tells(self, marks: Marks) -> bool:
         """Whether among the marked anchors are good and bad ones, so that they tell something."""
-        bands = [(each.low, each.high) for each in self._exam.anchors if each.name in marks]
+        bands = [(each.low, each.high) for each in self._rubric.anchors if each.name in marks]
         return max(low for low, _ in bands) > min(high for _, high in bands)
 
     def _changed(self, model: str, marks: Marks) -> str | None:
@@ -179,7 +179,7 @@ class Book:
         moves = {name: mark - before[name][0] for name, mark in now.items()}
         if not moves:
             return None
-        drift = sum(map(abs, moves.values())) / len(moves) / self._exam.span
+        drift = sum(map(abs, moves.values())) / len(moves) / self._rubric.span
         self._drift = round(drift, 10)
         if drift <= DRIFT:
             return None
@@ -196,14 +196,14 @@ class Book:
     ) -> tuple[Marks, dict[str, str], list[str]]:
         """Return the marks of the anchors, which could not be read, and why others got no reply."""
         marks, unreadable, reasons = dict[str, tuple[float, ...]](), dict[str, str](), list[str]()
-        for anchor, item in zip(self._exam.anchors, self.anchors, strict=True):
+        for anchor, item in zip(self._rubric.anchors, self.anchors, strict=True):
             for reply in replies.get(item.sample.id, ()):
                 if reply.text is None:
                     reasons.append(reply.error or "no reply")
                     continue
                 try:
                     mark = item.read(reply.text).scores[anchor.metric]
-                except Unreadable as error:
+                except UnparsableReply as error:
                     unreadable.setdefault(anchor.name, str(error))
                     continue
                 if mark is not None:
@@ -214,18 +214,18 @@ class Book:
     def _first_marks(self) -> Marks:
         if self._term < 0:
             return {}
-        keys = {anchor.name: self._anchor_key(anchor.name) for anchor in self._exam.anchors}
+        keys = {anchor.name: self._anchor_key(anchor.name) for anchor in self._rubric.anchors}
         found = self._store.get(keys.values())
         return {name: (float(found[key]["mark"]),) for name, key in keys.items() if key in found}
 
     def _print(self, term: int) -> str:
-        anchors = [(anchor.name, anchor.doc, anchor.answer) for anchor in self._exam.anchors]
-        return fingerprint(self._judge, self._exam.version, anchors, term)
+        anchors = [(anchor.name, anchor.doc, anchor.answer) for anchor in self._rubric.anchors]
+        return fingerprint(self._judge, self._rubric.version, anchors, term)
 
     def _anchor_key(self, anchor: str) -> str:
         return f"anchor:{self._terms[self._term]}:{anchor}"
 
-    def _key(self, place: Place) -> str:
+    def _key(self, place: VerdictKey) -> str:
         _, ask, turn = place
         text = fingerprint(self.model, ask.prompt, ask.max_tokens, turn)
         return f"verdict:{self._terms[self._term]}:{text}"
@@ -235,12 +235,12 @@ def _no(reply: Reply, why: str) -> Reply:
     return dataclasses.replace(reply, text=None, error=why)
 
 
-def _anchors(item: Item) -> tuple[Item, ...]:
-    """Return the exam's anchors in the form of answers."""
+def _anchors(item: JudgeItem) -> tuple[JudgeItem, ...]:
+    """Return the rubric's anchors in the form of answers."""
     found = []
-    for anchor in item.exam.anchors:
+    for anchor in item.rubric.anchors:
         row = Row(f"anchor {anchor.name}", "", "", "", (), "", anchor.doc)
         sample = dataclasses.replace(item.sample, id=anchor.name, answer=anchor.answer)
-        ask = item.exam.ask(item.task, row, anchor.answer)
+        ask = item.rubric.ask(item.task, row, anchor.answer)
         found.append(dataclasses.replace(item, sample=sample, row=row, ask=ask))
     return tuple(found)

@@ -6,7 +6,7 @@ from harness.engine import ENGINE_VERSION, weights_fingerprint
 from harness.model.address import OFFICIAL, SCHEME, ServerName, server_name, short_name
 from harness.model.ask import ask_each
 from harness.model.distributed import everywhere
-from harness.model.launch import in_company
+from harness.model.launch import run_distributed
 from harness.model.model import Model
 from harness.model.open import open_model
 from harness.model.openai_client import THOUGHT, ChatClient
@@ -30,8 +30,8 @@ __all__ = [
     "ask_each",
     "at_once",
     "everywhere",
-    "in_company",
     "open_model",
+    "run_distributed",
     "server_name",
     "short_name",
     "split_thought",

@@ -17,14 +17,14 @@ from harness.storage.journal import (
     write_whole,
 )
 from harness.storage.secrets import KEY, without_keys
-from harness.storage.throughput import Pace, note_pace, read_paces
+from harness.storage.throughput import Throughput, note_throughput, read_throughputs
 from harness.storage.thumbnails import image_folder, save_thumbnail
 
 __all__ = [
     "KEY",
     "Journal",
-    "Pace",
     "Store",
+    "Throughput",
     "cannot_write",
     "disk_is_full",
     "files_digest",
@@ -33,9 +33,9 @@ __all__ = [
     "journal_of",
     "lines_of",
     "locked",
-    "note_pace",
+    "note_throughput",
     "read_journal",
-    "read_paces",
+    "read_throughputs",
     "save_thumbnail",
     "without_keys",
     "write_json",
