@@ -48,7 +48,7 @@ def test_the_environment_names_the_service(monkeypatch):
     monkeypatch.setenv("OPENAI_BASE_URL", "http://gateway/v1")
     assert server_name("openai:m", "--judge").address == "http://gateway/v1"
     monkeypatch.setenv("OPENAI_BASE_URL", "gateway/v1")
-    with pytest.raises(UsageError, match="gateway/v1 .*is not an http"):
+    with pytest.raises(UsageError, match=r"gateway/v1 .*is not an http"):
         server_name("openai:m", "--judge")
 
 
