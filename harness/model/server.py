@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import threading
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -76,7 +77,7 @@ class ServerModel(Model):
         self._store, self._at_once = store, at_once
         self._pause, self._timeout, self._deadline = pause, timeout, deadline
         self._client: ChatClient | None = None
-        self._said = False
+        self._unsaid = threading.Lock()  # taken by whoever says that there are no log-probabilities
 
     @property
     def fingerprint(self) -> str:
@@ -208,8 +209,7 @@ class ServerModel(Model):
                 finish=reply.finish if reply.silent else "missing",
                 error=_why_silent(reply),
             )
-        if request.choices and not reply.first and not self._said:
-            self._said = True
+        if request.choices and not reply.first and self._unsaid.acquire(blocking=False):
             how = "gives none" if client.logprobs else "refuses to give any"
             progress.say(
                 f"{self._server.model}: the server {how} of the log-probabilities of choices, so "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -43,7 +44,8 @@ def at_once(count: int, work: Callable[[T], R], items: Sequence[T]) -> Iterator[
                 done.put((place, None, error))
 
     for _ in range(min(count, len(items))):
-        threading.Thread(target=labour, daemon=True).start()
+        run = contextvars.copy_context().run  # so that what they say is shown
+        threading.Thread(target=run, args=(labour,), daemon=True).start()
     try:
         for _ in items:
             place, result, error = done.get()

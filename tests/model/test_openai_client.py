@@ -16,6 +16,7 @@ from harness.model import openai_client as client_module
 from harness.model.openai_client import GIVE_UP, ChatClient, wanted_wait
 from harness.model.replies import ChatReply
 from harness.model.server import ServerModel, choice_logprobs
+from harness.progress import Reporter, showing
 from harness.records import Request
 from harness.storage import Store
 from tests.support.nasty_server import Nasty, misbehaving
@@ -174,16 +175,16 @@ def test_a_wait_that_is_too_long_is_not_begun(nasty):
 # The whole service
 
 
-def test_a_service_that_fails_throughout_is_asked_no_more_and_it_is_said_once(nasty, monkeypatch):
-    told: list[str] = []
-    monkeypatch.setattr(client_module.progress, "say", told.append)
+def test_a_service_that_fails_throughout_is_asked_no_more_and_it_is_said_once(
+    nasty, monkeypatch, capsys
+):
     monkeypatch.setattr(client_module, "TRIES", 1)
     model = ServerModel(nasty.model("500 always"), pause=0.001, at_once=1)
-    answers = list(model.answer(Request(f"q{number}") for number in range(100)))
+    with showing(Reporter()):
+        answers = list(model.answer(Request(f"q{number}") for number in range(100)))
     assert {answer.text for answer in answers} == {None}
     assert asked(nasty, "500 always") == GIVE_UP
-    assert len(told) == 1
-    assert "8 questions in a row failed" in told[0]
+    assert capsys.readouterr().err.count("8 questions in a row failed") == 1
     assert all("500" in (answer.error or "") for answer in answers), "each says why"
 
 
@@ -245,16 +246,13 @@ def test_choices_have_the_log_probability_of_their_first_token(nasty):
     assert set(sent) == {20, 5, None}, "asked with fewer where the service wants fewer"
 
 
-def test_without_log_probabilities_it_is_said_once(nasty, monkeypatch):
-    told: list[str] = []
-    monkeypatch.setattr("harness.model.server.progress.say", told.append)
+def test_without_log_probabilities_it_is_said_once(nasty, capsys):
     model = ServerModel(nasty.model("nologprobs"))
-    answers = list(model.answer([Request(f"q{i}", choices=("Yes", "No")) for i in range(9)]))
+    with showing(Reporter()):
+        answers = list(model.answer([Request(f"q{i}", choices=("Yes", "No")) for i in range(9)]))
     assert {(answer.text, answer.choices) for answer in answers} == {("Yes", ())}
-    assert told == [
-        "nologprobs: the server refuses to give any of the log-probabilities of choices, so logit "
-        "columns are missing"
-    ]
+    told = " ".join(capsys.readouterr().err.split())
+    assert told.count("the server refuses to give any of the log-probabilities of choices") == 1
 
 
 def test_the_first_token_of_a_thought_is_no_choice():
