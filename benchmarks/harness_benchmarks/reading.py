@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 
 from harness.benchmark import UnparsableReply
 
-_NUMBER = r"[-+]?[0-9]{1,4}(?:\.[0-9]{1,6})?"
+_NUMBER = r"[-+]?(?:[0-9]{1,4}(?:\.[0-9]{1,6})?|\.[0-9]{1,6})"
 _EMPHASIS = re.compile(  # not between digits: 3*4 is no 34
     r"(?<![0-9.])[*`]+|[*`]+(?![0-9.])|^\s*#+\s+", re.MULTILINE
 )

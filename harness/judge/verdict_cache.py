@@ -120,7 +120,7 @@ class VerdictCache:
         if failure is not None and not self._accepted:
             self.closed = (
                 f"{failure}. So its verdicts on {self.name} do not count; name another judge, or "
-                f"count them all the same with --accept-judge {self._word}"
+                f"add --accept-judge {self._word} to count them all the same"
             )
             return
         if self._term < 0 or changed is not None:

@@ -64,6 +64,7 @@ MEMENTOS, MMBENCH = row(description="d"), row(A="x", B="y", C="nan", answer="B")
         (mmvet, MMVET, "", "**0.5**", {"score": 0.5}),
         (mmvet, MMVET, "", "`0.5`", {"score": 0.5}),
         (mmvet, MMVET, "", "-0", {"score": 0.0}),
+        (mmvet, MMVET, "", ".5", {"score": 0.5}),
         (mmvet, MMVET, "", "0,5", None),
         (mmvet, MMVET, "", "1,0", None),
         (mmvet, MMVET, "", "0.3-0.4", None),
