@@ -6,25 +6,22 @@ the user. It imports neither torch nor lmms-eval: a run that is done is recognis
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import platform
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from harness.benchmark import HUB, Benchmark, benchmark, code_digest, data_fingerprint, expand
-from harness.engine import ENGINE_VERSION
+from harness.context import EvalPlan, Plan
 from harness.errors import UsageError
 from harness.judge import check
 from harness.model import SCHEME
 from harness.pairs import prompts_fingerprint, read_prompts
 from harness.plugins import Method, digest_of, load, load_method, names
-from harness.records import Prompt, World, fingerprint, to_json
-from harness.settings import Settings
+from harness.records import World, fingerprint
+from harness.settings import Asked, Settings
 
 PACKAGES = (
     "vlm-harness",
@@ -38,36 +35,6 @@ PACKAGES = (
     "transformers",
     "trl",
 )
-
-_NO_RESULT = ("out", "reports", "baseline", "judging", "patience", "canary", "merge")
-"""Settings that change no answer, pair or weight."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Settings made concrete: loaded names, read prompts, and a fingerprint for every input."""
-
-    settings: Settings
-    method: Method
-    options: Any
-    benchmarks: tuple[Benchmark, ...]
-    model: str | Path
-    data: str | Path
-    prompts: tuple[Prompt, ...]
-    notice: str | None
-    inputs: Mapping[str, str]
-
-    def folder(self, model_fingerprint: str) -> Path:
-        """Name the run folder: method, model, and a hash of everything that decides the result."""
-        named_otherwise = ("model", "data", "prompts", "options", "preset")  # by what they hold
-        wanted = {
-            key: value
-            for key, value in to_json(self.settings).items()
-            if key not in (*_NO_RESULT, *named_otherwise)
-        }
-        options = to_json(self.options) if self.options is not None else None
-        code = fingerprint(wanted, options, model_fingerprint, self.inputs)
-        return self.settings.out / folder_name(self.settings.method, self.settings.model, code)
 
 
 def resolve(settings: Settings) -> Plan:
@@ -101,12 +68,33 @@ def resolve(settings: Settings) -> Plan:
     }
     return Plan(
         settings=settings,
+        seed=settings.seed,
         method=method,
         options=options,
         benchmarks=benchmarks,
         model=model_world.model if model_world else settings.model,
         data=data,
         prompts=prompts,
+        notice=data_world.notice if data_world else None,
+        inputs=inputs,
+    )
+
+
+def resolve_eval(asked: Asked) -> EvalPlan:
+    """Load the benchmarks that the settings name and fingerprint their rows.
+
+    Raises:
+        UsageError: for anything that does not exist or does not fit, naming the near miss.
+        HarnessError: for files that are there and broken.
+    """
+    check(asked.judging)
+    data, world, data_world = data_of(asked.data), world_of(asked.model), world_of(asked.data)
+    benchmarks, inputs = benchmarks_of(asked.benches, data)
+    return EvalPlan(
+        settings=asked,
+        benchmarks=benchmarks,
+        model=world.model if world else asked.model,
+        data=data,
         notice=data_world.notice if data_world else None,
         inputs=inputs,
     )
@@ -126,29 +114,6 @@ def benchmarks_of(
         inputs[f"data:{bench.name}"] = data_fingerprint(bench.task, data)
         inputs[f"bench:{bench.name}"] = fingerprint(code_digest(name), inputs[f"data:{bench.name}"])
     return tuple(wanted.values()), inputs
-
-
-def prints_of(
-    benchmarks: Sequence[Benchmark], inputs: Mapping[str, str], model: str, limit: int | None
-) -> dict[str, str]:
-    """Return, by benchmark, the fingerprint of everything that determines its samples.
-
-    Args:
-        benchmarks: which.
-        inputs: what :func:`benchmarks_of` found.
-        model: the model's fingerprint.
-        limit: only the first rows.
-    """
-    return {
-        bench.name: fingerprint(model, ENGINE_VERSION, inputs[f"bench:{bench.name}"], limit)
-        for bench in benchmarks
-    }
-
-
-def folder_name(what: str, model: str, code: str) -> str:
-    """Name a run folder by what was done, with which model, and a hash of all that decides it."""
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(model).name).strip("-.")
-    return f"{what}-{name or 'model'}-{code[:8]}"
 
 
 def versions() -> dict[str, str]:
@@ -200,17 +165,3 @@ def _method_digest(method: Method, options: Any) -> str:
     uses = getattr(method.module, "uses", None)
     others = uses(options) if uses is not None else getattr(method.module, "USES", ())
     return fingerprint(*(digest_of("methods", name) for name in (method.name, *others)))
-
-
-def settings_json(plan: Plan, **measured: str) -> dict[str, Any]:
-    """Return what settings.json records: the settings, and what they came to.
-
-    Args:
-        plan: the settings made concrete.
-        measured: what else decides the answers: the model's fingerprint, the engine's version.
-    """
-    shown = to_json(plan.settings)
-    shown["options"] = dict(plan.settings.options)
-    effective = dataclasses.asdict(plan.options) if plan.options is not None else {}
-    inputs = dict(plan.inputs)
-    return {"asked": shown, "options": effective, "inputs": inputs, "measured": measured}

@@ -9,7 +9,6 @@ from harness.benchmark.catalog import (
     expand,
     is_adhoc_result,
     number_of,
-    suites,
     task_settings,
 )
 from harness.benchmark.columns import (
@@ -73,7 +72,6 @@ __all__ = [
     "paper",
     "ratio_of",
     "some",
-    "suites",
     "task_settings",
     "texts_of",
     "together",

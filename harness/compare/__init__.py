@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness.compare.flips import examples_of
 from harness.compare.gate import FAILS, PASSES, UNKNOWN, Ruling, check_rules, exit_code
 from harness.compare.joining import Unit, arrays_of, join, units_of
+from harness.compare.levels import Level, levels_of
 from harness.compare.paired import compare
 from harness.compare.records import (
     CANNOT_TELL,
@@ -34,6 +35,7 @@ __all__ = [
     "Comparison",
     "Example",
     "Figure",
+    "Level",
     "Ruling",
     "Unit",
     "arrays_of",
@@ -43,5 +45,6 @@ __all__ = [
     "excludes_zero",
     "exit_code",
     "join",
+    "levels_of",
     "units_of",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.contamination.overlap import Overlap, Touched, overlaps_of, with_notes
+from harness.contamination.overlap import Overlap, Touched, overlaps_of
 from harness.contamination.scan import look_for
 
 __all__ = [
@@ -10,5 +10,4 @@ __all__ = [
     "Touched",
     "look_for",
     "overlaps_of",
-    "with_notes",
 ]

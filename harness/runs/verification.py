@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.benchmark import Column
-from harness.compare import compare
+from harness.compare import Comparison, compare, levels_of
 from harness.contamination import overlaps_of
 from harness.errors import HarnessError, UsageError
 from harness.records import to_json
@@ -108,14 +108,15 @@ def verify(path: Path) -> Verification:
 
 def _recomputed(run: FinishedRun) -> Iterator[Check]:
     recorded = run.report.comparison
+    if recorded is None:
+        yield from _levels(run)
+        return
     columns: dict[str, tuple[Column, ...]] = {}
     for each in recorded.benchmarks:
         try:
             columns[each.name] = columns_of(each.name, run)
         except UsageError as error:
             yield Check(each.name, "all columns", UNKNOWN, (str(error),))
-    if not recorded.benchmarks:
-        yield Check("run", "comparison", ALONE, ("nothing is compared in it, so nothing follows",))
     if not columns:
         return
     try:
@@ -140,7 +141,7 @@ def _recomputed(run: FinishedRun) -> Iterator[Check]:
     kept = {each.name: to_json(each) for each in recorded.benchmarks}
     for again in found.benchmarks:
         yield from _benchmark(kept[again.name], to_json(again), whole)
-    yield from _overlaps(run, columns)
+    yield from _overlaps(run, columns, recorded)
     if whole:
         details = [
             *_different(recorded.verdict, found.verdict, "verdict"),
@@ -177,12 +178,32 @@ def _benchmark(
     yield _check(name, "rows and lengths", details)
 
 
-def _overlaps(run: FinishedRun, columns: Mapping[str, Sequence[Column]]) -> Iterator[Check]:
+def _levels(run: FinishedRun) -> Iterator[Check]:
+    """Measure one model again from its rows; a file of version 0.1 claims no figure."""
+    recorded: dict[str, dict[str, Any]] = {}
+    for level in run.report.levels:
+        recorded.setdefault(level.benchmark, {})[level.column] = to_json(level)
+    if not recorded:
+        yield Check("run", "comparison", ALONE, ("nothing is compared in it, so nothing follows",))
+    for name, kept in recorded.items():
+        try:
+            again = levels_of({name: run.after[name]}, {name: columns_of(name, run)})
+        except (UsageError, KeyError) as error:
+            yield Check(name, "all columns", UNKNOWN, (str(error),))
+            continue
+        for level in again:
+            old = kept.pop(level.column, {})
+            yield _check(name, level.column, list(_different(old, to_json(level), "")))
+        for column in kept:
+            yield Check(name, column, UNKNOWN, ("the installed benchmark has no such column",))
+
+
+def _overlaps(
+    run: FinishedRun, columns: Mapping[str, Sequence[Column]], recorded: Comparison
+) -> Iterator[Check]:
     """Compare again without the rows that the radar named; the images themselves are not here."""
     wanted = [each for each in run.report.overlaps if each.touched.benchmark in columns]
-    found = overlaps_of(
-        [each.touched for each in wanted], run.before, run.after, columns, run.report.comparison
-    )
+    found = overlaps_of([each.touched for each in wanted], run.before, run.after, columns, recorded)
     for old, new in zip(wanted, found, strict=True):
         if old.touched.ids:
             details = list(_different(to_json(old)["figures"], to_json(new)["figures"], "figures"))

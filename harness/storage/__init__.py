@@ -1,4 +1,4 @@
-"""What is kept on disk: journals, whole files, answers, thumbnails, throughput."""
+"""What is kept on disk: journals, whole files, memos, answers, thumbnails, throughput."""
 
 from __future__ import annotations
 
@@ -16,12 +16,16 @@ from harness.storage.journal import (
     write_json,
     write_whole,
 )
+from harness.storage.memo import Memo, memos_in
+from harness.storage.run_record import RunRecord
 from harness.storage.throughput import Pace, note_pace, read_paces
 from harness.storage.thumbnails import image_folder, save_thumbnail
 
 __all__ = [
     "Journal",
+    "Memo",
     "Pace",
+    "RunRecord",
     "Store",
     "cannot_write",
     "disk_is_full",
@@ -31,6 +35,7 @@ __all__ = [
     "journal_of",
     "lines_of",
     "locked",
+    "memos_in",
     "note_pace",
     "read_journal",
     "read_paces",

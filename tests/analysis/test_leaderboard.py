@@ -170,10 +170,9 @@ def test_false_ranks_are_rare():
 
 
 def fake(name: str, rows: tuple[Sample, ...]) -> FinishedRun:
-    from harness.compare import Comparison
     from harness.report import ReportInput
 
-    report = ReportInput(Comparison((), "", 0, 0, 0, 0.05, 1.0), name, "model")
+    report = ReportInput(None, name, "model")
     return FinishedRun(Path(name), report, {}, {"mmvet": rows}, {"mmvet": "1"})
 
 
