@@ -22,7 +22,7 @@ from harness.judge.server import ServerJudge
 from harness.plugins import load
 from harness.records import Sample
 from harness.settings import JudgeSettings
-from harness.storage import Store
+from tests.support.contexts import eval_context
 from tests.support.judge_server import BRIBE, Running, running
 
 NAMES = ("hallusion", "llavabench", "mementos", "mmbench", "mmhal", "mmvet", "shr")
@@ -96,17 +96,15 @@ class Desk:
     def judge(self, folder: str = "run", store: str = "store", **settings) -> Verdicts:
         only_missing = settings.pop("only_missing", False)
         seed = settings.pop("seed", 0)
-        return judge(
-            JudgeSettings(**{"judge": self.server.judge, **settings}),
+        context = eval_context(
+            self.path / folder,
             [bench(self.name)],
-            self.before,
-            self.after,
-            data=WORLD.data,
-            folder=self.path / folder,
-            store=Store(self.path / f"{store}.sqlite"),
-            only_missing=only_missing,
+            WORLD.data,
+            store=self.path / f"{store}.sqlite",
             seed=seed,
+            judging=JudgeSettings(**{"judge": self.server.judge, **settings}),
         )
+        return judge(context, self.before, self.after, only_missing=only_missing)
 
     def spare(self) -> list[str]:
         """The anchors' questions, so that a fault meets the answers alone."""

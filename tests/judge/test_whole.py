@@ -100,7 +100,7 @@ def test_run_with_a_judge_uses_what_is_there(server: Running, folder: Path):
     assert outcome.calls == 0, "the judge is another stage; no answer was generated again"
     assert outcome.report.judging.judgings == 2
     assert [error.benchmark for error in outcome.report.judging.errors] == ["mmvet", "mmbench"]
-    assert any("Standard error" in note for note in outcome.comparison.notes)
+    assert any("Standard error" in note for note in outcome.report.sentences)
     assert run(dataclasses.replace(SMALL, out=folder.parent, judging=judging)).reused
     again = like_last(folder, JudgeSettings())
     assert (again.judge, again.judgings) == (server.judge, 2)
@@ -171,7 +171,7 @@ def test_a_local_judge_judges_in_process(folder: Path):
     assert judging.verdicts + judging.missing == 48
     assert done.calls == 5, "it could mark none of MM-Vet's anchors, so nothing else was asked"
     assert {sample.judge for sample in done.report.before["mmbench"]} == {"rule"}
-    assert "marked as a sound judge does: mmvet " in " ".join(done.report.comparison.notes)
+    assert "marked as a sound judge does: mmvet " in " ".join(done.report.sentences)
     for sample in (*done.report.before["mmvet"], *done.report.after["mmvet"]):
         assert (sample.scores["score"] is None) == (sample.error is not None)
 

@@ -84,7 +84,7 @@ def test_json_is_complete_deterministic_and_reads_back(tmp_path):
     assert first == second
     assert first.isascii()
     content = json.loads(first)
-    assert sorted(content) == ["clock", "comparison", "run"]
+    assert sorted(content) == ["clock", "comparison", "levels", "run"]
     assert from_json(Comparison, content["comparison"]) == given.comparison
     later = dataclasses.replace(given, clock={"finished": "later"})
     third = json.loads(json_report.write(later, tmp_path / "three").read_bytes())
