@@ -11,23 +11,23 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from harness.compare import Comparison, compare, examples_of, levels_of
-from harness.contamination import Touched, overlaps_of
+from harness.contamination import ImageOverlap, overlaps_of
 from harness.judge import Judging, Verdicts
 from harness.records import Samples
 from harness.report import ReportInput
 
 if TYPE_CHECKING:
-    from harness.benchmark import Column
+    from harness.benchmark import Metric
 
 
 def conclude(
     about: ReportInput,
     arms: Verdicts,
-    columns: Mapping[str, Sequence[Column]],
+    columns: Mapping[str, Sequence[Metric]],
     *,
     seed: int = 0,
     like: Comparison | None = None,
-    touched: Sequence[Touched] = (),
+    touched: Sequence[ImageOverlap] = (),
     more: Sequence[tuple[Samples, Samples]] = (),
 ) -> ReportInput:
     """Compare two arms and return what the reports show.
@@ -65,7 +65,7 @@ def conclude(
 def conclude_alone(
     about: ReportInput,
     samples: Samples,
-    columns: Mapping[str, Sequence[Column]],
+    columns: Mapping[str, Sequence[Metric]],
     *,
     judging: Judging | None = None,
     published: Mapping[str, Mapping[str, str]] | None = None,

@@ -17,13 +17,13 @@ from harness.benchmark import Benchmark
 from harness.engine import ENGINE_VERSION
 from harness.plugins import Method
 from harness.records import Prompt, fingerprint, to_json
-from harness.settings import Asked, Settings
+from harness.settings import EvalSettings, Settings
 from harness.storage import RunRecord, Store
 
 if TYPE_CHECKING:
-    from harness.benchmark import Column
+    from harness.benchmark import Metric
 
-_NO_RESULT = ("out", "reports", "baseline", "judging", "patience", "canary", "merge")
+_NO_RESULT = ("out", "reports", "baseline", "judging", "pair_timeout", "image_ablation", "merge")
 """Settings that change no answer, pair or weight."""
 _NAMED_OTHERWISE = ("model", "data", "prompts", "options", "preset")  # by what they hold
 
@@ -42,7 +42,7 @@ class EvalPlan:
         seed: of everything random.
     """
 
-    settings: Settings | Asked
+    settings: Settings | EvalSettings
     benchmarks: tuple[Benchmark, ...]
     model: str | Path
     data: str | Path
@@ -51,7 +51,7 @@ class EvalPlan:
     seed: int = 0
 
     @property
-    def columns(self) -> dict[str, tuple[Column, ...]]:
+    def columns(self) -> dict[str, tuple[Metric, ...]]:
         """The columns of every benchmark, by its name."""
         return {bench.name: bench.columns for bench in self.benchmarks}
 

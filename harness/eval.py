@@ -18,12 +18,12 @@ from harness.model import open_model
 from harness.plugins import load
 from harness.report import ReportInput, write_reports
 from harness.resolve import resolve_eval, versions
-from harness.settings import Asked
+from harness.settings import EvalSettings
 from harness.storage import Store, image_folder, locked, write_json
 
 
 @dataclass(frozen=True)
-class Measured:
+class EvalResult:
     """What a measurement came to.
 
     Attributes:
@@ -39,7 +39,7 @@ class Measured:
     judge_calls: int = 0
 
 
-def measure(asked: Asked) -> Measured:
+def measure(asked: EvalSettings) -> EvalResult:
     """Ask one model every row and write a run folder with the arm ``after``.
 
     Raises:
@@ -76,4 +76,4 @@ def measure(asked: Asked) -> Measured:
             published={bench.name: bench.published for bench in plan.benchmarks},
         )
         write_reports(report, folder, {"json": load("reports", "json")})
-        return Measured(folder, report, model.calls, verdicts.calls)
+        return EvalResult(folder, report, model.calls, verdicts.calls)

@@ -1,4 +1,4 @@
-"""Finding methods, benchmarks, reports and worlds by name: one door for guests and family.
+"""Finding methods, benchmarks, reports and demos by name, whoever ships them.
 
 Entry points are the registry. Only the one that is asked for is imported, so a broken package
 disturbs nobody else. Two owners of one name is an error that names both.
@@ -27,7 +27,7 @@ KINDS = {
     "benchmarks": "benchmark",
     "suites": "suite",
     "reports": "report",
-    "worlds": "world",
+    "demos": "demo",
 }
 
 

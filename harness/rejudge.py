@@ -17,7 +17,7 @@ from harness.records import Sample, Samples, distinct
 from harness.report import ReportInput, write_reports
 from harness.resolve import data_of
 from harness.runs import FinishedRun, open_run
-from harness.settings import Asked, JudgeSettings
+from harness.settings import EvalSettings, JudgeSettings
 from harness.storage import RunRecord, Store, locked, read_journal
 
 
@@ -122,7 +122,9 @@ def _plan(
         )
     wanted = [benchmark(name) for name in expand(record.benches)]
     return EvalPlan(
-        settings=Asked(record.benches, data=data, device=device, dtype=dtype, judging=settings),
+        settings=EvalSettings(
+            record.benches, data=data, device=device, dtype=dtype, judging=settings
+        ),
         benchmarks=tuple(bench for bench in wanted if bench.name in run.after),
         model=run.report.model,
         data=data_of(data),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.compare import Comparison, Example, Level, Ruling
+from harness.compare import Comparison, Example, MetricLevel, Ruling
 from harness.contamination import Overlap
 from harness.dpo import Curve
 from harness.errors import HarnessError, UsageError
@@ -94,7 +94,7 @@ class ReportInput:
     gate: tuple[Ruling, ...] = ()
     judging: Judging | None = None
     overlaps: tuple[Overlap, ...] = ()
-    levels: tuple[Level, ...] = ()
+    levels: tuple[MetricLevel, ...] = ()
     published: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     seeds: tuple[int, ...] = ()
     taken: tuple[Taken, ...] = ()

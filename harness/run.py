@@ -1,4 +1,4 @@
-"""The story: align one model with one method, and measure it before and after.
+"""The run: align one model with one method, and measure it before and after.
 
 Read :func:`run` and you know the whole. Every stage finds its own finished work on disk by the
 fingerprint of its inputs, so calling this again continues where it stopped.
@@ -13,13 +13,13 @@ from pathlib import Path
 from harness import progress
 from harness.compare import Comparison
 from harness.conclude import conclude
-from harness.contamination import look_for
+from harness.contamination import check_contamination
 from harness.context import Context, Plan
 from harness.dpo import read_curves
 from harness.evaluate import evaluate
 from harness.judge import judge
 from harness.model import open_model
-from harness.pairs import PairReport, PairSet, examine, make_pairs
+from harness.pairs import PairReport, PairSet, make_pairs, pair_diagnostics
 from harness.plugins import load
 from harness.records import to_json
 from harness.report import ReportInput, write_reports
@@ -76,9 +76,11 @@ def run(settings: Settings) -> Outcome:
         take_before(context, model.fingerprint)
         before = evaluate("before", model, context)
         pairs = make_pairs(context, model)
-        doctor = examine(context)
+        doctor = pair_diagnostics(context)
         checkpoint = train(context, pairs.pairs, model)
-        blanked = ablation(checkpoint, pairs.pairs, model, folder) if settings.canary else None
+        blanked = (
+            ablation(checkpoint, pairs.pairs, model, folder) if settings.image_ablation else None
+        )
         if settings.merge:
             progress.say(f"merged      {merged(checkpoint, model, folder)}")
         aligned = model.with_adapter(checkpoint.path)
@@ -92,7 +94,7 @@ def run(settings: Settings) -> Outcome:
             verdicts,
             plan.columns,
             seed=settings.seed,
-            touched=look_for(context),
+            touched=check_contamination(context),
         )
         writers = {name: load("reports", name) for name in settings.reports}
         return Outcome(

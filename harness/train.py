@@ -1,4 +1,4 @@
-"""Room 3: let the method train, and know for certain whether a checkpoint is the one asked for.
+"""Let the method train, and know for certain whether a checkpoint is the one asked for.
 
 ``training.json`` beside the checkpoint names the inputs it was (or is being) trained from and, once
 done, the hash of every file. Another fingerprint clears the folder; the same one lets the method's
@@ -23,7 +23,7 @@ from harness.plugins import Method
 from harness.records import Pair, fingerprint
 from harness.storage import Memo, folder_digest
 
-CANARY, MERGED = "canary.json", "merged"
+IMAGE_ABLATION, MERGED = "image_ablation.json", "merged"
 _PAIRS = 64
 
 
@@ -49,7 +49,7 @@ class Ablation:
     """What blanking the images of the pairs does to their answers, before and after training.
 
     Attributes:
-        before: figures of the model before; names as in :class:`harness.dpo.Canary`.
+        before: figures of the model before; names as in :class:`harness.dpo.ImageAblation`.
         after: the same with the trained adapter.
     """
 
@@ -62,7 +62,7 @@ class Ablation:
         before, after = self.before, self.after
         falls = [each["chosen"] - each["chosen_blank"] for each in (before, after)]
         told = (
-            f"Canary: blanking the images of {after['pairs']:.0f} pairs lowers the log-probability "
+            f"Image ablation: blanking the images of {after['pairs']:.0f} pairs lowers the log-probability "
             f"of the chosen answers by {falls[1]:.2f} nats on average ({falls[0]:.2f} before "
             f"training), and does so for {after['drops']:.0%} of them ({before['drops']:.0%} "
             "before)."
@@ -111,7 +111,7 @@ def ablation(
         checkpoint: what was trained.
         pairs: what it was trained on; the first ``limit`` are scored.
         model: the model before.
-        folder: the run folder; ``canary.json`` in it keeps the figures.
+        folder: the run folder; ``image_ablation.json`` in it keeps the figures.
         limit: how many pairs.
 
     Raises:
@@ -119,18 +119,18 @@ def ablation(
     """
     if not checkpoint.adapter:
         raise UsageError(
-            "--canary scores the pairs with and without the trained adapter, but this method "
-            f"leaves a full model in {checkpoint.path}. Leave --canary out."
+            "--image-ablation scores the pairs with and without the trained adapter, but this "
+            f"method leaves a full model in {checkpoint.path}. Leave --image-ablation out."
         )
     chosen = tuple(pairs[:limit])
     stamp = fingerprint(checkpoint.digest, [(p.prompt.id, p.chosen, p.rejected) for p in chosen])
-    memo = Memo(folder / CANARY)
+    memo = Memo(folder / IMAGE_ABLATION)
     found = _ablation(memo, stamp)
     if found is None:
-        with progress.bar("canary", total=2, unit="passes") as bar:
-            before = dpo.canary(chosen, model, limit=limit)
+        with progress.bar("image ablation", total=2, unit="passes") as bar:
+            before = dpo.image_ablation(chosen, model, limit=limit)
             bar.advance(1, "the trained model")
-            after = dpo.canary(chosen, model, checkpoint.path, limit=limit)
+            after = dpo.image_ablation(chosen, model, checkpoint.path, limit=limit)
             bar.advance(1)
         found = Ablation(dataclasses.asdict(before), dataclasses.asdict(after))
         memo.write(stamp, before=found.before, after=found.after)
@@ -139,7 +139,7 @@ def ablation(
 
 def kept_ablation(folder: Path) -> Ablation | None:
     """Return what :func:`ablation` kept in a run folder, or ``None``."""
-    return _ablation(Memo(folder / CANARY))
+    return _ablation(Memo(folder / IMAGE_ABLATION))
 
 
 def _ablation(memo: Memo, stamp: str | None = None) -> Ablation | None:

@@ -9,9 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from harness_tinyworld import WORLD
+from harness_tinyworld import DEMO
 
-from harness.dpo.image_ablation import Canary
+from harness.dpo.ablation import ImageAblation
 from harness.errors import UsageError
 from harness.model import Model
 from harness.pairs import read_prompts
@@ -20,7 +20,7 @@ from harness.train import Ablation, Checkpoint, ablation, merged
 
 
 def scored(chosen, blank, drops):
-    return asdict(Canary(10, chosen, blank, 0.0, 0.0, drops))
+    return asdict(ImageAblation(10, chosen, blank, 0.0, 0.0, drops))
 
 
 def test_the_sentence_says_what_blanking_did():
@@ -46,7 +46,7 @@ def test_a_full_model_is_its_own_merge_and_has_no_adapter_to_take_off(tmp_path):
 @pytest.mark.slow
 def test_the_merged_checkpoint_answers_like_the_adapter_and_is_made_once(tmp_path):
     words = ["--method", "seva", "--bench", "pope", "--limit", "18", "--max-prompts", "24"]
-    more = ["--set", "learning_rate=2e-3", "--canary", "--merge", "--json", "--quiet"]
+    more = ["--set", "learning_rate=2e-3", "--image-ablation", "--merge", "--json", "--quiet"]
     command = [sys.executable, "-m", "harness", "run", *words, *more, "--out", str(tmp_path)]
 
     def run():
@@ -58,9 +58,9 @@ def test_the_merged_checkpoint_answers_like_the_adapter_and_is_made_once(tmp_pat
     assert any(note.startswith("Canary: ") for note in first["notes"])
     folder = Path(first["folder"])
     made = {path: path.stat().st_mtime_ns for path in (folder / "merged").iterdir()}
-    prompts = read_prompts(WORLD.prompts, 12)
+    prompts = read_prompts(DEMO.prompts, 12)
     asked = [Request(p.question, (p.open_image(),), max_new_tokens=24) for p in prompts]
-    base = Model.open(WORLD.model, device="cpu")
+    base = Model.open(DEMO.model, device="cpu")
     worn = base.with_adapter(Path(first["checkpoint"]))
     apart = Model.open(folder / "merged", device="cpu")
     told = [[a.text for a in model.answer(asked)] for model in (base, worn, apart)]

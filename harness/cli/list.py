@@ -11,7 +11,7 @@ from harness.errors import plain
 
 
 @click.command("list")
-@click.argument("kind", type=click.Choice(["methods", "benchmarks", "suites", "reports", "worlds"]))
+@click.argument("kind", type=click.Choice(["methods", "benchmarks", "suites", "reports", "demos"]))
 @click.argument("name", required=False)
 @click.option("--json", "events", is_flag=True, help="Names and packages as one JSON object.")
 def list_names(kind: str, name: str | None, events: bool) -> None:
@@ -61,7 +61,7 @@ def _list_benchmarks(found: Mapping[str, Sequence[str]]) -> None:
         others = len(known.columns) - len(heads)
         more = f" (+{others})" if others else ""
         marked = "rules" if known.judge == "rule" else "built-in grader"
-        marked += ", or --judge" if known.exam is not None else ""
+        marked += ", or --judge" if known.rubric is not None else ""
         click.echo(f"{name:<16} {', '.join(owners):<16} {known.title}")
         click.echo(f"{'':<16} {', '.join(columns)}{more}; marked by {marked}")
 

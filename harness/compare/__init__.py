@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.compare.flips import examples_of
 from harness.compare.gate import FAILS, PASSES, UNKNOWN, Ruling, check_rules, exit_code
 from harness.compare.joining import Unit, arrays_of, join, units_of
-from harness.compare.levels import Level, levels_of
+from harness.compare.levels import MetricLevel, levels_of
 from harness.compare.paired import compare
 from harness.compare.records import (
     CANNOT_TELL,
@@ -17,7 +17,7 @@ from harness.compare.records import (
     BenchmarkComparison,
     Comparison,
     Example,
-    Figure,
+    MetricResult,
 )
 from harness.compare.verdicts import excludes_zero
 
@@ -34,8 +34,8 @@ __all__ = [
     "BenchmarkComparison",
     "Comparison",
     "Example",
-    "Figure",
-    "Level",
+    "MetricLevel",
+    "MetricResult",
     "Ruling",
     "Unit",
     "arrays_of",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness import stats
-from harness.benchmark import Column, headline
+from harness.benchmark import Metric, headline
 from harness.compare.joining import Unit, arrays_of, join, units_of
 from harness.records import Sample, Samples
 from harness.stats import canonical, jackknife_error, rounded, sums_of
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Level:
+class MetricLevel:
     """One column of one benchmark of one model.
 
     Attributes:
@@ -48,27 +48,27 @@ class Level:
     higher_is_better: bool | None = None
 
 
-def levels_of(samples: Samples, columns: Mapping[str, Sequence[Column]]) -> tuple[Level, ...]:
+def levels_of(samples: Samples, columns: Mapping[str, Sequence[Metric]]) -> tuple[MetricLevel, ...]:
     """Return every column's figure of one model, in the order of ``columns``."""
-    found: list[Level] = []
+    found: list[MetricLevel] = []
     for name, own in columns.items():
         found += benchmark_levels(name, samples[name], own)
     return tuple(found)
 
 
 def benchmark_levels(
-    name: str, samples: Sequence[Sample], columns: Sequence[Column]
-) -> list[Level]:
+    name: str, samples: Sequence[Sample], columns: Sequence[Metric]
+) -> list[MetricLevel]:
     """Return every column's figure of one benchmark."""
     joined = join(name, samples, samples)
     heads = headline(columns)
     return [_level(name, column, units_of(column, joined), column in heads) for column in columns]
 
 
-def _level(name: str, column: Column, units: Sequence[Unit], primary: bool) -> Level:
+def _level(name: str, column: Metric, units: Sequence[Unit], primary: bool) -> MetricLevel:
     paired = [unit for unit in units if unit.paired]
     figure, interval = _figure(column, paired)
-    return Level(
+    return MetricLevel(
         benchmark=name,
         column=column.name,
         unit=column.unit,
@@ -84,7 +84,7 @@ def _level(name: str, column: Column, units: Sequence[Unit], primary: bool) -> L
 
 
 def _figure(
-    column: Column, units: Sequence[Unit]
+    column: Metric, units: Sequence[Unit]
 ) -> tuple[float | None, tuple[float, float] | None]:
     """Return a figure and its interval: its difference from an arm of nothing, which is set to 0.
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from harness.contamination.overlap import Overlap, Touched, overlaps_of
-from harness.contamination.scan import look_for
+from harness.contamination.overlap import ImageOverlap, Overlap, overlaps_of
+from harness.contamination.scan import check_contamination
 
 __all__ = [
+    "ImageOverlap",
     "Overlap",
-    "Touched",
-    "look_for",
+    "check_contamination",
     "overlaps_of",
 ]

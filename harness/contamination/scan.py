@@ -1,18 +1,18 @@
-"""The radar in a run: every benchmark against the training prompts, once for each pair of them."""
+"""The check in a run: each benchmark against the training prompts, once for each pair."""
 
 from __future__ import annotations
 
 from harness import progress
 from harness.benchmark import Task
 from harness.contamination.detect import LEVELS, THRESHOLD, Contamination, inspect, seen_in
-from harness.contamination.overlap import Touched
+from harness.contamination.overlap import ImageOverlap
 from harness.context import Context, Plan
 from harness.records import fingerprint, from_json, to_json
 
-_VERSION = 1  # of the radar itself: grows when it would find something else
+_VERSION = 1  # of the contamination check itself: grows when it would find something else
 
 
-def look_for(context: Context[Plan]) -> tuple[Touched, ...]:
+def check_contamination(context: Context[Plan]) -> tuple[ImageOverlap, ...]:
     """Look for the images of the training prompts in every benchmark.
 
     Findings are kept in the store, so that a second run on the same prompts and data, with
@@ -34,10 +34,10 @@ def look_for(context: Context[Plan]) -> tuple[Touched, ...]:
         )
         for benchmark in plan.benchmarks
     }
-    found = {key: from_json(Touched, entry) for key, entry in store.get(keys.values()).items()}
+    found = {key: from_json(ImageOverlap, entry) for key, entry in store.get(keys.values()).items()}
     waiting = [benchmark for benchmark in plan.benchmarks if keys[benchmark.name] not in found]
     if waiting:
-        with progress.bar("radar", len(waiting), "benchmarks") as bar:
+        with progress.bar("contamination", len(waiting), "benchmarks") as bar:
             bar.advance(0, "images of the prompts")
             known = seen_in(plan.prompts)
             for benchmark in waiting:
@@ -51,8 +51,8 @@ def look_for(context: Context[Plan]) -> tuple[Touched, ...]:
     return tuple(found[keys[benchmark.name]] for benchmark in plan.benchmarks)
 
 
-def _touched(found: Contamination) -> Touched:
-    return Touched(
+def _touched(found: Contamination) -> ImageOverlap:
+    return ImageOverlap(
         benchmark=found.benchmark,
         rows=found.rows,
         ids=tuple(touch.row for touch in found.touched),

@@ -17,7 +17,7 @@ from harness import progress
 from harness.benchmark import Benchmark, Task
 from harness.context import Context, EvalPlan
 from harness.errors import HarnessError
-from harness.judge.items import ARMS, Item, items_of, marked
+from harness.judge.items import ARMS, JudgeItem, items_of, marked
 from harness.judge.open import open_judge
 from harness.judge.protocol import check
 from harness.judge.records import JudgeError, Judging
@@ -30,7 +30,7 @@ from harness.judge.results import (
     still,
     write,
 )
-from harness.judge.session import Heard, hear
+from harness.judge.session import Replies, collect
 from harness.judge.uncertainty import Judged, errors_of
 from harness.records import Sample, Samples, fingerprint
 from harness.settings import BUILTIN, JudgeSettings
@@ -63,7 +63,7 @@ class Verdicts:
 def judge(
     context: Context[EvalPlan], before: Samples, after: Samples, *, only_missing: bool = False
 ) -> Verdicts:
-    """Let a judge mark the answers of every benchmark that has an exam.
+    """Let a judge mark the answers of every benchmark that has a rubric.
 
     Args:
         context: who judges which benchmarks, the run folder, and the store that keeps verdicts;
@@ -79,7 +79,7 @@ def judge(
     plan, folder = context.plan, context.folder
     settings = plan.settings.judging
     check(settings)
-    chosen = [benchmark for benchmark in plan.benchmarks if benchmark.exam is not None]
+    chosen = [benchmark for benchmark in plan.benchmarks if benchmark.rubric is not None]
     if settings.judge == BUILTIN or not chosen:
         if settings.judge != BUILTIN:
             progress.say("judge: rules mark every answer of these benchmarks; nobody is asked")
@@ -87,7 +87,7 @@ def judge(
     arms = {"before": before, "after": after}
     whom = open_judge(settings, device=plan.settings.device, dtype=plan.settings.dtype)
     name = fingerprint(
-        [(b.name, b.exam.version if b.exam else "") for b in chosen],
+        [(b.name, b.rubric.version if b.rubric else "") for b in chosen],
         [
             [(s.id, s.content, s.answer) for s in arm[b.name]]
             for b in chosen
@@ -101,7 +101,7 @@ def judge(
     kept = kept_of(folder, settings, chosen) if only_missing else {}
     items = _items(chosen, arms, plan.data, kept)
     with closing(whom):
-        heard = hear(whom, items, context.store, settings, plan.seed)
+        heard = collect(whom, items, context.store, settings, plan.seed)
     samples, judging = _mark(chosen, arms, items, heard, kept, settings)
     write(folder, name, samples, judging)
     progress.say(
@@ -114,8 +114,8 @@ def judge(
 
 def _items(
     chosen: Sequence[Benchmark], arms: Mapping[str, Samples], data: str | Path, kept: Kept
-) -> list[Item]:
-    items: list[Item] = []
+) -> list[JudgeItem]:
+    items: list[JudgeItem] = []
     with progress.bar("judge: reading", len(chosen), "benchmarks") as bar:
         for benchmark in chosen:
             name = benchmark.name
@@ -132,8 +132,8 @@ def _items(
 def _mark(
     chosen: Sequence[Benchmark],
     arms: Mapping[str, Samples],
-    items: Sequence[Item],
-    heard: Heard,
+    items: Sequence[JudgeItem],
+    heard: Replies,
     kept: Kept,
     settings: JudgeSettings,
 ) -> tuple[dict[tuple[str, str], tuple[Sample, ...]], Judging]:
@@ -183,7 +183,7 @@ def _reasons(errors: Sequence[str]) -> tuple[str, ...]:
     return tuple(f"{len(alike)} times {alike[0]}" for alike in ranked)
 
 
-def _judge_of(name: str, heard: Heard, kept: Kept, otherwise: str) -> str:
+def _judge_of(name: str, heard: Replies, kept: Kept, otherwise: str) -> str:
     """Return who judged a benchmark; ``otherwise`` where no reply says so.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Room 2: let the method make preference pairs, check each one, and count what was dropped.
+"""Let the method make preference pairs, check each one, and count what was dropped.
 
 Every record is journalled as it comes. After a kill, the prompts whose records are complete are
 not asked again; a method's randomness hangs on the prompt's id, so the rest comes out the same.
@@ -43,7 +43,7 @@ def make_pairs(context: Context[Plan], model: Any) -> PairSet:
         model: with what.
 
     Raises:
-        HarnessError: if the method hangs, yields something that is no valid pair, or none is left.
+        HarnessError: if the method hangs, yields an invalid pair, or none is left.
     """
     plan, folder, prompts = context.plan, context.folder, context.plan.prompts
     stamp = fingerprint(model.fingerprint, ENGINE_VERSION, *plan.determined)
@@ -69,7 +69,7 @@ def make_pairs(context: Context[Plan], model: Any) -> PairSet:
 
 
 def _fill(journal: Journal[Pair | Drop], plan: Plan, model: Any) -> None:
-    method, prompts, patience = plan.method, plan.prompts, 60 * plan.settings.patience
+    method, prompts, pair_timeout = plan.method, plan.prompts, 60 * plan.settings.pair_timeout
     done = _finished(journal, prompts)
     known = {prompt.id for prompt in prompts}
     with progress.bar("pairs", len(prompts), "prompts") as bar:
@@ -77,7 +77,7 @@ def _fill(journal: Journal[Pair | Drop], plan: Plan, model: Any) -> None:
         waiting: list[Pair | Drop] = []
         last = None
         made = method.make_pairs(prompts[done:], model, plan.options, plan.seed)
-        for item in _patiently(made, method, patience, journal.path):
+        for item in _patiently(made, method, pair_timeout, journal.path):
             waiting.append(_checked(item, method, known))
             if waiting[-1].prompt.id != last:
                 last = waiting[-1].prompt.id
@@ -89,15 +89,17 @@ def _fill(journal: Journal[Pair | Drop], plan: Plan, model: Any) -> None:
         journal.finish()
 
 
-def _patiently(made: Iterable[Any], method: Method, patience: float, path: Path) -> Iterator[Any]:
+def _patiently(
+    made: Iterable[Any], method: Method, pair_timeout: float, path: Path
+) -> Iterator[Any]:
     items, nothing = iter(made), object()
     told = (
-        f"The method '{method.name}' ({method.owner}) has given no pair for {patience / 60:g} "
+        f"The method '{method.name}' ({method.owner}) has given no pair for {pair_timeout / 60:g} "
         f"minutes. What it gave before lies in {path}. If it only is slow, allow it more with "
-        "--patience MINUTES; else try it with: harness check --method " + method.name
+        "--pair-timeout MINUTES; else try it with: harness check --method " + method.name
     )
     while True:
-        with time_limit(patience, told):
+        with time_limit(pair_timeout, told):
             item = next(items, nothing)
         if item is nothing:
             return

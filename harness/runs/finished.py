@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.benchmark import Column, adhoc_columns, benchmark, is_adhoc_result
+from harness.benchmark import Metric, adhoc_columns, benchmark, is_adhoc_result
 from harness.compare import examples_of
 from harness.conclude import conclude, conclude_alone
-from harness.contamination import Touched
+from harness.contamination import ImageOverlap
 from harness.data import same_data
 from harness.dpo import read_curves
 from harness.errors import HarnessError, UsageError
@@ -92,7 +92,7 @@ def open_run(folder: Path) -> FinishedRun:
     names = [each.name for each in comparison.benchmarks] if comparison is not None else []
     data, imported = _inputs(folder, record, names)
     if any(Path(name).name != name for name in (*names, *data)):  # a foreign bundle may say "../x"
-        raise HarnessError(f"{file} names a benchmark that is no plain name; it is not opened.")
+        raise HarnessError(f"{file} names a benchmark that is not a plain name; it is not opened.")
     judged = report.judging.benchmarks if report.judging is not None else ()
     before, after = _arms(folder, names, data, judged)
     others = range(1, len(list((folder / "seeds").glob("*"))) + 1)
@@ -184,7 +184,7 @@ def compare_runs(first: FinishedRun, second: FinishedRun, *, seed: int = 0) -> R
     )
 
 
-def _touched(names: Sequence[str], *runs: FinishedRun) -> list[Touched]:
+def _touched(names: Sequence[str], *runs: FinishedRun) -> list[ImageOverlap]:
     """Return the rows whose images the training prompts of any of the runs show."""
     found = []
     for name in names:
@@ -199,7 +199,7 @@ def _touched(names: Sequence[str], *runs: FinishedRun) -> list[Touched]:
             # Which rows share no more than a number is known of each run only as a count.
             same = all(touched == each[0] for touched in each)
             number = each[0].by_number if same else 0
-            found.append(Touched(name, max(touched.rows for touched in each), ids, number))
+            found.append(ImageOverlap(name, max(touched.rows for touched in each), ids, number))
     return found
 
 
@@ -225,7 +225,7 @@ def report_of(run: FinishedRun) -> ReportInput:
     )
 
 
-def columns_of(name: str, *runs: FinishedRun) -> tuple[Column, ...]:
+def columns_of(name: str, *runs: FinishedRun) -> tuple[Metric, ...]:
     """Return the columns of a benchmark of finished runs.
 
     Those of an ad hoc task follow from its figures, wherever its file lies by now; those of an
@@ -266,7 +266,7 @@ def columns_of(name: str, *runs: FinishedRun) -> tuple[Column, ...]:
 
 def imported_columns(
     metrics: Mapping[str, bool | None], rows: Sequence[Sample]
-) -> tuple[Column, ...]:
+) -> tuple[Metric, ...]:
     """Return the columns of imported metrics, scaled by the largest value that a row takes."""
     largest = {
         metric: max((row.scores.get(metric) or 0.0 for row in rows), default=0.0)

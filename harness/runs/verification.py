@@ -15,7 +15,7 @@ from math import isclose
 from pathlib import Path
 from typing import Any
 
-from harness.benchmark import Column
+from harness.benchmark import Metric
 from harness.compare import Comparison, compare, levels_of
 from harness.contamination import overlaps_of
 from harness.errors import HarnessError, UsageError
@@ -111,7 +111,7 @@ def _recomputed(run: FinishedRun) -> Iterator[Check]:
     if recorded is None:
         yield from _levels(run)
         return
-    columns: dict[str, tuple[Column, ...]] = {}
+    columns: dict[str, tuple[Metric, ...]] = {}
     for each in recorded.benchmarks:
         try:
             columns[each.name] = columns_of(each.name, run)
@@ -199,9 +199,9 @@ def _levels(run: FinishedRun) -> Iterator[Check]:
 
 
 def _overlaps(
-    run: FinishedRun, columns: Mapping[str, Sequence[Column]], recorded: Comparison
+    run: FinishedRun, columns: Mapping[str, Sequence[Metric]], recorded: Comparison
 ) -> Iterator[Check]:
-    """Compare again without the rows that the radar named; the images themselves are not here."""
+    """Compare again without the touched rows; the images themselves are not here."""
     wanted = [each for each in run.report.overlaps if each.touched.benchmark in columns]
     found = overlaps_of([each.touched for each in wanted], run.before, run.after, columns, recorded)
     for old, new in zip(wanted, found, strict=True):

@@ -18,15 +18,15 @@ from harness.storage.journal import (
 )
 from harness.storage.memo import Memo, memos_in
 from harness.storage.run_record import RunRecord
-from harness.storage.throughput import Pace, note_pace, read_paces
+from harness.storage.throughput import Throughput, note_throughput, read_throughputs
 from harness.storage.thumbnails import image_folder, save_thumbnail
 
 __all__ = [
     "Journal",
     "Memo",
-    "Pace",
     "RunRecord",
     "Store",
+    "Throughput",
     "cannot_write",
     "disk_is_full",
     "files_digest",
@@ -36,9 +36,9 @@ __all__ = [
     "lines_of",
     "locked",
     "memos_in",
-    "note_pace",
+    "note_throughput",
     "read_journal",
-    "read_paces",
+    "read_throughputs",
     "save_thumbnail",
     "write_json",
     "write_whole",

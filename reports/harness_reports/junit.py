@@ -11,7 +11,7 @@ import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-from harness.compare import FAILS, UNKNOWN, BenchmarkComparison, Figure, Level, Ruling
+from harness.compare import FAILS, UNKNOWN, BenchmarkComparison, MetricLevel, MetricResult, Ruling
 from harness.report import ReportInput
 from harness.storage import write_whole
 from harness_reports import numbers, words
@@ -52,7 +52,7 @@ def render(report: ReportInput) -> str:
     return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'
 
 
-def _case(suite: ET.Element, benchmark: BenchmarkComparison, figure: Figure) -> None:
+def _case(suite: ET.Element, benchmark: BenchmarkComparison, figure: MetricResult) -> None:
     case = ET.SubElement(
         suite, "testcase", classname=_text(benchmark.name), name=_text(figure.column), time="0"
     )
@@ -74,7 +74,7 @@ def _case(suite: ET.Element, benchmark: BenchmarkComparison, figure: Figure) -> 
     ET.SubElement(case, "system-out").text = _text(told)
 
 
-def _level(suite: ET.Element, level: Level) -> None:
+def _level(suite: ET.Element, level: MetricLevel) -> None:
     """Add the figure of one model: it cannot fail, but its rows may be missing."""
     case = ET.SubElement(
         suite, "testcase", classname=_text(level.benchmark), name=_text(level.column), time="0"

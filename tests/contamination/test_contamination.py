@@ -1,4 +1,4 @@
-"""The radar finds copies, however they were saved, and leaves different images alone."""
+"""Copies are found, however they were saved; different images are left alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness_tinyworld import DATA
 from harness_tinyworld.scenes import POPE, PROMPT, make_scene, render
 
 from harness.compare import compare
-from harness.contamination import Touched, detect, look_for, overlaps_of
+from harness.contamination import ImageOverlap, check_contamination, detect, overlaps_of
 from harness.errors import HarnessError
 from harness.plugins import load
 from harness.records import Prompt
@@ -149,8 +149,8 @@ def test_a_run_finds_them_once_and_knows_them_for_ever(
 
     known = {"prompts": planted, "benchmarks": [benchmark("pope")], "data": DATA, "limit": 36}
 
-    def look(**inputs: str) -> tuple[Touched, ...]:
-        return look_for(run_context(tmp_path, inputs=inputs, **known))
+    def look(**inputs: str) -> tuple[ImageOverlap, ...]:
+        return check_contamination(run_context(tmp_path, inputs=inputs, **known))
 
     (found,) = look()
     task = Task("pope/pope.yaml", DATA)
@@ -171,7 +171,7 @@ def test_the_figure_without_the_touched_rows_by_hand() -> None:
     columns = {"pope": load("benchmarks", "pope").columns}
     whole = compare({"pope": rows}, {"pope": better}, columns, draws=300)
     ids = tuple(row.id for row in rows if row.cluster in ("image0", "image3"))
-    touched = [Touched("pope", 90, ids, 2), Touched("pope", 90, (), 0)]
+    touched = [ImageOverlap("pope", 90, ids, 2), ImageOverlap("pope", 90, (), 0)]
     some, none = overlaps_of(touched, {"pope": rows}, {"pope": better}, columns, whole)
     (figure,) = some.figures
     kept = [row for row in better if row.id not in ids]
@@ -183,7 +183,7 @@ def test_the_figure_without_the_touched_rows_by_hand() -> None:
         f"Without them: accuracy {figure.before:.1f} before, {figure.after:.1f} after"
     )
     assert (none.figures, none.note) == ((), "")
-    all_of_them = [Touched("pope", 90, tuple(row.id for row in rows), 0)]
+    all_of_them = [ImageOverlap("pope", 90, tuple(row.id for row in rows), 0)]
     (gone,) = overlaps_of(all_of_them, {"pope": rows}, {"pope": better}, columns, whole)
     assert gone.note.endswith("None is left without them.")
 

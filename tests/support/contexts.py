@@ -10,7 +10,7 @@ from harness.benchmark import Benchmark
 from harness.context import Context, EvalPlan, Plan
 from harness.plugins import Method
 from harness.records import Prompt
-from harness.settings import Asked, Settings
+from harness.settings import EvalSettings, Settings
 from harness.storage import Store
 
 
@@ -26,7 +26,7 @@ def eval_context(
     """Return what stages that measure work on; every benchmark's input is its own name."""
     found = tuple(benchmarks)
     plan = EvalPlan(
-        settings=Asked(tuple(bench.name for bench in found), **settings),
+        settings=EvalSettings(tuple(bench.name for bench in found), **settings),
         benchmarks=found,
         model="",
         data=data,
