@@ -37,6 +37,9 @@ class Taken:
         )
 
 
+__all__ = ["ReportInput", "Writer", "write_reports"]
+
+
 @dataclass(frozen=True)
 class ReportInput:
     """What a report gets to see: the result, and where it comes from.

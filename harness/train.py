@@ -24,6 +24,7 @@ from harness.records import Pair, fingerprint
 from harness.storage import Memo, folder_digest
 
 IMAGE_ABLATION, MERGED = "image_ablation.json", "merged"
+_NAME_BEFORE = "canary.json"  # of the version before
 _PAIRS = 64
 
 
@@ -62,10 +63,10 @@ class Ablation:
         before, after = self.before, self.after
         falls = [each["chosen"] - each["chosen_blank"] for each in (before, after)]
         told = (
-            f"Image ablation: blanking the images of {after['pairs']:.0f} pairs lowers the log-probability "
-            f"of the chosen answers by {falls[1]:.2f} nats on average ({falls[0]:.2f} before "
-            f"training), and does so for {after['drops']:.0%} of them ({before['drops']:.0%} "
-            "before)."
+            f"Image ablation: blanking the images of {after['pairs']:.0f} pairs lowers the "
+            f"log-probability of the chosen answers by {falls[1]:.2f} nats on average "
+            f"({falls[0]:.2f} before training), and does so for {after['drops']:.0%} of them "
+            f"({before['drops']:.0%} before)."
         )
         if falls[1] <= 0 or after["drops"] <= 0.5:
             return f"{told} The trained model does not need the image to give these answers."
@@ -124,8 +125,7 @@ def ablation(
         )
     chosen = tuple(pairs[:limit])
     stamp = fingerprint(checkpoint.digest, [(p.prompt.id, p.chosen, p.rejected) for p in chosen])
-    memo = Memo(folder / IMAGE_ABLATION)
-    found = _ablation(memo, stamp)
+    found = _ablation(folder, stamp)
     if found is None:
         with progress.bar("image ablation", total=2, unit="passes") as bar:
             before = dpo.image_ablation(chosen, model, limit=limit)
@@ -133,21 +133,23 @@ def ablation(
             after = dpo.image_ablation(chosen, model, checkpoint.path, limit=limit)
             bar.advance(1)
         found = Ablation(dataclasses.asdict(before), dataclasses.asdict(after))
+        memo = Memo(folder / IMAGE_ABLATION)
         memo.write(stamp, before=found.before, after=found.after)
     return found
 
 
 def kept_ablation(folder: Path) -> Ablation | None:
     """Return what :func:`ablation` kept in a run folder, or ``None``."""
-    return _ablation(Memo(folder / IMAGE_ABLATION))
+    return _ablation(folder)
 
 
-def _ablation(memo: Memo, stamp: str | None = None) -> Ablation | None:
-    content = memo.read(stamp) or {}
-    before, after = content.get("before"), content.get("after")
-    if not isinstance(before, dict) or not isinstance(after, dict):
-        return None
-    return Ablation(before, after)
+def _ablation(folder: Path, stamp: str | None = None) -> Ablation | None:
+    for name in (IMAGE_ABLATION, _NAME_BEFORE):
+        content = Memo(folder / name).read(stamp) or {}
+        before, after = content.get("before"), content.get("after")
+        if isinstance(before, dict) and isinstance(after, dict):
+            return Ablation(before, after)
+    return None
 
 
 def merged(checkpoint: Checkpoint, model: Any, folder: Path) -> Path:
