@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from harness.compare import FAILS, PASSES, BenchmarkComparison, Comparison, Example, MetricResult
+from harness.errors import as_markdown
 from harness.pairs import facts
 from harness.report import ReportInput
 from harness.storage import write_whole
@@ -85,11 +86,7 @@ def fenced(text: str | None) -> str:
 
 def plain(text: str) -> str:
     """Return text whose every Markdown and HTML sign is shown as itself; no mention, no link."""
-    line = words.one_line(text, limit=2000)
-    line = html.escape(line, quote=False)
-    line = re.sub(r"([\\`*_{}\[\]#~|!])", r"\\\1", line)
-    line = re.sub(r"([@:/]|www\.)(?=[\w/])", "\\1\u200b", line)
-    return re.sub(r"^([-+>]|\d+[.)])", r"\\\1", line)
+    return as_markdown(words.one_line(text, limit=2000))
 
 
 def _notices(report: ReportInput) -> list[str]:
