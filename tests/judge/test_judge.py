@@ -238,7 +238,7 @@ def test_every_fault_ends_in_missing(desk, server, monkeypatch, name, fault):
         assert all(FAULTS[fault] in str(sample.error) for sample in samples)
         assert {sample.verdict for sample in samples} == {None}
         assert verdicts.judging.missing == len(samples)
-        assert FAULTS[fault] in " ".join(verdicts.notes)
+        assert FAULTS[fault] in " ".join(verdicts.judging.notes)
         columns = {name: bench(name).columns}
         found = compare(verdicts.before, verdicts.after, columns).benchmarks[0]
         assert len(found.missing_before) == len(found.missing_after) == 4  # exit code 3
@@ -398,7 +398,7 @@ def test_the_cap_holds_and_what_is_left_is_missing(desk, server):
     assert 0 < calls < 5 + 7
     assert calls * 0.0003 <= 0.005
     assert verdicts.judging.missing > 0
-    assert "the cap on cost was reached" in " ".join(verdicts.notes)
+    assert "the cap on cost was reached" in " ".join(verdicts.judging.notes)
     more = mine.judge(price=(2.0, 10.0), cap=1.0, only_missing=True)
     assert more.judging.missing == 0
 
