@@ -10,7 +10,6 @@ from harness.benchmark.catalog import (
     is_adhoc_result,
     number_of,
     suites,
-    task_settings,
 )
 from harness.benchmark.columns import (
     Column,
@@ -26,6 +25,7 @@ from harness.benchmark.definition import Benchmark, Choices
 from harness.benchmark.official import Entry, Official, Reading, texts_of, value_of
 from harness.benchmark.rubric import Anchor, Ask, Exam, Unreadable, paper
 from harness.benchmark.source_files import Files, Place, malformed, some
+from harness.benchmark.tables import Tables, check_tables
 from harness.benchmark.task import Row, Task
 from harness.benchmark.task_files import (
     HUB,
@@ -33,6 +33,7 @@ from harness.benchmark.task_files import (
     data_fingerprint,
     dataset_name,
     local_folder,
+    task_settings,
     yaml_file,
 )
 from harness.records import Scored
@@ -53,11 +54,13 @@ __all__ = [
     "Reading",
     "Row",
     "Scored",
+    "Tables",
     "Task",
     "Unreadable",
     "adhoc_columns",
     "all_of",
     "benchmark",
+    "check_tables",
     "code_digest",
     "data_fingerprint",
     "dataset_name",
