@@ -24,7 +24,15 @@ from harness.plugins import load
 from harness.records import Sample, Samples, fingerprint, to_json
 from harness.rejudge import asked_of, benchmarks_of_run
 from harness.report import ReportInput
-from harness.resolve import benchmarks_of, data_of, folder_name, prints_of, versions, world_of
+from harness.resolve import (
+    benchmarks_of,
+    data_of,
+    folder_name,
+    kept_data,
+    prints_of,
+    versions,
+    world_of,
+)
 from harness.runs import open_run
 from harness.settings import Asked, JudgeSettings
 from harness.stats import canonical, jackknife_error, rounded, sums_of
@@ -117,7 +125,8 @@ def _measured(
     folder: Path,
 ) -> Measured:
     measured = {"model": model.fingerprint, "engine": str(ENGINE_VERSION)}
-    settings = {"asked": to_json(asked), "options": {}, "inputs": inputs, "measured": measured}
+    kept = {**to_json(asked), "data": kept_data(asked.data)}
+    settings = {"asked": kept, "options": {}, "inputs": inputs, "measured": measured}
     write_json(folder / "settings.json", settings)
     write_json(folder / "versions.json", versions())
     found = evaluate(

@@ -25,7 +25,7 @@ from harness.benchmark.definition import Benchmark, Choices
 from harness.benchmark.official import Entry, Official, Reading, texts_of, value_of
 from harness.benchmark.rubric import Anchor, Ask, Exam, Unreadable, paper
 from harness.benchmark.source_files import Files, Place, malformed, some
-from harness.benchmark.tables import Tables, check_tables
+from harness.benchmark.tables import Tables, check_files, check_tables, facts_of, tables_below
 from harness.benchmark.task import Row, Task
 from harness.benchmark.task_files import (
     HUB,
@@ -60,12 +60,14 @@ __all__ = [
     "adhoc_columns",
     "all_of",
     "benchmark",
+    "check_files",
     "check_tables",
     "code_digest",
     "data_fingerprint",
     "dataset_name",
     "expand",
     "f1_of",
+    "facts_of",
     "flip_column",
     "headline",
     "is_adhoc_result",
@@ -77,6 +79,7 @@ __all__ = [
     "ratio_of",
     "some",
     "suites",
+    "tables_below",
     "task_settings",
     "texts_of",
     "together",

@@ -10,7 +10,7 @@ import glob
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,11 +117,7 @@ def _files(named: object, home: Path) -> dict[str, tuple[Path, ...]]:
     splits = named if isinstance(named, Mapping) else {"train": named}
     found = {}
     for split, patterns in splits.items():
-        listed = (
-            patterns
-            if isinstance(patterns, Sequence) and not isinstance(patterns, str)
-            else [patterns]
-        )
+        listed = patterns if isinstance(patterns, list | tuple) else [patterns]
         found[str(split)] = tuple(path for one in listed for path in _matched(str(one), home))
     return found
 
@@ -135,7 +131,8 @@ def _matched(pattern: str, home: Path) -> list[Path]:
     files = [path for path in paths if path.is_file()]
     if not files:
         raise UsageError(
-            f"The task file {home} names the data {pattern}, and there is no {os.path.abspath(place)}. "
+            f"The task file {home} names the data {pattern}, and there is no "
+            f"{os.path.abspath(place)}. "
             "Relative paths in a task file are relative to it. Correct data_files, or put the "
             "file there."
         )

@@ -67,6 +67,7 @@ def check_tables(task: str, data: str | Path) -> Tables | None:
     settings = task_settings(yaml_file(task))
     split = str(settings.get("test_split") or settings.get("validation_split") or "")
     name = settings.get("dataset_name")
+    splits: Mapping[str, Sequence[Path]]
     own = own_data(task)
     if own is not None:
         where, splits = f"the data of {Path(task).name}", own.splits
@@ -160,7 +161,9 @@ def facts_of(where: str, files: Sequence[Path]) -> tuple[int | None, tuple[str, 
     for path in files:
         try:
             count, names, found = _facts(path)
-        except (ValueError, OSError, RecursionError) as error:  # Arrow's own are ValueErrors
+        except UsageError:
+            raise
+        except Exception as error:  # whatever a broken file makes of its reader
             reason = (str(error).splitlines() or [""])[0][:200]
             raise UsageError(
                 f"The table {path} cannot be read ({reason}). It may have been cut short: fetch "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -89,6 +90,15 @@ def task_settings(path: Path) -> dict[str, Any]:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        changed = path.stat().st_mtime_ns
+    except OSError as error:
+        raise UsageError(f"The task file {path} cannot be read ({error}).") from error
+    return dict(_parsed(path, changed))
+
+
+@lru_cache(maxsize=256)
+def _parsed(path: Path, changed: int) -> dict[str, Any]:
     import yaml  # type: ignore[import-untyped]
 
     Plain: Any = type("Plain", (yaml.SafeLoader,), {})  # noqa: N806  (its own, to read ``!function``)

@@ -29,8 +29,8 @@ def draw(logits: torch.Tensor, requests: Sequence[Request], steps: Sequence[int]
         steps: how many tokens each of them has made so far.
     """
     if logits.device.type == "cpu":  # line by line, so that what is computed stays in the cache
-        lines = zip(logits.split(1), requests, steps, strict=True)
-        return [_drawn(line, [request], [step])[0] for line, request, step in lines]
+        lines = zip(logits, requests, steps, strict=True)
+        return [_drawn(line[None], [request], [step])[0] for line, request, step in lines]
     return _drawn(logits, requests, steps)
 
 
