@@ -11,8 +11,9 @@ from harness.benchmark.catalog import (
     number_of,
     suites,
 )
-from harness.benchmark.columns import (
-    Column,
+from harness.benchmark.definition import Benchmark, Choices
+from harness.benchmark.metrics import (
+    Metric,
     all_of,
     f1_of,
     flip_column,
@@ -21,10 +22,9 @@ from harness.benchmark.columns import (
     ratio_of,
     together,
 )
-from harness.benchmark.definition import Benchmark, Choices
-from harness.benchmark.official import Entry, Official, Reading, texts_of, value_of
-from harness.benchmark.rubric import Anchor, Ask, Exam, Unreadable, paper
-from harness.benchmark.source_files import Files, Place, malformed, some
+from harness.benchmark.official import Reading, SourceFiles, SourceRow, texts_of, value_of
+from harness.benchmark.rubric import Anchor, JudgePrompt, Rubric, UnparsableReply, judge_prompt
+from harness.benchmark.source_files import Files, SourcePath, malformed, some
 from harness.benchmark.tables import Tables, check_files, check_tables, facts_of, tables_below
 from harness.benchmark.task import Row, Task
 from harness.benchmark.task_files import (
@@ -42,21 +42,21 @@ __all__ = [
     "HUB",
     "OWN",
     "Anchor",
-    "Ask",
     "Benchmark",
     "Choices",
-    "Column",
-    "Entry",
-    "Exam",
     "Files",
-    "Official",
-    "Place",
+    "JudgePrompt",
+    "Metric",
     "Reading",
     "Row",
+    "Rubric",
     "Scored",
+    "SourceFiles",
+    "SourcePath",
+    "SourceRow",
     "Tables",
     "Task",
-    "Unreadable",
+    "UnparsableReply",
     "adhoc_columns",
     "all_of",
     "benchmark",
@@ -71,11 +71,11 @@ __all__ = [
     "flip_column",
     "headline",
     "is_adhoc_result",
+    "judge_prompt",
     "local_folder",
     "malformed",
     "mean_of",
     "number_of",
-    "paper",
     "ratio_of",
     "some",
     "suites",

@@ -19,7 +19,7 @@ SAMPLING_VERSION = "2"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Item:
+class EngineRequest:
     """A request on its way to the engine.
 
     Attributes:
