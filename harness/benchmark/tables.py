@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.benchmark.metrics_read import columns_read
+from harness.benchmark.columns_read import columns_read
 from harness.benchmark.task_files import HUB, local_folder, own_data, task_settings, yaml_file
 from harness.errors import UsageError
 
