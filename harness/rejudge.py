@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from harness.report import ReportInput, write_reports
 from harness.resolve import data_of
 from harness.runs import FinishedRun, open_run
 from harness.settings import JudgeSettings
-from harness.storage import Store, locked, read_journal
+from harness.storage import Store, locked, read_journal, read_json
 
 
 @dataclass(frozen=True)
@@ -152,7 +151,7 @@ def asked_of(folder: Path) -> dict[str, Any]:
     """
     file = folder / "settings.json"
     try:
-        asked: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))["asked"]
+        asked: dict[str, Any] = read_json(file)["asked"]
         reports = asked.get("reports", ())
         return {"data": asked["data"], "benches": asked["benches"], "reports": reports}
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -7,7 +7,6 @@ verified like any run: the first seed at its top, the others below ``seeds/``.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,7 +19,7 @@ from harness.report import ReportInput, write_reports
 from harness.run import Outcome, run
 from harness.runs import FinishedRun, columns_of, open_run, seed_folder
 from harness.settings import Settings
-from harness.storage import locked, write_json
+from harness.storage import locked, read_json, write_json
 
 _KEPT = ("before", "after", "judged", "images")
 _FILES = (
@@ -106,5 +105,5 @@ def _collect(folder: Path, runs: Sequence[Path]) -> None:
             if (run_folder / file).is_file():
                 (to / file).parent.mkdir(exist_ok=True)
                 shutil.copyfile(run_folder / file, to / file)
-    settings = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
+    settings = read_json(folder / "settings.json")
     write_json(folder / "settings.json", {**settings, "seeds": [path.name for path in runs]})

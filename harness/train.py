@@ -9,7 +9,6 @@ checkpoint) is kept with the checkpoint's hash, so a finished run does neither a
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import shutil
 from collections.abc import Sequence
@@ -21,7 +20,7 @@ from harness import dpo, progress
 from harness.errors import HarnessError, UsageError
 from harness.plugins import Method
 from harness.records import Pair, fingerprint
-from harness.storage import folder_digest, write_json
+from harness.storage import folder_digest, read_json, write_json
 
 CANARY, MERGED = "canary.json", "merged"
 _PAIRS = 64
@@ -147,7 +146,7 @@ def merged(checkpoint: Checkpoint, model: Any, folder: Path) -> Path:
 
 def _record(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

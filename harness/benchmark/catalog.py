@@ -27,7 +27,7 @@ from harness.benchmark.task_files import tasks_folder, yaml_file
 from harness.errors import HarnessError, UsageError, near_miss
 from harness.plugins import digest_of, find, load, names
 from harness.records import Scored, distinct
-from harness.storage import folder_digest
+from harness.storage import folder_digest, parse_yaml, read_text
 
 if TYPE_CHECKING:
     from numpy import float64
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 PREFIX = "lmms:"
 _RESULTS = ("lmms-", "file-")
+_LARGEST = 16 << 20  # bytes of a task file
+_INCLUDES = 16  # files that include each other in a row
 _IN_PLACE = ("score", "accuracy", "acc", "correct")
 
 
@@ -184,23 +186,34 @@ def _file(name: str) -> Path:
     return known[task]
 
 
-def task_settings(path: Path) -> dict[str, Any]:
+def task_settings(path: Path, inside: tuple[Path, ...] = ()) -> dict[str, Any]:
     """Read a task file with what it includes, without running its code.
 
+    Args:
+        path: the file.
+        inside: the files that include it, nearest first.
+
     Raises:
-        UsageError: if it is no YAML.
+        UsageError: if it is no YAML, or includes itself.
     """
     import yaml  # type: ignore[import-untyped]
 
     Plain: Any = type("Plain", (yaml.SafeLoader,), {})  # noqa: N806  (its own, to read ``!function``)
     Plain.add_multi_constructor("!", lambda loader, suffix, node: None)
     try:
-        config = yaml.load(path.read_text("utf-8"), Plain)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"The task file {path} is no YAML: {error}. Repair it.") from error
+        config = parse_yaml(read_text(path, _LARGEST), Plain)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"The task file {path} cannot be read: {error}. Repair it.") from error
     merged = dict(config) if isinstance(config, dict) else {}
     include = merged.pop("include", None)
-    return {**task_settings(yaml_file(str(path.parent / include))), **merged} if include else merged
+    if not include:
+        return merged
+    if not isinstance(include, str) or len(inside) >= _INCLUDES:
+        raise UsageError(
+            f"The task file {path} includes {include!r}, which leads back to itself or is no file "
+            "name. Name in 'include' one file beside it that does not include this one."
+        )
+    return {**task_settings(yaml_file(str(path.parent / include)), (path, *inside)), **merged}
 
 
 def _described(path: Path) -> tuple[str, dict[str, bool | None]]:
@@ -212,6 +225,10 @@ def _described(path: Path) -> tuple[str, dict[str, bool | None]]:
             "of tasks cannot be run as one; name its tasks."
         )
     listed = merged.get("metric_list") or []
+    if not isinstance(listed, list) or not all(
+        isinstance(item, dict) and "metric" in item for item in listed
+    ):
+        raise UsageError(f"'metric_list' in {path} needs entries with 'metric'. Repair the file.")
     return merged["task"], {
         str(item["metric"]): item.get("higher_is_better")
         for item in listed

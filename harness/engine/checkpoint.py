@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError, near_miss
+from harness.storage import parse_json, read_header, read_text
 
 _WEIGHTS = "*.safetensors"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
@@ -34,6 +35,7 @@ _DETERMINING = (
     "*.py",
 )
 _EYES = ("vision", "image", "vq_", "mm_")
+_CONFIG = 64 << 20  # bytes of a configuration; tokenisers of large vocabularies have a tenth
 _ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _ADAPTER_CONFIG = "adapter_config.json"
 _PLACES = ("base_model_name_or_path", "revision", "auto_mapping")
@@ -113,7 +115,7 @@ def _checked(folder: Path) -> Path:
             "save_pretrained wrote, or download the weights."
         )
     for index in folder.glob("*.safetensors.index.json"):
-        names = set(read_json(index).get("weight_map", {}).values())
+        names = _listed(index)
         missing = sorted(name for name in names if not (folder / name).is_file())
         if missing:
             raise UsageError(
@@ -124,6 +126,16 @@ def _checked(folder: Path) -> Path:
     for path in weights:
         _check_whole(path)
     return folder
+
+
+def _listed(index: Path) -> set[str]:
+    """Return the files that an index names."""
+    found = read_json(index).get("weight_map")
+    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found.values()):
+        raise UsageError(
+            f"{index} names no files (weight_map). Save or download the checkpoint again."
+        )
+    return set(found.values())
 
 
 def sees(folder: Path) -> bool:
@@ -155,13 +167,9 @@ def _refuse_pickle(folder: Path) -> None:
 def _check_whole(path: Path) -> None:
     """Compare a safetensors file's size with its header; a cut download is found here."""
     try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            header: Any = json.loads(file.read(length)) if length < size else None
-        ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"]
-        whole = size == 8 + length + max(ends, default=0)
-    except (OSError, ValueError, AttributeError, KeyError, TypeError):
+        _, size = read_header(path)
+        whole = path.stat().st_size == size
+    except (OSError, ValueError):
         whole = False
     if not whole:
         raise UsageError(
@@ -177,7 +185,7 @@ def read_json(path: Path) -> dict[str, Any]:
         UsageError: if the file is no JSON object.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(read_text(path, _CONFIG))
     except (OSError, ValueError) as error:
         raise UsageError(
             f"{path} cannot be read as JSON ({error}). Save or download the checkpoint again."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from harness.judge.items import ARMS
 from harness.judge.records import Judging
 from harness.records import Sample, from_json, to_json
 from harness.settings import JudgeSettings
-from harness.storage import journal_of, read_journal, write_json
+from harness.storage import journal_of, read_journal, read_json, seal_of, write_json
 
 FOLDER, SUMMARY = "judged", "judging.json"
 
@@ -35,7 +34,8 @@ def write(
         journal = journal_of(place(folder, arm, bench), name, Sample)
         journal.forget(0)
         journal.append(*rows)
-        journal.finish()
+        raw = folder / arm / f"{bench}.jsonl"
+        journal.finish(source=seal_of(raw).digest if raw.is_file() else "")
     write_json(folder / FOLDER / SUMMARY, {"fingerprint": name, "judging": to_json(judging)})
 
 
@@ -55,7 +55,7 @@ def judged_samples(folder: Path, judging: Judging) -> dict[tuple[str, str], tupl
 def last_judging(folder: Path) -> tuple[str, Judging] | None:
     """Return fingerprint and summary of the last judging of a run, if there is one."""
     try:
-        found = json.loads((folder / FOLDER / SUMMARY).read_text(encoding="utf-8"))
+        found = read_json(folder / FOLDER / SUMMARY)
         return str(found["fingerprint"]), from_json(Judging, found["judging"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

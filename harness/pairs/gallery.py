@@ -8,7 +8,6 @@ shown.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from harness.pairs.diagnostics import diagnose, pairs_fingerprint, read_pairs
 from harness.pairs.records import PairReport
 from harness.plugins import Method
 from harness.records import Pair, fingerprint, from_json, to_json
-from harness.storage import save_thumbnail, write_json
+from harness.storage import read_json, save_thumbnail, write_json
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -70,7 +69,7 @@ def read_pair_report(folder: Path) -> PairReport | None:
 
 def _read(folder: Path, stamp: str | None) -> PairReport | None:
     try:
-        kept = json.loads((folder / NAME).read_text(encoding="utf-8"))
+        kept = read_json(folder / NAME)
         fits = stamp is None or kept["fingerprint"] == stamp
         return from_json(PairReport, kept["report"]) if fits else None
     except (OSError, ValueError, KeyError, TypeError):

@@ -7,7 +7,6 @@ says which of them differ and asks the model.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from harness import progress
 from harness.errors import HarnessError
 from harness.records import Sample
 from harness.runs.bundles import file_digest, unpacked
-from harness.storage import journal_of, write_json, write_whole
+from harness.storage import journal_of, read_json, write_json, write_whole
 
 _ARM = "before"
 _NOTED = "taken.json"
@@ -74,7 +73,7 @@ def _called(source: Path) -> str:
 
 def _noted(folder: Path) -> dict[str, dict[str, str]]:
     try:
-        noted = json.loads((folder / _ARM / _NOTED).read_text(encoding="utf-8"))
+        noted = read_json(folder / _ARM / _NOTED)
         return {
             str(name): {key: str(entry[key]) for key in ("fingerprint", "source")}
             for name, entry in noted.items()
@@ -96,7 +95,7 @@ def _reason(name: str, theirs: Path, mine: Path) -> str:
 
 def _parts(name: str, folder: Path) -> dict[str, Any]:
     try:
-        settings = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
+        settings = read_json(folder / "settings.json")
         inputs, measured = settings["inputs"], settings.get("measured", {})
         data, scored = inputs.get(f"data:{name}"), inputs.get(f"bench:{name}")
         limit = settings["asked"].get("limit")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,7 @@ from harness.judge import place
 from harness.pairs import read_pair_report
 from harness.records import Sample, Samples, distinct, from_json
 from harness.report import ReportInput
-from harness.storage import image_folder, read_journal
+from harness.storage import image_folder, read_journal, read_json
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def open_run(folder: Path) -> FinishedRun:
             "runs/seva-tinyworld-1a2b3c4d, or finish the run by calling it again."
         )
     try:
-        written: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        written: dict[str, Any] = read_json(file)
         report = from_json(ReportInput, {**written["run"], "comparison": written["comparison"]})
     except (ValueError, KeyError, TypeError) as error:
         raise HarnessError(
@@ -217,7 +216,7 @@ def _settings_of(
     """Read the fingerprint of each benchmark's data, and the metrics of what was imported."""
     file = folder / "settings.json"
     try:
-        settings = json.loads(file.read_text(encoding="utf-8"))
+        settings = read_json(file)
         data = {
             str(key).removeprefix("data:"): str(value)
             for key, value in settings["inputs"].items()

@@ -5,7 +5,9 @@ from __future__ import annotations
 from harness.storage.answers import Store
 from harness.storage.journal import (
     Journal,
+    Seal,
     cannot_write,
+    digest_of,
     disk_is_full,
     files_digest,
     folder_digest,
@@ -13,8 +15,20 @@ from harness.storage.journal import (
     lines_of,
     locked,
     read_journal,
+    seal_of,
+    sealed,
     write_json,
     write_whole,
+)
+from harness.storage.reading import (
+    check_depth,
+    open_regular,
+    parse_json,
+    parse_yaml,
+    read_bytes,
+    read_header,
+    read_json,
+    read_text,
 )
 from harness.storage.throughput import Pace, note_pace, read_paces
 from harness.storage.thumbnails import image_folder, save_thumbnail
@@ -22,8 +36,11 @@ from harness.storage.thumbnails import image_folder, save_thumbnail
 __all__ = [
     "Journal",
     "Pace",
+    "Seal",
     "Store",
     "cannot_write",
+    "check_depth",
+    "digest_of",
     "disk_is_full",
     "files_digest",
     "folder_digest",
@@ -32,9 +49,18 @@ __all__ = [
     "lines_of",
     "locked",
     "note_pace",
+    "open_regular",
+    "parse_json",
+    "parse_yaml",
+    "read_bytes",
+    "read_header",
     "read_journal",
+    "read_json",
     "read_paces",
+    "read_text",
     "save_thumbnail",
+    "seal_of",
+    "sealed",
     "write_json",
     "write_whole",
 ]

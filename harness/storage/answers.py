@@ -14,6 +14,7 @@ from typing import Any
 
 from harness.errors import HarnessError
 from harness.storage.journal import cannot_write
+from harness.storage.reading import parse_json
 
 _CHUNK = 500
 
@@ -53,7 +54,7 @@ class Store:
                 rows = self._db.execute(
                     f"SELECT key, value FROM entries WHERE key IN ({marks})", part
                 )
-                found.update((key, json.loads(value)) for key, value in rows)
+                found.update((key, parse_json(value)) for key, value in rows)
         except sqlite3.Error as error:
             raise self._failed(error) from error
         return found
