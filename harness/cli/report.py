@@ -28,9 +28,9 @@ def report(folder: Path, reports: str) -> ExitCode:
     """
     from harness.plugins import load
     from harness.report import write_reports
-    from harness.runs import open_run, with_two_arms
+    from harness.runs import open_evidence, with_two_arms
 
-    run = with_two_arms(open_run(folder))
+    run = with_two_arms(open_evidence(folder))
     writers = {name: load("reports", name) for name in split(reports, "--report")}
     for name, path in write_reports(run.report, folder, writers).items():
         if name != "terminal":

@@ -9,7 +9,7 @@ from harness import progress
 from harness.benchmark import Benchmark, Task
 from harness.contamination.detect import LEVELS, THRESHOLD, Contamination, inspect, seen_in
 from harness.contamination.overlap import Touched
-from harness.records import Prompt, fingerprint, from_json, to_json
+from harness.records import Prompt, fingerprint, to_json
 from harness.storage import Store
 
 _VERSION = 1  # of the radar itself: grows when it would find something else
@@ -52,7 +52,7 @@ def look_for(
         )
         for benchmark in benchmarks
     }
-    found = {key: from_json(Touched, entry) for key, entry in store.get(keys.values()).items()}
+    found = store.records(keys.values(), Touched)
     waiting = [benchmark for benchmark in benchmarks if keys[benchmark.name] not in found]
     if waiting:
         with progress.bar("radar", len(waiting), "benchmarks") as bar:
