@@ -17,6 +17,7 @@ from harness.judge import place
 from harness.pairs import read_pair_report
 from harness.records import Sample, Samples, distinct, from_json
 from harness.report import ReportInput
+from harness.runs.vocabulary import check_words
 from harness.storage import image_folder, read_journal, read_json
 
 
@@ -85,7 +86,8 @@ def open_run(folder: Path) -> FinishedRun:
     try:
         written: dict[str, Any] = read_json(file)
         report = from_json(ReportInput, {**written["run"], "comparison": written["comparison"]})
-    except (ValueError, KeyError, TypeError) as error:
+        check_words(report.comparison)
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise HarnessError(
             f"{file} is damaged or was written by another version ({error}). Run the same "
             "harness run command again; it rewrites the file from the samples."
