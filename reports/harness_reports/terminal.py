@@ -60,6 +60,7 @@ def show(report: ReportInput, folder: Path, stream: IO[str]) -> None:
 _COLUMNS = ("name", "before", "after", "difference", "flips", "missing", "verdict")
 _NARROW: tuple[tuple[str, ...], ...] = (
     _COLUMNS,
+    _COLUMNS,
     tuple(name for name in _COLUMNS if name != "missing"),
     ("name", "before", "after", "difference", "verdict"),
     ("name", "after", "difference", "verdict"),
@@ -73,8 +74,8 @@ def _fitting(comparison: Comparison, console: Console) -> Table | Text:
     """Return the table with as many columns as fit; below that a few lines for each figure."""
     from rich.text import Text
 
-    for chosen in _NARROW:
-        table = _table(comparison, chosen)
+    for number, chosen in enumerate(_NARROW):
+        table = _table(comparison, chosen, tall=number > 0)
         if console.measure(table).minimum <= console.width:
             return table
     lines = []
@@ -85,7 +86,7 @@ def _fitting(comparison: Comparison, console: Console) -> Table | Text:
     return Text("\n".join(lines))
 
 
-def _table(comparison: Comparison, chosen: Sequence[str]) -> Table:
+def _table(comparison: Comparison, chosen: Sequence[str], *, tall: bool) -> Table:
     from rich import box
     from rich.table import Table
 
@@ -94,9 +95,9 @@ def _table(comparison: Comparison, chosen: Sequence[str]) -> Table:
         "name": "benchmark",
         "before": "before",
         "after": "after",
-        "difference": f"difference [{coverage} % paired]",
-        "flips": "fixed / broken",
-        "missing": "missing before / after",
+        "difference": f"difference|[{coverage} % paired]",
+        "flips": "fixed /|broken",
+        "missing": "missing|before / after",
         "verdict": "verdict",
     }
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -106,12 +107,15 @@ def _table(comparison: Comparison, chosen: Sequence[str]) -> Table:
     ]
     for name in chosen:
         words_only = name in ("name", "verdict")
-        # A head may stand on several lines, a figure with its interval may not.
-        least = _LEAST if words_only else max((row[name].cell_len for row in rows), default=0)
+        # A head may stand on two lines, a figure with its interval may not.
+        parts = heads[name].split("|")
+        head = ("\n" if tall else " ").join(parts)
+        cells = [*(row[name].cell_len for row in rows), *map(len, head.split("\n"))]
         table.add_column(
-            heads[name],
+            head,
             justify="left" if words_only else "right",
-            min_width=least,
+            min_width=_LEAST if words_only else max(cells),
+            no_wrap=not words_only,
             overflow="fold",
         )
     for row in rows:
