@@ -1,4 +1,4 @@
-"""Room 4: ask a model every row of a benchmark and score the answers, one record per row.
+"""Ask a model every row of a benchmark and score the answers, one record per row.
 
 The loop is ours, the documents and the per-answer scoring are lmms-eval's. A row whose answer or
 verdict could not be had is journalled as missing, never as zero, and is asked again next time.
@@ -17,7 +17,7 @@ from harness.benchmark import Benchmark, Row, Task
 from harness.errors import blaming
 from harness.model import ask_each
 from harness.records import Answer, Request, Sample
-from harness.storage import Journal, Pace, journal_of, note_pace, save_thumbnail
+from harness.storage import Journal, Throughput, journal_of, note_throughput, save_thumbnail
 
 _BATCH = 32
 
@@ -100,7 +100,7 @@ def _fill(
         journal.finish()
         asked, seconds = model.calls - calls, time.monotonic() - began
         if asked:
-            note_pace(folder, Pace(arm, benchmark.name, asked, round(seconds, 3)))
+            note_throughput(folder, Throughput(arm, benchmark.name, asked, round(seconds, 3)))
 
 
 def _answered(

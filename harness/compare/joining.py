@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from harness.benchmark import Column
+from harness.benchmark import Metric
 from harness.errors import HarnessError
 from harness.records import Sample
 
@@ -87,7 +87,7 @@ def join(
     )
 
 
-def units_of(column: Column, joined: Joined) -> tuple[Unit, ...]:
+def units_of(column: Metric, joined: Joined) -> tuple[Unit, ...]:
     """Count every group of rows in both arms.
 
     Rows that share an image, or a group, are never split between clusters.
@@ -159,7 +159,7 @@ def cluster_numbers(rows: Iterable[tuple[tuple[str, str], ...]]) -> list[int]:
     return [numbers.setdefault(root(names[0]), len(numbers)) for names in listed]
 
 
-def _counters(column: Column, rows: Sequence[Sample]) -> tuple[float, ...] | None:
+def _counters(column: Metric, rows: Sequence[Sample]) -> tuple[float, ...] | None:
     if any(row.answer is None for row in rows):
         return None
     counters = column.count(rows)

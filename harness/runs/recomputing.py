@@ -10,7 +10,7 @@ from math import isclose
 from pathlib import Path
 from typing import Any
 
-from harness.benchmark import Column
+from harness.benchmark import Metric
 from harness.compare import Comparison, compare
 from harness.contamination import overlaps_of
 from harness.errors import HarnessError, UsageError
@@ -52,7 +52,7 @@ def followed(run: FinishedRun, folder: Path) -> tuple[list[Check], Comparison | 
     checks = [*_sealed(run, folder), *_checkpoint(folder)]
     found: Comparison | None = None
     recomputed = list[Check]()
-    columns: dict[str, tuple[Column, ...]] = {}
+    columns: dict[str, tuple[Metric, ...]] = {}
     for each in run.report.comparison.benchmarks:
         try:
             columns[each.name] = columns_of(each.name, run)
@@ -70,7 +70,7 @@ def followed(run: FinishedRun, folder: Path) -> tuple[list[Check], Comparison | 
     return [*checks, *recomputed, *_pairs(run, folder)], found
 
 
-def recompute(run: FinishedRun, columns: Mapping[str, Sequence[Column]]) -> Comparison:
+def recompute(run: FinishedRun, columns: Mapping[str, Sequence[Metric]]) -> Comparison:
     """Compare the rows of a run again, with the recorded seed, draws, level and margin.
 
     Raises:
@@ -94,7 +94,7 @@ def recompute(run: FinishedRun, columns: Mapping[str, Sequence[Column]]) -> Comp
 
 
 def _recomputed(
-    run: FinishedRun, found: Comparison, columns: Mapping[str, Sequence[Column]]
+    run: FinishedRun, found: Comparison, columns: Mapping[str, Sequence[Metric]]
 ) -> Iterator[Check]:
     recorded = run.report.comparison
     whole = len(columns) == len(recorded.benchmarks)
@@ -162,8 +162,8 @@ def _benchmark(
     yield _check(name, "rows and lengths", details, derived=True)
 
 
-def _overlaps(run: FinishedRun, columns: Mapping[str, Sequence[Column]]) -> Iterator[Check]:
-    """Compare again without the rows that the radar named; the images themselves are not here."""
+def _overlaps(run: FinishedRun, columns: Mapping[str, Sequence[Metric]]) -> Iterator[Check]:
+    """Compare again without the touched rows; the images themselves are not here."""
     wanted = [each for each in run.report.overlaps if each.touched.benchmark in columns]
     found = overlaps_of(
         [each.touched for each in wanted], run.before, run.after, columns, run.report.comparison

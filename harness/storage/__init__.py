@@ -30,14 +30,14 @@ from harness.storage.reading import (
     read_json,
     read_text,
 )
-from harness.storage.throughput import Pace, note_pace, read_paces
+from harness.storage.throughput import Throughput, note_throughput, read_throughputs
 from harness.storage.thumbnails import image_folder, save_thumbnail
 
 __all__ = [
     "Journal",
-    "Pace",
     "Seal",
     "Store",
+    "Throughput",
     "cannot_write",
     "check_depth",
     "digest_of",
@@ -48,7 +48,7 @@ __all__ = [
     "journal_of",
     "lines_of",
     "locked",
-    "note_pace",
+    "note_throughput",
     "open_regular",
     "parse_json",
     "parse_yaml",
@@ -56,8 +56,8 @@ __all__ = [
     "read_header",
     "read_journal",
     "read_json",
-    "read_paces",
     "read_text",
+    "read_throughputs",
     "save_thumbnail",
     "seal_of",
     "sealed",

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from harness.compare import BenchmarkComparison, Comparison, Figure
+from harness.compare import BenchmarkComparison, Comparison, MetricResult
 from harness.report import ReportInput
 from harness_reports import numbers, words
 
@@ -123,14 +123,14 @@ def _table(comparison: Comparison, chosen: Sequence[str], *, tall: bool) -> Tabl
     return table
 
 
-def _figures(comparison: Comparison) -> Iterator[tuple[BenchmarkComparison, Figure, bool]]:
+def _figures(comparison: Comparison) -> Iterator[tuple[BenchmarkComparison, MetricResult, bool]]:
     for benchmark in comparison.benchmarks:
         ordered = sorted(benchmark.figures, key=lambda figure: not figure.primary)
         for position, figure in enumerate(ordered):
             yield benchmark, figure, position == 0
 
 
-def _row(benchmark: BenchmarkComparison, figure: Figure, *, first: bool) -> list[Text]:
+def _row(benchmark: BenchmarkComparison, figure: MetricResult, *, first: bool) -> list[Text]:
     style = "" if figure.primary else "dim"
     name = f"{benchmark.name} {figure.column}" if first else f"  {figure.column}"
     cells = [
