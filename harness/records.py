@@ -17,6 +17,7 @@ from harness.errors import HarnessError
 from harness.json_form import fingerprint as fingerprint
 from harness.json_form import from_json as from_json
 from harness.json_form import to_json as to_json
+from harness.old_names import forward
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -250,3 +251,7 @@ def distinct(items: Iterable[T]) -> tuple[T, ...]:
 
 Samples = Mapping[str, tuple[Sample, ...]]
 """Samples of one arm, by benchmark."""
+
+
+if not TYPE_CHECKING:
+    __getattr__ = forward(__name__)

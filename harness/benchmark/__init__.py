@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from harness.benchmark.catalog import (
     adhoc_columns,
     benchmark,
@@ -35,6 +37,7 @@ from harness.benchmark.task_files import (
     local_folder,
     yaml_file,
 )
+from harness.old_names import forward
 from harness.records import Scored
 
 __all__ = [
@@ -80,3 +83,6 @@ __all__ = [
     "value_of",
     "yaml_file",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = forward(__name__)

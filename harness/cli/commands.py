@@ -12,6 +12,7 @@ import traceback
 
 import click
 
+from harness import old_names
 from harness.cli.bundle import bundle, verify
 from harness.cli.compare import compare
 from harness.cli.data import data
@@ -94,7 +95,8 @@ def main() -> None:
 def _code() -> int:
     """Run the command, and turn whatever it raises into one paragraph and an exit code."""
     try:
-        return int(app.main(standalone_mode=False) or 0)
+        arguments = old_names.options(sys.argv[1:])
+        return int(app.main(arguments, standalone_mode=False) or 0)
     except HarnessError as error:
         return _complain(str(error), error.code, error)
     except click.ClickException as error:

@@ -19,6 +19,8 @@ def check_words(comparison: Comparison) -> None:
     Raises:
         ValueError: if there is one; it names the field.
     """
+    if not comparison.benchmarks:  # one model by itself: nothing is computed
+        return
     if not 1 <= comparison.draws <= _DRAWS:
         raise ValueError(f"draws is {comparison.draws}, not between 1 and {_DRAWS}")
     if not 0 < comparison.alpha < 1:

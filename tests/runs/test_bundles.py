@@ -294,7 +294,7 @@ def test_a_benchmark_cannot_be_named_after_a_place_outside(packed, tmp_path):
 
     changes = {"comparison.json": renamed, "settings.json": renamed}
     evil = rewritten(packed, tmp_path / "evil.zip", changes, rehash=True)
-    with pytest.raises(HarnessError, match="no plain name"):
+    with pytest.raises(HarnessError, match="not a plain name"):
         open_evidence(evil)
 
 
