@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.errors import plain
 from harness.model.thinking import split_thought
-from harness.storage import without_keys
+from harness.storage import parse_json, without_keys
 
 LENGTH = "length"
 BUSY = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
@@ -84,8 +84,8 @@ def read_reply(body: bytes) -> ChatReply:
         Refused: if it is no chat reply.
     """
     try:
-        found = json.loads(body)
-    except (ValueError, RecursionError) as error:
+        found = parse_json(body)
+    except ValueError as error:
         begin = body[:80].decode(errors="replace")
         raise Refused(f"the server sent no JSON, but {begin!r}; check its address") from error
     if not isinstance(found, dict):
@@ -93,10 +93,12 @@ def read_reply(body: bytes) -> ChatReply:
     if found.get("error"):
         raise _told(found["error"])
     choices = found.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices else None
+    if not choices:
+        raise Passing("the reply holds no choice")
+    choice = choices[0] if isinstance(choices, list) else None
     message = choice.get("message") if isinstance(choice, dict) else None
     if not isinstance(choice, dict) or not isinstance(message, dict):
-        raise Passing("the reply holds no choice")
+        raise Refused("the reply is not that of a chat: it holds no message")
     content = _content(message.get("content"))
     inline, text = ("", None) if content is None else split_thought(content)
     apart = [message.get(name) for name in ("reasoning_content", "reasoning")]

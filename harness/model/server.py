@@ -23,7 +23,7 @@ from harness.model.model import Model
 from harness.model.openai_client import ChatClient
 from harness.model.replies import ChatReply, Refused
 from harness.model.workers import at_once
-from harness.records import Answer, Request, from_json, to_json
+from harness.records import Answer, Request, to_json
 from harness.storage import Store
 
 if TYPE_CHECKING:
@@ -160,8 +160,7 @@ class ServerModel(Model):
     def _through(self, window: list[Request]) -> Iterator[Answer]:
         digests = ImageDigests()
         keys = [answer_key(self.fingerprint, self.render(r), r, digests) for r in window]
-        found = self._store.get(keys) if self._store is not None else {}
-        ready = {key: from_json(Answer, row) for key, row in found.items()}
+        ready = self._store.records(keys, Answer) if self._store is not None else {}
         # Earlier versions kept answers that were all thought, without a word.
         ready = {k: a for k, a in ready.items() if a.text or a.finish != "length"}
         lacking = {key: r for key, r in zip(keys, window, strict=True) if key not in ready}

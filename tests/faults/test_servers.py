@@ -69,7 +69,10 @@ def command(role: str, name: str, nasty: Nasty, measured: Path, out: Path) -> li
 @pytest.mark.parametrize("name", ["big", "gzip", "endless", "many", "deep"])
 def test_peak_memory_with_the_worst_servers(nasty, measured, tmp_path, role, name):
     done = start(*command(role, name, nasty, measured, tmp_path))
-    _, told = done.communicate(timeout=300)
+    try:
+        _, told = done.communicate(timeout=300)
+    finally:
+        done.kill()
     peak = 1024 * int(told.rsplit("peak ", 1)[1].split()[0])
     print(f"{role} {name}: {peak / 2**30:.2f} GB, exit code {done.returncode}")  # noqa: T201
     assert done.returncode in (1, 3)
@@ -91,7 +94,10 @@ def test_ctrl_c_ends_it_in_three_seconds(nasty, measured, tmp_path, role, name):
     time.sleep(1.0)  # all that go at once are under way
     begin = time.monotonic()
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=60)
+    try:
+        _, told = process.communicate(timeout=60)
+    finally:
+        process.kill()
     seconds = time.monotonic() - begin
     print(f"{role} {name}: ended {seconds:.2f} s after Ctrl-C")  # noqa: T201
     assert process.returncode == 130

@@ -75,7 +75,7 @@ def test_a_large_reply_is_not_taken_and_not_asked_for_again(nasty, name):
         ("redirect", "redirects to http://127.0.0.1"),
         ("html", "sent no JSON, but '<html>login"),
         ("deep", "sent no JSON"),
-        ("many", "holds no choice"),
+        ("many", "holds no message"),
         ("brotli", "compressed as 'br'"),
         ("err200", "Provider returned error"),
         ("500", "InternalServerError 500"),
@@ -92,7 +92,7 @@ def test_no_question_follows_a_redirect(nasty):
 
 def test_fields_of_any_type_are_no_crash(nasty):
     for _ in range(8):
-        assert "no choice" in (told := refused(client(nasty, "odd", deadline=1))) or "text" in told
+        assert "the reply" in refused(client(nasty, "odd", deadline=1))
 
 
 # Parameters
