@@ -22,7 +22,13 @@ from harness.errors import HarnessError, UsageError, near_miss
 from harness.records import Drop, Pair, Prompt
 from harness.storage import disk_is_full, folder_digest
 
-KINDS = {"methods": "method", "benchmarks": "benchmark", "reports": "report", "demos": "demo"}
+KINDS = {
+    "methods": "method",
+    "benchmarks": "benchmark",
+    "suites": "suite",
+    "reports": "report",
+    "demos": "demo",
+}
 
 
 def names(kind: str) -> dict[str, list[str]]:

@@ -16,18 +16,17 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.benchmark.definition import Benchmark
 from harness.benchmark.metrics import Metric
-from harness.benchmark.task_files import tasks_folder, yaml_file
+from harness.benchmark.task_files import task_settings, tasks_folder
 from harness.errors import HarnessError, UsageError, near_miss
 from harness.plugins import digest_of, find, load, names
 from harness.records import Scored, distinct
-from harness.storage import folder_digest, parse_yaml, read_text
+from harness.storage import folder_digest
 
 if TYPE_CHECKING:
     from numpy import float64
@@ -38,8 +37,6 @@ if TYPE_CHECKING:
 
 PREFIX = "lmms:"
 _RESULTS = ("lmms-", "file-")
-_LARGEST = 16 << 20  # bytes of a task file
-_INCLUDES = 16  # files that include each other in a row
 _IN_PLACE = ("score", "accuracy", "acc", "correct")
 
 
@@ -49,22 +46,11 @@ def expand(wanted: Sequence[str]) -> tuple[str, ...]:
     Raises:
         UsageError: if two packages claim a suite.
     """
+    known = names("suites")
     found: list[str] = []
     for name in wanted:
-        points = [point for point in entry_points(group="harness.suites") if point.name == name]
-        owners = sorted({point.dist.name if point.dist else point.value for point in points})
-        if len(owners) > 1:
-            raise UsageError(
-                f"Two packages claim the suite '{name}': {', '.join(owners)}. "
-                f"Uninstall one of them, for example with: pip uninstall {owners[0]}"
-            )
-        found += points[0].load() if points else [name]
+        found += load("suites", name) if name in known else [name]
     return distinct(found)
-
-
-def suites() -> Mapping[str, tuple[str, ...]]:
-    """Return the installed suites with their members, for ``harness list benchmarks``."""
-    return {point.name: tuple(point.load()) for point in entry_points(group="harness.suites")}
 
 
 def benchmark(name: str) -> Benchmark:
@@ -75,7 +61,7 @@ def benchmark(name: str) -> Benchmark:
     """
     if is_adhoc(name):
         return adhoc(name)
-    installed = [*names("benchmarks"), *suites()]
+    installed = [*names("benchmarks"), *names("suites")]
     if name not in installed:
         raise UsageError(
             f"No benchmark or suite is named '{name}'.{near_miss(name, installed)} "
@@ -184,36 +170,6 @@ def _file(name: str) -> Path:
             "of its tasks. List them with: lmms-eval tasks"
         )
     return known[task]
-
-
-def task_settings(path: Path, inside: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """Read a task file with what it includes, without running its code.
-
-    Args:
-        path: the file.
-        inside: the files that include it, nearest first.
-
-    Raises:
-        UsageError: if it is no YAML, or includes itself.
-    """
-    import yaml  # type: ignore[import-untyped]
-
-    Plain: Any = type("Plain", (yaml.SafeLoader,), {})  # noqa: N806  (its own, to read ``!function``)
-    Plain.add_multi_constructor("!", lambda loader, suffix, node: None)
-    try:
-        config = parse_yaml(read_text(path, _LARGEST), Plain)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"The task file {path} cannot be read: {error}. Repair it.") from error
-    merged = dict(config) if isinstance(config, dict) else {}
-    include = merged.pop("include", None)
-    if not include:
-        return merged
-    if not isinstance(include, str) or len(inside) >= _INCLUDES:
-        raise UsageError(
-            f"The task file {path} includes {include!r}, which leads back to itself or is no file "
-            "name. Name in 'include' one file beside it that does not include this one."
-        )
-    return {**task_settings(yaml_file(str(path.parent / include)), (path, *inside)), **merged}
 
 
 def _described(path: Path) -> tuple[str, dict[str, bool | None]]:

@@ -69,6 +69,6 @@ def _tell(found: Verification) -> None:
     if found.passed and any(check.outcome == ALONE for check in found.checks):
         click.echo(f"The {found.rows} rows are as they were written; they claim no number.")
     elif found.passed:
-        click.echo(f"Every number and verdict follows from the {found.rows} rows of both arms.")
+        click.echo(f"Every number and verdict follows from the {found.rows} rows.")
     else:
         click.echo("Not verified: see the lines above.")

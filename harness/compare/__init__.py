@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from harness.compare.flips import examples_of
 from harness.compare.gate import FAILS, PASSES, UNKNOWN, Ruling, check_rules, exit_code
 from harness.compare.joining import Unit, arrays_of, join, units_of
+from harness.compare.levels import MetricLevel, levels_of
 from harness.compare.paired import compare
 from harness.compare.records import (
     CANNOT_TELL,
@@ -38,6 +39,7 @@ __all__ = [
     "BenchmarkComparison",
     "Comparison",
     "Example",
+    "MetricLevel",
     "MetricResult",
     "Ruling",
     "Unit",
@@ -48,6 +50,7 @@ __all__ = [
     "excludes_zero",
     "exit_code",
     "join",
+    "levels_of",
     "units_of",
 ]
 

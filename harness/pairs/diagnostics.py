@@ -1,8 +1,8 @@
 """Pair diagnostics: what would training on these pairs teach? Asked before, not after.
 
 :func:`diagnose` is a pure function of pairs and drops; with a model it also asks what the answers
-are worth without their image. :func:`diagnose_run` reads a run folder; :func:`pair_report_text` and
-:func:`pair_report_markdown` show the result. A method helps by writing two things into ``meta``:
+are worth without their image. :func:`diagnose_run` reads a run folder, and
+:func:`pair_report_text` shows the result. A method helps by writing two things into ``meta``:
 
 - ``changes``: by corruption, the part of the words that changed (:func:`word_distance`);
 - ``critic``: per verdict ``{"first": label, "verdict": 1 | 2 | null}``.
@@ -27,7 +27,7 @@ from harness.pairs.measures import (
     word_distance,
 )
 from harness.pairs.records import Critic, Guess, LengthGap, PairExample, PairReport
-from harness.pairs.render import pair_report_markdown, pair_report_text
+from harness.pairs.render import pair_report_text
 from harness.records import Drop, Pair, Request, from_json, seed_of
 from harness.storage import Journal, parse_json
 
@@ -40,7 +40,6 @@ __all__ = [
     "PairReport",
     "diagnose",
     "diagnose_run",
-    "pair_report_markdown",
     "pair_report_text",
     "pairs_fingerprint",
     "read_pairs",

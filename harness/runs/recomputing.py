@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.benchmark import Metric
-from harness.compare import Comparison, compare
+from harness.compare import Comparison, compare, levels_of
 from harness.contamination import overlaps_of
 from harness.errors import HarnessError, UsageError
 from harness.judge import place
@@ -53,30 +53,31 @@ def followed(run: FinishedRun, folder: Path) -> tuple[list[Check], Comparison | 
     found: Comparison | None = None
     recomputed = list[Check]()
     columns: dict[str, tuple[Metric, ...]] = {}
-    for each in run.report.comparison.benchmarks:
+    recorded = run.report.comparison
+    for each in recorded.benchmarks if recorded is not None else ():
         try:
             columns[each.name] = columns_of(each.name, run)
         except UsageError as error:
             checks.append(Check(each.name, "all columns", UNKNOWN, (str(error),)))
-    if run.alone:
-        told = ("nothing is compared in it, so nothing follows",)
-        checks.append(Check("run", "comparison", ALONE, told))
-    if columns:
+    if recorded is None:
+        recomputed += _levels(run)
+    elif columns:
         try:
-            found = recompute(run, columns)
-            recomputed += _recomputed(run, found, columns)
+            found = recompute(run, recorded, columns)
+            recomputed += _recomputed(run, recorded, found, columns)
         except HarnessError as error:
             checks.append(Check("run", "comparison", UNKNOWN, (str(error),)))
     return [*checks, *recomputed, *_pairs(run, folder)], found
 
 
-def recompute(run: FinishedRun, columns: Mapping[str, Sequence[Metric]]) -> Comparison:
+def recompute(
+    run: FinishedRun, recorded: Comparison, columns: Mapping[str, Sequence[Metric]]
+) -> Comparison:
     """Compare the rows of a run again, with the recorded seed, draws, level and margin.
 
     Raises:
         HarnessError: if the rows cannot be compared.
     """
-    recorded = run.report.comparison
     return compare(
         {name: run.before[name] for name in columns},
         {name: run.after[name] for name in columns},
@@ -94,14 +95,16 @@ def recompute(run: FinishedRun, columns: Mapping[str, Sequence[Metric]]) -> Comp
 
 
 def _recomputed(
-    run: FinishedRun, found: Comparison, columns: Mapping[str, Sequence[Metric]]
+    run: FinishedRun,
+    recorded: Comparison,
+    found: Comparison,
+    columns: Mapping[str, Sequence[Metric]],
 ) -> Iterator[Check]:
-    recorded = run.report.comparison
     whole = len(columns) == len(recorded.benchmarks)
     kept = {each.name: to_json(each) for each in recorded.benchmarks}
     for again in found.benchmarks:
         yield from _benchmark(kept[again.name], to_json(again), whole)
-    yield from _overlaps(run, columns)
+    yield from _overlaps(run, recorded, columns)
     if whole:
         details = [
             *_different(recorded.verdict, found.verdict, "verdict"),
@@ -162,12 +165,34 @@ def _benchmark(
     yield _check(name, "rows and lengths", details, derived=True)
 
 
-def _overlaps(run: FinishedRun, columns: Mapping[str, Sequence[Metric]]) -> Iterator[Check]:
+def _levels(run: FinishedRun) -> Iterator[Check]:
+    """Measure one model again from its rows; a file of version 0.1 claims no figure."""
+    recorded: dict[str, dict[str, Any]] = {}
+    for level in run.report.levels:
+        recorded.setdefault(level.benchmark, {})[level.column] = to_json(level)
+    if not recorded:
+        yield Check("run", "comparison", ALONE, ("nothing is compared in it, so nothing follows",))
+    for name, kept in recorded.items():
+        try:
+            again = levels_of({name: run.after[name]}, {name: columns_of(name, run)})
+        except (UsageError, KeyError) as error:
+            yield Check(name, "all columns", UNKNOWN, (str(error),))
+            continue
+        for level in again:
+            old = kept.pop(level.column, {})
+            yield _check(
+                name, level.column, list(_different(old, to_json(level), "")), derived=True
+            )
+        for column in kept:
+            yield Check(name, column, UNKNOWN, ("the installed benchmark has no such column",))
+
+
+def _overlaps(
+    run: FinishedRun, recorded: Comparison, columns: Mapping[str, Sequence[Metric]]
+) -> Iterator[Check]:
     """Compare again without the touched rows; the images themselves are not here."""
     wanted = [each for each in run.report.overlaps if each.touched.benchmark in columns]
-    found = overlaps_of(
-        [each.touched for each in wanted], run.before, run.after, columns, run.report.comparison
-    )
+    found = overlaps_of([each.touched for each in wanted], run.before, run.after, columns, recorded)
     for old, new in zip(wanted, found, strict=True):
         if old.touched.ids:
             details = list(_different(to_json(old)["figures"], to_json(new)["figures"], "figures"))

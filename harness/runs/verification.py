@@ -97,7 +97,7 @@ def open_evidence(path: Path) -> FinishedRun:
     if unknown:
         raise UsageError(" ".join(unknown))
     recorded = run.report.comparison
-    older = found is not None and recorded.version != found.version
+    older = found is not None and recorded is not None and recorded.version != found.version
     wrong = [
         f"{each.benchmark} {each.part}: {text}"
         for each in checks
@@ -112,7 +112,7 @@ def open_evidence(path: Path) -> FinishedRun:
             "it again from where it came, or call the command that made the run again."
         )
     report = run.report
-    if older and found is not None:
+    if older and found is not None and recorded is not None:
         report = dataclasses.replace(report, comparison=_again(recorded, found))
     return dataclasses.replace(run, folder=path, report=report)
 

@@ -1,4 +1,4 @@
-"""What is kept on disk: journals, whole files, answers, thumbnails, throughput."""
+"""What is kept on disk: journals, whole files, memos, answers, thumbnails, throughput."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from harness.storage.journal import (
     write_json,
     write_whole,
 )
+from harness.storage.memo import Memo, memos_in
 from harness.storage.reading import (
     check_depth,
     open_regular,
@@ -30,11 +31,14 @@ from harness.storage.reading import (
     read_json,
     read_text,
 )
+from harness.storage.run_record import RunRecord
 from harness.storage.throughput import Throughput, note_throughput, read_throughputs
 from harness.storage.thumbnails import image_folder, save_thumbnail
 
 __all__ = [
     "Journal",
+    "Memo",
+    "RunRecord",
     "Seal",
     "Store",
     "Throughput",
@@ -48,6 +52,7 @@ __all__ = [
     "journal_of",
     "lines_of",
     "locked",
+    "memos_in",
     "note_throughput",
     "open_regular",
     "parse_json",

@@ -42,16 +42,21 @@ def show(report: ReportInput, folder: Path, stream: IO[str]) -> None:
 
     terminal = stream.isatty()
     console = Console(file=stream, width=None if terminal else _PLAIN_WIDTH)
+    notes = list(report.sentences)
     if report.notice:
-        console.print(_text(report.notice, "yellow"))
-    console.print(_fitting(report.comparison, console))
-    console.print(_text(words.headline(report.comparison), "bold"))
-    for benchmark in report.comparison.benchmarks:
-        for note in benchmark.notes:
-            console.print(_text(f"Note on {benchmark.name}: {note}", "yellow"))
-    for note in report.comparison.notes:
-        if note != report.notice:
-            console.print(_text(note, "yellow"))
+        console.print(_text(notes.pop(0), "yellow"))
+    if report.comparison is None:
+        console.print(_levels(report))
+    else:
+        console.print(_fitting(report.comparison, console))
+        console.print(_text(words.headline(report.comparison), "bold"))
+        for benchmark in report.comparison.benchmarks:
+            for note in benchmark.notes:
+                console.print(_text(f"Note on {benchmark.name}: {note}", "yellow"))
+    for name, text in words.published(report):
+        console.print(_text(f"Published, {name}: {text}", "dim"))
+    for note in notes:
+        console.print(_text(note, "yellow"))
     for label, path in _places(report, folder):
         # A path is printed whole: a wrapped one could not be copied.
         console.print(Text(f"{label:<12}{path}"), soft_wrap=True)
@@ -130,6 +135,32 @@ def _figures(comparison: Comparison) -> Iterator[tuple[BenchmarkComparison, Metr
             yield benchmark, figure, position == 0
 
 
+def _levels(report: ReportInput) -> Table:
+    """Return the figures of one model that was measured by itself."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("benchmark", overflow="fold")
+    for name in ("figure", "95 % interval", "rows", "images", "missing"):
+        table.add_column(name, justify="right", no_wrap=name == "figure")
+    last = ""
+    for level in report.levels:
+        style = "" if level.primary else "dim"
+        first = level.benchmark != last
+        cells = [
+            f"{level.benchmark} {level.column}" if first else f"  {level.column}",
+            numbers.figure(level.figure, level.digits),
+            numbers.level_interval(level.interval, level.digits),
+            str(level.samples),
+            str(level.clusters),
+            str(level.missing),
+        ]
+        table.add_row(*(_text(cell, style) for cell in cells))
+        last = level.benchmark
+    return table
+
+
 def _row(benchmark: BenchmarkComparison, figure: MetricResult, *, first: bool) -> list[Text]:
     style = "" if figure.primary else "dim"
     name = f"{benchmark.name} {figure.column}" if first else f"  {figure.column}"
@@ -147,7 +178,9 @@ def _row(benchmark: BenchmarkComparison, figure: MetricResult, *, first: bool) -
 
 def _places(report: ReportInput, folder: Path) -> list[tuple[str, Path]]:
     """Return what lies there: a bundle has no checkpoint, and one of several seeds lies beside."""
-    places = {**_FILES, "checkpoint": report.checkpoint}
+    places = dict(_FILES)
+    if report.comparison is not None:
+        places["checkpoint"] = report.checkpoint
     found = [(label, Path(os.path.normpath(folder / name))) for label, name in places.items()]
     return [(label, path) for label, path in found if path.exists()]
 
