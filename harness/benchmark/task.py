@@ -12,7 +12,7 @@ import hashlib
 import importlib
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -21,8 +21,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from harness.benchmark.task_files import HUB, OWN, data_fingerprint, local_folder, yaml_file
-from harness.errors import HarnessError, UsageError, blaming, cause_of
-from harness.records import fingerprint
+from harness.errors import HarnessError, UsageError, blaming, cause_of, reason_of
+from harness.records import check_image, fingerprint
 from harness.storage import folder_digest
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class Row:
         images: decoded.
         target: the reference answer as text.
         doc: the document itself, for scoring.
+        problem: why the row cannot be asked, such as a broken image; there is no prompt then.
     """
 
     id: str
@@ -51,6 +52,7 @@ class Row:
     images: tuple[PIL.Image.Image, ...]
     target: str
     doc: Mapping[str, Any]
+    problem: str | None = None
 
 
 class _Images:
@@ -120,18 +122,35 @@ class Task:
         return int((self._task.config.generation_kwargs or {}).get("max_new_tokens", 1024))
 
     def rows(self, start: int = 0, stop: int | None = None) -> Iterator[Row]:
-        """Yield documents ``start`` to ``stop`` with their prompt text and decoded images."""
+        """Yield documents ``start`` to ``stop`` with their prompt text and decoded images.
+
+        A document that cannot be read becomes a row with a ``problem``; the others are not its
+        business.
+        """
         for index in range(start, len(self) if stop is None else min(stop, len(self))):
-            with blaming(f"Reading row {index} of the task {self.path}"):
-                doc = self._docs[index]
-                if self._images is not None:
-                    doc = {**doc, "image": self._images.of(doc)}
-                images = tuple(self._task.doc_to_visual(doc) or ())
-                text = str(self._task.doc_to_text(doc))
-                target = self._target(doc)
-                image = _image_hash(images)
-            content = fingerprint(text, target, image)
-            yield Row(str(index), content, image, text, images, target, doc)
+            try:
+                row = self._row(index)
+            except Exception as error:
+                what = fingerprint("unreadable", index)
+                problem = f"the row cannot be read: {reason_of(error)}"
+                row = Row(str(index), what, what, "", (), "", {}, problem)
+            yield row
+
+    def _row(self, index: int) -> Row:
+        doc = self._docs[index]
+        if self._images is not None:
+            doc = {**doc, "image": self._images.of(doc)}
+        for image in _images_in(doc.values()):
+            check_image(image)
+        images = tuple(self._task.doc_to_visual(doc) or ())
+        for image in images:
+            check_image(image)
+        text = str(self._task.doc_to_text(doc))
+        target = self._target(doc)
+        digest = _image_hash(images)
+        return Row(
+            str(index), fingerprint(text, target, digest), digest, text, images, target, doc
+        )
 
     def _target(self, doc: Mapping[str, Any]) -> str:
         """Return the reference answer; where ten people answered, the most frequent one."""
@@ -235,6 +254,15 @@ def _unloadable(source: str, what: str, error: Exception) -> UsageError:
         f"{type(cause).__name__}: {str(cause).splitlines()[0] if str(cause) else ''}. "
         "Check the network for --data hub, or name a folder that holds it with --data DIR."
     )
+
+
+def _images_in(values: Iterable[Any]) -> Iterator[PIL.Image.Image]:
+    """Find the decoded images of a document, also those in lists."""
+    for value in values:
+        if hasattr(value, "tobytes") and hasattr(value, "getbands"):
+            yield value
+        elif isinstance(value, list):
+            yield from _images_in(value)
 
 
 def _image_hash(images: Sequence[PIL.Image.Image]) -> str:

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from harness.engine.decoding import finite
 from harness.engine.inputs import Prepared, network_inputs
 from harness.engine.loading import Loaded
 from harness.engine.stopping import Ending, choice_tokens
 from harness.records import Answer
+
+if TYPE_CHECKING:
+    import torch
+
+
+class NotFinite(Exception):  # noqa: N818  (a finding about the weights)
+    """The network gave logits that are not finite."""
+
+
+def _checked(ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+    """Stop ``generate`` at logits from which no token can be read."""
+    if not all(finite(scores)):
+        raise NotFinite
+    return scores
 
 
 def answer_alone(loaded: Loaded, prepared: Prepared, ending: Ending) -> Answer:
@@ -15,6 +30,9 @@ def answer_alone(loaded: Loaded, prepared: Prepared, ending: Ending) -> Answer:
 
     Greedy decoding is ``generate`` itself. Sampling seeds torch for this request only and
     restores the state afterwards.
+
+    Raises:
+        NotFinite: if logits are not finite at any step.
     """
     import torch
 
@@ -37,6 +55,7 @@ def answer_alone(loaded: Loaded, prepared: Prepared, ending: Ending) -> Answer:
             **inputs,
             **settings,
             **stop,
+            logits_processor=[_checked],
             max_new_tokens=request.max_new_tokens,
             top_k=None,
             num_beams=1,
