@@ -8,7 +8,7 @@ be trained here, can be measured all the same.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +27,7 @@ from harness.report import ReportInput
 from harness.resolve import benchmarks_of, data_of, folder_name, prints_of, versions, world_of
 from harness.runs import open_run
 from harness.settings import Asked, JudgeSettings
+from harness.states import StateCount, count_states
 from harness.stats import canonical, jackknife_error, rounded, sums_of
 from harness.storage import Store, locked, read_journal, write_json
 
@@ -74,6 +75,7 @@ class Measured:
         notes: what a reader of them has to know.
         calls: how often the model was asked, and not the store.
         judge_calls: questions that reached a judge.
+        states: rows by state, for each benchmark.
     """
 
     folder: Path
@@ -81,6 +83,7 @@ class Measured:
     notes: tuple[str, ...]
     calls: int
     judge_calls: int = 0
+    states: Mapping[str, tuple[StateCount, ...]] = field(default_factory=dict)
 
     @property
     def missing(self) -> int:
@@ -102,7 +105,8 @@ def measure(asked: Asked) -> Measured:
     source = world.model if world else asked.model
     model = open_model(source, store=store, device=asked.device, dtype=asked.dtype)
     model = model if asked.adapter is None else model.with_adapter(asked.adapter)
-    code = fingerprint(model.fingerprint, inputs, asked.limit)
+    cut = () if asked.max_new_tokens is None else (f"max_new_tokens={asked.max_new_tokens}",)
+    code = fingerprint(model.fingerprint, inputs, asked.limit, *cut)
     folder = asked.out / folder_name("eval", asked.model, code)
     with locked(folder):
         return _measured(asked, model, benchmarks, inputs, data, folder)
@@ -126,8 +130,11 @@ def _measured(
         benchmarks,
         data=data,
         folder=folder,
-        fingerprints=prints_of(benchmarks, inputs, model.fingerprint, asked.limit),
+        fingerprints=prints_of(
+            benchmarks, inputs, model.fingerprint, asked.limit, asked.max_new_tokens
+        ),
         limit=asked.limit,
+        max_new_tokens=asked.max_new_tokens,
     )
     if asked.judging.local:
         model.release()  # the judge needs the memory, and nobody asks the model any more
@@ -214,7 +221,8 @@ def _judged(
         replace(report, comparison=comparison, judging=verdicts.judging), folder
     )
     levels = [levels_of(bench, verdicts.after[bench.name]) for bench in benchmarks]
-    return Measured(folder, tuple(chain.from_iterable(levels)), notes, 0, verdicts.calls)
+    states = {bench.name: count_states(verdicts.after[bench.name]) for bench in benchmarks}
+    return Measured(folder, tuple(chain.from_iterable(levels)), notes, 0, verdicts.calls, states)
 
 
 def levels_of(benchmark: Benchmark, samples: Sequence[Sample]) -> list[Level]:
@@ -240,7 +248,7 @@ def _level(name: str, column: Column, units: Sequence[Unit], primary: bool) -> L
         interval=interval,
         samples=sum(len(unit.rows) for unit in paired),
         clusters=len({unit.cluster for unit in paired}),
-        missing=sum(len(unit.rows) for unit in units if not unit.paired),
+        missing=sum(len(unit.rows) for unit in units if unit.lacks("after")),
     )
 
 

@@ -18,7 +18,7 @@ from harness.benchmark import Benchmark, Row, Task
 from harness.errors import HarnessError, reason_of
 from harness.model import ask_each
 from harness.records import Answer, Request, Sample, Scored, as_read
-from harness.states import FIRST, MISSING, REFUSED, failed, none_measured
+from harness.states import FIRST, MISSING, REFUSED, failed, none_measured, settled
 from harness.storage import Journal, Pace, journal_of, note_pace, save_thumbnail
 
 _BATCH = 32
@@ -63,7 +63,7 @@ def evaluate(
     for benchmark in benchmarks:
         path = folder / arm / f"{benchmark.name}.jsonl"
         journal = journal_of(path, fingerprints[benchmark.name], Sample)
-        if not journal.complete or any(row.error is not None for row in journal.rows):
+        if not journal.complete or not all(map(settled, journal.rows)):
             reused = False
             _drop_missing(journal)
             asking = _Asking(arm, model, benchmark, data, folder, max_new_tokens)
@@ -74,7 +74,7 @@ def evaluate(
 
 def _drop_missing(journal: Journal[Sample]) -> None:
     """Keep the rows before the first missing one; answers behind it are still in the store."""
-    first = next((i for i, row in enumerate(journal.rows) if row.error is not None), None)
+    first = next((i for i, row in enumerate(journal.rows) if not settled(row)), None)
     if first is not None:
         journal.forget(first)
 

@@ -41,6 +41,8 @@ PACKAGES = (
 
 _NO_RESULT = ("out", "reports", "baseline", "judging", "patience", "canary", "merge")
 """Settings that change no answer, pair or weight."""
+_ONLY_WHEN_GIVEN = ("max_new_tokens",)
+"""Settings of a later version: without them a run lies where it always lay."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class Plan:
             key: value
             for key, value in to_json(self.settings).items()
             if key not in (*_NO_RESULT, *named_otherwise)
+            and not (key in _ONLY_WHEN_GIVEN and value is None)
         }
         options = to_json(self.options) if self.options is not None else None
         code = fingerprint(wanted, options, model_fingerprint, self.inputs)
@@ -129,7 +132,11 @@ def benchmarks_of(
 
 
 def prints_of(
-    benchmarks: Sequence[Benchmark], inputs: Mapping[str, str], model: str, limit: int | None
+    benchmarks: Sequence[Benchmark],
+    inputs: Mapping[str, str],
+    model: str,
+    limit: int | None,
+    max_new_tokens: int | None = None,
 ) -> dict[str, str]:
     """Return, by benchmark, the fingerprint of everything that determines its samples.
 
@@ -138,9 +145,11 @@ def prints_of(
         inputs: what :func:`benchmarks_of` found.
         model: the model's fingerprint.
         limit: only the first rows.
+        max_new_tokens: where answers are cut, if not where the tasks say.
     """
+    cut = () if max_new_tokens is None else (f"max_new_tokens={max_new_tokens}",)
     return {
-        bench.name: fingerprint(model, ENGINE_VERSION, inputs[f"bench:{bench.name}"], limit)
+        bench.name: fingerprint(model, ENGINE_VERSION, inputs[f"bench:{bench.name}"], limit, *cut)
         for bench in benchmarks
     }
 

@@ -103,7 +103,10 @@ def _describe(plan: Plan, model: Model, folder: Path) -> None:
 
 
 def _prints(plan: Plan, model: Model) -> dict[str, str]:
-    return prints_of(plan.benchmarks, plan.inputs, model.fingerprint, plan.settings.limit)
+    asked = plan.settings
+    return prints_of(
+        plan.benchmarks, plan.inputs, model.fingerprint, asked.limit, asked.max_new_tokens
+    )
 
 
 def _evaluate(arm: str, plan: Plan, model: Model, folder: Path) -> Evaluation:
@@ -115,6 +118,7 @@ def _evaluate(arm: str, plan: Plan, model: Model, folder: Path) -> Evaluation:
         folder=folder,
         fingerprints=_prints(plan, model),
         limit=plan.settings.limit,
+        max_new_tokens=plan.settings.max_new_tokens,
     )
 
 

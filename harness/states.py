@@ -29,6 +29,7 @@ LENGTH = "length"
 
 _OPEN = r"<think(?:ing)?>|\[THINK\]|◁think▷"
 _CLOSE = r"</think(?:ing)?>|\[/THINK\]|◁/think▷"
+_MANY_CUT = 0.05
 _MARK = re.compile(f"(?P<open>{_OPEN})|(?P<close>{_CLOSE})", re.IGNORECASE)
 
 
@@ -55,13 +56,11 @@ def state_of(
         if thought:
             return THOUGHT_ONLY
         return CUT if finish == LENGTH else MISSING
-    if error is not None:
+    known = [value for value in (scores or {}).values() if value is not None]
+    if error is not None and not known:
         return REFUSED if error.startswith(REFUSED) else MISSING
-    if scores is not None:
-        if not scores:
-            return NOT_APPLICABLE
-        if all(value is None for value in scores.values()):
-            return MISSING
+    if scores is not None and not known:
+        return MISSING if scores else NOT_APPLICABLE
     return CUT if finish == LENGTH else ANSWERED
 
 
@@ -155,6 +154,47 @@ def most_frequent(reasons: Counter[str]) -> str:
     return " ".join(reason.split())
 
 
+def sentences(arms: Mapping[str, Sequence[StateCount]]) -> tuple[str, ...]:
+    """Say what became of the rows of each arm, where not all were simply answered.
+
+    Args:
+        arms: counts by the arm's name; an empty name where there is only one.
+    """
+    told = [
+        f"rows {arm}".rstrip() + f": {counts_in_words(counts)}"
+        for arm, counts in arms.items()
+        if any(count.state != ANSWERED for count in counts)
+    ]
+    for arm, counts in arms.items():
+        cut, share = next((c.rows for c in counts if c.state == CUT), 0), cut_share(counts)
+        if share > _MANY_CUT:
+            told.append(
+                f"{cut} answers{f' {arm}' if arm else ''} ({100 * share:.0f} %) were cut at their "
+                "limit, and what was not said cannot be scored; give more room with "
+                "--max-new-tokens"
+            )
+    return tuple(told)
+
+
+def counts_in_words(counts: Iterable[StateCount]) -> str:
+    """Return ``40 answered, 20 missing (reason)``."""
+    return ", ".join(
+        f"{count.rows} {count.state}{_because(count)}" for count in counts if count.rows
+    )
+
+
+def _because(count: StateCount) -> str:
+    reason = count.reason.removeprefix(f"{count.state}: ")
+    return f" ({reason})" if reason and count.state not in (ANSWERED, NOT_APPLICABLE) else ""
+
+
+def cut_share(counts: Iterable[StateCount]) -> float:
+    """Return the share of answers that were cut at their limit, among those that were given."""
+    rows = {count.state: count.rows for count in counts}
+    given = rows.get(ANSWERED, 0) + rows.get(CUT, 0)
+    return rows.get(CUT, 0) / given if given else 0.0
+
+
 FIRST = 8
 """How many rows go ahead of the others."""
 _EMPTY, _ONE_TOKEN = "empty", "cut at one token"
@@ -174,6 +214,11 @@ _NEXT = {
     NOT_APPLICABLE: "Write a benchmark for this task; see docs/write-a-benchmark.md",
     MISSING: "Repair what this names",
 }
+
+
+def settled(row: HasState) -> bool:
+    """Say whether a row needs no further try: it is measured, or has nothing to measure."""
+    return row.answer is not None and row.state in (ANSWERED, CUT, NOT_APPLICABLE)
 
 
 def failed(row: HasState, limit: int) -> bool:

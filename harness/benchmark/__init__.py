@@ -9,6 +9,7 @@ from harness.benchmark.catalog import (
     expand,
     is_adhoc_result,
     number_of,
+    scores_in,
     suites,
     task_settings,
 )
@@ -72,6 +73,7 @@ __all__ = [
     "number_of",
     "paper",
     "ratio_of",
+    "scores_in",
     "some",
     "suites",
     "task_settings",

@@ -148,9 +148,7 @@ class Task:
         text = str(self._task.doc_to_text(doc))
         target = self._target(doc)
         digest = _image_hash(images)
-        return Row(
-            str(index), fingerprint(text, target, digest), digest, text, images, target, doc
-        )
+        return Row(str(index), fingerprint(text, target, digest), digest, text, images, target, doc)
 
     def _target(self, doc: Mapping[str, Any]) -> str:
         """Return the reference answer; where ten people answered, the most frequent one."""

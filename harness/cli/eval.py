@@ -8,7 +8,18 @@ from typing import Any
 import click
 
 from harness.cli.judge import judge_flags, judge_settings
-from harness.cli.options import BENCH, DATA, DEVICE, DTYPE, EVENTS, LIMIT, NPROC, OUT, QUIET
+from harness.cli.options import (
+    BENCH,
+    DATA,
+    DEVICE,
+    DTYPE,
+    EVENTS,
+    LIMIT,
+    MAX_NEW_TOKENS,
+    NPROC,
+    OUT,
+    QUIET,
+)
 from harness.errors import ExitCode
 
 
@@ -26,6 +37,7 @@ from harness.errors import ExitCode
 )
 @DATA
 @LIMIT
+@MAX_NEW_TOKENS
 @DEVICE
 @DTYPE
 @NPROC

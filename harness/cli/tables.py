@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 def show(found: Measured) -> None:
     """Print a measurement's figures, notes and folder."""
-    rows = [("benchmark", "figure", "95 % interval", "rows", "images", "missing")]
+    from harness.errors import plain
+    from harness.states import cut_share, sentences
+
+    rows = [("benchmark", "figure", "95 % interval", "rows", "images", "missing", "cut")]
     last = ""
     for level in found.levels:
         name = level.column if level.benchmark == last else f"{level.benchmark} {level.column}"
@@ -30,6 +33,7 @@ def show(found: Measured) -> None:
                 str(level.samples),
                 str(level.clusters),
                 str(level.missing),
+                f"{100 * cut_share(found.states[level.benchmark]):.1f} %",
             )
         )
         last = level.benchmark
@@ -38,6 +42,9 @@ def show(found: Measured) -> None:
         cells = [row[0].ljust(widths[0])]
         cells += [text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True)]
         click.echo("  ".join(cells))
+    for name, counts in found.states.items():
+        for sentence in sentences({"": counts}):
+            click.echo(f"{name}: {plain(sentence)}")
     for note in found.notes:
         click.echo(note)
     click.echo(f"run  {found.folder}{os.sep}")

@@ -151,7 +151,9 @@ class Engine:
     def _not_finite(self) -> Answer:
         adapter = f" with the adapter {self._adapter}" if self._adapter else ""
         dtype = str(self._loaded.dtype).removeprefix("torch.")
-        error = f"{NOT_FINITE}: {self._loaded.source.path}{adapter} gives NaN or infinity in {dtype}"
+        error = (
+            f"{NOT_FINITE}: {self._loaded.source.path}{adapter} gives NaN or infinity in {dtype}"
+        )
         return Answer(text=None, finish=NOT_FINITE, error=error)
 
     def _score(

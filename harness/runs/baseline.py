@@ -100,6 +100,7 @@ def _parts(name: str, folder: Path) -> dict[str, Any]:
         inputs, measured = settings["inputs"], settings.get("measured", {})
         data, scored = inputs.get(f"data:{name}"), inputs.get(f"bench:{name}")
         limit = settings["asked"].get("limit")
+        cut = settings["asked"].get("max_new_tokens")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise HarnessError(
             f"{folder / 'settings.json'} is damaged or was written by another version ({error}). "
@@ -111,4 +112,5 @@ def _parts(name: str, folder: Path) -> dict[str, Any]:
         "other data": data,
         "other data or scoring code": scored,
         "another --limit": limit,
+        "another --max-new-tokens": cut,
     }

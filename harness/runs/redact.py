@@ -33,6 +33,7 @@ _SPOKEN = frozenset(
         "row",
         "rows",
         "target",
+        "thought",
         "value",
         "verdict",
         "words",

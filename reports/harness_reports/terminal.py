@@ -44,7 +44,7 @@ def show(report: ReportInput, folder: Path, stream: IO[str]) -> None:
     console.print(_table(report.comparison))
     console.print(_text(words.headline(report.comparison), "bold"))
     for benchmark in report.comparison.benchmarks:
-        for note in benchmark.notes:
+        for note in words.notes(benchmark):
             console.print(_text(f"Note on {benchmark.name}: {note}", "yellow"))
     for note in report.comparison.notes:
         if note != report.notice:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from harness.compare import BenchmarkComparison, Comparison, Figure
+from harness.states import sentences
 from harness_reports import numbers
 
 _JOINERS = "\u200c\u200d"  # several scripts cannot be spelled without them
@@ -74,6 +75,12 @@ def sensitivity(comparison: Comparison) -> list[str]:
 def missing(benchmark: BenchmarkComparison) -> str:
     """Return missing samples, before and after."""
     return f"{len(benchmark.missing_before)} / {len(benchmark.missing_after)}"
+
+
+def notes(benchmark: BenchmarkComparison) -> tuple[str, ...]:
+    """Return what a reader has to know of a benchmark, and what became of its rows."""
+    arms = {"before": benchmark.states_before, "after": benchmark.states_after}
+    return (*benchmark.notes, *sentences(arms))
 
 
 def flips(benchmark: BenchmarkComparison) -> str:
