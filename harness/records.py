@@ -320,7 +320,8 @@ def open_image(path: Path, owner: str) -> PIL.Image.Image:
 
     try:
         with PIL.Image.open(path) as image:
-            check_image(image)
+            if problem := image_problem(image):
+                raise ValueError(problem)
             return PIL.ImageOps.exif_transpose(image).convert("RGB")
     except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
         raise HarnessError(
@@ -329,20 +330,20 @@ def open_image(path: Path, owner: str) -> PIL.Image.Image:
         ) from error
 
 
-def check_image(image: PIL.Image.Image) -> None:
-    """Refuse an image before its pixels are decoded or shown to a model.
+def image_problem(image: PIL.Image.Image) -> str | None:
+    """Say why an image is not shown to a model, before its pixels are decoded.
 
-    Raises:
-        ValueError: if it has more than 8 bits a channel, which converting would cut to white, or
-            more pixels than are read.
+    With more than 8 bits a channel, converting would cut it to white; with too many pixels, it
+    would take the machine's memory.
     """
     if image.mode.startswith(("I", "F")):
-        raise ValueError(f"its mode is {image.mode}; save it with 8 bits a channel")
+        return f"its mode is {image.mode}; save it with 8 bits a channel"
     if image.width * image.height > MOST_PIXELS:
-        raise ValueError(
+        return (
             f"it has {image.width} x {image.height} pixels, and {MOST_PIXELS:,} are the most that "
             "are read; save it smaller"
         )
+    return None
 
 
 def distinct(items: Iterable[T]) -> tuple[T, ...]:

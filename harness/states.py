@@ -96,6 +96,11 @@ class HasState(Protocol):
     """A row, as far as counting goes; :class:`harness.records.Sample` is one."""
 
     @property
+    def id(self) -> str:
+        """Its id in the benchmark."""
+        ...
+
+    @property
     def answer(self) -> str | None:
         """What the model said, ``None`` when missing."""
         ...
@@ -201,7 +206,7 @@ _EMPTY, _ONE_TOKEN = "empty", "cut at one token"
 _NEXT = {
     NOT_FINITE: (
         "An overflow while training or converting leaves such weights: take another checkpoint or "
-        "adapter, or try --dtype float32"
+        "adapter; in 16 bit, try --dtype float32"
     ),
     THOUGHT_ONLY: "Give the model room to think and to answer with --max-new-tokens 2048",
     CUT: "Give the model more room with --max-new-tokens 1024",
@@ -252,9 +257,9 @@ def none_measured(what: str, rows: Sequence[HasState], limit: int, model: str) -
     kind = min(kinds, key=lambda name: (-kinds[name], name))
     alike = [row for row in rows if _failure(row, limit) == kind]
     reason = most_frequent(Counter(row.error or row.verdict or "" for row in alike))
-    many = f"none of the first {len(rows)} rows" if len(rows) > 1 else "not the only row"
-    share = f"{len(alike)} of {len(rows)}"
-    return stopped(what, f"{many} can be measured", kind, share, reason, model)
+    none = f"none of the first {len(rows)} rows can" if len(rows) > 1 else "its only row cannot"
+    share = f"{len(alike)} of {len(rows)}, such as row {alike[0].id}"
+    return stopped(what, f"{none} be measured", kind, share, reason, model)
 
 
 def stopped(what: str, none: str, kind: str, share: str, reason: str, model: str) -> str:

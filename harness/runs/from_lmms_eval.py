@@ -215,7 +215,8 @@ def _read(row: Mapping[str, Any]) -> Answer:
     text = _text(row.get("filtered_resps"))
     if text.startswith(_FAILED):
         return Answer(None, finish="missing", error="lmms-eval could not get an answer")
-    return as_read(Answer(text, _tokens(row) or words_in(text)))
+    tokens = _tokens(row)
+    return as_read(Answer(text, words_in(text) if tokens is None else tokens))
 
 
 def _text(value: Any) -> str:
