@@ -121,7 +121,7 @@ def test_images_that_cannot_be_shown_are_refused_row_by_row(odd):
 def test_rows_that_cannot_be_read_do_not_end_the_beginning_but_a_data_set_of_them_does(odd):
     images = [png("I;16")] * (FIRST + 2) + [GOOD[0]]
     assert [sample.state for sample in odd(Saying("yes"), images)][-1] == "answered"
-    with pytest.raises(HarnessError, match="none of the first 8 rows .* such as row 0.*8 bits"):
+    with pytest.raises(HarnessError, match=r"none of the first 8 rows .* such as row 0.*8 bits"):
         odd(Saying("yes"), [png("I;16")] * FIRST)
 
 
@@ -212,5 +212,5 @@ def test_a_real_model_with_a_broken_layer_is_never_scored(odd, tmp_path):
     name = [key for key in weights if "mlp.down_proj" in key][-1]
     weights[name][0] = float("nan")
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(HarnessError, match="not finite: .*nan gives NaN or infinity in float32"):
+    with pytest.raises(HarnessError, match=r"not finite: .*nan gives NaN or infinity in float32"):
         odd(Model.open(folder, device="cpu"), GOOD)

@@ -254,9 +254,10 @@ class _Given:
     metric: str
 
     def __call__(self, rows: Sequence[Sample]) -> tuple[float, float] | None:
-        found = [row.scores.get(self.metric) for row in rows]
-        known = [value for value in found if value is not None]
-        return (float(sum(known)), float(len(known))) if len(known) == len(found) else None
+        has = _Has(self.metric)
+        values = [row.scores.get(self.metric) for row in rows if has(row) is not False]
+        known = [value for value in values if value is not None]
+        return (float(sum(known)), float(len(known))) if len(known) == len(values) else None
 
 
 @dataclass(frozen=True)
