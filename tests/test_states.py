@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.records import Answer, Sample, as_read, from_json, to_json
+from harness.compare import Comparison
+from harness.records import Answer, Sample, as_read, from_json
 from harness.states import (
     ANSWERED,
     CUT,
@@ -29,6 +32,7 @@ from harness.states import (
     split_thought,
     state_of,
 )
+from harness.storage import read_journal
 
 TEXTS = st.one_of(st.none(), st.text(max_size=20))
 ERRORS = st.one_of(st.none(), st.text(max_size=20), st.just(f"{REFUSED}: KeyError"))
@@ -195,7 +199,18 @@ def test_what_a_first_row_must_not_be():
     assert "--dtype float32" in told
 
 
-def test_rows_of_the_version_before_are_read():
-    written = to_json(row())
-    del written["thought"]
-    assert from_json(Sample, written) == row()
+OLD = Path(__file__).parent / "fixtures" / "flat_layout"
+
+
+def test_rows_and_comparisons_of_the_version_before_are_read():
+    journals = sorted(OLD.glob("*/*/*.jsonl"))
+    journals = [path for path in journals if path.parent.name in ("before", "after")]
+    assert len(journals) == 6
+    for path in journals:
+        samples = read_journal(path, Sample)
+        assert {sample.state for sample in samples} <= {ANSWERED, CUT}
+        assert all(map(settled, samples))
+        assert {sample.thought for sample in samples} == {""}
+    found = json.loads((OLD / "run" / "comparison.json").read_text())["comparison"]
+    old = from_json(Comparison, found)
+    assert [each.states_before for each in old.benchmarks] == [()] * len(old.benchmarks)
