@@ -1,6 +1,6 @@
 """Did this alignment method make this vision-language model better? Measured, not believed.
 
-This is the front door for methods, benchmarks and reports; the story is told in ``harness.run``.
+Import from here in methods, benchmarks and reports; ``harness.run`` shows what a run does.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from harness.benchmark import Benchmark
 from harness.errors import HarnessError, UsageError
 from harness.hookspecs import hookimpl
 from harness.model import ask_each
-from harness.records import Answer, Drop, Pair, Prompt, Request, Sample, Scored, World, seed_of
+from harness.records import Answer, Demo, Drop, Pair, Prompt, Request, Sample, Scored, seed_of
 
 __all__ = [
     "Answer",
     "Benchmark",
+    "Demo",
     "Drop",
     "HarnessError",
     "Pair",
@@ -22,7 +23,6 @@ __all__ = [
     "Sample",
     "Scored",
     "UsageError",
-    "World",
     "ask_each",
     "hookimpl",
     "seed_of",

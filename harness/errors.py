@@ -25,7 +25,7 @@ class ExitCode(IntEnum):
 
 
 class HarnessError(Exception):
-    """A room could not do its work; the message says what, where and what to type next."""
+    """A stage could not do its work; the message says what, where and what to type next."""
 
     code = ExitCode.FAILED
 

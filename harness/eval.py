@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import stats
-from harness.benchmark import Benchmark, Column, headline
+from harness.benchmark import Benchmark, Metric, headline
 from harness.compare import CANNOT_TELL, Comparison, Unit, arrays_of, join, units_of
 from harness.engine import ENGINE_VERSION
 from harness.evaluate import evaluate
@@ -24,9 +24,9 @@ from harness.plugins import load
 from harness.records import Sample, Samples, fingerprint, to_json
 from harness.rejudge import asked_of, benchmarks_of_run
 from harness.report import ReportInput
-from harness.resolve import benchmarks_of, data_of, folder_name, prints_of, versions, world_of
+from harness.resolve import benchmarks_of, data_of, demo_of, folder_name, prints_of, versions
 from harness.runs import open_run
-from harness.settings import Asked, JudgeSettings
+from harness.settings import EvalSettings, JudgeSettings
 from harness.states import StateCount, count_states
 from harness.stats import canonical, jackknife_error, rounded, sums_of
 from harness.storage import Store, locked, read_journal, write_json
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Level:
+class MetricLevel:
     """One column of one benchmark of one model.
 
     Attributes:
@@ -66,7 +66,7 @@ class Level:
 
 
 @dataclass(frozen=True)
-class Measured:
+class EvalResult:
     """What a measurement came to.
 
     Attributes:
@@ -79,7 +79,7 @@ class Measured:
     """
 
     folder: Path
-    levels: tuple[Level, ...]
+    levels: tuple[MetricLevel, ...]
     notes: tuple[str, ...]
     calls: int
     judge_calls: int = 0
@@ -91,7 +91,7 @@ class Measured:
         return sum(level.missing for level in self.levels if level.primary)
 
 
-def measure(asked: Asked) -> Measured:
+def measure(asked: EvalSettings) -> EvalResult:
     """Ask one model every row and write a run folder with the arm ``after``.
 
     Raises:
@@ -99,10 +99,10 @@ def measure(asked: Asked) -> Measured:
         HarnessError: if a benchmark cannot be measured; finished answers stay on disk.
     """
     check(asked.judging)
-    data, world = data_of(asked.data), world_of(asked.model)
+    data, demo = data_of(asked.data), demo_of(asked.model)
     benchmarks, inputs = benchmarks_of(asked.benches, data)
     store = Store(asked.out / "store.sqlite")
-    source = world.model if world else asked.model
+    source = demo.model if demo else asked.model
     model = open_model(source, store=store, device=asked.device, dtype=asked.dtype)
     model = model if asked.adapter is None else model.with_adapter(asked.adapter)
     cut = () if asked.max_new_tokens is None else (f"max_new_tokens={asked.max_new_tokens}",)
@@ -113,13 +113,13 @@ def measure(asked: Asked) -> Measured:
 
 
 def _measured(
-    asked: Asked,
+    asked: EvalSettings,
     model: Model,
     benchmarks: Sequence[Benchmark],
     inputs: Mapping[str, str],
     data: str | Path,
     folder: Path,
-) -> Measured:
+) -> EvalResult:
     measured = {"model": model.fingerprint, "engine": str(ENGINE_VERSION)}
     settings = {"asked": to_json(asked), "options": {}, "inputs": inputs, "measured": measured}
     write_json(folder / "settings.json", settings)
@@ -138,14 +138,14 @@ def _measured(
     )
     if asked.judging.local:
         model.release()  # the judge needs the memory, and nobody asks the model any more
-    data_world = world_of(asked.data)
+    data_demo = demo_of(asked.data)
     report = ReportInput(
         comparison=Comparison((), CANNOT_TELL, 0, 0, 0, 0.05, 1.0, ()),
         method=f"eval of {Path(asked.model).name}",
         model=asked.model,
         data=asked.data,
         versions=versions(),
-        notice=data_world.notice if data_world else None,
+        notice=data_demo.notice if data_demo else None,
     )
     done = _judged(
         report,
@@ -162,7 +162,7 @@ def _measured(
 
 def judge_alone(
     folder: Path, settings: JudgeSettings, *, only_missing: bool = False, device: str = "auto"
-) -> Measured:
+) -> EvalResult:
     """Judge the stored answers of one model again; the model is not asked anything.
 
     Args:
@@ -202,7 +202,7 @@ def _judged(
     device: str,
     dtype: str = "auto",
     only_missing: bool = False,
-) -> Measured:
+) -> EvalResult:
     verdicts = judge(
         settings,
         benchmarks,
@@ -222,10 +222,10 @@ def _judged(
     )
     levels = [levels_of(bench, verdicts.after[bench.name]) for bench in benchmarks]
     states = {bench.name: count_states(verdicts.after[bench.name]) for bench in benchmarks}
-    return Measured(folder, tuple(chain.from_iterable(levels)), notes, 0, verdicts.calls, states)
+    return EvalResult(folder, tuple(chain.from_iterable(levels)), notes, 0, verdicts.calls, states)
 
 
-def levels_of(benchmark: Benchmark, samples: Sequence[Sample]) -> list[Level]:
+def levels_of(benchmark: Benchmark, samples: Sequence[Sample]) -> list[MetricLevel]:
     """Return every column's figure of one arm, with its interval over images."""
     joined = join(benchmark.name, samples, samples)
     heads = headline(benchmark.columns)
@@ -235,10 +235,10 @@ def levels_of(benchmark: Benchmark, samples: Sequence[Sample]) -> list[Level]:
     ]
 
 
-def _level(name: str, column: Column, units: Sequence[Unit], primary: bool) -> Level:
+def _level(name: str, column: Metric, units: Sequence[Unit], primary: bool) -> MetricLevel:
     paired = [unit for unit in units if unit.paired]
     figure, interval = _figure(column, paired)
-    return Level(
+    return MetricLevel(
         benchmark=name,
         column=column.name,
         unit=column.unit,
@@ -253,7 +253,7 @@ def _level(name: str, column: Column, units: Sequence[Unit], primary: bool) -> L
 
 
 def _figure(
-    column: Column, units: Sequence[Unit]
+    column: Metric, units: Sequence[Unit]
 ) -> tuple[float | None, tuple[float, float] | None]:
     """Return a figure and its interval: its difference from an arm of nothing, which is set to 0.
 

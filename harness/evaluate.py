@@ -1,4 +1,4 @@
-"""Room 4: ask a model every row of a benchmark and score the answers, one record per row.
+"""Ask a model every row of a benchmark and score the answers, one record per row.
 
 The loop is ours, the documents and the per-answer scoring are lmms-eval's. A row whose answer or
 verdict could not be had is journalled with the reason, never as zero, and is asked again next time.
@@ -19,7 +19,7 @@ from harness.errors import HarnessError, reason_of
 from harness.model import ask_each
 from harness.records import Answer, Request, Sample, Scored, as_read
 from harness.states import FIRST, MISSING, REFUSED, failed, none_measured, settled
-from harness.storage import Journal, Pace, journal_of, note_pace, save_thumbnail
+from harness.storage import Journal, Throughput, journal_of, note_throughput, save_thumbnail
 
 _BATCH = 32
 
@@ -113,8 +113,8 @@ class _Asking:
             journal.finish()
             asked, seconds = self.model.calls - calls, time.monotonic() - began
             if asked:
-                pace = Pace(self.arm, self.benchmark.name, asked, round(seconds, 3))
-                note_pace(self.folder, pace)
+                throughput = Throughput(self.arm, self.benchmark.name, asked, round(seconds, 3))
+                note_throughput(self.folder, throughput)
 
     def _first(self, journal: Journal[Sample], task: Task, total: int, bar: progress.Bar) -> int:
         """Ask few rows at a time until one can be measured, and return how many that took.

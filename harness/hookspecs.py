@@ -45,7 +45,7 @@ def train(pairs: Sequence[Pair], model: Model, options: Any, out: Path, seed: in
     """Train on the pairs and return the checkpoint folder (an adapter or a full model).
 
     Args:
-        pairs: all pairs that passed the room's checks.
+        pairs: all pairs that passed the stage's checks.
         model: the model being aligned.
         options: as in :func:`make_pairs`.
         out: an existing folder for the checkpoint; whatever is written there is kept.

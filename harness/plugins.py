@@ -1,4 +1,4 @@
-"""Finding methods, benchmarks, reports and worlds by name: one door for guests and family.
+"""Finding methods, benchmarks, reports and demos by name, whoever ships them.
 
 Entry points are the registry. Only the one that is asked for is imported, so a broken package
 disturbs nobody else. Two owners of one name is an error that names both.
@@ -22,7 +22,7 @@ from harness.errors import HarnessError, UsageError, near_miss
 from harness.records import Drop, Pair, Prompt
 from harness.storage import disk_is_full, folder_digest
 
-KINDS = {"methods": "method", "benchmarks": "benchmark", "reports": "report", "worlds": "world"}
+KINDS = {"methods": "method", "benchmarks": "benchmark", "reports": "report", "demos": "demo"}
 
 
 def names(kind: str) -> dict[str, list[str]]:

@@ -1,6 +1,6 @@
-"""The only place that writes to stderr: a bar per room, plain lines, and ``--json`` events.
+"""The only place that writes to stderr: a bar per stage, plain lines, and ``--json`` events.
 
-Rooms, engine and trainer call :func:`bar` and :func:`say`; what becomes of it is decided once, by
+Stages, engine and trainer call :func:`bar` and :func:`say`; what becomes of it is decided once, by
 the command line, with :func:`showing`. Without that, nothing is written (library use, tests).
 """
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 
 class Bar:
-    """One room's progress; the base class counts silently and remembers the room's pace."""
+    """One stage's progress; the base class counts silently and remembers the stage's pace."""
 
-    def __init__(self, room: str, total: int | None, unit: str) -> None:
+    def __init__(self, stage: str, total: int | None, unit: str) -> None:
         """Begin at zero; ``total`` may be unknown and set later with :meth:`expect`."""
-        self.room, self.total, self.unit, self.done = room, total, unit, 0
+        self.stage, self.total, self.unit, self.done = stage, total, unit, 0
         self.began = time.monotonic()
 
     def expect(self, total: int) -> None:
@@ -37,15 +37,15 @@ class Bar:
 
     @property
     def seconds(self) -> float:
-        """Wall time since the room began."""
+        """Wall time since the stage began."""
         return time.monotonic() - self.began
 
 
 class _Rich(Bar):
-    def __init__(self, room: str, total: int | None, unit: str, display: Progress) -> None:
-        super().__init__(room, total, unit)
+    def __init__(self, stage: str, total: int | None, unit: str, display: Progress) -> None:
+        super().__init__(stage, total, unit)
         self._display = display
-        self._task: TaskID = display.add_task(room, total=total, note="", pace="")
+        self._task: TaskID = display.add_task(stage, total=total, note="", pace="")
 
     def expect(self, total: int) -> None:
         super().expect(total)
@@ -99,22 +99,22 @@ class Reporter:
             print(json.dumps({"event": kind, **fields}), flush=True)
 
     @contextmanager
-    def bar(self, room: str, total: int | None, unit: str) -> Iterator[Bar]:
-        """Show one room from its begin to its end."""
-        self.event("start", room=room, total=total, unit=unit)
+    def bar(self, stage: str, total: int | None, unit: str) -> Iterator[Bar]:
+        """Show one stage from its begin to its end."""
+        self.event("start", stage=stage, total=total, unit=unit)
         if self.quiet or not sys.stderr.isatty():
-            plain = Bar(room, total, unit)
+            plain = Bar(stage, total, unit)
             yield plain
-            self.say(f"{room}: {plain.done} {unit} in {plain.seconds:.1f} s")
-            self.event("room", room=room, done=plain.done, seconds=round(plain.seconds, 3))
+            self.say(f"{stage}: {plain.done} {unit} in {plain.seconds:.1f} s")
+            self.event("stage", stage=stage, done=plain.done, seconds=round(plain.seconds, 3))
             return
         owner = self._display is None
         display = self._open_display() if self._display is None else self._display
-        rich_bar = _Rich(room, total, unit, display)
+        rich_bar = _Rich(stage, total, unit, display)
         try:
             yield rich_bar
             rich_bar.finish()
-            self.event("room", room=room, done=rich_bar.done, seconds=round(rich_bar.seconds, 3))
+            self.event("stage", stage=stage, done=rich_bar.done, seconds=round(rich_bar.seconds, 3))
         finally:
             if owner:
                 display.stop()
@@ -163,9 +163,9 @@ def showing(reporter: Reporter) -> Iterator[Reporter]:
 
 
 @contextmanager
-def bar(room: str, total: int | None = None, unit: str = "items") -> Iterator[Bar]:
+def bar(stage: str, total: int | None = None, unit: str = "items") -> Iterator[Bar]:
     """Show a bar on the reporter in force."""
-    with current().bar(room, total, unit) as shown:
+    with current().bar(stage, total, unit) as shown:
         yield shown
 
 

@@ -1,4 +1,4 @@
-"""The frozen records that walk between the rooms, and their JSON form.
+"""The frozen records that pass between the stages, and their JSON form.
 
 A record never changes after it was made. Whatever is written to disk can be read back by
 :func:`from_json`; ``VERSION`` grows when an old file could no longer be understood.
@@ -220,7 +220,7 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class Demo:
     """An embedded default: a model, prompts and data that ship in a package.
 
     Attributes:

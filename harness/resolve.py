@@ -23,7 +23,7 @@ from harness.judge import check
 from harness.model import SCHEME
 from harness.pairs import prompts_fingerprint, read_prompts
 from harness.plugins import Method, digest_of, load, load_method, names
-from harness.records import Prompt, World, fingerprint, to_json
+from harness.records import Demo, Prompt, fingerprint, to_json
 from harness.settings import Settings
 
 PACKAGES = (
@@ -39,7 +39,7 @@ PACKAGES = (
     "trl",
 )
 
-_NO_RESULT = ("out", "reports", "baseline", "judging", "patience", "canary", "merge")
+_NO_RESULT = ("out", "reports", "baseline", "judging", "pair_timeout", "image_ablation", "merge")
 """Settings that change no answer, pair or weight."""
 _ONLY_WHEN_GIVEN = ("max_new_tokens",)
 """Settings of a later version: without them a run lies where it always lay."""
@@ -90,13 +90,13 @@ def resolve(settings: Settings) -> Plan:
     for name in settings.reports:
         load("reports", name)
     check(settings.judging)
-    model_world = world_of(settings.model)
-    preset = settings.preset or _fitting_preset(method, model_world)
+    model_demo = demo_of(settings.model)
+    preset = settings.preset or _fitting_preset(method, model_demo)
     options = method.options(preset, dict(settings.options))
-    data_world, prompt_world = world_of(settings.data), world_of(settings.prompts)
+    data_demo, prompt_demo = demo_of(settings.data), demo_of(settings.prompts)
     data = data_of(settings.data)
     benchmarks, inputs = benchmarks_of(settings.benches, data)
-    prompt_file = prompt_world.prompts if prompt_world else Path(settings.prompts)
+    prompt_file = prompt_demo.prompts if prompt_demo else Path(settings.prompts)
     prompts = read_prompts(prompt_file, settings.max_prompts)
     inputs |= {
         "method": _method_digest(method, options),
@@ -107,10 +107,10 @@ def resolve(settings: Settings) -> Plan:
         method=method,
         options=options,
         benchmarks=benchmarks,
-        model=model_world.model if model_world else settings.model,
+        model=model_demo.model if model_demo else settings.model,
         data=data,
         prompts=prompts,
-        notice=data_world.notice if data_world else None,
+        notice=data_demo.notice if data_demo else None,
         inputs=inputs,
     )
 
@@ -171,18 +171,18 @@ def versions() -> dict[str, str]:
     return found
 
 
-def world_of(name: str) -> World | None:
-    """Return the embedded world of that name, if it is one."""
-    if os.sep in name or name not in names("worlds"):
+def demo_of(name: str) -> Demo | None:
+    """Return the built-in demo of that name, if it is one."""
+    if os.sep in name or name not in names("demos"):
         return None
-    world = load("worlds", name)
-    assert isinstance(world, World)
-    return world
+    demo = load("demos", name)
+    assert isinstance(demo, Demo)
+    return demo
 
 
-def _fitting_preset(method: Method, world: World | None) -> str | None:
+def _fitting_preset(method: Method, demo: Demo | None) -> str | None:
     presets = getattr(method.module, "PRESETS", {})
-    return world.preset if world is not None and world.preset in presets else None
+    return demo.preset if demo is not None and demo.preset in presets else None
 
 
 def data_of(name: str) -> str | Path:
@@ -191,15 +191,15 @@ def data_of(name: str) -> str | Path:
     Raises:
         UsageError: if there is no such folder.
     """
-    world = world_of(name)
-    if world is not None:
-        return world.data
+    demo = demo_of(name)
+    if demo is not None:
+        return demo.data
     if name == HUB:
         return HUB
     if not Path(name).is_dir():
         raise UsageError(
             f"There is no data folder {name}. Name a folder with copies of the data sets, 'hub' "
-            f"for the real ones, or an embedded world ({', '.join(names('worlds'))}) with --data."
+            f"for the real ones, or a built-in demo ({', '.join(names('demos'))}) with --data."
         )
     return Path(name)
 

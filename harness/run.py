@@ -1,6 +1,6 @@
-"""The story: align one model with one method, and measure it before and after.
+"""The run: align one model with one method, and measure it before and after.
 
-Read :func:`run` and you know the house. Every room finds its own finished work on disk by the
+Read :func:`run` and you know the program. Every stage finds its own finished work on disk by the
 fingerprint of its inputs, so calling this again continues where it stopped.
 """
 
@@ -12,13 +12,13 @@ from pathlib import Path
 
 from harness import progress
 from harness.compare import Comparison, compare, examples_of
-from harness.contamination import Touched, look_for, overlaps_of, with_notes
+from harness.contamination import ImageOverlap, check_contamination, overlaps_of, with_notes
 from harness.dpo import read_curves
 from harness.engine import ENGINE_VERSION
 from harness.evaluate import Evaluation, evaluate
 from harness.judge import Verdicts, judge
 from harness.model import Model, open_model
-from harness.pairs import PairReport, PairSet, examine, make_pairs
+from harness.pairs import PairReport, PairSet, make_pairs, pair_diagnostics
 from harness.plugins import load
 from harness.records import fingerprint, to_json
 from harness.report import ReportInput, write_reports
@@ -26,7 +26,7 @@ from harness.resolve import Plan, prints_of, resolve, settings_json, versions
 from harness.runs import notes_on_before, take_before
 from harness.settings import Settings
 from harness.storage import Store, image_folder, locked, write_json
-from harness.train import Checkpoint, canary_note, merged, train
+from harness.train import Checkpoint, image_ablation_note, merged, train
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Outcome:
         report: what the reports were written from.
         written: the files of the reports, by name.
         calls: how many requests reached the model in this call, and not the store.
-        reused: whether every room's work was found done.
+        reused: whether every stage's work was found done.
     """
 
     folder: Path
@@ -61,7 +61,7 @@ def run(settings: Settings) -> Outcome:
 
     Raises:
         UsageError: if the settings name something that is not there.
-        HarnessError: if a room could not do its work, or another process is at work in the run
+        HarnessError: if a stage could not do its work, or another process is at work in the run
             folder; everything finished stays on disk.
     """
     plan = resolve(settings)
@@ -74,7 +74,7 @@ def run(settings: Settings) -> Outcome:
             take_before(settings.baseline, folder, _prints(plan, model))
         before = _evaluate("before", plan, model, folder)
         pairs = _make_pairs(plan, model, folder)
-        doctor = examine(folder, plan.method, plan.options, seed=settings.seed)
+        doctor = pair_diagnostics(folder, plan.method, plan.options, seed=settings.seed)
         checkpoint = _train(plan, model, pairs, folder)
         notes = _after_training(plan, model, pairs, checkpoint, folder)
         aligned = model.with_adapter(checkpoint.path)
@@ -131,7 +131,7 @@ def _make_pairs(plan: Plan, model: Model, folder: Path) -> PairSet:
         seed=plan.settings.seed,
         folder=folder,
         fingerprint=fingerprint(model.fingerprint, ENGINE_VERSION, *_wanted(plan)),
-        patience=60 * plan.settings.patience,
+        pair_timeout=60 * plan.settings.pair_timeout,
     )
 
 
@@ -153,8 +153,8 @@ def _after_training(
 ) -> list[str]:
     """Do what was asked for beside the training, and return what readers should know of it."""
     notes = [plan.notice] if plan.notice else []
-    if plan.settings.canary:
-        notes.append(canary_note(checkpoint, pairs.pairs, model, folder))
+    if plan.settings.image_ablation:
+        notes.append(image_ablation_note(checkpoint, pairs.pairs, model, folder))
     if plan.settings.merge:
         progress.say(f"merged      {merged(checkpoint, model, folder)}")
     return notes
@@ -191,8 +191,8 @@ def _judge(
     )
 
 
-def _look_for_prompts(plan: Plan, store: Store) -> tuple[Touched, ...]:
-    return look_for(
+def _look_for_prompts(plan: Plan, store: Store) -> tuple[ImageOverlap, ...]:
+    return check_contamination(
         plan.prompts,
         plan.benchmarks,
         data=plan.data,
@@ -205,7 +205,7 @@ def _look_for_prompts(plan: Plan, store: Store) -> tuple[Touched, ...]:
 def _compare(
     plan: Plan,
     verdicts: Verdicts,
-    touched: Sequence[Touched],
+    touched: Sequence[ImageOverlap],
     pairs: PairSet,
     doctor: PairReport,
     checkpoint: Checkpoint,

@@ -1,4 +1,4 @@
-"""The story told several times: one method, several training seeds, one comparison.
+"""The run repeated: one method, several training seeds, one comparison.
 
 Each seed is a run of its own and lies in its own folder. What they come to together lies in a
 folder beside them that holds every row of every seed, so that it can be reported, bundled and

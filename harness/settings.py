@@ -42,10 +42,10 @@ class Settings:
     Attributes:
         method: name of the method.
         benches: names of the benchmarks, in the order of the report.
-        model: an embedded world's name, a folder, or a hub id.
-        data: an embedded world's name, a folder with copies of the data sets, or ``"hub"``.
-        prompts: an embedded world's name or a JSONL file.
-        preset: which of the method's presets to start from; ``None`` lets the world decide.
+        model: a built-in demo's name, a folder, or a hub id.
+        data: a built-in demo's name, a folder with copies of the data sets, or ``"hub"``.
+        prompts: a built-in demo's name or a JSONL file.
+        preset: which of the method's presets to start from; ``None`` lets the demo decide.
         options: ``--set`` texts, sorted by key.
         seed: seed of pair-making, training and intervals.
         limit: only the first rows of each benchmark.
@@ -56,8 +56,8 @@ class Settings:
         dtype: ``"auto"``, ``"float32"`` or ``"bfloat16"``.
         out: where run folders and the store lie.
         judging: who judges open answers.
-        patience: minutes that a method may take from one pair to the next.
-        canary: ask after training whether the pairs' answers still need their images.
+        pair_timeout: minutes that a method may take from one pair to the next.
+        image_ablation: ask after training whether the pairs' answers still need their images.
         merge: write base and adapter as one checkpoint too.
         baseline: bundle or run folder whose answers before are taken where they are the same ones.
     """
@@ -78,19 +78,19 @@ class Settings:
     dtype: str = "auto"
     out: Path = Path("runs")
     judging: JudgeSettings = JudgeSettings()
-    patience: float = 60.0
-    canary: bool = False
+    pair_timeout: float = 60.0
+    image_ablation: bool = False
     merge: bool = False
     baseline: Path | None = None
 
 
 @dataclass(frozen=True)
-class Asked:
+class EvalSettings:
     """What is to be measured; fields as in :class:`Settings`.
 
     Attributes:
         benches: names of the benchmarks.
-        model: an embedded world's name, a folder, a hub id, or ``openai:URL#NAME``.
+        model: a built-in demo's name, a folder, a hub id, or ``openai:URL#NAME``.
         adapter: a PEFT adapter to put on it.
         data: where the benchmarks' rows are.
         limit: only the first rows of each benchmark.

@@ -1,4 +1,4 @@
-"""Room 3: let the method train, and know for certain whether a checkpoint is the one asked for.
+"""Let the method train, and know for certain whether a checkpoint is the one asked for.
 
 ``training.json`` beside the checkpoint names the inputs it was (or is being) trained from and, once
 done, the hash of every file. Another fingerprint clears the folder; the same one lets the method's
@@ -23,7 +23,7 @@ from harness.plugins import Method
 from harness.records import Pair, fingerprint
 from harness.storage import folder_digest, write_json
 
-CANARY, MERGED = "canary.json", "merged"
+IMAGE_ABLATION, MERGED = "image_ablation.json", "merged"
 _PAIRS = 64
 
 
@@ -84,7 +84,7 @@ def train(
     return Checkpoint(path, digest, adapter, reused=False)
 
 
-def canary_note(
+def image_ablation_note(
     checkpoint: Checkpoint, pairs: Sequence[Pair], model: Any, folder: Path, *, limit: int = _PAIRS
 ) -> str:
     """Blank the images of some pairs, before and after training, and say what that does.
@@ -93,7 +93,7 @@ def canary_note(
         checkpoint: what was trained.
         pairs: what it was trained on; the first ``limit`` are scored.
         model: the model before.
-        folder: the run folder; ``canary.json`` in it keeps the figures.
+        folder: the run folder; ``image_ablation.json`` in it keeps the figures.
         limit: how many pairs.
 
     Returns:
@@ -104,24 +104,24 @@ def canary_note(
     """
     if not checkpoint.adapter:
         raise UsageError(
-            "--canary scores the pairs with and without the trained adapter, but this method "
-            f"leaves a full model in {checkpoint.path}. Leave --canary out."
+            "--image-ablation scores the pairs with and without the trained adapter, but this "
+            f"method leaves a full model in {checkpoint.path}. Leave --image-ablation out."
         )
     chosen = tuple(pairs[:limit])
     stamp = fingerprint(checkpoint.digest, [(p.prompt.id, p.chosen, p.rejected) for p in chosen])
-    known = _record(folder / CANARY)
+    known = _record(folder / IMAGE_ABLATION)
     if known.get("fingerprint") != stamp:
-        with progress.bar("canary", total=2, unit="passes") as bar:
-            before = dpo.canary(chosen, model, limit=limit)
+        with progress.bar("image ablation", total=2, unit="passes") as bar:
+            before = dpo.image_ablation(chosen, model, limit=limit)
             bar.advance(1, "the trained model")
-            after = dpo.canary(chosen, model, checkpoint.path, limit=limit)
+            after = dpo.image_ablation(chosen, model, checkpoint.path, limit=limit)
             bar.advance(1)
         known = {
             "fingerprint": stamp,
             "before": dataclasses.asdict(before),
             "after": dataclasses.asdict(after),
         }
-        write_json(folder / CANARY, known)
+        write_json(folder / IMAGE_ABLATION, known)
     return _sentence(known["before"], known["after"])
 
 
@@ -179,8 +179,8 @@ def _check(method: Method, path: Path, out: Path) -> bool:
 def _sentence(before: dict[str, float], after: dict[str, float]) -> str:
     falls = [each["chosen"] - each["chosen_blank"] for each in (before, after)]
     told = (
-        f"Canary: blanking the images of {after['pairs']} pairs lowers the log-probability of the "
-        f"chosen answers by {falls[1]:.2f} nats on average ({falls[0]:.2f} before training), and "
+        f"Image ablation: blanking the images of {after['pairs']} pairs lowers the log-probability of "
+        f"the chosen answers by {falls[1]:.2f} nats on average ({falls[0]:.2f} before training), and "
         f"does so for {after['drops']:.0%} of them ({before['drops']:.0%} before)."
     )
     if falls[1] <= 0 or after["drops"] <= 0.5:

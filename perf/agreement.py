@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from harness_tinyworld import WORLD
+from harness_tinyworld import DEMO
 
 from harness.engine.fallback import answer_alone
 from harness.engine.inputs import prepare
@@ -27,7 +27,7 @@ from harness.records import Request
 def main() -> None:
     """Print what agreed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default=str(WORLD.model))
+    parser.add_argument("--model", default=str(DEMO.model))
     parser.add_argument("--dtype", default="bfloat16")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--count", type=int, default=160)
@@ -37,7 +37,7 @@ def main() -> None:
     model = Model.open(given.model, device=given.device, dtype=given.dtype)
     asked = [
         request
-        for prompt in read_prompts(WORLD.prompts, given.count)
+        for prompt in read_prompts(DEMO.prompts, given.count)
         for image in [prompt.open_image()]
         for request in (
             Request(prompt.question, (image,), max_new_tokens=given.tokens),

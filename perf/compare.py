@@ -14,7 +14,7 @@ import random
 import resource
 import time
 
-from harness.benchmark import Column, f1_of, mean_of
+from harness.benchmark import Metric, f1_of, mean_of
 from harness.compare import compare
 from harness.records import Sample
 
@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=18, help="questions per image")
     parser.add_argument("--graded", action="store_true", help="continuous scores")
     asked = parser.parse_args()
-    columns: dict[str, list[Column]] = {}
+    columns: dict[str, list[Metric]] = {}
     for number in range(asked.columns):
         f1 = number % 2 and not asked.graded
         columns[f"bench{number}"] = [f1_of("said", "label") if f1 else mean_of("score")]

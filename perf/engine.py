@@ -239,7 +239,7 @@ def bound(shape: Shape, model: Model) -> float:
     A multiply-add counts two. Per token: twice the layers' weights, and 4 x context x width per
     layer for attention; the head for generated tokens only; the tower per image.
     """
-    from harness.engine import ImageDigests, Item
+    from harness.engine import EngineRequest, ImageDigests
 
     config = model.network.config
     text, vision = config.text_config, config.vision_config
@@ -258,7 +258,7 @@ def bound(shape: Shape, model: Model) -> float:
     single = least = 0.0
     prefixes: set[object] = set()
     for request in shape.rows:
-        item = Item(request, model.render(request), tuple(map(digests.of, request.images)))
+        item = EngineRequest(request, model.render(request), tuple(map(digests.of, request.images)))
         prompt = engine._preparer.prepare(item)
         symbols, images = engine._symbols(prompt)
         length = len(symbols)

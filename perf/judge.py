@@ -10,7 +10,7 @@ import argparse
 import json
 import time
 
-from harness.benchmark import paper
+from harness.benchmark import judge_prompt
 from harness.judge.protocol import Question, model_and_address
 from harness.judge.server import ServerJudge
 from harness.settings import JudgeSettings
@@ -19,7 +19,7 @@ from tests.support.judge_server import Running, running
 
 def questions(count: int) -> list[Question]:
     """Return as many different questions in MM-Vet's form."""
-    texts = (paper("", "", reference=f"{i}", answer=f"It is {i}.") for i in range(count))
+    texts = (judge_prompt("", "", reference=f"{i}", answer=f"It is {i}.") for i in range(count))
     return [Question(text, 32) for text in texts]
 
 

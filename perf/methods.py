@@ -15,7 +15,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from harness.compare import Figure
+from harness.compare import MetricResult
 from harness.errors import HarnessError
 from harness.run_seeds import run_seeds
 from harness.settings import Settings
@@ -71,7 +71,7 @@ def main() -> int:
     return 0
 
 
-def line(name: str, bench: str, figure: Figure) -> str:
+def line(name: str, bench: str, figure: MetricResult) -> str:
     """Return a row of the table: one method on one benchmark, over all seeds."""
     low, high = figure.interval or (None, None)
     cells = [

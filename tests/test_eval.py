@@ -15,7 +15,7 @@ from harness.errors import UsageError
 from harness.eval import levels_of, measure
 from harness.records import Sample, Scored
 from harness.resolve import resolve
-from harness.settings import Asked, Settings
+from harness.settings import EvalSettings, Settings
 from tests.model.test_server import Server
 from tests.support.checkpoints import write_llava
 
@@ -83,9 +83,9 @@ def test_missing_answers_are_counted_and_no_row_gives_no_figure():
 def test_a_servers_model_can_be_measured_and_is_refused_for_training(tmp_path):
     server = Server()
     model = server.source
-    found = measure(Asked(benches=("pope",), model=model, limit=4, out=tmp_path))
+    found = measure(EvalSettings(benches=("pope",), model=model, limit=4, out=tmp_path))
     assert found.calls == 4
-    assert measure(Asked(benches=("pope",), model=model, limit=4, out=tmp_path)).calls == 0
+    assert measure(EvalSettings(benches=("pope",), model=model, limit=4, out=tmp_path)).calls == 0
     with pytest.raises(UsageError, match="harness eval"):
         resolve(Settings(method="seva", benches=("pope",), model=model))
 

@@ -1,4 +1,4 @@
-"""Every method that ships keeps the contract and runs on the embedded world."""
+"""Every method that ships keeps the contract and runs on the built-in demo."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_all_are_installed():
 def test_every_preset_is_an_options_and_small_fits_the_world(name):
     method = load_method(name)
     presets = method.module.PRESETS
-    assert {"paper", load("worlds", "tinyworld").preset} <= set(presets)
+    assert {"paper", load("demos", "tinyworld").preset} <= set(presets)
     for preset in presets:
         options = method.options(preset, {})
         assert isinstance(options, method.module.Options)
@@ -61,7 +61,7 @@ def test_a_run_on_the_embedded_world(name, tmp_path_factory):
 @pytest.mark.slow
 def test_simas_rounds_end_in_a_whole_model_and_resume(tmp_path):
     method = load_method("sima")
-    world = load("worlds", "tinyworld")
+    world = load("demos", "tinyworld")
     model = Model.open(world.model)
     options = method.options(
         "small", {"rounds": "2", "epochs": "1", "max_new_tokens": "16", "critic_tokens": "32"}

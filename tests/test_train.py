@@ -9,18 +9,18 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from harness_tinyworld import WORLD
+from harness_tinyworld import DEMO
 
-from harness.dpo.image_ablation import Canary
+from harness.dpo.ablation import ImageAblation
 from harness.errors import UsageError
 from harness.model import Model
 from harness.pairs import read_prompts
 from harness.records import Request
-from harness.train import Checkpoint, _sentence, canary_note, merged
+from harness.train import Checkpoint, _sentence, image_ablation_note, merged
 
 
 def scored(chosen, blank, drops):
-    return asdict(Canary(10, chosen, blank, 0.0, 0.0, drops))
+    return asdict(ImageAblation(10, chosen, blank, 0.0, 0.0, drops))
 
 
 def test_the_sentence_says_what_blanking_did():
@@ -40,13 +40,13 @@ def test_a_full_model_is_its_own_merge_and_has_no_adapter_to_take_off(tmp_path):
     whole = Checkpoint(tmp_path, "d", adapter=False, reused=False)
     assert merged(whole, None, tmp_path) == tmp_path
     with pytest.raises(UsageError, match="full model"):
-        canary_note(whole, [], None, tmp_path)
+        image_ablation_note(whole, [], None, tmp_path)
 
 
 @pytest.mark.slow
 def test_the_merged_checkpoint_answers_like_the_adapter_and_is_made_once(tmp_path):
     words = ["--method", "seva", "--bench", "pope", "--limit", "18", "--max-prompts", "24"]
-    more = ["--set", "learning_rate=2e-3", "--canary", "--merge", "--json", "--quiet"]
+    more = ["--set", "learning_rate=2e-3", "--image-ablation", "--merge", "--json", "--quiet"]
     command = [sys.executable, "-m", "harness", "run", *words, *more, "--out", str(tmp_path)]
 
     def run():
@@ -58,9 +58,9 @@ def test_the_merged_checkpoint_answers_like_the_adapter_and_is_made_once(tmp_pat
     assert any(note.startswith("Canary: ") for note in first["comparison"]["notes"])
     folder = Path(first["folder"])
     made = {path: path.stat().st_mtime_ns for path in (folder / "merged").iterdir()}
-    prompts = read_prompts(WORLD.prompts, 12)
+    prompts = read_prompts(DEMO.prompts, 12)
     asked = [Request(p.question, (p.open_image(),), max_new_tokens=24) for p in prompts]
-    base = Model.open(WORLD.model, device="cpu")
+    base = Model.open(DEMO.model, device="cpu")
     worn = base.with_adapter(Path(first["checkpoint"]))
     apart = Model.open(folder / "merged", device="cpu")
     told = [[a.text for a in model.answer(asked)] for model in (base, worn, apart)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from harness.benchmark import Column, Row, Task, mean_of
+from harness.benchmark import Metric, Row, Task, mean_of
 from harness.records import Scored
 from harness_benchmarks.parse import best_of
 
@@ -34,7 +34,7 @@ def scored_by_match(references: Callable[[Row], Sequence[str]]) -> Score:
     return score
 
 
-def columns() -> tuple[Column, ...]:
+def columns() -> tuple[Metric, ...]:
     """Return the two accuracies, in points from 0 to 100."""
     return (
         mean_of("strict", name="accuracy", primary=True, lenient="lenient accuracy"),

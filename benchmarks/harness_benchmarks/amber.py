@@ -103,7 +103,7 @@ BENCHMARK = Benchmark(
         ratio_of("imagined_named", "imagined", name="Cog", higher_is_better=False),
     ),
     max_new_tokens=512,
-    official=OFFICIAL,
+    source_files=OFFICIAL,
     licence="Apache-2.0 (images: from the web, for research)",
     source="arXiv 2311.07397; hub: Kyunnilee/amber_g, split train, 1004 rows",
 )

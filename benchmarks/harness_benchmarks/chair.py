@@ -93,7 +93,7 @@ BENCHMARK = Benchmark(
             unit="objects",
         ),
     ),
-    photo=lambda doc: f"COCO_val2014_{int(doc['question_id']):012d}",
+    image_source=lambda doc: f"COCO_val2014_{int(doc['question_id']):012d}",
     max_new_tokens=512,
     licence="CC BY 4.0 (annotations); images: COCO val2014",
     source="arXiv 1809.02156; hub: tsunghanwu/mscoco_chair, split test",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.benchmark import Entry, Files, Official, Reading, malformed, texts_of, value_of
+from harness.benchmark import Files, Reading, SourceFiles, SourceRow, malformed, texts_of, value_of
 
 _QUERIES = "query_generative.json"
 _TRUTH = "annotations.json"
@@ -24,7 +24,7 @@ def read(files: Files) -> Reading:
     return Reading(rows, {f"metadata/{name}": files.text(name) for name in _LISTS})
 
 
-def _entry(where: str, item: Any, truth: dict[int, tuple[str, Any]]) -> Entry:
+def _entry(where: str, item: Any, truth: dict[int, tuple[str, Any]]) -> SourceRow:
     number = value_of(item, "id", int, where)
     if number not in truth:
         raise malformed(where, f"question {number} is not in {_TRUTH}")
@@ -35,10 +35,10 @@ def _entry(where: str, item: Any, truth: dict[int, tuple[str, Any]]) -> Entry:
         "hallu": texts_of(answer, "hallu", there),
         "task_type": value_of(answer, "type", str, there),
     }
-    return Entry(f"question {number}", where, values, (value_of(item, "image", str, where),))
+    return SourceRow(f"question {number}", where, values, (value_of(item, "image", str, where),))
 
 
-OFFICIAL = Official(
+OFFICIAL = SourceFiles(
     fetch=(
         f"{_QUERIES}, {_TRUTH}, {' and '.join(_LISTS)}, from "
         "https://github.com/junyangwang0410/AMBER (folder data)",

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
-from harness.benchmark import Entry, Files, Official, Reading, malformed
+from harness.benchmark import Files, Reading, SourceFiles, SourceRow, malformed
 from harness_benchmarks.graphs import StrangeGraphError, synonyms
 from harness_benchmarks.standins import StandIns, standins_of
 
@@ -29,7 +29,7 @@ _GIT = "https://github.com/si0wang/Mementos"
 
 def read(files: Files) -> Reading:
     """Read tables and graphs; a graph that is absent leaves its rows without a list of words."""
-    rows: list[Entry] = []
+    rows: list[SourceRow] = []
     lists: dict[str, str] = {}
     for short, domain in DOMAINS.items():
         words: dict[str, StandIns | None] = {}
@@ -51,7 +51,7 @@ def read(files: Files) -> Reading:
 
 def _entry(
     domain: str, where: str, row: Mapping[str, str], words: Mapping[str, StandIns | None]
-) -> Entry:
+) -> SourceRow:
     image = next((row[name] for name in _NAMES if name in row), "").strip()
     text = next((row[name] for name in _TEXTS if name in row), "").strip()
     if not image or not text:
@@ -65,7 +65,7 @@ def _entry(
         "description": text,
         **found,
     }
-    return Entry(stem, where, values, (image, f"{stem}.jpg", f"{stem}.png"))
+    return SourceRow(stem, where, values, (image, f"{stem}.jpg", f"{stem}.png"))
 
 
 def _lines(files: Files, name: str, without: str) -> list[tuple[str, ...]]:
@@ -84,7 +84,7 @@ def _lines(files: Files, name: str, without: str) -> list[tuple[str, ...]]:
     return [(goal, *sorted(set(lines[goal]))) for goal in sorted(lines)]
 
 
-OFFICIAL = Official(
+OFFICIAL = SourceFiles(
     fetch=(
         f"cmc_description.csv, dl_description.csv, robo_description.csv and the folder sym_graphs, "
         f"from {_GIT}",

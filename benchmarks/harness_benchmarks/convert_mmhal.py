@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-from harness.benchmark import Entry, Files, Official, Reading, texts_of, value_of
+from harness.benchmark import Files, Reading, SourceFiles, SourceRow, texts_of, value_of
 
 _TEMPLATE = "response_template.json"
 _HUB = "https://huggingface.co/datasets/Shengcao1006/MMHal-Bench"
@@ -23,7 +23,7 @@ def read(files: Files) -> Reading:
     return Reading(rows)
 
 
-def _entry(index: int, where: str, item: Any) -> Entry:
+def _entry(index: int, where: str, item: Any) -> SourceRow:
     image = value_of(item, "image_id", str, where)
     address = PurePosixPath(urlsplit(value_of(item, "image_src", str, where)).path).name
     values = {
@@ -35,10 +35,10 @@ def _entry(index: int, where: str, item: Any) -> Entry:
         "image_content": texts_of(item, "image_content", where),
         "image_id": image,
     }
-    return Entry(image, where, values, (address, f"{image}.jpg"))
+    return SourceRow(image, where, values, (address, f"{image}.jpg"))
 
 
-OFFICIAL = Official(
+OFFICIAL = SourceFiles(
     fetch=(f"{_TEMPLATE} and test_data.zip, from {_HUB}",),
     rows=96,
     images=96,

@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-from harness.benchmark import Entry, Files, Official, Reading, malformed, texts_of, value_of
+from harness.benchmark import Files, Reading, SourceFiles, SourceRow, malformed, texts_of, value_of
 
 _IMAGES = "val_images_final.json"
 _FACTS = ("shr_factual_part1.jsonl", "shr_factual_part2.jsonl")
@@ -40,7 +40,7 @@ def read(files: Files) -> Reading:
             "facts": (*regions[number], *facts.get(number, ())),
             "coco_id": coco,
         }
-        rows.append(Entry(f"image {number}", where, values, (path,)))
+        rows.append(SourceRow(f"image {number}", where, values, (path,)))
     return Reading(rows)
 
 
@@ -87,7 +87,7 @@ def _regions(files: Files, wanted: Collection[int]) -> dict[int, tuple[str, ...]
     return found
 
 
-OFFICIAL = Official(
+OFFICIAL = SourceFiles(
     fetch=(
         f"{_IMAGES}, {_FACTS[0]} and {_FACTS[1]}, from "
         "https://huggingface.co/datasets/juliozhao/SHR",

@@ -24,17 +24,17 @@ from typing import Any
 
 from harness.benchmark import (
     Anchor,
-    Ask,
     Benchmark,
     Choices,
-    Column,
-    Exam,
+    JudgePrompt,
+    Metric,
     Row,
+    Rubric,
     Task,
-    Unreadable,
+    UnparsableReply,
     all_of,
+    judge_prompt,
     mean_of,
-    paper,
     together,
 )
 from harness.records import Sample, Scored
@@ -70,14 +70,14 @@ def _has_figure(doc: Mapping[str, Any]) -> bool:
     return not (doc["category"] == "VS" and str(doc["figure_id"]) == "0")
 
 
-def ask(task: Task, row: Row, answer: str) -> Ask:
+def ask(task: Task, row: Row, answer: str) -> JudgePrompt:
     """Ask for one word, given question, reference and answer."""
     reference = str(row.doc["gt_answer_details"] or "")
     if not grader.words(reference):
-        raise Unreadable("there is no reference answer")
+        raise UnparsableReply("there is no reference answer")
     question = str(row.doc["question"])
-    text = paper(_INTRO, _FORM, question=question, reference=reference, answer=answer)
-    return Ask(text, max_tokens=16)
+    text = judge_prompt(_INTRO, _FORM, question=question, reference=reference, answer=answer)
+    return JudgePrompt(text, max_tokens=16)
 
 
 def read(task: Task, row: Row, answer: str, reply: str) -> Scored:
@@ -97,7 +97,7 @@ def _anchor(name: str, answer: str, mark: float, category: str = "VD") -> Anchor
     return Anchor(name, doc, answer, "right", mark, mark)
 
 
-EXAM = Exam(
+EXAM = Rubric(
     version="hallusion 1",
     ask=ask,
     read=read,
@@ -124,9 +124,9 @@ def _drawn(
     return counted
 
 
-def _figures() -> Column:
+def _figures() -> Metric:
     column = all_of("right", group=together("figure"), name="fAcc")
-    return Column("fAcc", _drawn(column.count), column.value, group=column.group, mean=False)
+    return Metric("fAcc", _drawn(column.count), column.value, group=column.group, mean=False)
 
 
 def _units(doc: Mapping[str, Any]) -> Mapping[str, str]:
@@ -154,7 +154,7 @@ BENCHMARK = Benchmark(
     units=_units,
     choices=_choices,
     judge=grader.NAME,
-    exam=EXAM,
+    rubric=EXAM,
     licence="BSD-3-Clause",
     source="arXiv 2310.14566; hub: lmms-lab-encoder/HallusionBench, split image, 951 rows",
 )

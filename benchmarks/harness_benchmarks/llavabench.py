@@ -17,14 +17,14 @@ from __future__ import annotations
 
 from harness.benchmark import (
     Anchor,
-    Ask,
     Benchmark,
-    Column,
-    Exam,
+    JudgePrompt,
+    Metric,
     Row,
+    Rubric,
     Task,
-    Unreadable,
-    paper,
+    UnparsableReply,
+    judge_prompt,
     ratio_of,
 )
 from harness.records import Scored
@@ -56,15 +56,15 @@ def score(task: Task, row: Row, answer: str) -> Scored:
     return Scored(_scores(row, own, reference), judge=grader.NAME, verdict=verdict)
 
 
-def ask(task: Task, row: Row, answer: str) -> Ask:
+def ask(task: Task, row: Row, answer: str) -> JudgePrompt:
     """Ask for marks of the reference answer and of the examined one."""
     reference, caption = str(row.doc["gpt_answer"] or ""), row.doc["caption"]
     if not grader.words(reference):
-        raise Unreadable("there is no reference answer")
+        raise UnparsableReply("there is no reference answer")
     context = caption if isinstance(caption, str) else "\n".join(map(str, caption or ()))
     question = str(row.doc["question"])
     blocks = {"context": context, "question": question, "reference": reference, "answer": answer}
-    return Ask(paper(_INTRO, _FORM, **blocks), max_tokens=512)
+    return JudgePrompt(judge_prompt(_INTRO, _FORM, **blocks), max_tokens=512)
 
 
 def read(task: Task, row: Row, answer: str, reply: str) -> Scored:
@@ -97,7 +97,7 @@ def _anchor(name: str, answer: str, low: float, high: float) -> Anchor:
     return Anchor(name, doc, answer, "model", low, high)
 
 
-EXAM = Exam(
+EXAM = Rubric(
     version="llavabench 1",
     ask=ask,
     read=read,
@@ -112,7 +112,7 @@ EXAM = Exam(
 )
 
 
-def _part(category: str) -> Column:
+def _part(category: str) -> Metric:
     return ratio_of(f"{category}_model", f"{category}_reference", name=category)
 
 
@@ -127,7 +127,7 @@ BENCHMARK = Benchmark(
     ),
     max_new_tokens=1024,
     judge=grader.NAME,
-    exam=EXAM,
+    rubric=EXAM,
     licence="CC BY-NC 4.0 (made with GPT-4; OpenAI's terms apply)",
     source="arXiv 2304.08485; hub: lmms-lab-encoder/llava-bench-in-the-wild, train, 60 rows",
     published={

@@ -24,7 +24,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from harness.benchmark import Anchor, Ask, Benchmark, Exam, Row, Task, Unreadable, mean_of, paper
+from harness.benchmark import (
+    Anchor,
+    Benchmark,
+    JudgePrompt,
+    Row,
+    Rubric,
+    Task,
+    UnparsableReply,
+    judge_prompt,
+    mean_of,
+)
 from harness.records import Scored
 from harness_benchmarks import grader
 from harness_benchmarks.convert_mementos import OFFICIAL
@@ -79,12 +89,14 @@ def score(task: Task, row: Row, answer: str) -> Scored:
     return Scored(scores, judge=grader.NAME, verdict="; ".join(told))
 
 
-def ask(task: Task, row: Row, answer: str) -> Ask:
+def ask(task: Task, row: Row, answer: str) -> JudgePrompt:
     """Ask for the objects and actions of the reference description and of the answer."""
     reference = str(row.doc["description"] or "")
     if not grader.words(reference):
-        raise Unreadable("there is no reference description")
-    return Ask(paper(_INTRO, _FORM, reference=reference, answer=answer), max_tokens=1000)
+        raise UnparsableReply("there is no reference description")
+    return JudgePrompt(
+        judge_prompt(_INTRO, _FORM, reference=reference, answer=answer), max_tokens=1000
+    )
 
 
 def read(task: Task, row: Row, answer: str, reply: str) -> Scored:
@@ -96,7 +108,7 @@ def read(task: Task, row: Row, answer: str, reply: str) -> Scored:
         pair = (said, truth) if words is None else words.exchanged(said, truth)
         scores[kind] = f1(*pair)
         if scores[kind] is None:
-            raise Unreadable(f"the judge found no {kind} in the reference")
+            raise UnparsableReply(f"the judge found no {kind} in the reference")
     return Scored(scores, verdict=reply)
 
 
@@ -105,7 +117,7 @@ def _anchor(name: str, answer: str, low: float, high: float) -> Anchor:
     return Anchor(name, {"description": reference}, answer, "objects", low, high)
 
 
-EXAM = Exam(
+EXAM = Rubric(
     version="mementos 1",
     ask=ask,
     read=read,
@@ -128,8 +140,8 @@ BENCHMARK = Benchmark(
     ),
     groups=lambda doc: {"domain": str(doc["domain"])},
     judge=grader.NAME,
-    exam=EXAM,
-    official=OFFICIAL,
+    rubric=EXAM,
+    source_files=OFFICIAL,
     licence="none is stated in its repository; ask its authors",
     source="arXiv 2401.10529; github.com/si0wang/Mementos, "
     "697 validation sequences in its tables, 699 in the paper",

@@ -25,16 +25,16 @@ from typing import Any
 
 from harness.benchmark import (
     Anchor,
-    Ask,
     Benchmark,
     Choices,
-    Exam,
+    JudgePrompt,
     Row,
+    Rubric,
     Task,
-    Unreadable,
+    UnparsableReply,
     all_of,
+    judge_prompt,
     mean_of,
-    paper,
     together,
 )
 from harness.records import Scored
@@ -81,14 +81,14 @@ def score(task: Task, row: Row, answer: str) -> Scored:
     )
 
 
-def ask(task: Task, row: Row, answer: str) -> Ask | None:
+def ask(task: Task, row: Row, answer: str) -> JudgePrompt | None:
     """Ask which letter is meant, where lmms-eval's rules cannot tell."""
     if _by_rule(task, row, answer):
         return None
     options = "\n".join(f"{key}. {text}" for key, text in _options(row.doc).items())
     question = str(row.doc["question"])
-    text = paper(_INTRO, _FORM, question=question, options=options, answer=answer)
-    return Ask(text, max_tokens=16)
+    text = judge_prompt(_INTRO, _FORM, question=question, options=options, answer=answer)
+    return JudgePrompt(text, max_tokens=16)
 
 
 def read(task: Task, row: Row, answer: str, reply: str) -> Scored:
@@ -99,7 +99,7 @@ def read(task: Task, row: Row, answer: str, reply: str) -> Scored:
         verdict = reply
         said = verdict.strip().strip("*`'\".()")
         if said not in (*_options(row.doc), NEITHER):
-            raise Unreadable(f"the judge did not reply with one letter: {shown(verdict)}")
+            raise UnparsableReply(f"the judge did not reply with one letter: {shown(verdict)}")
     return Scored({"judged": float(said == str(row.doc["answer"]))}, verdict=verdict)
 
 
@@ -122,7 +122,7 @@ def _anchor(name: str, answer: str, low: float, high: float) -> Anchor:
     return Anchor(name, doc, answer, "judged", low, high)
 
 
-EXAM = Exam(
+EXAM = Rubric(
     version="mmbench 1",
     ask=ask,
     read=read,
@@ -168,7 +168,7 @@ EN = Benchmark(
     choices=_choices,
     max_new_tokens=256,
     judge=grader.NAME,
-    exam=EXAM,
+    rubric=EXAM,
     licence="Apache-2.0 (images under their own licences)",
     source="arXiv 2307.06281; hub: lmms-lab-encoder/MMBench, config en, split dev, 4329 rows",
     published={
@@ -187,7 +187,7 @@ CN = Benchmark(
     units=_units,
     choices=_choices,
     judge=grader.NAME,
-    exam=EXAM,
+    rubric=EXAM,
     licence="Apache-2.0 (images under their own licences)",
     source="arXiv 2307.06281; hub: lmms-lab-encoder/MMBench, config cn, split dev, 4329 rows",
     published={

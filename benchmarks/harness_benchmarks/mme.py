@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from harness.benchmark import Benchmark, Column, Row, Task, all_of, mean_of, together
+from harness.benchmark import Benchmark, Metric, Row, Task, all_of, mean_of, together
 from harness.records import Sample, Scored
 from harness_benchmarks.parse import yes_no, yes_no_choices
 
@@ -78,8 +78,8 @@ def _total(totals: NDArray[float64]) -> NDArray[float64]:
     return np.where(pairs.sum(-1) > 0, found, np.nan)
 
 
-def _sum_column(name: str, metric: str, subtasks: Sequence[str], **fields: object) -> Column:
-    return Column(
+def _sum_column(name: str, metric: str, subtasks: Sequence[str], **fields: object) -> Metric:
+    return Metric(
         name,
         _subtask_sums(metric, subtasks),
         _total,

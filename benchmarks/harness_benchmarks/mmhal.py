@@ -16,7 +16,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.benchmark import Anchor, Ask, Benchmark, Exam, Row, Task, Unreadable, mean_of, paper
+from harness.benchmark import (
+    Anchor,
+    Benchmark,
+    JudgePrompt,
+    Row,
+    Rubric,
+    Task,
+    UnparsableReply,
+    judge_prompt,
+    mean_of,
+)
 from harness.records import Scored
 from harness_benchmarks import grader
 from harness_benchmarks.convert_mmhal import OFFICIAL
@@ -59,18 +69,18 @@ def score(task: Task, row: Row, answer: str) -> Scored:
     )
 
 
-def ask(task: Task, row: Row, answer: str) -> Ask:
+def ask(task: Task, row: Row, answer: str) -> JudgePrompt:
     """Ask for one rating, given the image's content, question, reference and answer."""
     reference, content = str(row.doc["gt_answer"] or ""), row.doc["image_content"]
     if not grader.words(reference):
-        raise Unreadable("there is no reference answer")
+        raise UnparsableReply("there is no reference answer")
     blocks = {
         "content": content if isinstance(content, str) else ", ".join(map(str, content or ())),
         "question": str(row.doc["question"]),
         "reference": reference,
         "answer": answer,
     }
-    return Ask(paper(_INTRO, _FORM, **blocks), max_tokens=512)
+    return JudgePrompt(judge_prompt(_INTRO, _FORM, **blocks), max_tokens=512)
 
 
 def read(task: Task, row: Row, answer: str, reply: str) -> Scored:
@@ -89,7 +99,7 @@ def _anchor(name: str, answer: str, low: float, high: float) -> Anchor:
     return Anchor(name, doc, answer, "score", low, high)
 
 
-EXAM = Exam(
+EXAM = Rubric(
     version="mmhal 1",
     ask=ask,
     read=read,
@@ -119,8 +129,8 @@ BENCHMARK = Benchmark(
     ),
     groups=lambda doc: {"question type": str(doc["question_type"])},
     judge=grader.NAME,
-    exam=EXAM,
-    official=OFFICIAL,
+    rubric=EXAM,
+    source_files=OFFICIAL,
     licence="Apache-2.0 (images: Open Images, CC BY 2.0)",
     source="arXiv 2309.14525; hub: Shengcao1006/MMHal-Bench, 96 rows",
     published={

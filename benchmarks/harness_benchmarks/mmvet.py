@@ -13,7 +13,17 @@ lmms-eval asks with temperature 0.2 and then samples; both arms are asked greedi
 
 from __future__ import annotations
 
-from harness.benchmark import Anchor, Ask, Benchmark, Exam, Row, Task, Unreadable, mean_of, paper
+from harness.benchmark import (
+    Anchor,
+    Benchmark,
+    JudgePrompt,
+    Row,
+    Rubric,
+    Task,
+    UnparsableReply,
+    judge_prompt,
+    mean_of,
+)
 from harness.records import Scored
 from harness_benchmarks import grader
 from harness_benchmarks.reading import only_number
@@ -34,14 +44,14 @@ def score(task: Task, row: Row, answer: str) -> Scored:
     return Scored({"score": value}, judge=grader.NAME, verdict=verdict)
 
 
-def ask(task: Task, row: Row, answer: str) -> Ask:
+def ask(task: Task, row: Row, answer: str) -> JudgePrompt:
     """Ask for one number, given question, reference and answer."""
     reference = str(row.doc["answer"]).replace("<AND>", " <AND> ").replace("<OR>", " <OR> ")
     if not grader.words(reference):
-        raise Unreadable("there is no reference answer")
+        raise UnparsableReply("there is no reference answer")
     question = str(row.doc["question"])
-    text = paper(_INTRO, _FORM, question=question, reference=reference, answer=answer)
-    return Ask(text, max_tokens=32)
+    text = judge_prompt(_INTRO, _FORM, question=question, reference=reference, answer=answer)
+    return JudgePrompt(text, max_tokens=32)
 
 
 def read(task: Task, row: Row, answer: str, reply: str) -> Scored:
@@ -56,7 +66,7 @@ def _anchor(
 
 
 _EQUATION = "What is x in the equation?", "-1<AND>-5"
-EXAM = Exam(
+EXAM = Rubric(
     version="mmvet 1",
     ask=ask,
     read=read,
@@ -85,7 +95,7 @@ BENCHMARK = Benchmark(
     columns=(mean_of("score", primary=True),),
     groups=lambda doc: {"capability": str(doc["capability"])},
     judge=grader.NAME,
-    exam=EXAM,
+    rubric=EXAM,
     licence="CC-BY-NC 4.0 (images under their own licences)",
     source="arXiv 2308.02490; hub: lmms-lab-encoder/MMVet, split test, 218 rows",
     published={

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from harness.benchmark import Benchmark, Column, Row, Task, f1_of, mean_of
+from harness.benchmark import Benchmark, Metric, Row, Task, f1_of, mean_of
 from harness.records import Sample, Scored
 from harness_benchmarks.parse import yes_no as parse
 from harness_benchmarks.parse import yes_no_choices
@@ -69,7 +69,7 @@ BENCHMARK = Benchmark(
     score=score,
     columns=(
         mean_of("strict", name="accuracy", primary=True, lenient="lenient accuracy"),
-        Column("f1", _official_counts, _official_f1),
+        Metric("f1", _official_counts, _official_f1),
         mean_of("lenient", name="lenient accuracy"),
         f1_of("lenient_yes", "label_yes", name="lenient f1"),
         mean_of("logit", name="logit accuracy"),
@@ -78,7 +78,7 @@ BENCHMARK = Benchmark(
     ),
     groups=lambda doc: {"category": str(doc.get("category", ""))},
     choices=yes_no_choices,
-    photo=lambda doc: str(doc.get("image_source", "")),
+    image_source=lambda doc: str(doc.get("image_source", "")),
     licence="MIT (questions); images: COCO val2014",
     source="arXiv 2305.10355; hub: lmms-lab-encoder/POPE, split test, 9000 rows",
     published={

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from harness.benchmark import Unreadable
+from harness.benchmark import UnparsableReply
 
 _NUMBER = r"[-+]?\d+(?:\.\d+)?"
 _DRESS = " \t*`|\"'"
@@ -27,7 +27,7 @@ def only_number(reply: str, low: float, high: float) -> float:
     if text.count(".") == 2:  # "0.5.", but not "0.", which may have lost its tenths
         text = text.removesuffix(".")
     if not re.fullmatch(_NUMBER, text):
-        raise Unreadable(f"the judge did not reply with one number: {shown(reply)}")
+        raise UnparsableReply(f"the judge did not reply with one number: {shown(reply)}")
     return within(float(text), low, high)
 
 
@@ -39,7 +39,7 @@ def only_word(reply: str, words: Collection[str]) -> str:
     """
     said = reply.strip().strip(_DRESS + ".").lower()
     if said not in words:
-        raise Unreadable(f"the judge did not reply with one of the words: {shown(reply)}")
+        raise UnparsableReply(f"the judge did not reply with one of the words: {shown(reply)}")
     return said
 
 
@@ -52,7 +52,7 @@ def first_line_numbers(reply: str, count: int, low: float, high: float) -> list[
     first = next(iter(lines(reply)), "")
     parts = re.split(r"[\s,;]+", first)
     if len(parts) != count or not all(re.fullmatch(_NUMBER, part) for part in parts):
-        raise Unreadable(f"the judge's first line is not {count} numbers: {shown(reply)}")
+        raise UnparsableReply(f"the judge's first line is not {count} numbers: {shown(reply)}")
     return [within(float(part), low, high) for part in parts]
 
 
@@ -64,12 +64,12 @@ def named_number(reply: str, name: str, low: int, high: int) -> int:
     """
     found = re.findall(rf"\b{name}\s*:[ *`]*({_NUMBER})", reply, re.IGNORECASE)
     if len(found) != 1:
-        raise Unreadable(
+        raise UnparsableReply(
             f"the judge wrote '{name}: number' {len(found)} times, not once: {shown(reply)}"
         )
     value = within(float(found[0]), low, high)
     if value != int(value):
-        raise Unreadable(f"the judge's {name} {found[0]} is no whole number")
+        raise UnparsableReply(f"the judge's {name} {found[0]} is no whole number")
     return int(value)
 
 
@@ -81,10 +81,12 @@ def named_list(reply: str, name: str) -> tuple[str, ...]:
     """
     wanted = [line for line in lines(reply) if line.lower().startswith(f"{name.lower()}:")]
     if len(wanted) != 1:
-        raise Unreadable(f"the judge gave '{name}' {len(wanted)} times, not once: {shown(reply)}")
+        raise UnparsableReply(
+            f"the judge gave '{name}' {len(wanted)} times, not once: {shown(reply)}"
+        )
     text = wanted[0].partition(":")[2].strip(_DRESS)
     if not (text.startswith("[") and text.endswith("]")):
-        raise Unreadable(f"the judge's '{name}' is no list in brackets: {shown(text)}")
+        raise UnparsableReply(f"the judge's '{name}' is no list in brackets: {shown(text)}")
     items = (item.strip(_DRESS).lower() for item in text[1:-1].split(","))
     return tuple(dict.fromkeys(item for item in items if item))
 
@@ -103,10 +105,10 @@ def numbered_words(reply: str, count: int, words: tuple[str, ...]) -> list[str]:
         number, text = int(match[1]), match[2].strip(_DRESS).lower()
         word = next((word for word in words if re.match(rf"{word}\b", text)), None)
         if word is None or number in found or not 1 <= number <= count:
-            raise Unreadable(f"the judge's line cannot be read: {shown(line)}")
+            raise UnparsableReply(f"the judge's line cannot be read: {shown(line)}")
         found[number] = word
     if len(found) != count:
-        raise Unreadable(f"the judge gave {len(found)} verdicts for {count} sentences")
+        raise UnparsableReply(f"the judge gave {len(found)} verdicts for {count} sentences")
     return [found[number] for number in range(1, count + 1)]
 
 
@@ -117,7 +119,7 @@ def within(value: float, low: float, high: float) -> float:
         Unreadable: if it lies outside of the scale.
     """
     if not low <= value <= high:
-        raise Unreadable(f"the judge's {value:g} is outside of {low:g} to {high:g}")
+        raise UnparsableReply(f"the judge's {value:g} is outside of {low:g} to {high:g}")
     return value
 
 

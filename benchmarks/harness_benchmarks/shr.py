@@ -20,14 +20,14 @@ from pathlib import Path
 
 from harness.benchmark import (
     Anchor,
-    Ask,
     Benchmark,
-    Exam,
+    JudgePrompt,
     Row,
+    Rubric,
     Task,
-    Unreadable,
+    UnparsableReply,
+    judge_prompt,
     mean_of,
-    paper,
     ratio_of,
 )
 from harness.records import Scored
@@ -71,17 +71,17 @@ def score(task: Task, row: Row, answer: str) -> Scored:
     )
 
 
-def ask(task: Task, row: Row, answer: str) -> Ask | None:
+def ask(task: Task, row: Row, answer: str) -> JudgePrompt | None:
     """Ask for a verdict on each sentence; a description without sentences needs none."""
     facts = [str(fact) for fact in row.doc["facts"]]
     if not any(map(grader.words, facts)):
-        raise Unreadable("no facts are known")
+        raise UnparsableReply("no facts are known")
     said = grader.sentences(answer)
     if not said:
         return None
     numbered = "\n".join(f"{number}. {text}" for number, text in enumerate(said, start=1))
-    text = paper(_INTRO, _FORM, facts="\n".join(facts), answer=numbered)
-    return Ask(text, max_tokens=64 + 64 * len(said))
+    text = judge_prompt(_INTRO, _FORM, facts="\n".join(facts), answer=numbered)
+    return JudgePrompt(text, max_tokens=64 + 64 * len(said))
 
 
 def read(task: Task, row: Row, answer: str, reply: str) -> Scored:
@@ -104,7 +104,7 @@ def _anchor(name: str, answer: str, low: float, high: float) -> Anchor:
     return Anchor(name, {"facts": facts}, answer, "hallucinated", low, high)
 
 
-EXAM = Exam(
+EXAM = Rubric(
     version="shr 1",
     ask=ask,
     read=read,
@@ -125,10 +125,10 @@ BENCHMARK = Benchmark(
         ratio_of("hallucinated", "sentences", name="SHR", higher_is_better=False, primary=True),
         mean_of("any", name="descriptions with an error", higher_is_better=False),
     ),
-    photo=lambda doc: f"{int(doc['coco_id']):012d}" if doc.get("coco_id") else "",
+    image_source=lambda doc: f"{int(doc['coco_id']):012d}" if doc.get("coco_id") else "",
     judge=grader.NAME,
-    exam=EXAM,
-    official=OFFICIAL,
+    rubric=EXAM,
+    source_files=OFFICIAL,
     licence="Apache-2.0 (annotations, HA-DPO); images: Visual Genome, CC BY 4.0",
     source="arXiv 2311.16839; github.com/opendatalab/HA-DPO, 200 images of Visual Genome",
     published={

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.records import World
+from harness.records import Demo
 
 FOLDER = Path(__file__).resolve().parent
 MODEL = FOLDER / "model"
@@ -16,6 +16,6 @@ PROMPTS = FOLDER / "prompts" / "prompts.jsonl"
 DATA = FOLDER / "data"
 CRITIC = FOLDER / "critic.txt"
 NOTICE = "embedded miniature (tinyworld): comparable with no published number"
-WORLD = World(model=MODEL, prompts=PROMPTS, data=DATA, preset="small", notice=NOTICE)
+DEMO = Demo(model=MODEL, prompts=PROMPTS, data=DATA, preset="small", notice=NOTICE)
 
-__all__ = ["CRITIC", "DATA", "FOLDER", "MODEL", "NOTICE", "PROMPTS", "WORLD"]
+__all__ = ["CRITIC", "DATA", "DEMO", "FOLDER", "MODEL", "NOTICE", "PROMPTS"]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from harness.analysis.leaderboard import rank
 from harness.analysis.leaderboard_tables import leaderboard_markdown, leaderboard_text
-from harness.analysis.power import estimate, paces_of
+from harness.analysis.power import estimate, throughputs_of
 from harness.analysis.power_tables import power_text
 
 __all__ = [
     "estimate",
     "leaderboard_markdown",
     "leaderboard_text",
-    "paces_of",
     "power_text",
     "rank",
+    "throughputs_of",
 ]

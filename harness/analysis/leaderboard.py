@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite, nan
 
-from harness.analysis.pairwise import Duel, Key, corrected, duels
-from harness.benchmark import Column, headline
+from harness.analysis.pairwise import Key, PairwiseTest, corrected, pairwise_tests
+from harness.benchmark import Metric, headline
 from harness.compare import GAIN, LOSS, arrays_of, join, units_of
 from harness.data import same_data
 from harness.errors import UsageError, near_miss
@@ -27,7 +27,7 @@ BEFORE = "before"
 
 
 @dataclass(frozen=True)
-class Standing:
+class RankedRun:
     """One run in one column.
 
     Attributes:
@@ -54,7 +54,7 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Board:
+class Ranking:
     """One column of one benchmark, the best figure first.
 
     Attributes:
@@ -65,7 +65,7 @@ class Board:
         higher_is_better: ``None`` where there is no direction, and then no rank means anything.
         samples: rows of the benchmark.
         clusters: images among them.
-        standings: of every run.
+        runs: of every run.
     """
 
     benchmark: str
@@ -75,7 +75,7 @@ class Board:
     higher_is_better: bool | None
     samples: int
     clusters: int
-    standings: tuple[Standing, ...]
+    runs: tuple[RankedRun, ...]
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Leaderboard:
 
     Attributes:
         baseline: its name.
-        boards: one for each headline column of the benchmarks that all runs have.
+        rankings: one for each headline column of the benchmarks that all runs have.
         left_out: benchmarks that only some runs have.
         family: how many differences to the baseline are corrected together.
         pairs: how many differences between any two runs are corrected together, for the ranks.
@@ -95,7 +95,7 @@ class Leaderboard:
     """
 
     baseline: str
-    boards: tuple[Board, ...]
+    rankings: tuple[Ranking, ...]
     left_out: tuple[str, ...]
     family: int
     pairs: int
@@ -107,7 +107,7 @@ class Leaderboard:
     @property
     def missing(self) -> int:
         """How many answers or scores are missing in all runs together."""
-        return sum(standing.missing for board in self.boards for standing in board.standings)
+        return sum(standing.missing for board in self.rankings for standing in board.runs)
 
 
 def rank(
@@ -151,7 +151,7 @@ def rank(
         most = max(map(len, arms.values()))
         arms = {BEFORE: [_common_before(runs, names, shared)] * most, **arms}
     columns = {name: headline(columns_of(name, *runs)) for name in shared}
-    found, notes = duels(arms, columns, seed=seed, draws=draws, alpha=alpha)
+    found, notes = pairwise_tests(arms, columns, seed=seed, draws=draws, alpha=alpha)
     told = corrected(found, (key for key in found if key[0] == baseline))
     order = {name: place for place, name in enumerate(arms)}
     ranked = corrected(found, (key for key in found if order[key[0]] < order[key[1]]))
@@ -161,7 +161,7 @@ def rank(
         notes += run.report.comparison.notes if run.imported else ()
     return Leaderboard(
         baseline=baseline,
-        boards=tuple(
+        rankings=tuple(
             _board(name, column, arms, baseline, found, told, ranked, alpha)
             for name in shared
             for column in columns[name]
@@ -237,26 +237,26 @@ def _common_before(
 
 def _board(
     name: str,
-    column: Column,
+    column: Metric,
     arms: Mapping[str, Sequence[Samples]],
     baseline: str,
-    found: Mapping[Key, Duel],
+    found: Mapping[Key, PairwiseTest],
     told: Mapping[Key, float],
     ranked: Mapping[Key, float],
     alpha: float,
-) -> Board:
+) -> Ranking:
     def verdict(other: str, run: str) -> str:
         key, back = (other, run, name, column.name), (run, other, name, column.name)
         return found[key].verdict(ranked[key if key in ranked else back], alpha)
 
-    standings = []
+    runs = []
     for run, trained in arms.items():
         figure, missing = _figure(name, column, [samples[name] for samples in trained])
         others = [verdict(other, run) for other in arms if other != run]
         key = (baseline, run, name, column.name)
         duel = found.get(key)
-        standings.append(
-            Standing(
+        runs.append(
+            RankedRun(
                 run=run,
                 figure=figure,
                 missing=missing,
@@ -268,7 +268,7 @@ def _board(
                 worst=len(arms) - others.count(GAIN),
             )
         )
-    return Board(
+    return Ranking(
         benchmark=name,
         column=column.name,
         unit=column.unit,
@@ -276,11 +276,11 @@ def _board(
         higher_is_better=column.higher_is_better,
         samples=len(next(iter(arms.values()))[0][name]),
         clusters=max(duel.clusters for key, duel in found.items() if key[2] == name),
-        standings=tuple(sorted(standings, key=lambda each: _order(each, column))),
+        runs=tuple(sorted(runs, key=lambda each: _order(each, column))),
     )
 
 
-def _order(standing: Standing, column: Column) -> tuple[bool, float, str]:
+def _order(standing: RankedRun, column: Metric) -> tuple[bool, float, str]:
     value = standing.figure
     if value is None:
         return True, 0.0, standing.run
@@ -288,7 +288,7 @@ def _order(standing: Standing, column: Column) -> tuple[bool, float, str]:
 
 
 def _figure(
-    name: str, column: Column, trained: Sequence[Sequence[Sample]]
+    name: str, column: Metric, trained: Sequence[Sequence[Sample]]
 ) -> tuple[float | None, int]:
     """Return a run's figure over its scored rows, and how many rows have no score.
 

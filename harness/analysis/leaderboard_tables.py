@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.analysis.leaderboard import Board, Leaderboard, Standing
+from harness.analysis.leaderboard import Leaderboard, RankedRun, Ranking
 from harness.stats import half_up
 
 _DASH = "–"
@@ -14,8 +14,8 @@ _HEAD = ("rank", "run", "figure", "difference", "p (Holm)", "verdict", "missing"
 def leaderboard_text(found: Leaderboard) -> str:
     """Return plain text, one table for each column."""
     parts = []
-    for board in found.boards:
-        rows = [_HEAD, *(_cells(standing, board, found) for standing in board.standings)]
+    for board in found.rankings:
+        rows = [_HEAD, *(_cells(standing, board, found) for standing in board.runs)]
         widths = [max(len(row[place]) for row in rows) for place in range(len(_HEAD))]
         lines = [
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -28,16 +28,16 @@ def leaderboard_text(found: Leaderboard) -> str:
 def leaderboard_markdown(found: Leaderboard) -> str:
     """Return GitHub-flavoured Markdown; names of runs stand in code, where they do no harm."""
     parts = []
-    for board in found.boards:
+    for board in found.rankings:
         lines = [f"### {_safe(_title(board))}", "", _line(_HEAD), _line(["---"] * len(_HEAD))]
-        for standing in board.standings:
+        for standing in board.runs:
             rank, run, *rest = _cells(standing, board, found)
             lines.append(_line([rank, f"`{_safe(run)}`", *map(_safe, rest)]))
         parts.append("\n".join(lines))
     return "\n\n".join([*parts, "\n".join(f"- {_safe(note)}" for note in _remarks(found))]) + "\n"
 
 
-def _title(board: Board) -> str:
+def _title(board: Ranking) -> str:
     better = {True: "higher is better", False: "lower is better", None: "neither is better"}
     return (
         f"{board.benchmark} {board.column} ({board.samples} rows, {board.clusters} images; "
@@ -45,7 +45,7 @@ def _title(board: Board) -> str:
     )
 
 
-def _cells(standing: Standing, board: Board, found: Leaderboard) -> list[str]:
+def _cells(standing: RankedRun, board: Ranking, found: Leaderboard) -> list[str]:
     return [
         _rank(standing, board),
         standing.run + (" (baseline)" if standing.run == found.baseline else ""),
@@ -57,7 +57,7 @@ def _cells(standing: Standing, board: Board, found: Leaderboard) -> list[str]:
     ]
 
 
-def _rank(standing: Standing, board: Board) -> str:
+def _rank(standing: RankedRun, board: Ranking) -> str:
     if board.higher_is_better is None:
         return _DASH
     if standing.best == standing.worst:
@@ -65,7 +65,7 @@ def _rank(standing: Standing, board: Board) -> str:
     return f"{standing.best}{_DASH}{standing.worst}"
 
 
-def _difference(standing: Standing, digits: int) -> str:
+def _difference(standing: RankedRun, digits: int) -> str:
     if standing.difference is None:
         return _DASH
     text = f"{half_up(standing.difference, digits):+}"

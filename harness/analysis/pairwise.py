@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 from harness import stats
-from harness.benchmark import Column
+from harness.benchmark import Metric
 from harness.compare import CANNOT_TELL, CHANGED, GAIN, LOSS, NO_CHANGE, compare, excludes_zero
 from harness.records import Samples
 
@@ -16,7 +16,7 @@ Key = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True)
-class Duel:
+class PairwiseTest:
     """One column of two runs: the second less the first, over the rows that both have.
 
     Attributes:
@@ -45,7 +45,7 @@ class Duel:
             return CHANGED
         return GAIN if (self.difference > 0) == self.higher_is_better else LOSS
 
-    def turned(self) -> Duel:
+    def turned(self) -> PairwiseTest:
         """Return the first run against the second."""
         low, high = self.interval or (0.0, 0.0)
         return replace(
@@ -55,14 +55,14 @@ class Duel:
         )
 
 
-def duels(
+def pairwise_tests(
     arms: Mapping[str, Sequence[Samples]],
-    columns: Mapping[str, Sequence[Column]],
+    columns: Mapping[str, Sequence[Metric]],
     *,
     seed: int,
     draws: int,
     alpha: float,
-) -> tuple[dict[Key, Duel], list[str]]:
+) -> tuple[dict[Key, PairwiseTest], list[str]]:
     """Compare every two runs; each pair is there in both directions.
 
     Args:
@@ -76,7 +76,7 @@ def duels(
     Returns:
         The duels, and the notes of the comparisons.
     """
-    found: dict[Key, Duel] = {}
+    found: dict[Key, PairwiseTest] = {}
     notes: list[str] = []
     for one, two in combinations(arms, 2):
         (first, second), *more = zip(arms[one], arms[two], strict=False)
@@ -89,7 +89,7 @@ def duels(
         for benchmark in result.benchmarks:
             notes += [f"{benchmark.name}: {note}" for note in benchmark.notes]
             for figure in benchmark.figures:
-                duel = Duel(
+                duel = PairwiseTest(
                     figure.difference,
                     figure.interval,
                     figure.p,
@@ -102,7 +102,7 @@ def duels(
     return found, notes
 
 
-def corrected(found: Mapping[Key, Duel], family: Iterable[Key]) -> dict[Key, float]:
+def corrected(found: Mapping[Key, PairwiseTest], family: Iterable[Key]) -> dict[Key, float]:
     """Return p values corrected by Holm over a family; one that is unknown counts as 1."""
     keys = list(family)
     plain = [found[key].p for key in keys]

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from harness import stats
 from harness.analysis.sizes import Size, size_of
-from harness.benchmark import Benchmark, Column, headline
-from harness.compare import Figure
+from harness.benchmark import Benchmark, Metric, headline
+from harness.compare import MetricResult
 from harness.records import Sample
 from harness.runs import FinishedRun
-from harness.storage import read_paces
+from harness.storage import read_throughputs
 
 TYPICAL, CAUTIOUS = 0.10, 0.30
 """Shares of rows that change sides between two models, assumed where no run is named."""
@@ -27,7 +27,7 @@ _ARMS = 2
 
 
 @dataclass(frozen=True)
-class Reach:
+class Detectable:
     """What can be told in one headline column.
 
     Attributes:
@@ -35,11 +35,11 @@ class Reach:
         column: the column's name.
         unit: of the differences.
         digits: decimals in tables.
-        told: smallest true difference with 80 % power; from a run, or assuming that 10 % of rows
+        mdd: smallest true difference with 80 % power; from a run, or assuming that 10 % of rows
             change sides and count as independent. ``None`` where nothing can be said.
-        corrected: the same after the correction over the planned benchmarks at its most severe.
-        cautious: assuming that 30 % change sides and rows of one image move together; ``None``
-            where a run was taken, or the number of images is not known.
+        mdd_corrected: the same after the correction over the planned benchmarks at its most severe.
+        mdd_conservative: assuming that 30 % change sides and rows of one image move together;
+            ``None`` where a run was taken, or the number of images is not known.
         source: ``"run"``, ``"assumed"`` or ``"unknown"``.
     """
 
@@ -47,9 +47,9 @@ class Reach:
     column: str
     unit: str
     digits: int
-    told: float | None
-    corrected: float | None
-    cautious: float | None
+    mdd: float | None
+    mdd_corrected: float | None
+    mdd_conservative: float | None
     source: str
 
 
@@ -84,13 +84,13 @@ class Estimate:
     """A plan with its figures.
 
     Attributes:
-        reaches: what can be told, by headline column.
+        detectable: what can be told, by headline column.
         costs: what it takes, by benchmark.
         family: how many headline columns the correction runs over.
         source: name of the run that the figures were taken from; ``None`` where they are assumed.
     """
 
-    reaches: tuple[Reach, ...]
+    detectable: tuple[Detectable, ...]
     costs: tuple[Cost, ...]
     family: int
     source: str | None
@@ -107,7 +107,7 @@ def estimate(
     data: str | Path,
     *,
     run: FinishedRun | None = None,
-    paces: Mapping[str, float] | None = None,
+    throughputs: Mapping[str, float] | None = None,
     name: str | None = None,
     limit: int | None = None,
     judgings: int = 1,
@@ -118,30 +118,32 @@ def estimate(
         benchmarks: of the planned run.
         data: where their rows are: a folder, or ``"hub"``.
         run: an earlier run on some of them.
-        paces: answers per second of that run, by benchmark.
+        throughputs: answers per second of that run, by benchmark.
         name: what the result calls that run.
         limit: only the first rows of each benchmark.
         judgings: verdicts per answer that a judge will give.
     """
     family = sum(len(headline(benchmark.columns)) for benchmark in benchmarks)
-    reaches: list[Reach] = []
+    detectable: list[Detectable] = []
     costs: list[Cost] = []
     for benchmark in benchmarks:
         rows = run.after.get(benchmark.name, ()) if run is not None else ()
         size = size_of(benchmark, data, limit)
         size = _with_images_of(rows, size)
-        costs.append(_cost(benchmark, size, rows, (paces or {}).get(benchmark.name), judgings))
+        costs.append(
+            _cost(benchmark, size, rows, (throughputs or {}).get(benchmark.name), judgings)
+        )
         for column in headline(benchmark.columns):
             figure = _measured(run, benchmark.name, column.name)
-            reaches.append(_reach(benchmark.name, column, size, figure, family))
-    return Estimate(tuple(reaches), tuple(costs), family, name)
+            detectable.append(_reach(benchmark.name, column, size, figure, family))
+    return Estimate(tuple(detectable), tuple(costs), family, name)
 
 
-def paces_of(folder: Path) -> dict[str, float]:
+def throughputs_of(folder: Path) -> dict[str, float]:
     """Return answers per second of a run, by benchmark, as it noted them."""
     found: dict[str, list[tuple[int, float]]] = {}
-    for pace in read_paces(folder):
-        found.setdefault(pace.benchmark, []).append((pace.answers, pace.seconds))
+    for throughput in read_throughputs(folder):
+        found.setdefault(throughput.benchmark, []).append((throughput.answers, throughput.seconds))
     return {
         name: sum(answers for answers, _ in each) / max(sum(s for _, s in each), 1e-9)
         for name, each in found.items()
@@ -156,7 +158,7 @@ def _with_images_of(rows: Sequence[Sample], size: Size) -> Size:
     return Size(size.rows, max(images, 1), f"{size.source}; images as dense as in the run")
 
 
-def _measured(run: FinishedRun | None, benchmark: str, column: str) -> Figure | None:
+def _measured(run: FinishedRun | None, benchmark: str, column: str) -> MetricResult | None:
     if run is None:
         return None
     for each in run.report.comparison.benchmarks:
@@ -166,25 +168,27 @@ def _measured(run: FinishedRun | None, benchmark: str, column: str) -> Figure | 
     return None
 
 
-def _reach(name: str, column: Column, size: Size, figure: Figure | None, family: int) -> Reach:
+def _reach(
+    name: str, column: Metric, size: Size, figure: MetricResult | None, family: int
+) -> Detectable:
     fields = (name, column.name, column.unit, column.digits)
     if figure is not None and figure.error and figure.clusters > 1 and (size.images or size.rows):
         images = size.images or size.rows or 0
         error = figure.error * sqrt(figure.clusters / images)
-        return Reach(*fields, *_told(error, images, family), None, "run")
+        return Detectable(*fields, *_told(error, images, family), None, "run")
     if not _row_by_row(column) or size.rows is None or size.rows < 2:
-        return Reach(*fields, None, None, None, "unknown")
+        return Detectable(*fields, None, None, None, "unknown")
     span = column.high - column.low
-    told = _told(span * sqrt(TYPICAL / size.rows), size.rows, family)
-    cautious = None
+    mdd = _told(span * sqrt(TYPICAL / size.rows), size.rows, family)
+    mdd_conservative = None
     if size.images is not None and size.images > 1:
-        cautious = stats.detectable(span * sqrt(CAUTIOUS / size.images), size.images - 1)
-    return Reach(*fields, *told, cautious, "assumed")
+        mdd_conservative = stats.detectable(span * sqrt(CAUTIOUS / size.images), size.images - 1)
+    return Detectable(*fields, *mdd, mdd_conservative, "assumed")
 
 
-def _row_by_row(column: Column) -> bool:
+def _row_by_row(column: Metric) -> bool:
     """Whether a column is a plain mean of single rows; of other figures nothing is assumed."""
-    return column.mean and column.group is Column.group
+    return column.mean and column.group is Metric.group
 
 
 def _told(error: float, count: int, family: int) -> tuple[float, float]:
@@ -199,10 +203,10 @@ def _cost(
     benchmark: Benchmark,
     size: Size,
     rows: Sequence[Sample],
-    pace: float | None,
+    throughput: float | None,
     judgings: int,
 ) -> Cost:
-    judged = benchmark.exam is not None
+    judged = benchmark.rubric is not None
     questions = _ARMS * judgings * size.rows if judged and size.rows is not None else None
     letters = [len(row.prompt) + len(row.target) + len(row.answer or "") for row in rows]
     mean = sum(letters) / len(letters) / _LETTERS_PER_TOKEN if letters else None
@@ -211,7 +215,7 @@ def _cost(
         rows=size.rows,
         images=size.images,
         counted=size.source,
-        seconds=_ARMS * size.rows / pace if pace and size.rows is not None else None,
+        seconds=_ARMS * size.rows / throughput if throughput and size.rows is not None else None,
         judged=judged,
         questions=questions,
         tokens=round(questions * mean) if questions is not None and mean is not None else None,

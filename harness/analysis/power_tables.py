@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.analysis.power import CAUTIOUS, TYPICAL, Cost, Estimate, Reach
+from harness.analysis.power import CAUTIOUS, TYPICAL, Cost, Detectable, Estimate
 from harness.stats import half_up
 
 _DASH = "–"
@@ -13,24 +13,27 @@ _DASH = "–"
 def power_text(found: Estimate) -> str:
     """Return two tables and what they rest on."""
     costs = {cost.benchmark: cost for cost in found.costs}
-    told: list[Sequence[str]] = [("column", "rows", "images", "told from", "corrected", "cautious")]
-    told += [_reach(reach, costs[reach.benchmark]) for reach in found.reaches]
+    mdd: list[Sequence[str]] = [("column", "rows", "images", "told from", "corrected", "cautious")]
+    mdd += [_reach(reach, costs[reach.benchmark]) for reach in found.detectable]
     take: list[Sequence[str]] = [
         ("benchmark", "answers", "time", "judge questions", "judge tokens in")
     ]
     take += [_cost(cost) for cost in found.costs]
-    parts = ["Smallest true difference with 80 % power", *_table(told), "", *_basis(found), ""]
+    parts = ["Smallest true difference with 80 % power", *_table(mdd), "", *_basis(found), ""]
     parts += ["What both evaluations take", *_table(take), "", *_terms(found)]
     return "\n".join(parts) + "\n"
 
 
-def _reach(reach: Reach, cost: Cost) -> tuple[str, ...]:
+def _reach(reach: Detectable, cost: Cost) -> tuple[str, ...]:
     mark = {"run": "", "assumed": "", "unknown": " (needs --from)"}[reach.source]
     return (
         f"{reach.benchmark} {reach.column}{mark}",
         _count(cost.rows),
         _count(cost.images),
-        *(_number(each, reach) for each in (reach.told, reach.corrected, reach.cautious)),
+        *(
+            _number(each, reach)
+            for each in (reach.mdd, reach.mdd_corrected, reach.mdd_conservative)
+        ),
     )
 
 
@@ -47,12 +50,12 @@ def _cost(cost: Cost) -> tuple[str, ...]:
 
 def _basis(found: Estimate) -> list[str]:
     lines = []
-    if any(reach.source == "run" for reach in found.reaches):
+    if any(reach.source == "run" for reach in found.detectable):
         lines.append(
             f"From {found.source}: the spread of its rows' differences, brought to the planned "
             "number of images."
         )
-    if any(reach.source == "assumed" for reach in found.reaches):
+    if any(reach.source == "assumed" for reach in found.detectable):
         lines.append(
             f"Assumed: {100 * TYPICAL:g} % of the rows change sides, each for itself; cautious: "
             f"{100 * CAUTIOUS:g} % do, and rows of one image move together. A run named with "
@@ -103,7 +106,7 @@ def _count(value: int | None) -> str:
     return _DASH if value is None else str(value)
 
 
-def _number(value: float | None, reach: Reach) -> str:
+def _number(value: float | None, reach: Detectable) -> str:
     return _DASH if value is None else str(half_up(value, reach.digits))
 
 

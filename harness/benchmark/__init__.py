@@ -13,8 +13,9 @@ from harness.benchmark.catalog import (
     suites,
     task_settings,
 )
-from harness.benchmark.columns import (
-    Column,
+from harness.benchmark.definition import Benchmark, Choices
+from harness.benchmark.metrics import (
+    Metric,
     all_of,
     f1_of,
     flip_column,
@@ -23,10 +24,9 @@ from harness.benchmark.columns import (
     ratio_of,
     together,
 )
-from harness.benchmark.definition import Benchmark, Choices
-from harness.benchmark.official import Entry, Official, Reading, texts_of, value_of
-from harness.benchmark.rubric import Anchor, Ask, Exam, Unreadable, paper
-from harness.benchmark.source_files import Files, Place, malformed, some
+from harness.benchmark.official import Reading, SourceFiles, SourceRow, texts_of, value_of
+from harness.benchmark.rubric import Anchor, JudgePrompt, Rubric, UnparsableReply, judge_prompt
+from harness.benchmark.source_files import Files, SourcePath, malformed, some
 from harness.benchmark.task import Row, Task
 from harness.benchmark.task_files import (
     HUB,
@@ -42,20 +42,20 @@ __all__ = [
     "HUB",
     "OWN",
     "Anchor",
-    "Ask",
     "Benchmark",
     "Choices",
-    "Column",
-    "Entry",
-    "Exam",
     "Files",
-    "Official",
-    "Place",
+    "JudgePrompt",
+    "Metric",
     "Reading",
     "Row",
+    "Rubric",
     "Scored",
+    "SourceFiles",
+    "SourcePath",
+    "SourceRow",
     "Task",
-    "Unreadable",
+    "UnparsableReply",
     "adhoc_columns",
     "all_of",
     "benchmark",
@@ -67,11 +67,11 @@ __all__ = [
     "flip_column",
     "headline",
     "is_adhoc_result",
+    "judge_prompt",
     "local_folder",
     "malformed",
     "mean_of",
     "number_of",
-    "paper",
     "ratio_of",
     "scores_in",
     "some",

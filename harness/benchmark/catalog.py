@@ -21,8 +21,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.benchmark.columns import Column
 from harness.benchmark.definition import Benchmark
+from harness.benchmark.metrics import Metric
 from harness.benchmark.task_files import tasks_folder, yaml_file
 from harness.errors import UsageError, near_miss
 from harness.plugins import digest_of, find, load, names
@@ -129,7 +129,7 @@ def adhoc(name: str) -> Benchmark:
 
 def adhoc_columns(
     metrics: Mapping[str, bool | None], largest: Mapping[str, float] | None = None
-) -> tuple[Column, ...]:
+) -> tuple[Metric, ...]:
     """Return one column for each metric, with its direction; the first is the headline.
 
     Args:
@@ -138,12 +138,12 @@ def adhoc_columns(
             hundredths, as where nothing is known; above, it is the plain mean, and its scale is
             taken to end at the next power of ten.
     """
-    columns: list[Column] = []
+    columns: list[Metric] = []
     for metric, better in metrics.items():
         top = (largest or {}).get(metric, 1.0)
         scale, high = (100.0, 100.0) if top <= 1 else (1.0, 10.0 ** math.ceil(math.log10(top)))
         columns.append(
-            Column(
+            Metric(
                 metric,
                 _Given(metric),
                 _Mean(scale),
@@ -209,8 +209,8 @@ def _described(path: Path) -> tuple[str, dict[str, bool | None]]:
     merged = task_settings(path)
     if not isinstance(merged.get("task"), str) or not merged.get("dataset_path"):
         raise UsageError(
-            f"The file {path} is no task: it needs a name as 'task' and a 'dataset_path'. A group "
-            "of tasks cannot be run as one; name its tasks."
+            f"The file {path} is not a task: it needs a name as 'task' and a 'dataset_path'. A "
+            "group of tasks cannot be run as one; name its tasks."
         )
     listed = merged.get("metric_list") or []
     return merged["task"], {

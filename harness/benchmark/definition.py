@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from harness.records import Scored
 
 if TYPE_CHECKING:
-    from harness.benchmark.columns import Column
-    from harness.benchmark.official import Official
-    from harness.benchmark.rubric import Exam
+    from harness.benchmark.metrics import Metric
+    from harness.benchmark.official import SourceFiles
+    from harness.benchmark.rubric import Rubric
     from harness.benchmark.task import Row, Task
     from harness.records import Answer
 
@@ -41,10 +41,10 @@ class Benchmark:
         units: what a row counts together with, by name; see :func:`harness.columns.together`.
         choices: the answers a row allows, where they are few; gives the ``logit`` scores.
         photo: what the row's photograph is called in the collection it was taken from, such as
-            its COCO file; the contamination radar looks for it among the training images.
+            its COCO file; the contamination check looks for it among the training images.
         max_new_tokens: limit on the answer, where it differs from the task's own.
         judge: the judge behind the scores, ``"rule"`` when there is none.
-        exam: how a language model judges it instead, where it can.
+        rubric: how a language model judges it instead, where it can.
         official: the files its authors publish, where the hub does not hold what the task reads.
         licence: of the data.
         source: where the data and its scoring were published.
@@ -55,15 +55,15 @@ class Benchmark:
     title: str
     task: str
     score: Callable[[Task, Row, str], Scored]
-    columns: tuple[Column, ...]
+    columns: tuple[Metric, ...]
     groups: Callable[[Mapping[str, Any]], Mapping[str, str]] = lambda doc: {}
     units: Callable[[Mapping[str, Any]], Mapping[str, str]] = lambda doc: {}
     choices: Callable[[Row], Choices] | None = None
-    photo: Callable[[Mapping[str, Any]], str] = lambda doc: ""
+    image_source: Callable[[Mapping[str, Any]], str] = lambda doc: ""
     max_new_tokens: int | None = None
     judge: str = "rule"
-    exam: Exam | None = None
-    official: Official | None = None
+    rubric: Rubric | None = None
+    source_files: SourceFiles | None = None
     licence: str = ""
     source: str = ""
     published: Mapping[str, str] = field(default_factory=dict)

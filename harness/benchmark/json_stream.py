@@ -12,7 +12,7 @@ _FAR = 1 << 22
 
 
 class BrokenListError(ValueError):
-    """Text that is no list in JSON.
+    """Text that is not a list in JSON.
 
     Attributes:
         line: where, from 1.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Entry:
+class SourceRow:
     """One row as its authors publish it.
 
     Attributes:
@@ -34,12 +34,12 @@ class Entry:
 class Reading:
     """What was read: the rows in their order, and text files that lie beside the table, by name."""
 
-    rows: Sequence[Entry]
+    rows: Sequence[SourceRow]
     lists: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Official:
+class SourceFiles:
     """The files of a benchmark that its authors publish, and how to read them.
 
     Attributes:

@@ -1,8 +1,8 @@
 """What a benchmark asks a judge, and how it reads the reply: the terms of an examination.
 
-An exam is part of a :class:`harness.benchmark.Benchmark`. It turns an answer into questions for a
+A rubric is part of a :class:`harness.benchmark.Benchmark`. It turns an answer into questions for a
 judge and the judge's replies into scores, in the benchmark's official format. It never makes up a
-number: what cannot be read raises :class:`Unreadable`, and the row is missing.
+number: what cannot be read raises :class:`UnparsableReply`, and the row is missing.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ RULE = (
 )
 
 
-class Unreadable(Exception):  # noqa: N818  (a finding about a reply, not a fault of ours)
+class UnparsableReply(Exception):  # noqa: N818  (a finding about a reply, not a fault of ours)
     """A row that cannot be judged, or a reply that is not in the agreed form; says why."""
 
 
 @dataclass(frozen=True)
-class Ask:
+class JudgePrompt:
     """One question to the judge: its text, and where the reply is cut, in tokens."""
 
     prompt: str
@@ -40,8 +40,8 @@ class Anchor:
     """An answer whose worth is beyond dispute, to tell whether a judge is still the same.
 
     Attributes:
-        name: unique in its exam.
-        doc: a row made up for it, with the fields that the exam reads.
+        name: unique in its rubric.
+        doc: a row made up for it, with the fields that the rubric reads.
         answer: the answer to it.
         metric: which score of the verdict is looked at.
         low: smallest score that a sound judge gives.
@@ -57,7 +57,7 @@ class Anchor:
 
 
 @dataclass(frozen=True)
-class Exam:
+class Rubric:
     """How one benchmark is judged.
 
     Attributes:
@@ -71,7 +71,7 @@ class Exam:
     """
 
     version: str
-    ask: Callable[[Task, Row, str], Ask | None]
+    ask: Callable[[Task, Row, str], JudgePrompt | None]
     read: Callable[[Task, Row, str, str], Scored]
     metrics: Callable[[Row], tuple[str, ...]]
     anchors: tuple[Anchor, ...]
@@ -79,7 +79,7 @@ class Exam:
     vote: bool = False
 
 
-def paper(intro: str, form: str, **blocks: str) -> str:
+def judge_prompt(intro: str, form: str, **blocks: str) -> str:
     """Return a question to a judge: what to do, the texts in blocks, and the form of the reply.
 
     Args:

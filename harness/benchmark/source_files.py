@@ -30,7 +30,7 @@ _SHOWN = 5
 
 
 @dataclass(frozen=True)
-class Place:
+class SourcePath:
     """Where a file lies: on disk, or as a member of an archive on disk."""
 
     path: Path
@@ -71,12 +71,12 @@ class Files:
         self._folder, self._advice = folder, advice
         self._open = ExitStack()
         self._archives: dict[Path, zipfile.ZipFile] = {}
-        self._places: dict[str, list[Place]] = {}
+        self._places: dict[str, list[SourcePath]] = {}
         for path in _walk(folder):
             if path.suffix.lower() == ".zip":
                 self._look_into(path)
             elif path.is_file():  # and no link to nowhere
-                self._note(Place(path, None, path.stat().st_size))
+                self._note(SourcePath(path, None, path.stat().st_size))
 
     def __enter__(self) -> Files:
         return self
@@ -100,13 +100,13 @@ class Files:
         self._archives[path] = archive
         for info in archive.infolist():
             if not info.is_dir() and "__MACOSX" not in info.filename:
-                self._note(Place(path, info.filename, info.file_size))
+                self._note(SourcePath(path, info.filename, info.file_size))
 
-    def _note(self, place: Place) -> None:
+    def _note(self, place: SourcePath) -> None:
         if not place.parts[-1].startswith("."):
             self._places.setdefault(place.parts[-1], []).append(place)
 
-    def find(self, name: str) -> Place | None:
+    def find(self, name: str) -> SourcePath | None:
         """Find a file by its name, or by the last folders of its path and its name.
 
         Unpacked files go before those in archives, whatever these hold.
@@ -128,7 +128,7 @@ class Files:
             )
         return min(there, key=lambda place: (len(place.parts), place.parts), default=None)
 
-    def need(self, name: str) -> Place:
+    def need(self, name: str) -> SourcePath:
         """Find a file that has to be there.
 
         Raises:
@@ -143,7 +143,7 @@ class Files:
             )
         return place
 
-    def image(self, place: Place) -> bytes:
+    def image(self, place: SourcePath) -> bytes:
         """Return the bytes of a file that was found.
 
         Raises:
@@ -167,7 +167,7 @@ class Files:
 
         Raises:
             UsageError: if there is no such file.
-            HarnessError: if it is no text.
+            HarnessError: if it is not text.
         """
         return "".join(self._text(name))
 
@@ -176,7 +176,7 @@ class Files:
 
         Raises:
             UsageError: if there is no such file.
-            HarnessError: if it is no list in JSON.
+            HarnessError: if it is not a list in JSON.
         """
         try:
             for line, item in list_items(self._text(name)):
@@ -246,7 +246,7 @@ class Files:
             raise malformed(f"{name}, line {line}", f"no UTF-8 text ({error.reason})") from error
         self.digests[name] = digest.hexdigest()
 
-    def _chunks(self, place: Place) -> Iterator[bytes]:
+    def _chunks(self, place: SourcePath) -> Iterator[bytes]:
         try:
             with self._stream(place) as file:
                 while chunk := file.read(_CHUNK):
@@ -263,7 +263,7 @@ class Files:
                 "unpack it yourself."
             ) from error
 
-    def _stream(self, place: Place) -> IO[bytes]:
+    def _stream(self, place: SourcePath) -> IO[bytes]:
         if place.member is None:
             return place.path.open("rb")
         return self._archives[place.path].open(place.member)

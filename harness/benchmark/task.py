@@ -1,4 +1,4 @@
-"""The only room that touches lmms-eval: its tasks give documents, prompts and scoring.
+"""The only module that runs lmms-eval: its tasks give documents, prompts and scoring.
 
 lmms-eval's own loop, model adapters, cache and judge are not used; docs/decisions/0002 says why.
 Importing it costs seconds and changes global state (it allows truncated images, for one), so it is

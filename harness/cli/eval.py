@@ -56,14 +56,14 @@ def evaluate(bench: str, nproc: int, events: bool, quiet: bool, **asked: Any) ->
     from harness.cli.options import split
     from harness.cli.tables import show
     from harness.eval import measure
-    from harness.model import in_company
+    from harness.model import run_distributed
     from harness.progress import Reporter, showing
     from harness.records import to_json
-    from harness.settings import Asked
+    from harness.settings import EvalSettings
 
-    wanted = Asked(benches=split(bench, "--bench"), judging=judge_settings(asked), **asked)
+    wanted = EvalSettings(benches=split(bench, "--bench"), judging=judge_settings(asked), **asked)
 
-    def tell() -> ExitCode:
+    def job() -> ExitCode:
         with showing(Reporter(quiet=quiet, events=events)) as reporter:
             found = measure(wanted)
             if events:
@@ -73,4 +73,4 @@ def evaluate(bench: str, nproc: int, events: bool, quiet: bool, **asked: Any) ->
                 click.echo(f"The model was asked {found.calls} times; other answers were known.")
         return ExitCode.UNSCORED if found.missing else ExitCode.DONE
 
-    return in_company(nproc, tell)
+    return run_distributed(nproc, job)

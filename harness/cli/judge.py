@@ -19,7 +19,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 _FLAGS = (
     click.option("--judge", metavar="JUDGE", help="openai:MODEL[@URL], hf:PATH_OR_ID or builtin."),
     click.option(
-        "--judgings",
+        "--judge-repeats",
+        "judgings",
         type=click.IntRange(min=1),
         help="Verdicts per answer; the mean counts.",
     ),
@@ -146,7 +147,7 @@ def _price(text: str) -> tuple[float, float]:
         into = out = -1.0
     if min(into, out) < 0:
         raise UsageError(
-            f"--judge-price {text} is no price. Give that of a million tokens in and out, as in "
+            f"--judge-price {text} is not a price. Give that of a million tokens in and out, as in "
             "--judge-price 2.5/10"
         )
     return into, out

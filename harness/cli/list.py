@@ -9,7 +9,7 @@ import click
 
 
 @click.command("list")
-@click.argument("kind", type=click.Choice(["methods", "benchmarks", "reports", "worlds"]))
+@click.argument("kind", type=click.Choice(["methods", "benchmarks", "reports", "demos"]))
 @click.option("--json", "events", is_flag=True, help="Names and packages as one JSON object.")
 def list_names(kind: str, events: bool) -> None:
     """List what is installed, and which package brings it; of benchmarks also what they measure."""
@@ -41,7 +41,7 @@ def _list_benchmarks(found: Mapping[str, Sequence[str]]) -> None:
         others = len(known.columns) - len(heads)
         more = f" (+{others})" if others else ""
         marked = "rules" if known.judge == "rule" else "built-in grader"
-        marked += ", or --judge" if known.exam is not None else ""
+        marked += ", or --judge" if known.rubric is not None else ""
         click.echo(f"{name:<16} {', '.join(owners):<16} {known.title}")
         click.echo(f"{'':<16} {', '.join(columns)}{more}; marked by {marked}")
     click.echo("")

@@ -75,13 +75,13 @@ def key_values(texts: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     """Return ``--set`` texts as pairs, sorted by key.
 
     Raises:
-        UsageError: if one is no KEY=VALUE.
+        UsageError: if one is not a KEY=VALUE.
     """
     values: dict[str, str] = {}
     for text in texts:
         key, sign, value = text.partition("=")
         if not sign or not key:
-            raise UsageError(f"--set {text} is no KEY=VALUE. Write, for example, --set beta=0.1")
+            raise UsageError(f"--set {text} is not a KEY=VALUE. Write, for example, --set beta=0.1")
         values[key.strip()] = value.strip()
     return tuple(sorted(values.items()))
 

@@ -15,7 +15,13 @@ from harness.cli.options import BENCH, DATA, LIMIT, PATH, lines, split
 @DATA
 @click.option("--from", "source", metavar="RUN|BUNDLE", type=PATH, help="An earlier run.")
 @LIMIT
-@click.option("--judgings", default=1, type=click.IntRange(min=1), help="Verdicts per answer.")
+@click.option(
+    "--judge-repeats",
+    "judgings",
+    default=1,
+    type=click.IntRange(min=1),
+    help="Verdicts per answer.",
+)
 @click.option("--json", "events", is_flag=True, help="As one JSON object.")
 def plan(
     bench: str, data: str, source: Path | None, limit: int | None, judgings: int, events: bool
@@ -26,7 +32,7 @@ def plan(
     harness plan --bench pope,mmvet --data hub
     harness plan --bench pope,mmvet --data hub --from seva.zip
     """
-    from harness.analysis import estimate, paces_of, power_text
+    from harness.analysis import estimate, power_text, throughputs_of
     from harness.benchmark import benchmark, expand
     from harness.records import to_json
     from harness.resolve import data_of
@@ -34,15 +40,15 @@ def plan(
 
     names = expand(split(bench, "--bench"))
     benchmarks, place = [benchmark(name) for name in names], data_of(data)
-    run, paces = None, None
+    run, throughputs = None, None
     if source is not None:
         with unpacked(source) as folder:
-            run, paces = open_run(folder), paces_of(folder)
+            run, throughputs = open_run(folder), throughputs_of(folder)
     found = estimate(
         benchmarks,
         place,
         run=run,
-        paces=paces,
+        throughputs=throughputs,
         name=source.name if source is not None else None,
         limit=limit,
         judgings=judgings,

@@ -86,14 +86,16 @@ if TYPE_CHECKING:
     help="Take the answers before from there, where they are the same ones.",
 )
 @click.option(
-    "--patience",
+    "--pair-timeout",
     type=click.FloatRange(min=0, min_open=True),
     default=60.0,
     show_default=True,
     metavar="MINUTES",
     help="How long a method may take from one pair to the next.",
 )
-@click.option("--canary", is_flag=True, help="Ask whether the trained model needs the image.")
+@click.option(
+    "--image-ablation", is_flag=True, help="Ask whether the trained model needs the image."
+)
 @click.option("--merge", is_flag=True, help="Write base and adapter as one checkpoint too.")
 @judge_flags
 @EVENTS
@@ -115,7 +117,7 @@ def run(
     harness run --method seva --bench pope --model ./llava-1.5-7b-hf --data hub --prompts p.jsonl
     harness run --method seva --bench pope --set noise_step=800 --set learning_rate=5e-5
     """
-    from harness.model import in_company
+    from harness.model import run_distributed
     from harness.progress import Reporter, showing
     from harness.records import distinct
     from harness.run_seeds import run_seeds
@@ -129,7 +131,7 @@ def run(
         **asked,
     )
 
-    def tell() -> ExitCode:
+    def job() -> ExitCode:
         with showing(Reporter(quiet=quiet, events=events)) as reporter:
             outcome = run_seeds(settings, seeds)
             if events:
@@ -138,7 +140,7 @@ def run(
                 _show(outcome)
         return ExitCode.UNSCORED if outcome.comparison.missing else ExitCode.DONE
 
-    return in_company(nproc, tell)
+    return run_distributed(nproc, job)
 
 
 def _summary(outcome: Outcome) -> dict[str, Any]:

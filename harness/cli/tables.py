@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from harness.eval import Measured
+    from harness.eval import EvalResult
 
 
-def show(found: Measured) -> None:
+def show(found: EvalResult) -> None:
     """Print a measurement's figures, notes and folder."""
     from harness.errors import plain
     from harness.states import cut_share, sentences

@@ -16,7 +16,7 @@ from harness.compare.records import (
     BenchmarkComparison,
     Comparison,
     Example,
-    Figure,
+    MetricResult,
 )
 from harness.compare.verdicts import excludes_zero
 
@@ -33,7 +33,7 @@ __all__ = [
     "BenchmarkComparison",
     "Comparison",
     "Example",
-    "Figure",
+    "MetricResult",
     "Ruling",
     "Unit",
     "arrays_of",

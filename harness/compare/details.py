@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from harness import stats
-from harness.benchmark import Column, flip_column
+from harness.benchmark import Metric, flip_column
 from harness.compare.flips import alike_in_length, sides
 from harness.compare.joining import Joined, Unit, arrays_of
-from harness.compare.records import Figure, GroupFigure, Length
+from harness.compare.records import GroupResult, Length, MetricResult
 from harness.records import Sample
 from harness.stats import clipped, rounded
 
@@ -39,7 +39,7 @@ def missing_of(
     return tuple(sorted(lacking[0])), tuple(sorted(lacking[1]))
 
 
-def moves_of(columns: Sequence[Column], units: Mapping[str, Sequence[Unit]]) -> tuple[int, int]:
+def moves_of(columns: Sequence[Metric], units: Mapping[str, Sequence[Unit]]) -> tuple[int, int]:
     """Return how many units got better and how many got worse, in the column of the flips."""
     column = flip_column(columns)
     if column is None:
@@ -53,7 +53,7 @@ def moves_of(columns: Sequence[Column], units: Mapping[str, Sequence[Unit]]) -> 
 
 
 def length_of(
-    column: Column, units: Sequence[Unit], joined: Joined, settings: Mapping[str, Any]
+    column: Metric, units: Sequence[Unit], joined: Joined, settings: Mapping[str, Any]
 ) -> Length:
     """Compare answer lengths, and the figure where all answers of a unit are alike in length."""
     pairs = list(zip(joined.before, joined.after, strict=True))
@@ -77,8 +77,8 @@ def length_of(
 
 
 def groups_of(
-    column: Column, units: Sequence[Unit], joined: Joined, settings: Mapping[str, Any]
-) -> tuple[GroupFigure, ...]:
+    column: Metric, units: Sequence[Unit], joined: Joined, settings: Mapping[str, Any]
+) -> tuple[GroupResult, ...]:
     """Return the figure of every category; a value with commas puts a row in several."""
     members: dict[tuple[str, str], list[Unit]] = {}
     for unit in units:
@@ -89,7 +89,7 @@ def groups_of(
     for (key, value), chosen in sorted(members.items()):
         found = _estimate(column, chosen, settings)
         figures.append(
-            GroupFigure(
+            GroupResult(
                 key=key,
                 value=value,
                 samples=sum(len(unit.rows) for unit in chosen),
@@ -107,7 +107,7 @@ def notes_of(
     joined: Joined,
     judges: tuple[tuple[str, ...], tuple[str, ...]],
     missing: tuple[tuple[str, ...], tuple[str, ...]],
-    figures: Sequence[Figure],
+    figures: Sequence[MetricResult],
 ) -> tuple[str, ...]:
     """Return what a reader must know before believing the figures."""
     notes = []
@@ -136,7 +136,7 @@ def notes_of(
     return tuple(notes)
 
 
-def _estimate(column: Column, units: Sequence[Unit], settings: Mapping[str, Any]) -> stats.Estimate:
+def _estimate(column: Metric, units: Sequence[Unit], settings: Mapping[str, Any]) -> stats.Estimate:
     own = {**settings, "draws": min(int(settings["draws"]), _DRAWS)}
     return stats.estimate(*arrays_of(units), column.value, plain_mean=column.mean, **own)
 

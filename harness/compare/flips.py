@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from harness.benchmark import Column, flip_column
+from harness.benchmark import Metric, flip_column
 from harness.compare.joining import Joined, Unit
 from harness.compare.records import Comparison, Example, Flip
 from harness.records import Sample
@@ -23,7 +23,7 @@ _REFUSAL = re.compile(
 )
 
 
-def sides(column: Column, units: Sequence[Unit]) -> tuple[list[float | None], list[float | None]]:
+def sides(column: Metric, units: Sequence[Unit]) -> tuple[list[float | None], list[float | None]]:
     """Return every unit's own figure before and after, turned so that more is better."""
     return (
         _figures(column, [unit.before for unit in units]),
@@ -32,7 +32,7 @@ def sides(column: Column, units: Sequence[Unit]) -> tuple[list[float | None], li
 
 
 def flips_of(
-    columns: Sequence[Column], units: Mapping[str, Sequence[Unit]], joined: Joined
+    columns: Sequence[Metric], units: Mapping[str, Sequence[Unit]], joined: Joined
 ) -> tuple[Flip, ...]:
     """Return what changed sides: half of the column's range parts right from wrong.
 
@@ -108,7 +108,7 @@ def _telling(
     return old[key], new[key]
 
 
-def _figures(column: Column, counters: Sequence[tuple[float, ...] | None]) -> list[float | None]:
+def _figures(column: Metric, counters: Sequence[tuple[float, ...] | None]) -> list[float | None]:
     import numpy as np
 
     known = [row for row in counters if row is not None]
@@ -121,7 +121,7 @@ def _figures(column: Column, counters: Sequence[tuple[float, ...] | None]) -> li
 
 
 def _lenient(
-    column: Column, columns: Sequence[Column], units: Mapping[str, Sequence[Unit]]
+    column: Metric, columns: Sequence[Metric], units: Mapping[str, Sequence[Unit]]
 ) -> frozenset[str]:
     """Return the units whose content was judged the same in both arms."""
     other = next((other for other in columns if other.name == column.lenient), None)

@@ -27,7 +27,7 @@ from harness.compare.records import (
     NO_WORSE,
     BenchmarkComparison,
     Comparison,
-    Figure,
+    MetricResult,
 )
 from harness.errors import ExitCode, UsageError, near_miss
 
@@ -38,7 +38,7 @@ PASSES, FAILS, UNKNOWN = "passes", "fails", "unknown"
 _ENDS = {"lower": 0, "upper": 1}
 _NUMBER = re.compile(r"(?P<target>.+?)\s*(?P<sign>[<>])\s*(?P<limit>[^<>]+)")
 
-Place = tuple[BenchmarkComparison, Figure]
+RuleTarget = tuple[BenchmarkComparison, MetricResult]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +98,8 @@ def _ruled(comparison: Comparison, rule: str) -> list[Ruling]:
         target, _, verdict = (part.strip() for part in rule.rpartition(":"))
         if not target or not verdict:
             raise UsageError(
-                f"'{rule}' is no rule. Write BENCH<NUMBER, BENCH.COLUMN<NUMBER or BENCH:VERDICT, "
-                "as in pope<-0.5 or mmvet:loss."
+                f"'{rule}' is not a rule. Write BENCH<NUMBER, BENCH.COLUMN<NUMBER or "
+                "BENCH:VERDICT, as in pope<-0.5 or mmvet:loss."
             )
         if verdict not in VERDICTS:
             raise UsageError(
@@ -127,13 +127,13 @@ def _number(text: str, rule: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise UsageError(f"'{text.strip()}' in '{rule}' is no number. Write, as in pope<-0.5.")
+        raise UsageError(f"'{text.strip()}' in '{rule}' is not a number. Write, as in pope<-0.5.")
     return value
 
 
-def _named(comparison: Comparison) -> Mapping[str, list[Place]]:
+def _named(comparison: Comparison) -> Mapping[str, list[RuleTarget]]:
     """Return what a rule can name: benchmarks (for their headline figures) and columns."""
-    found: dict[str, list[Place]] = {}
+    found: dict[str, list[RuleTarget]] = {}
     for benchmark in comparison.benchmarks:
         for figure in benchmark.figures:
             found[f"{benchmark.name}.{figure.column}"] = [(benchmark, figure)]
@@ -142,7 +142,7 @@ def _named(comparison: Comparison) -> Mapping[str, list[Place]]:
     return found
 
 
-def _places(comparison: Comparison, target: str, rule: str) -> list[Place]:
+def _places(comparison: Comparison, target: str, rule: str) -> list[RuleTarget]:
     known = _named(comparison)
     if target in known:
         return known[target]
@@ -160,7 +160,7 @@ def _places(comparison: Comparison, target: str, rule: str) -> list[Place]:
     )
 
 
-def _by_verdict(rule: str, place: Place, verdict: str) -> Ruling:
+def _by_verdict(rule: str, place: RuleTarget, verdict: str) -> Ruling:
     benchmark, figure = place
     outcome = FAILS if figure.verdict == verdict else PASSES
     if figure.difference is None:
@@ -169,7 +169,7 @@ def _by_verdict(rule: str, place: Place, verdict: str) -> Ruling:
     return Ruling(rule, benchmark.name, figure.column, outcome, told)
 
 
-def _by_limit(rule: _Limit, place: Place) -> Ruling:
+def _by_limit(rule: _Limit, place: RuleTarget) -> Ruling:
     benchmark, figure = place
     better = {True: ">", False: "<", None: ""}[figure.higher_is_better]
     if rule.sign == better:
@@ -197,7 +197,7 @@ def _by_limit(rule: _Limit, place: Place) -> Ruling:
     return Ruling(rule.text, benchmark.name, figure.column, FAILS if failed else PASSES, told)
 
 
-def _measured(figure: Figure) -> str:
+def _measured(figure: MetricResult) -> str:
     if figure.difference is None:
         return "no difference could be had"
     # Two more decimals than tables show: a threshold is compared with what was measured.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from harness.benchmark import Column
+from harness.benchmark import Metric
 from harness.errors import HarnessError
 from harness.records import Sample
 
@@ -95,7 +95,7 @@ def join(
     )
 
 
-def units_of(column: Column, joined: Joined) -> tuple[Unit, ...]:
+def units_of(column: Metric, joined: Joined) -> tuple[Unit, ...]:
     """Count every group of rows in both arms.
 
     Rows that share an image, or a group, are never split between clusters. A unit counts only
@@ -173,7 +173,7 @@ def cluster_numbers(rows: Iterable[tuple[tuple[str, str], ...]]) -> list[int]:
 
 
 def _sides(
-    column: Column, before: Sequence[Sample], after: Sequence[Sample]
+    column: Metric, before: Sequence[Sample], after: Sequence[Sample]
 ) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None, bool]:
     """Return the counters of both arms, and whether the column applies to the unit at all."""
     has = [_applies(column, rows) for rows in (before, after)]
@@ -186,13 +186,13 @@ def _sides(
     return one, two, True
 
 
-def _applies(column: Column, rows: Sequence[Sample]) -> bool | None:
+def _applies(column: Metric, rows: Sequence[Sample]) -> bool | None:
     """Return whether a column applies to rows of one arm; a failed row tells nothing."""
     known = [there for row in rows if (there := column.applies(row)) is not None]
     return any(known) if known else None
 
 
-def _counters(column: Column, rows: Sequence[Sample]) -> tuple[float, ...] | None:
+def _counters(column: Metric, rows: Sequence[Sample]) -> tuple[float, ...] | None:
     if any(row.answer is None for row in rows):
         return None
     counters = column.count(rows)

@@ -1,4 +1,4 @@
-"""Room 5: join the two arms sample by sample and say what can be said, and what cannot.
+"""Join the two arms sample by sample and say what can be said, and what cannot.
 
 The statistics are in :mod:`harness.stats` and explained in docs/measuring.md; here they are put
 together: join, estimate each column, correct over the run, judge, and look at what flipped.
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness import stats
-from harness.benchmark import Column, flip_column, headline
+from harness.benchmark import Metric, flip_column, headline
 from harness.compare.details import groups_of, length_of, missing_of, moves_of, notes_of
 from harness.compare.flips import flips_of
 from harness.compare.joining import Joined, Unit, images_in, join, units_of
@@ -20,9 +20,9 @@ from harness.compare.records import (
     NO_CHANGE,
     BenchmarkComparison,
     Comparison,
-    Figure,
+    MetricResult,
 )
-from harness.compare.verdicts import judge, overall
+from harness.compare.verdicts import decide, overall
 from harness.errors import HarnessError
 from harness.records import Sample, Samples, distinct, seed_of
 from harness.states import count_states
@@ -32,7 +32,7 @@ from harness.stats import Estimate, clipped, rounded
 def compare(
     before: Mapping[str, Sequence[Sample]],
     after: Mapping[str, Sequence[Sample]],
-    columns: Mapping[str, Sequence[Column]],
+    columns: Mapping[str, Sequence[Metric]],
     *,
     seed: int = 0,
     draws: int = 10_000,
@@ -75,7 +75,7 @@ def compare(
         )
         for name in columns
     ]
-    judged = judge(results, alpha)
+    judged = decide(results, alpha)
     heads = [figure for result in judged for figure in result.figures if figure.primary]
     return Comparison(
         benchmarks=judged,
@@ -90,7 +90,7 @@ def compare(
 
 
 def _check_names(
-    before: Mapping[str, Any], after: Mapping[str, Any], columns: Mapping[str, Sequence[Column]]
+    before: Mapping[str, Any], after: Mapping[str, Any], columns: Mapping[str, Sequence[Metric]]
 ) -> None:
     for name in distinct([*columns, *before, *after]):
         lacking = [
@@ -114,7 +114,7 @@ def _check_names(
 def _benchmark(
     name: str,
     trained: Sequence[Joined],
-    columns: Sequence[Column],
+    columns: Sequence[Metric],
     *,
     margin: float,
     settings: Mapping[str, Any],
@@ -160,18 +160,18 @@ def _judges(samples: Sequence[Sample]) -> tuple[str, ...]:
 
 
 def _figure(
-    column: Column,
+    column: Metric,
     trained: Sequence[Sequence[Unit]],
     primary: bool,
     margin: float,
     settings: Mapping[str, Any],
-) -> Figure:
+) -> MetricResult:
     found, seeds, seed_error = estimate(column, trained, **settings)
     reach = column.high - column.low
     allowed = margin / 100 * reach
     units = list(zip(*trained, strict=True))
     paired = [one[0] for one in units if all(unit.paired for unit in one)]
-    return Figure(
+    return MetricResult(
         column=column.name,
         unit=column.unit,
         digits=column.digits,
@@ -210,7 +210,7 @@ def _lost(units: Sequence[Sequence[Unit]], arm: str) -> int:
     return sum(len(one[0].rows) for one in units if any(u.lacks(arm) for u in one))
 
 
-def _margin_p(found: Estimate, column: Column, margin: float) -> float | None:
+def _margin_p(found: Estimate, column: Metric, margin: float) -> float | None:
     if found.difference is None or found.error is None or column.higher_is_better is None:
         return None
     better = found.difference if column.higher_is_better else -found.difference

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from harness import stats
-from harness.benchmark import Column
+from harness.benchmark import Metric
 from harness.compare.joining import Unit, arrays_of
 from harness.errors import HarnessError
 from harness.stats import canonical, spread_of, sums_of, widened, within_of
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def estimate(
-    column: Column, trained: Sequence[Sequence[Unit]], **settings: Any
+    column: Metric, trained: Sequence[Sequence[Unit]], **settings: Any
 ) -> tuple[Estimate, tuple[float | None, ...], float | None]:
     """Compare a column's arms, averaged over trainings.
 
@@ -48,7 +48,7 @@ def estimate(
     return widened(found, spread, count, alpha=settings["alpha"]), differences, spread
 
 
-def _pooled(column: Column, trained: Sequence[Sequence[Unit]]) -> tuple[Unit, ...]:
+def _pooled(column: Metric, trained: Sequence[Sequence[Unit]]) -> tuple[Unit, ...]:
     """Put the counters of all trainings side by side; a unit missing in one is missing."""
     keys = [[unit.key for unit in units] for units in trained]
     if any(other != keys[0] for other in keys):
@@ -90,7 +90,7 @@ def _parts(arms: Sequence[Any], count: int) -> list[tuple[Any, Any]]:
     return list(zip(before, after, strict=True))
 
 
-def _difference(column: Column, part: tuple[Any, Any]) -> float | None:
+def _difference(column: Metric, part: tuple[Any, Any]) -> float | None:
     import numpy as np
 
     with np.errstate(all="ignore"):

@@ -17,7 +17,7 @@ NO_WORSE, CANNOT_TELL, NO_CHANGE, MIXED = "no worse", "cannot tell", "no change"
 
 
 @dataclass(frozen=True)
-class Figure:
+class MetricResult:
     """One column of one benchmark, before and after, over the samples that both arms have.
 
     Attributes:
@@ -106,7 +106,7 @@ class Flip:
 
 
 @dataclass(frozen=True)
-class GroupFigure:
+class GroupResult:
     """The headline figure over the rows of one category, such as one MM-Vet capability."""
 
     key: str
@@ -173,13 +173,13 @@ class BenchmarkComparison:
     judges_after: tuple[str, ...]
     missing_before: tuple[str, ...]
     missing_after: tuple[str, ...]
-    figures: tuple[Figure, ...]
+    figures: tuple[MetricResult, ...]
     flips: tuple[Flip, ...]
     flips_in: str
     rose: int
     fell: int
     length: Length
-    groups: tuple[GroupFigure, ...]
+    groups: tuple[GroupResult, ...]
     notes: tuple[str, ...] = ()
     states_before: tuple[StateCount, ...] = ()
     states_after: tuple[StateCount, ...] = ()
@@ -207,7 +207,7 @@ class Comparison:
         draws: how many resamples.
         alpha: level of tests and intervals.
         margin: what counts as worse, in percent of a column's range.
-        notes: such as the notice of an embedded world.
+        notes: such as the notice of a built-in demo.
         version: of this record.
     """
 

@@ -15,12 +15,12 @@ from harness.compare.records import (
     NO_CHANGE,
     NO_WORSE,
     BenchmarkComparison,
-    Figure,
+    MetricResult,
 )
 from harness.stats import rounded
 
 
-def judge(results: Sequence[BenchmarkComparison], alpha: float) -> tuple[BenchmarkComparison, ...]:
+def decide(results: Sequence[BenchmarkComparison], alpha: float) -> tuple[BenchmarkComparison, ...]:
     """Correct p values over the run and turn them into verdicts."""
     every = [figure for result in results for figure in result.figures]
     heads = [figure for figure in every if figure.primary]
@@ -37,7 +37,7 @@ def judge(results: Sequence[BenchmarkComparison], alpha: float) -> tuple[Benchma
     return tuple(judged)
 
 
-def _corrections(family: Sequence[Figure]) -> dict[int, tuple[float | None, ...]]:
+def _corrections(family: Sequence[MetricResult]) -> dict[int, tuple[float | None, ...]]:
     """Return (Holm, Benjamini-Hochberg, margin by Holm) by figure.
 
     A figure without a p value still counts in the family, as if p were 1.
@@ -56,7 +56,7 @@ def _corrections(family: Sequence[Figure]) -> dict[int, tuple[float | None, ...]
     }
 
 
-def _verdict(figure: Figure, family: int, alpha: float) -> Figure:
+def _verdict(figure: MetricResult, family: int, alpha: float) -> MetricResult:
     if figure.error and figure.freedom:
         error, freedom = figure.error, figure.freedom
         figure = replace(

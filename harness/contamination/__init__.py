@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from harness.contamination.overlap import Overlap, Touched, overlaps_of, with_notes
-from harness.contamination.scan import look_for
+from harness.contamination.overlap import ImageOverlap, Overlap, overlaps_of, with_notes
+from harness.contamination.scan import check_contamination
 
 __all__ = [
+    "ImageOverlap",
     "Overlap",
-    "Touched",
-    "look_for",
+    "check_contamination",
     "overlaps_of",
     "with_notes",
 ]

@@ -1,4 +1,4 @@
-"""Contamination radar: benchmark images that a model may have seen in its training prompts.
+"""Contamination check: benchmark images that a model may have seen in its training prompts.
 
 Two signs. The *perceptual hash* of two images differs in few bits when one is a re-coded, resized
 or slightly brightened copy of the other. The *COCO number* in file names and ids tells the same
@@ -7,7 +7,7 @@ photograph across editions: train2017 holds most of val2014, on which POPE and C
 The hash is a dHash (Krawetz): the image in grey, shrunk to 9 x 8, one bit for each pair of
 neighbours in a row. Scaling and compression leave it nearly as it is. Images that are mostly empty
 have similar hashes by chance, so a thumbnail in colour has to agree too. Neither survives cropping
-or turning: a radar that is silent proves nothing about those.
+or turning: a check that is silent proves nothing about those.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Touch:
 
 @dataclass(frozen=True)
 class Contamination:
-    """What the radar found in one benchmark: how many rows it looked at, and those it touches."""
+    """What was found in one benchmark: how many rows were looked at, and the touched ones."""
 
     benchmark: str
     rows: int
@@ -183,7 +183,7 @@ def inspect(
 ) -> Contamination:
     """Look for the images of a loaded benchmark among those of the training prompts."""
     rows = (
-        (row.id, (*names_in(row.doc), benchmark.photo(row.doc)), row.images)
+        (row.id, (*names_in(row.doc), benchmark.image_source(row.doc)), row.images)
         for row in task.rows(0, limit)
         if row.problem is None
     )

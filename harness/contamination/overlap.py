@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from harness.benchmark import Column, headline
+from harness.benchmark import Metric, headline
 from harness.compare import Comparison, compare
 from harness.records import Samples
 from harness.stats import half_up
 
 
 @dataclass(frozen=True)
-class Touched:
+class ImageOverlap:
     """Rows of one benchmark whose image was found among the training prompts.
 
     Attributes:
@@ -30,8 +30,8 @@ class Touched:
 
 
 @dataclass(frozen=True)
-class CleanFigure:
-    """One headline column over the rows that were not touched; fields as in ``Figure``."""
+class CleanResult:
+    """One headline column over the rows that were not touched; fields as in ``MetricResult``."""
 
     column: str
     unit: str
@@ -45,15 +45,15 @@ class CleanFigure:
 
 @dataclass(frozen=True)
 class Overlap:
-    """The radar's finding on one benchmark.
+    """The contamination check's finding on one benchmark.
 
     Attributes:
         touched: the rows.
         figures: headline columns without them; empty where none was touched, or all were.
     """
 
-    touched: Touched
-    figures: tuple[CleanFigure, ...] = ()
+    touched: ImageOverlap
+    figures: tuple[CleanResult, ...] = ()
 
     @property
     def note(self) -> str:
@@ -71,16 +71,16 @@ class Overlap:
 
 
 def overlaps_of(
-    touched: Sequence[Touched],
+    touched: Sequence[ImageOverlap],
     before: Samples,
     after: Samples,
-    columns: Mapping[str, Sequence[Column]],
+    columns: Mapping[str, Sequence[Metric]],
     comparison: Comparison,
 ) -> tuple[Overlap, ...]:
     """Compare again without the touched rows, as the comparison itself was made.
 
     Args:
-        touched: what the radar found.
+        touched: what the contamination check found.
         before: samples by benchmark.
         after: samples by benchmark.
         columns: by benchmark.
@@ -104,12 +104,12 @@ def with_notes(
 
 
 def _figures(
-    found: Touched,
+    found: ImageOverlap,
     before: Samples,
     after: Samples,
-    columns: Sequence[Column],
+    columns: Sequence[Metric],
     comparison: Comparison,
-) -> tuple[CleanFigure, ...]:
+) -> tuple[CleanResult, ...]:
     name, left_out = found.benchmark, frozenset(found.ids)
     one, two = (
         tuple(row for row in arm[name] if row.id not in left_out) for arm in (before, after)
@@ -127,7 +127,7 @@ def _figures(
         partial=any(each.left_out for each in comparison.benchmarks),
     )
     return tuple(
-        CleanFigure(
+        CleanResult(
             figure.column,
             figure.unit,
             figure.digits,
@@ -141,7 +141,7 @@ def _figures(
     )
 
 
-def _told(figure: CleanFigure) -> str:
+def _told(figure: CleanResult) -> str:
     if figure.before is None or figure.after is None or figure.difference is None:
         return f"{figure.column} cannot be known"
     before, after, difference = (

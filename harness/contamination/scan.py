@@ -1,4 +1,4 @@
-"""The radar in a run: every benchmark against the training prompts, once for each pair of them."""
+"""The check in a run: each benchmark against the training prompts, once for each pair."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 from harness import progress
 from harness.benchmark import Benchmark, Task
 from harness.contamination.detect import LEVELS, THRESHOLD, Contamination, inspect, seen_in
-from harness.contamination.overlap import Touched
+from harness.contamination.overlap import ImageOverlap
 from harness.records import Prompt, fingerprint, from_json, to_json
 from harness.storage import Store
 
-_VERSION = 1  # of the radar itself: grows when it would find something else
+_VERSION = 1  # of the contamination check itself: grows when it would find something else
 
 
-def look_for(
+def check_contamination(
     prompts: Sequence[Prompt],
     benchmarks: Sequence[Benchmark],
     *,
@@ -23,7 +23,7 @@ def look_for(
     store: Store,
     inputs: Mapping[str, str],
     limit: int | None = None,
-) -> tuple[Touched, ...]:
+) -> tuple[ImageOverlap, ...]:
     """Look for the images of the training prompts in every benchmark.
 
     Findings are kept in the store, so that a second run on the same prompts and data, with
@@ -52,10 +52,10 @@ def look_for(
         )
         for benchmark in benchmarks
     }
-    found = {key: from_json(Touched, entry) for key, entry in store.get(keys.values()).items()}
+    found = {key: from_json(ImageOverlap, entry) for key, entry in store.get(keys.values()).items()}
     waiting = [benchmark for benchmark in benchmarks if keys[benchmark.name] not in found]
     if waiting:
-        with progress.bar("radar", len(waiting), "benchmarks") as bar:
+        with progress.bar("contamination", len(waiting), "benchmarks") as bar:
             bar.advance(0, "images of the prompts")
             known = seen_in(prompts)
             for benchmark in waiting:
@@ -67,8 +67,8 @@ def look_for(
     return tuple(found[keys[benchmark.name]] for benchmark in benchmarks)
 
 
-def _touched(found: Contamination) -> Touched:
-    return Touched(
+def _touched(found: Contamination) -> ImageOverlap:
+    return ImageOverlap(
         benchmark=found.benchmark,
         rows=found.rows,
         ids=tuple(touch.row for touch in found.touched),

@@ -17,9 +17,9 @@ from typing import Any
 
 from harness.benchmark import (
     Benchmark,
-    Entry,
     Files,
-    Place,
+    SourcePath,
+    SourceRow,
     dataset_name,
     some,
     task_settings,
@@ -77,7 +77,7 @@ def convert(benchmark: Benchmark, source: Path, out: Path, *, partial: bool = Fa
             there already.
         HarnessError: if a file is damaged, an image is missing, or the disk is full.
     """
-    name, official = benchmark.name, benchmark.official
+    name, official = benchmark.name, benchmark.source_files
     if official is None:
         raise UsageError(
             f"There is nothing to convert for {name}: its task reads the data set as it is on the "
@@ -125,7 +125,7 @@ def convert(benchmark: Benchmark, source: Path, out: Path, *, partial: bool = Fa
     )
 
 
-def _check_keys(rows: Sequence[Entry]) -> None:
+def _check_keys(rows: Sequence[SourceRow]) -> None:
     first: dict[str, str] = {}
     for row in rows:
         if row.key in first:
@@ -137,8 +137,8 @@ def _check_keys(rows: Sequence[Entry]) -> None:
 
 
 def _find_images(
-    rows: Sequence[Entry], files: Files
-) -> tuple[list[tuple[Entry, Place]], list[str]]:
+    rows: Sequence[SourceRow], files: Files
+) -> tuple[list[tuple[SourceRow, SourcePath]], list[str]]:
     found, missing = [], []
     for row in rows:
         places = (files.find(name) for name in row.images)
@@ -159,7 +159,7 @@ def _absent(missing: Sequence[str], rows: int) -> HarnessError:
 
 def _write_table(
     path: Path,
-    found: Sequence[tuple[Entry, Place]],
+    found: Sequence[tuple[SourceRow, SourcePath]],
     files: Files,
     missing: list[str],
     partial: bool,
@@ -194,7 +194,7 @@ def _write_table(
     return rows, len(seen)
 
 
-def _schema(row: Entry) -> Any:
+def _schema(row: SourceRow) -> Any:
     """Return the table's columns, with the note by which ``datasets`` decodes images."""
     from datasets import Features, Image, List, Value
 

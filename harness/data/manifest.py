@@ -95,6 +95,6 @@ def read_manifest(folder: Path) -> dict[str, Mirrored]:
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(
-            f"The folder {folder} is no mirror: {MANIFEST} cannot be read ({error}). Make one "
+            f"The folder {folder} is not a mirror: {MANIFEST} cannot be read ({error}). Make one "
             "with: harness data mirror --bench NAME DIR"
         ) from error

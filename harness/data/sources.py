@@ -55,7 +55,7 @@ def describe(benchmark: Benchmark) -> Source:
     name = dataset_name(benchmark.task)
     folder = name.rsplit("/", 1)[-1]
     own = name.startswith(OWN)
-    official = benchmark.official
+    official = benchmark.source_files
     ways = []
     if official is not None:
         ways.append(f"harness data convert {benchmark.name} FOLDER --out DIR")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.dpo.api import canary, merge, train
+from harness.dpo.api import image_ablation, merge, train
 from harness.dpo.config import LOSSES, ONE_NEGATIVE, Training
 from harness.dpo.curves import Curve, read_curves
 
@@ -11,7 +11,7 @@ __all__ = [
     "ONE_NEGATIVE",
     "Curve",
     "Training",
-    "canary",
+    "image_ablation",
     "merge",
     "read_curves",
     "train",

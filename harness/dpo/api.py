@@ -16,14 +16,14 @@ from harness.dpo.config import LOSSES, ONE_NEGATIVE, Training
 from harness.records import Pair
 
 if TYPE_CHECKING:
-    from harness.dpo.image_ablation import Canary
+    from harness.dpo.ablation import ImageAblation
     from harness.model import Model
 
 __all__ = [
     "LOSSES",
     "ONE_NEGATIVE",
     "Training",
-    "canary",
+    "image_ablation",
     "merge",
     "train",
 ]
@@ -74,9 +74,9 @@ def merge(base: Path, adapter: Path, out: Path) -> Path:
     return session.merge(Path(base), Path(adapter), Path(out))
 
 
-def canary(
+def image_ablation(
     pairs: Sequence[Pair], model: Model, adapter: Path | None = None, *, limit: int = 64
-) -> Canary:
+) -> ImageAblation:
     """Ask whether the answers' scores depend on the image at all.
 
     Compares the mean log-probability of the chosen answers under the true images with that under
@@ -88,6 +88,6 @@ def canary(
         adapter: the trained adapter, or ``None`` for the model as it is.
         limit: how many pairs.
     """
-    from harness.dpo import image_ablation
+    from harness.dpo import ablation
 
-    return image_ablation.measure(tuple(pairs[:limit]), model, adapter)
+    return ablation.measure(tuple(pairs[:limit]), model, adapter)

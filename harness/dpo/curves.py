@@ -36,7 +36,7 @@ class Curve:
 def read_curves(folder: Path) -> tuple[Curve, ...]:
     """Return the curves of a run; none for a method that trains in its own way.
 
-    A line cut off by a kill, and a value that is no finite number, are left out.
+    A line cut off by a kill, and a value that is not a finite number, are left out.
     """
     try:
         text = (folder / "checkpoint" / "curves.jsonl").read_text(encoding="utf-8")

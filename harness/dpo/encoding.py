@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Row:
+class EncodedPair:
     """One pair, ready to be batched.
 
     Attributes:
@@ -89,7 +89,7 @@ def _scores(pair: Pair) -> list[float] | None:
 
 
 class Encoder:
-    """Turns pairs into :class:`Row` with one processor."""
+    """Turns pairs into :class:`EncodedPair` with one processor."""
 
     def __init__(
         self,
@@ -127,7 +127,7 @@ class Encoder:
         start = self.tokenizer("a")["input_ids"][:1]
         self.adds_bos = self.bos is not None and start == [self.bos]
 
-    def encode(self, index: int, pair: Pair, image: PIL.Image.Image | None = None) -> Row:
+    def encode(self, index: int, pair: Pair, image: PIL.Image.Image | None = None) -> EncodedPair:
         """Make the row of a checked pair; its image is opened now unless one is given.
 
         Raises:
@@ -149,7 +149,7 @@ class Encoder:
                 + ("" if self.max_length is None else f" within max_length {self.max_length}")
                 + ". Drop the pair, or raise max_length."
             )
-        return Row(index, who, prompt, tuple(answers), vision, self._targets(pair), extra)
+        return EncodedPair(index, who, prompt, tuple(answers), vision, self._targets(pair), extra)
 
     def _targets(self, pair: Pair) -> tuple[float, ...] | None:
         scores = None if self.only_chosen else pair.meta.get("scores")

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.dpo.encoding import Row
+from harness.dpo.encoding import EncodedPair
 from harness.dpo.last_layer import trim_last_layer
 from harness.dpo.packing import ATTENTION, attend, pack
 from harness.errors import HarnessError, UsageError
@@ -123,7 +123,9 @@ def image_features(
         return [torch.cat(tuple(parts)) for parts in made]
 
 
-def embed(network: Any, ids: Tensor, features: Sequence[Tensor], rows: Sequence[Row]) -> Tensor:
+def embed(
+    network: Any, ids: Tensor, features: Sequence[Tensor], rows: Sequence[EncodedPair]
+) -> Tensor:
     """Put the image features in the place of their tokens; ``(1, T, hidden)``.
 
     Raises:
@@ -219,7 +221,7 @@ def plain_logits(model: Any, network: Any, batch: Mapping[str, Any]) -> Tensor:
     return logits
 
 
-def collate(rows: Sequence[Row], *, packed: bool, padding: int = 0) -> dict[str, Any]:
+def collate(rows: Sequence[EncodedPair], *, packed: bool, padding: int = 0) -> dict[str, Any]:
     """Make a batch: token tensors for the chosen path, and what both paths share.
 
     Returns:
@@ -233,7 +235,7 @@ def collate(rows: Sequence[Row], *, packed: bool, padding: int = 0) -> dict[str,
     return batch
 
 
-def _pad(rows: Sequence[Row], padding: int) -> dict[str, Any]:
+def _pad(rows: Sequence[EncodedPair], padding: int) -> dict[str, Any]:
     """One right-padded row per answer, each with its image."""
     whole = [(row, answer) for row in rows for answer in row.answers]
     width = max(len(row.prompt) + len(answer) for row, answer in whole)

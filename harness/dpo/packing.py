@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from harness.dpo.encoding import Row
+from harness.dpo.encoding import EncodedPair
 from harness.dpo.last_layer import whole
 from harness.errors import HarnessError
 
@@ -85,7 +85,7 @@ class Layout:
         )
 
 
-def pack(rows: Sequence[Row]) -> dict[str, Any]:
+def pack(rows: Sequence[EncodedPair]) -> dict[str, Any]:
     """Batch rows into one packed sequence of T tokens with A scored tokens in N answers.
 
     Returns:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from trl.trainer.dpo_trainer import DPOTrainer
 
-from harness.dpo.encoding import Encoder, Row
+from harness.dpo.encoding import EncodedPair, Encoder
 from harness.dpo.forward import collate, image_features, packed_logits, plain_logits
 from harness.dpo.losses import LOSSES, Knobs, Scores, competitors
 from harness.dpo.packing import token_log_probs
@@ -225,7 +225,7 @@ def arrange(policy: Tensor, reference: Tensor, inputs: Mapping[str, Any]) -> Sco
         return values.new_zeros(mask.shape).masked_scatter(mask, values)
 
     targets = None
-    rows: Sequence[Row] = inputs["rows"]
+    rows: Sequence[EncodedPair] = inputs["rows"]
     if all(row.targets is not None for row in rows):
         flat = [score for row in rows for score in row.targets or ()]
         targets = place(torch.tensor(flat, dtype=policy.dtype, device=policy.device))
@@ -233,7 +233,7 @@ def arrange(policy: Tensor, reference: Tensor, inputs: Mapping[str, Any]) -> Sco
     return Scores(place(policy), place(reference.to(policy.dtype)), lengths, mask, targets)
 
 
-def _refuse_broken(losses: Tensor, scores: Scores, rows: Sequence[Row]) -> None:
+def _refuse_broken(losses: Tensor, scores: Scores, rows: Sequence[EncodedPair]) -> None:
     finite = torch.isfinite(losses) & torch.isfinite(scores.policy).all(1)
     if bool(finite.all()):
         return

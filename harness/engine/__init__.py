@@ -11,14 +11,14 @@ from harness.engine.checkpoint import (
     weights_fingerprint,
 )
 from harness.engine.engine import Engine
-from harness.engine.keys import ENGINE_VERSION, ImageDigests, Item, answer_key
+from harness.engine.keys import ENGINE_VERSION, EngineRequest, ImageDigests, answer_key
 from harness.engine.loading import Loaded, Source, load, pick_device, pick_dtype
 
 __all__ = [
     "ENGINE_VERSION",
     "Engine",
+    "EngineRequest",
     "ImageDigests",
-    "Item",
     "Loaded",
     "Source",
     "adapter_fingerprint",

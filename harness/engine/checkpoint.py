@@ -199,8 +199,8 @@ def check_adapter(folder: Path) -> Path:
         )
     if not (folder / _ADAPTER_CONFIG).is_file():
         raise UsageError(
-            f"The folder {folder} holds no {_ADAPTER_CONFIG}, so it is no adapter. Name the folder "
-            "that the training wrote; a full model is named as the model itself."
+            f"The folder {folder} holds no {_ADAPTER_CONFIG}, so it is not an adapter. Name the "
+            "folder that the training wrote; a full model is named as the model itself."
         )
     if not (folder / _ADAPTER_WEIGHTS).is_file():
         _refuse_pickle(folder)

@@ -20,7 +20,7 @@ Keep = Callable[[list[int]], None]
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
+class DecodingRow:
     """One answer in the making.
 
     Attributes:
@@ -35,7 +35,7 @@ class Row:
 class Picker:
     """Chooses next tokens; a row's choice depends on its own logits and seed only."""
 
-    def __init__(self, rows: Sequence[Row], penalty: float, device: torch.device) -> None:
+    def __init__(self, rows: Sequence[DecodingRow], penalty: float, device: torch.device) -> None:
         """Draw each sampled row's random numbers, all from its own seed."""
         import torch
 
@@ -110,7 +110,7 @@ class Picker:
 
 
 def decode(
-    rows: Sequence[Row],
+    rows: Sequence[DecodingRow],
     logits: torch.Tensor,
     ending: Ending,
     advance: Advance,

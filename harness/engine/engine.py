@@ -13,15 +13,15 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from harness.engine.decoding import Row, decode
+from harness.engine.decoding import DecodingRow, decode
 from harness.engine.fallback import NotFinite, answer_alone
 from harness.engine.forward import Passes
 from harness.engine.inputs import Prepared, describe
-from harness.engine.keys import Item
+from harness.engine.keys import EngineRequest
 from harness.engine.kv_cache import State
 from harness.engine.loading import Loaded
 from harness.engine.memory import Budget
-from harness.engine.prefixes import Job, Symbols, batches, plan
+from harness.engine.prefixes import Job, Symbols, batches, group_prefixes
 from harness.engine.stopping import choice_tokens, ending_of
 from harness.engine.support import can_share, same_logits
 from harness.engine.vision import Features, Preparer
@@ -59,7 +59,7 @@ class Engine:
         self._adapter: Path | None = None
 
     def run(
-        self, items: Sequence[Item], adapter: Path | None = None
+        self, items: Sequence[EngineRequest], adapter: Path | None = None
     ) -> Iterator[tuple[int, Answer]]:
         """Yield each item's position and answer, in any order, each exactly once.
 
@@ -86,7 +86,7 @@ class Engine:
         for place, answer in self._shared(window, shared, adapter):
             yield whole[place], answer
         for place in alone:
-            with self._dressed(adapter):
+            with self._with_adapter(adapter):
                 answer = self._alone(window[place])
             yield whole[place], answer
 
@@ -94,7 +94,7 @@ class Engine:
         self, window: Sequence[Prepared], places: Sequence[int], adapter: Path | None
     ) -> Iterator[tuple[int, Answer]]:
         chosen = [window[place] for place in places]
-        jobs = plan([self._symbols(prompt) for prompt in chosen])
+        jobs = group_prefixes([self._symbols(prompt) for prompt in chosen])
         for job in jobs:
             job.choices = max(len(chosen[member].request.choices) for member in job.members)
             job.new = max(chosen[member].request.max_new_tokens for member in job.members)
@@ -107,7 +107,7 @@ class Engine:
         import torch
 
         rows = sum(len(job.members) for job in jobs)
-        with self._dressed(adapter), torch.inference_mode():
+        with self._with_adapter(adapter), torch.inference_mode():
             try:
                 return self._batch(jobs, prompts)
             except HarnessError:
@@ -134,7 +134,7 @@ class Engine:
         lines = [line for line, job in enumerate(jobs) for _ in job.members]
         scores = self._score(state, logits, [prompts[member] for member in members], lines)
         live = _Live(passes, state if len(lines) == len(jobs) else state.select(lines))
-        rows = [Row(prompts[member].request, prompts[member].ids) for member in members]
+        rows = [DecodingRow(prompts[member].request, prompts[member].ids) for member in members]
         made = decode(rows, logits[lines], self._ending, live.advance, live.keep, self._penalty)
         return [
             (member, self._answer(tokens, prompts[member].request, score))
@@ -218,7 +218,7 @@ class Engine:
         if kind not in self._trusted:
             import torch
 
-            with self._dressed(adapter), torch.inference_mode():
+            with self._with_adapter(adapter), torch.inference_mode():
                 same = same_logits(self._loaded, prompt, lambda: self._first_logits(prompt))
             if same is None:
                 return False
@@ -227,14 +227,14 @@ class Engine:
 
     def _first_logits(self, prompt: Prepared) -> Any:
         assert self.passes is not None
-        return self.passes.begin(plan([self._symbols(prompt)]), [prompt])[1][0]
+        return self.passes.begin(group_prefixes([self._symbols(prompt)]), [prompt])[1][0]
 
-    def _dressed(self, adapter: Path | None) -> Any:
+    def _with_adapter(self, adapter: Path | None) -> Any:
         """Wear an adapter; what was kept with another one on is forgotten."""
         if adapter != self._adapter:
             self.forget()
             self._adapter = adapter
-        return self._loaded.wearing(adapter)
+        return self._loaded.with_adapter(adapter)
 
     def forget(self) -> None:
         """Drop kept pixels, features and shared beginnings; give cached device memory back."""

@@ -17,7 +17,7 @@ ENGINE_VERSION = "1"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Item:
+class EngineRequest:
     """A request on its way to the engine.
 
     Attributes:

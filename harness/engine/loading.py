@@ -103,12 +103,12 @@ class Loaded:
         """Number format of the weights."""
         return self.network.dtype
 
-    def touched(self) -> bool:
+    def is_modified(self) -> bool:
         """Tell whether somebody (a trainer) has changed the network since it was loaded."""
         return self.state != _state_of(self.network)
 
     @contextmanager
-    def wearing(self, adapter: Path | None) -> Iterator[None]:
+    def with_adapter(self, adapter: Path | None) -> Iterator[None]:
         """Use the base with this adapter, or alone, inside the ``with`` block.
 
         Raises:

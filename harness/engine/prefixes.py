@@ -71,7 +71,7 @@ class Job:
         return len(self.symbols) - self.shared
 
 
-def plan(prompts: Sequence[tuple[Symbols, int]]) -> list[Job]:
+def group_prefixes(prompts: Sequence[tuple[Symbols, int]]) -> list[Job]:
     """Group a window's prompts by shared beginnings.
 
     Args:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from harness.engine.inputs import Pictures, Prepared, pictures_of, prepare, wants_special
-from harness.engine.keys import Item
+from harness.engine.keys import EngineRequest
 from harness.engine.loading import Loaded
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Preparer:
         self._single = type(loaded.processor).__name__ == "LlavaProcessor"
         self._seen: Recent[Pictures] = Recent(256 << 20)
 
-    def prepare(self, item: Item) -> Prepared:
+    def prepare(self, item: EngineRequest) -> Prepared:
         """Return the inputs of one request; see :func:`harness.model_inputs.prepare`.
 
         Several images under one view stay together: the view sees them as one tensor.
@@ -97,7 +97,7 @@ class Preparer:
         """Forget the pixels."""
         self._seen.clear()
 
-    def _picture(self, item: Item, place: int) -> Pictures:
+    def _picture(self, item: EngineRequest, place: int) -> Pictures:
         view = item.request.view
         key = (item.images[place], repr(view))
         known = self._seen.get(key)

@@ -22,7 +22,7 @@ def estimate(questions: Sequence[Question], price: Price | None) -> str:
     return f"{text}; cost about {_cost(come, 0, price):.4f} to {_cost(come, go, price):.4f}"
 
 
-class Purse:
+class Budget:
     """Counts what was spent and never lets it exceed the cap; used by many threads at once.
 
     A question is let through once its own worst case fits beside what was spent and what the
@@ -46,7 +46,7 @@ class Purse:
         """Money that was spent; zero without a price."""
         return _cost(self.tokens_in, self.tokens_out, self._price)
 
-    def take(self, question: Question) -> bool:
+    def reserve(self, question: Question) -> bool:
         """Reserve what a question may cost, waiting for others; ``False`` where it cannot fit."""
         if self._cap is None:
             return True
@@ -59,7 +59,7 @@ class Purse:
             self._promised += worst
         return True
 
-    def settle(self, question: Question, tokens: tuple[int, int]) -> None:
+    def commit(self, question: Question, tokens: tuple[int, int]) -> None:
         """Put the truth, tokens in and out, in the place of what was reserved."""
         with self._waiting:
             self.tokens_in += tokens[0]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.benchmark import Ask, Benchmark, Exam, Row, Task, Unreadable
+from harness.benchmark import Benchmark, JudgePrompt, Row, Rubric, Task, UnparsableReply
 from harness.errors import HarnessError
 from harness.judge.protocol import Reply
 from harness.records import Sample, Scored
@@ -18,13 +18,13 @@ ARMS = ("before", "after")
 
 
 @dataclass(frozen=True, eq=False)
-class Item:
+class JudgeItem:
     """One answer of one arm on its way to the judge.
 
     Attributes:
         benchmark: whose row it is.
-        exam: its terms.
-        task: for the exam.
+        rubric: its terms.
+        task: for the rubric.
         arm: ``"before"`` or ``"after"``; the judge never learns it.
         sample: the stored answer.
         row: the row without its images, which no judge sees.
@@ -33,12 +33,12 @@ class Item:
     """
 
     benchmark: str
-    exam: Exam
+    rubric: Rubric
     task: Task
     arm: str
     sample: Sample
     row: Row
-    ask: Ask | None = None
+    ask: JudgePrompt | None = None
     error: str | None = None
 
     @property
@@ -52,7 +52,7 @@ class Item:
         Raises:
             Unreadable: if the reply is not in the agreed form.
         """
-        return self.exam.read(self.task, self.row, self.sample.answer or "", reply)
+        return self.rubric.read(self.task, self.row, self.sample.answer or "", reply)
 
 
 def items_of(
@@ -60,13 +60,13 @@ def items_of(
     task: Task,
     arms: Mapping[str, Sequence[Sample]],
     data: str | Path,
-) -> Iterator[Item]:
+) -> Iterator[JudgeItem]:
     """Yield every answer that is to be judged, with its question.
 
     Raises:
         HarnessError: if the data does not hold the rows that were answered.
     """
-    assert benchmark.exam is not None
+    assert benchmark.rubric is not None
     wanted: dict[int, list[tuple[str, Sample]]] = {}
     for arm, samples in arms.items():
         for sample in samples:
@@ -81,15 +81,17 @@ def items_of(
                     "The data has changed since the run: put the old data back, or run again."
                 )
             bare = dataclasses.replace(row, images=(), doc=_without_images(row.doc))
-            item = Item(benchmark.name, benchmark.exam, task, arm, sample, bare)
+            item = JudgeItem(benchmark.name, benchmark.rubric, task, arm, sample, bare)
             try:
-                ask = item.exam.ask(task, bare, str(sample.answer))
+                ask = item.rubric.ask(task, bare, str(sample.answer))
                 yield dataclasses.replace(item, ask=ask)
-            except Unreadable as error:
+            except UnparsableReply as error:
                 yield dataclasses.replace(item, error=str(error))
 
 
-def marked(item: Item, replies: Sequence[Reply], judge: str) -> tuple[Sample, tuple[Scored, ...]]:
+def marked(
+    item: JudgeItem, replies: Sequence[Reply], judge: str
+) -> tuple[Sample, tuple[Scored, ...]]:
     """Return the sample with the judge's scores, and the verdicts they were made of.
 
     Any reply that is missing or cannot be read makes the scores missing, never a number.
@@ -105,12 +107,12 @@ def marked(item: Item, replies: Sequence[Reply], judge: str) -> tuple[Sample, tu
         try:
             texts = [reply.text or "" for reply in replies] or [""]
             verdicts = tuple(item.read(text) for text in texts)
-        except Unreadable as found:
+        except UnparsableReply as found:
             error, verdicts = str(found), ()
-    metrics = item.exam.metrics(item.row)
+    metrics = item.rubric.metrics(item.row)
     scores: dict[str, float | None] = dict.fromkeys(metrics)
     if verdicts:
-        scores = _together([verdict.scores for verdict in verdicts], vote=item.exam.vote)
+        scores = _together([verdict.scores for verdict in verdicts], vote=item.rubric.vote)
         error = None
     sample = dataclasses.replace(
         item.sample,

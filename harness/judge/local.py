@@ -41,7 +41,7 @@ class LocalJudge:
         """Find the model; its weights are loaded by the first question.
 
         Args:
-            source: a folder, a hub id, or the name of an embedded world.
+            source: a folder, a hub id, or the name of a built-in demo.
             judgings: how often each question will be asked.
             device: see :meth:`harness.model.Model.open`.
             dtype: see :meth:`harness.model.Model.open`.
@@ -51,7 +51,7 @@ class LocalJudge:
         """
         from harness.model import Model
 
-        path = load("worlds", source).model if source in names("worlds") else source
+        path = load("demos", source).model if source in names("demos") else source
         self.model: Model = Model.open(path, device=device, dtype=dtype)
         self._warmth = WARMTH if judgings > 1 else 0.0
         drawn = f" temperature {self._warmth:g}" if self._warmth else ""

@@ -35,7 +35,7 @@ class Reply:
     Attributes:
         text: the judge's words.
         model: what the judge calls itself.
-        error: why there is no text.
+        error: why there is not text.
         tokens_in: length of the question in tokens.
         tokens_out: length of the reply in tokens.
         asked: whether the judge was troubled at all.
@@ -79,7 +79,7 @@ def check(settings: JudgeSettings) -> None:
     """
     word = settings.judge
     if not (word == BUILTIN or word.startswith((SERVER, LOCAL))):
-        raise UsageError(f"'{word}' is no judge. {_HOW}")
+        raise UsageError(f"Unknown judge '{word}'. {_HOW}")
     if word.startswith(SERVER):
         model_and_address(word)
     if word == LOCAL:

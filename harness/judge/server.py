@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from typing import Any
 
-from harness.judge.budget import Purse
+from harness.judge.budget import Budget
 from harness.judge.protocol import OFFICIAL, SERVER, Question, Reply
 from harness.model import KEY, Passing, Refused, connect, patiently
 from harness.settings import JudgeSettings
@@ -22,7 +22,7 @@ class ServerJudge:
 
     Attributes:
         name: ``openai:``, the model, and the address unless it is the official one.
-        purse: what was spent.
+        budget: what was spent.
         at_once: most questions under way at the same time.
         pause: seconds before the second try; doubles with each further one.
         timeout: seconds after which one try is given up.
@@ -41,9 +41,9 @@ class ServerJudge:
             settings: price, cap and rate.
         """
         self.name = f"{SERVER}{model}" + ("" if address == OFFICIAL else f"@{address}")
-        self.purse = Purse(settings.price, settings.cap)
+        self.budget = Budget(settings.price, settings.cap)
         self._model, self._address = model, address
-        self._pace = Pace(settings.rpm)
+        self._pace = RateLimiter(settings.rpm)
         self._client: Any = None
         self._over: str | None = None
         self._refused: set[str] = set()
@@ -51,7 +51,7 @@ class ServerJudge:
     @property
     def spent(self) -> str:
         """What asking has cost in this process, as the end of a sentence."""
-        return f", {self.purse.told()}" if self.purse.tokens_in or self.purse.tokens_out else ""
+        return f", {self.budget.told()}" if self.budget.tokens_in or self.budget.tokens_out else ""
 
     def ask(self, questions: Sequence[Question]) -> Iterator[tuple[int, Reply]]:
         """Yield replies as they come; questions not yet sent are dropped when the caller stops."""
@@ -86,7 +86,7 @@ class ServerJudge:
 
     def _try(self, asked: Question) -> Reply:
         question, settings = self._wanted(asked)
-        if self._over is None and not self.purse.take(question):
+        if self._over is None and not self.budget.reserve(question):
             self._over = (
                 "the cap on cost was reached; raise --judge-cap and judge again with --only-missing"
             )
@@ -107,7 +107,7 @@ class ServerJudge:
             if refused not in settings:
                 raise
         finally:
-            self.purse.settle(question, tokens)
+            self.budget.commit(question, tokens)
         self._refused.add(refused)
         return self._try(asked)
 
@@ -128,7 +128,7 @@ class ServerJudge:
         return roomy, settings
 
 
-class Pace:
+class RateLimiter:
     """Lets one caller through at a time, so many per minute; ``None`` lets everyone through."""
 
     def __init__(self, per_minute: int | None) -> None:

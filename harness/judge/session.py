@@ -7,19 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness import progress
-from harness.benchmark import Ask
+from harness.benchmark import JudgePrompt
 from harness.judge.budget import estimate
-from harness.judge.items import Item
+from harness.judge.items import JudgeItem
 from harness.judge.protocol import Judge, Question, Reply
 from harness.judge.records import AnchorCheck
-from harness.judge.verdict_cache import Book, Place
+from harness.judge.verdict_cache import VerdictCache, VerdictKey
 from harness.records import distinct, seed_of
 from harness.settings import JudgeSettings
 from harness.storage import Store
 
 
 @dataclass(frozen=True)
-class Heard:
+class Replies:
     """What a sitting came to.
 
     Attributes:
@@ -29,28 +29,28 @@ class Heard:
         calls: questions that reached the judge, anchors included.
     """
 
-    replies: Mapping[tuple[str, Ask], tuple[Reply, ...]]
+    replies: Mapping[tuple[str, JudgePrompt], tuple[Reply, ...]]
     models: Mapping[str, str]
     checks: tuple[AnchorCheck, ...]
     calls: int
 
 
-def hear(
-    judge: Judge, items: Sequence[Item], store: Store, settings: JudgeSettings, seed: int
-) -> Heard:
+def collect(
+    judge: Judge, items: Sequence[JudgeItem], store: Store, settings: JudgeSettings, seed: int
+) -> Replies:
     """Return the replies to all items; a question that both arms share is asked once.
 
     Raises:
         HarnessError: if the judge is not the one it was.
     """
-    readers: dict[tuple[str, Ask], Item] = {}
+    readers: dict[tuple[str, JudgePrompt], JudgeItem] = {}
     for item in items:
         if item.ask is not None:
             readers.setdefault((item.benchmark, item.ask), item)
     turns = range(settings.judgings)
     wanted = [(name, ask, turn) for name, ask in readers for turn in turns]
     one_each = {name: item for (name, _), item in readers.items()}
-    books = {name: Book(judge.name, item, store) for name, item in one_each.items()}
+    books = {name: VerdictCache(judge.name, item, store) for name, item in one_each.items()}
     known = _known(books, wanted)
     unknown = distinct(name for name, ask, turn in wanted if (name, ask, turn) not in known)
     calls = 0
@@ -62,7 +62,7 @@ def hear(
         order = [place for place in wanted if place not in known]
         random.Random(seed_of("judge", seed)).shuffle(order)
         calls += _ask(judge, books, readers, order, known)
-    return Heard(
+    return Replies(
         replies={
             (name, ask): tuple(known[name, ask, turn] for turn in turns) for name, ask in readers
         },
@@ -72,14 +72,16 @@ def hear(
     )
 
 
-def _known(books: Mapping[str, Book], wanted: Sequence[Place]) -> dict[Place, Reply]:
-    found: dict[Place, Reply] = {}
+def _known(
+    books: Mapping[str, VerdictCache], wanted: Sequence[VerdictKey]
+) -> dict[VerdictKey, Reply]:
+    found: dict[VerdictKey, Reply] = {}
     for name, book in books.items():
         found |= book.known([place for place in wanted if place[0] == name])
     return found
 
 
-def _admit(books: Sequence[Book], judge: Judge, settings: JudgeSettings) -> int:
+def _admit(books: Sequence[VerdictCache], judge: Judge, settings: JudgeSettings) -> int:
     """Let the judge mark the anchors, and find out whether it is the one it was."""
     places = [(book, anchor) for book in books for anchor in book.anchors]
     asked = [(book, item) for book, item in places if item.ask is not None]
@@ -93,16 +95,16 @@ def _admit(books: Sequence[Book], judge: Judge, settings: JudgeSettings) -> int:
             calls += reply.asked
             bar.advance(1)
     for book in books:
-        book.admit(replies[book.name], accept=settings.accept_drift)
+        book.check_drift(replies[book.name], accept=settings.accept_drift)
     return calls
 
 
 def _ask(
     judge: Judge,
-    books: Mapping[str, Book],
-    readers: Mapping[tuple[str, Ask], Item],
-    order: Sequence[Place],
-    known: dict[Place, Reply],
+    books: Mapping[str, VerdictCache],
+    readers: Mapping[tuple[str, JudgePrompt], JudgeItem],
+    order: Sequence[VerdictKey],
+    known: dict[VerdictKey, Reply],
 ) -> int:
     """Ask what is not known, and add it to what is."""
     closed = {name: book.closed for name, book in books.items() if book.closed is not None}

@@ -16,7 +16,7 @@ from pathlib import Path
 from harness import progress
 from harness.benchmark import Benchmark, Task
 from harness.errors import HarnessError
-from harness.judge.items import ARMS, Item, items_of, marked
+from harness.judge.items import ARMS, JudgeItem, items_of, marked
 from harness.judge.open import open_judge
 from harness.judge.protocol import check
 from harness.judge.records import JudgeError, Judging
@@ -29,7 +29,7 @@ from harness.judge.results import (
     still,
     write,
 )
-from harness.judge.session import Heard, hear
+from harness.judge.session import Replies, collect
 from harness.judge.uncertainty import Judged, errors_of
 from harness.records import Sample, Samples, fingerprint
 from harness.settings import BUILTIN, JudgeSettings
@@ -79,7 +79,7 @@ def judge(
     dtype: str = "auto",
     only_missing: bool = False,
 ) -> Verdicts:
-    """Let a judge mark the answers of every benchmark that has an exam.
+    """Let a judge mark the answers of every benchmark that has a rubric.
 
     Args:
         settings: who judges; the built-in grader has marked everything already.
@@ -99,7 +99,7 @@ def judge(
         HarnessError: if the judge or the data has changed since the first verdicts.
     """
     check(settings)
-    chosen = [benchmark for benchmark in benchmarks if benchmark.exam is not None]
+    chosen = [benchmark for benchmark in benchmarks if benchmark.rubric is not None]
     if settings.judge == BUILTIN or not chosen:
         if settings.judge != BUILTIN:
             progress.say("judge: rules mark every answer of these benchmarks; nobody is asked")
@@ -107,7 +107,7 @@ def judge(
     arms = {"before": before, "after": after}
     whom = open_judge(settings, device=device, dtype=dtype)
     name = fingerprint(
-        [(b.name, b.exam.version if b.exam else "") for b in chosen],
+        [(b.name, b.rubric.version if b.rubric else "") for b in chosen],
         [
             [(s.id, s.content, s.answer) for s in arm[b.name]]
             for b in chosen
@@ -121,7 +121,7 @@ def judge(
     kept = kept_of(folder, settings, chosen) if only_missing else {}
     items = _items(chosen, arms, data, kept)
     with closing(whom):
-        heard = hear(whom, items, store, settings, seed)
+        heard = collect(whom, items, store, settings, seed)
     samples, judging = _mark(chosen, arms, items, heard, kept, settings)
     write(folder, name, samples, judging)
     progress.say(
@@ -134,8 +134,8 @@ def judge(
 
 def _items(
     chosen: Sequence[Benchmark], arms: Mapping[str, Samples], data: str | Path, kept: Kept
-) -> list[Item]:
-    items: list[Item] = []
+) -> list[JudgeItem]:
+    items: list[JudgeItem] = []
     with progress.bar("judge: reading", len(chosen), "benchmarks") as bar:
         for benchmark in chosen:
             name = benchmark.name
@@ -152,8 +152,8 @@ def _items(
 def _mark(
     chosen: Sequence[Benchmark],
     arms: Mapping[str, Samples],
-    items: Sequence[Item],
-    heard: Heard,
+    items: Sequence[JudgeItem],
+    heard: Replies,
     kept: Kept,
     settings: JudgeSettings,
 ) -> tuple[dict[tuple[str, str], tuple[Sample, ...]], Judging]:
@@ -203,7 +203,7 @@ def _reasons(errors: Sequence[str]) -> tuple[str, ...]:
     return tuple(f"{len(alike)} times {alike[0]}" for alike in ranked)
 
 
-def _judge_of(name: str, heard: Heard, kept: Kept, otherwise: str) -> str:
+def _judge_of(name: str, heard: Replies, kept: Kept, otherwise: str) -> str:
     """Return who judged a benchmark; ``otherwise`` where no reply says so.
 
     Raises:

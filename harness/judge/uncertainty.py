@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.benchmark import Benchmark, Column, headline
+from harness.benchmark import Benchmark, Metric, headline
 from harness.judge.records import JudgeError
 from harness.records import Sample, Scored
 
@@ -75,7 +75,7 @@ class _Unit:
     counters: tuple[tuple[float, ...], ...]
 
 
-def _units(column: Column, arm: Sequence[Judged]) -> dict[str, _Unit]:
+def _units(column: Metric, arm: Sequence[Judged]) -> dict[str, _Unit]:
     groups: dict[str, list[Judged]] = {}
     for judged in arm:
         groups.setdefault(column.group(judged.sample), []).append(judged)
@@ -94,7 +94,7 @@ def _in_turn(judged: Judged, turn: int) -> Sample:
     return dataclasses.replace(judged.sample, scores=scores)
 
 
-def _moves(column: Column, units: Sequence[_Unit]) -> dict[str, NDArray[float64]]:
+def _moves(column: Metric, units: Sequence[_Unit]) -> dict[str, NDArray[float64]]:
     """Return what each question's verdicts, judging by judging, do to the figure."""
     import numpy as np
 
@@ -108,7 +108,7 @@ def _moves(column: Column, units: Sequence[_Unit]) -> dict[str, NDArray[float64]
     return moves
 
 
-def _gradient(column: Column, total: NDArray[float64]) -> NDArray[float64]:
+def _gradient(column: Metric, total: NDArray[float64]) -> NDArray[float64]:
     import numpy as np
 
     step = 1e-5 * np.maximum(np.abs(total), 1.0)

@@ -1,4 +1,4 @@
-"""What the store knows of one judge on one exam: its verdicts, and whether it is still the same.
+"""What the store knows of one judge on one rubric: its verdicts, and whether it is still the same.
 
 A *term* is the time in which a judge is the same. It begins with the first verdict on a benchmark
 and ends when the judge calls itself something else or marks the anchors otherwise, which is
@@ -10,9 +10,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from harness.benchmark import Ask, Row, Unreadable
+from harness.benchmark import JudgePrompt, Row, UnparsableReply
 from harness.errors import HarnessError
-from harness.judge.items import Item
+from harness.judge.items import JudgeItem
 from harness.judge.protocol import Reply
 from harness.judge.records import AnchorCheck
 from harness.records import fingerprint, from_json, to_json
@@ -24,12 +24,12 @@ DRIFT = 0.1
 _TERMS = 100
 
 
-Place = tuple[str, Ask, int]
+VerdictKey = tuple[str, JudgePrompt, int]
 """Benchmark, question, and number of the judging."""
 
 
-class Book:
-    """What the store knows of one judge on one exam.
+class VerdictCache:
+    """What the store knows of one judge on one rubric.
 
     Attributes:
         name: of the benchmark.
@@ -38,7 +38,7 @@ class Book:
         closed: why nothing more is to be asked, or ``None``.
     """
 
-    def __init__(self, judge: str, item: Item, store: Store) -> None:
+    def __init__(self, judge: str, item: JudgeItem, store: Store) -> None:
         """Look up the current term.
 
         Args:
@@ -49,7 +49,7 @@ class Book:
         self.name = item.benchmark
         self.closed: str | None = None
         self.anchors = _anchors(item)
-        self._exam, self._store, self._judge = item.exam, store, judge
+        self._rubric, self._store, self._judge = item.rubric, store, judge
         self._terms = [f"term:{self._print(number)}" for number in range(_TERMS)]
         self._marks: dict[str, float] | None = None
         self._drift: float | None = None
@@ -57,7 +57,7 @@ class Book:
         self._term = sum(term in found for term in self._terms) - 1
         self.model = str(found[self._terms[self._term]]["model"]) if self._term >= 0 else ""
 
-    def known(self, places: Sequence[Place]) -> dict[Place, Reply]:
+    def known(self, places: Sequence[VerdictKey]) -> dict[VerdictKey, Reply]:
         """Return the stored replies of this term."""
         if self._term < 0:
             return {}
@@ -65,7 +65,7 @@ class Book:
         found = self._store.get(keys.values())
         return {place: from_json(Reply, found[key]) for place, key in keys.items() if key in found}
 
-    def kept(self, place: Place, reply: Reply, reader: Item) -> Reply:
+    def kept(self, place: VerdictKey, reply: Reply, reader: JudgeItem) -> Reply:
         """Store a reply that can be read; say of any other why it is none."""
         if reply.text is None:
             return reply
@@ -73,12 +73,12 @@ class Book:
             return _no(reply, f"the server answered as {reply.model}, not as {self.model}")
         try:
             reader.read(reply.text)
-        except Unreadable as error:
+        except UnparsableReply as error:
             return _no(reply, str(error))
         self._store.put({self._key(place): to_json(reply)})
         return reply
 
-    def admit(self, replies: Mapping[str, Reply], *, accept: bool) -> None:
+    def check_drift(self, replies: Mapping[str, Reply], *, accept: bool) -> None:
         """Begin or go on with a term, given fresh replies to the anchors.
 
         Raises:
@@ -111,7 +111,7 @@ class Book:
     def checked(self) -> AnchorCheck:
         """Return how the anchors were marked: now, or when the term began."""
         marks = self._first_marks() if self._marks is None else self._marks
-        bands = {anchor.name: (anchor.low, anchor.high) for anchor in self._exam.anchors}
+        bands = {anchor.name: (anchor.low, anchor.high) for anchor in self._rubric.anchors}
         sound = [bands[name][0] <= mark <= bands[name][1] for name, mark in marks.items()]
         return AnchorCheck(
             benchmark=self.name,
@@ -131,7 +131,7 @@ class Book:
         moves = {name: mark - before[name] for name, mark in marks.items() if name in before}
         if not moves:
             return None
-        drift = sum(map(abs, moves.values())) / len(moves) / self._exam.span
+        drift = sum(map(abs, moves.values())) / len(moves) / self._rubric.span
         self._drift = round(drift, 10)
         if drift <= DRIFT:
             return None
@@ -146,7 +146,7 @@ class Book:
     def _marks_of(self, replies: Mapping[str, Reply]) -> tuple[dict[str, float], list[str]]:
         """Return the marks of the anchors that got one, and why the others did not."""
         marks, reasons = dict[str, float](), list[str]()
-        for anchor, item in zip(self._exam.anchors, self.anchors, strict=True):
+        for anchor, item in zip(self._rubric.anchors, self.anchors, strict=True):
             reply = replies.get(item.sample.id)
             if reply is None:
                 continue
@@ -155,7 +155,7 @@ class Book:
                 continue
             try:
                 mark = item.read(reply.text).scores[anchor.metric]
-            except Unreadable as error:
+            except UnparsableReply as error:
                 reasons.append(str(error))
                 continue
             if mark is not None:
@@ -163,18 +163,18 @@ class Book:
         return marks, reasons
 
     def _first_marks(self) -> dict[str, float]:
-        keys = {anchor.name: self._anchor_key(anchor.name) for anchor in self._exam.anchors}
+        keys = {anchor.name: self._anchor_key(anchor.name) for anchor in self._rubric.anchors}
         found = self._store.get(keys.values())
         return {name: float(found[key]["mark"]) for name, key in keys.items() if key in found}
 
     def _print(self, term: int) -> str:
-        anchors = [(anchor.name, anchor.doc, anchor.answer) for anchor in self._exam.anchors]
-        return fingerprint(self._judge, self._exam.version, anchors, term)
+        anchors = [(anchor.name, anchor.doc, anchor.answer) for anchor in self._rubric.anchors]
+        return fingerprint(self._judge, self._rubric.version, anchors, term)
 
     def _anchor_key(self, anchor: str) -> str:
         return f"anchor:{self._terms[self._term]}:{anchor}"
 
-    def _key(self, place: Place) -> str:
+    def _key(self, place: VerdictKey) -> str:
         _, ask, turn = place
         text = fingerprint(self.model, ask.prompt, ask.max_tokens, turn)
         return f"verdict:{self._terms[self._term]}:{text}"
@@ -184,12 +184,12 @@ def _no(reply: Reply, why: str) -> Reply:
     return dataclasses.replace(reply, text=None, error=why)
 
 
-def _anchors(item: Item) -> tuple[Item, ...]:
-    """Return the exam's anchors in the form of answers."""
+def _anchors(item: JudgeItem) -> tuple[JudgeItem, ...]:
+    """Return the rubric's anchors in the form of answers."""
     found = []
-    for anchor in item.exam.anchors:
+    for anchor in item.rubric.anchors:
         row = Row(f"anchor {anchor.name}", "", "", "", (), "", anchor.doc)
         sample = dataclasses.replace(item.sample, id=anchor.name, answer=anchor.answer)
-        ask = item.exam.ask(item.task, row, anchor.answer)
+        ask = item.rubric.ask(item.task, row, anchor.answer)
         found.append(dataclasses.replace(item, sample=sample, row=row, ask=ask))
     return tuple(found)

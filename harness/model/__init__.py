@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.engine import ENGINE_VERSION, weights_fingerprint
 from harness.model.ask import ask_each
 from harness.model.distributed import everywhere
-from harness.model.launch import in_company
+from harness.model.launch import run_distributed
 from harness.model.model import Model
 from harness.model.open import open_model
 from harness.model.openai_client import KEY, Passing, Refused, connect, patiently
@@ -23,8 +23,8 @@ __all__ = [
     "ask_each",
     "connect",
     "everywhere",
-    "in_company",
     "open_model",
     "patiently",
+    "run_distributed",
     "weights_fingerprint",
 ]

@@ -49,7 +49,7 @@ class Base:
 
     def engine(self) -> Engine:
         """Return the engine on an unchanged network."""
-        if self._loaded is not None and self._loaded.touched():
+        if self._loaded is not None and self._loaded.is_modified():
             self.release()
         if self._engine is None:
             from harness.engine import Engine

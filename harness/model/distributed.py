@@ -1,6 +1,6 @@
-"""Many processes, one story: process 0 tells it, the others compute their part of what it asks.
+"""Many processes, one run: process 0 drives it, the others compute their part of what it asks.
 
-Started by ``harness run --nproc N`` or ``accelerate launch``. Rooms and methods run in process 0
+Started by ``harness run --nproc N`` or ``accelerate launch``. Stages and methods run in process 0
 alone and know nothing of the others, which wait in :func:`serve`. What is worth sharing goes
 through :func:`everywhere`: a window of requests, divided by image so that sharing survives, and
 the training. Docs: docs/decisions/0004.

@@ -105,7 +105,7 @@ def _free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def in_company(count: int, tell: Callable[[], ExitCode]) -> int:
+def run_distributed(count: int, job: Callable[[], ExitCode]) -> int:
     """Run ``tell`` in the first of ``count`` processes and keep the others at its service.
 
     Under ``accelerate launch`` the processes are there already; ``count`` is then of no account.
@@ -116,7 +116,7 @@ def in_company(count: int, tell: Callable[[], ExitCode]) -> int:
     if count > 1 and not launched():
         return launch(count, sys.argv[1:])
     if not launched():
-        return tell()
+        return job()
     from harness.model.distributed import ranks
 
     end_with_parent()
@@ -126,6 +126,6 @@ def in_company(count: int, tell: Callable[[], ExitCode]) -> int:
         except KeyboardInterrupt:
             return ExitCode.INTERRUPTED  # the first process says so
         return ExitCode.DONE
-    code = tell()
+    code = job()
     ranks().dismiss()
     return code

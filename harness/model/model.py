@@ -15,8 +15,8 @@ from typing import Any
 
 from harness.engine import (
     ENGINE_VERSION,
+    EngineRequest,
     ImageDigests,
-    Item,
     adapter_fingerprint,
     answer_key,
     check_adapter,
@@ -176,11 +176,11 @@ class Model:
             for request, text in zip(window, rendered, strict=True)
         ]
         ready = ranks().agreed(self._stored(keys))
-        work: dict[str, Item] = {}
+        work: dict[str, EngineRequest] = {}
         for request, key, text in zip(window, keys, rendered, strict=True):
             if key not in ready and isinstance(text, str):
                 images = tuple(map(digests.of, request.images))
-                work.setdefault(key, Item(request, text, images))
+                work.setdefault(key, EngineRequest(request, text, images))
         self.calls += len(work)
         if ranks().size > 1 and work:
             ready |= self._compute_together(work)
@@ -204,18 +204,18 @@ class Model:
         except HarnessError as error:
             return Answer(text=None, finish="missing", error=str(error))
 
-    def _compute(self, items: list[Item]) -> Iterator[tuple[int, Answer]]:
+    def _compute(self, items: list[EngineRequest]) -> Iterator[tuple[int, Answer]]:
         if items:
             yield from self.base.engine().run(items, self.adapter)
 
-    def _compute_together(self, work: Mapping[str, Item]) -> dict[str, Answer]:
+    def _compute_together(self, work: Mapping[str, EngineRequest]) -> dict[str, Answer]:
         remote = partial(_share, self.spec(), work)
         answers = everywhere(remote, lambda: self.share(work))
         for key, answer in answers.items():  # another machine's processes have no store
             self._keep(key, answer)
         return answers
 
-    def share(self, work: Mapping[str, Item]) -> dict[str, Answer]:
+    def share(self, work: Mapping[str, EngineRequest]) -> dict[str, Answer]:
         """Compute this process's part of the work and return everybody's answers.
 
         Args:
@@ -243,5 +243,5 @@ class Model:
             self._store.put({key: to_json(answer)})
 
 
-def _share(spec: Spec, work: Mapping[str, Item]) -> None:
+def _share(spec: Spec, work: Mapping[str, EngineRequest]) -> None:
     Model.of(spec).share(work)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.pairs.diagnostics import diagnose, diagnose_run
-from harness.pairs.gallery import examine, read_pair_report
+from harness.pairs.gallery import pair_diagnostics, read_pair_report
 from harness.pairs.generate import PairSet, make_pairs
 from harness.pairs.measures import word_distance
 from harness.pairs.prompts import prompts_fingerprint, read_prompts
@@ -16,9 +16,9 @@ __all__ = [
     "PairSet",
     "diagnose",
     "diagnose_run",
-    "examine",
     "facts",
     "make_pairs",
+    "pair_diagnostics",
     "pair_report_text",
     "prompts_fingerprint",
     "read_pair_report",

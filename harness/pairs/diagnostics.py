@@ -1,4 +1,4 @@
-"""The pair doctor: what would training on these pairs teach? Asked before, not after.
+"""Pair diagnostics: what would training on these pairs teach? Asked before, not after.
 
 :func:`diagnose` is a pure function of pairs and drops; with a model it also asks what the answers
 are worth without their image. :func:`diagnose_run` reads a run folder; :func:`pair_report_text` and
@@ -67,7 +67,7 @@ def diagnose(
     """Examine pairs before they are trained on.
 
     Args:
-        pairs: as the pair room gives them, equal answers taken out.
+        pairs: as the pair stage gives them, equal answers taken out.
         drops: the prompts that gave no pair.
         model: also let it order the answers under a blank image (first 64 pairs); slow.
         seed: draws the examples.

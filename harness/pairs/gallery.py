@@ -1,4 +1,4 @@
-"""The pair doctor of a run: its report and the pictures of its examples, kept in the run folder.
+"""Pair diagnostics of a run: its report and the pictures of its examples, kept in the run folder.
 
 A method shows what the model saw for the rejected answers with a module function
 ``pictures(pair, options, seed)``; see docs/write-a-method.md. Without it only the clean image is
@@ -27,7 +27,7 @@ NAME = "pair_report.json"
 CLEAN = "clean"
 
 
-def examine(folder: Path, method: Method, options: Any, *, seed: int) -> PairReport:
+def pair_diagnostics(folder: Path, method: Method, options: Any, *, seed: int) -> PairReport:
     """Examine the pairs of a run once, draw the examples' pictures, and keep both.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Room 2: let the method make preference pairs, check each one, and count what was dropped.
+"""Let the method make preference pairs, check each one, and count what was dropped.
 
 Every record is journalled as it comes. After a kill, the prompts whose records are complete are
 not asked again; a method's randomness hangs on the prompt's id, so the rest comes out the same.
@@ -45,7 +45,7 @@ def make_pairs(
     seed: int,
     folder: Path,
     fingerprint: str,
-    patience: float = 3600.0,
+    pair_timeout: float = 3600.0,
 ) -> PairSet:
     """Return the run's pairs, from ``pairs.jsonl`` as far as it goes and from the method.
 
@@ -57,17 +57,17 @@ def make_pairs(
         seed: of everything random.
         folder: the run folder.
         fingerprint: everything that determines the pairs.
-        patience: seconds that the method may take from one pair or drop to the next.
+        pair_timeout: seconds that the method may take from one pair or drop to the next.
 
     Raises:
-        HarnessError: if the method hangs, yields something that is no valid pair, or none is left.
+        HarnessError: if the method hangs, yields an invalid pair, or none is left.
     """
     journal: Journal[Pair | Drop] = Journal(
         folder / "pairs.jsonl", fingerprint, _parser({prompt.id: prompt for prompt in prompts})
     )
     reused = journal.complete
     if not reused:
-        _fill(journal, method, prompts, model, options, seed, patience)
+        _fill(journal, method, prompts, model, options, seed, pair_timeout)
     pairs = tuple(row for row in journal.rows if isinstance(row, Pair))
     drops = [row for row in journal.rows if isinstance(row, Drop)]
     counts = Counter(drop.reason for drop in drops)
@@ -90,7 +90,7 @@ def _fill(
     model: Any,
     options: Any,
     seed: int,
-    patience: float,
+    pair_timeout: float,
 ) -> None:
     done = _finished(journal, prompts)
     known = {prompt.id for prompt in prompts}
@@ -100,7 +100,7 @@ def _fill(
         last = None
         leading: tuple[Drop, ...] | None = None if done else ()
         made = method.make_pairs(prompts[done:], model, options, seed)
-        for item in _patiently(made, method, patience, journal.path):
+        for item in _patiently(made, method, pair_timeout, journal.path):
             waiting.append(_checked(item, method, known))
             if leading is not None:
                 leading = _leading(leading, waiting[-1], method, model)
@@ -141,15 +141,17 @@ def _leading(
     raise HarnessError(told)
 
 
-def _patiently(made: Iterable[Any], method: Method, patience: float, path: Path) -> Iterator[Any]:
+def _patiently(
+    made: Iterable[Any], method: Method, pair_timeout: float, path: Path
+) -> Iterator[Any]:
     items, nothing = iter(made), object()
     told = (
-        f"The method '{method.name}' ({method.owner}) has given no pair for {patience / 60:g} "
+        f"The method '{method.name}' ({method.owner}) has given no pair for {pair_timeout / 60:g} "
         f"minutes. What it gave before lies in {path}. If it only is slow, allow it more with "
-        "--patience MINUTES; else try it with: harness check --method " + method.name
+        "--pair-timeout MINUTES; else try it with: harness check --method " + method.name
     )
     while True:
-        with time_limit(patience, told):
+        with time_limit(pair_timeout, told):
             item = next(items, nothing)
         if item is nothing:
             return

@@ -1,4 +1,4 @@
-"""Room 1: read training prompts, each an image with a question.
+"""Read training prompts, each an image with a question.
 
 The format is JSON lines, ``{"image": ..., "question": ..., "reference": ..., "id": ...}``; image
 paths are relative to the file. SIMA's published names ``text`` and ``ground_truth`` are accepted

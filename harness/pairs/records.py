@@ -1,4 +1,4 @@
-"""What reports say of pairs and training: records of the pair doctor and of the curves."""
+"""What reports say of pairs and training: records of the pair diagnostics and of the curves."""
 
 from __future__ import annotations
 

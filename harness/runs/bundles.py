@@ -88,7 +88,7 @@ def unpacked(path: Path, *, damaged: bool = False) -> Iterator[Path]:
 
     Raises:
         UsageError: if there is neither.
-        HarnessError: if it is no bundle, or a damaged one.
+        HarnessError: if it is not a bundle, or a damaged one.
     """
     if path.is_dir():
         yield path
@@ -116,7 +116,7 @@ def wrong_members(path: Path) -> tuple[str, ...]:
 
     Raises:
         UsageError: if there is no such file.
-        HarnessError: if it is no bundle.
+        HarnessError: if it is not a bundle.
     """
     with _opened(path) as file:
         return tuple(_wrong(_read(file, path)))
@@ -235,7 +235,7 @@ def _wrong(members: Mapping[str, bytes]) -> list[str]:
 
 def _no_bundle(path: Path, reason: str) -> HarnessError:
     return HarnessError(
-        f"{path} is no bundle ({reason}). Name a run folder, or a file made with: "
+        f"{path} is not a bundle ({reason}). Name a run folder, or a file made with: "
         "harness bundle RUN"
     )
 

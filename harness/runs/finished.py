@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.benchmark import Column, adhoc_columns, benchmark, is_adhoc_result
+from harness.benchmark import Metric, adhoc_columns, benchmark, is_adhoc_result
 from harness.compare import compare, examples_of
 from harness.data import same_data
 from harness.dpo import read_curves
@@ -95,7 +95,7 @@ def open_run(folder: Path) -> FinishedRun:
     names = [benchmark.name for benchmark in comparison.benchmarks]
     data, imported = _settings_of(folder, names)
     if any(Path(name).name != name for name in (*names, *data)):  # a foreign bundle may say "../x"
-        raise HarnessError(f"{file} names a benchmark that is no plain name; it is not opened.")
+        raise HarnessError(f"{file} names a benchmark that is not a plain name; it is not opened.")
     judged = report.judging.benchmarks if report.judging is not None else ()
     before, after = _arms(folder, names, data, judged)
     others = range(1, len(list((folder / "seeds").glob("*"))) + 1)
@@ -172,7 +172,7 @@ def compare_runs(first: FinishedRun, second: FinishedRun, *, seed: int = 0) -> R
     )
 
 
-def columns_of(name: str, *runs: FinishedRun) -> tuple[Column, ...]:
+def columns_of(name: str, *runs: FinishedRun) -> tuple[Metric, ...]:
     """Return the columns of a benchmark of finished runs.
 
     Those of an ad hoc task follow from its figures, wherever its file lies by now; those of an

@@ -157,7 +157,7 @@ def _rows(file: Path) -> list[dict[str, Any]]:
             rows.append({**row, "doc_id": str(row["doc_id"])})
         except (ValueError, KeyError, TypeError) as error:
             raise HarnessError(
-                f"Line {number} of {file} is no sample of lmms-eval ({type(error).__name__}: "
+                f"Line {number} of {file} is not a sample of lmms-eval ({type(error).__name__}: "
                 f"{error}). Copy the file again from where it was made."
             ) from error
     return rows

@@ -156,7 +156,7 @@ def _table(path: Path) -> list[dict[str, Any]]:
     readers = {".xlsx": _sheet, ".tsv": _lines, ".csv": _lines, ".json": _objects}
     if path.suffix not in readers:
         raise UsageError(
-            f"{path} is no table: {path.suffix or 'a file without ending'} is not read. Name a "
+            f"{path} is not a table: {path.suffix or 'a file without ending'} is not read. Name a "
             f"file that ends in {', '.join(readers)}; a pickle (.pkl) is never opened."
         )
     try:

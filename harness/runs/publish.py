@@ -59,7 +59,9 @@ def push(run: FinishedRun, repo: str, *, private: bool = False) -> str:
                 commit_message="What training changed, measured before and after",
             )
     except HFValidationError as error:
-        raise UsageError(f"'{repo}' is no name on the hub ({error}). Write user/name.") from error
+        raise UsageError(
+            f"'{repo}' is not a name on the hub ({error}). Write user/name."
+        ) from error
     except HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else 0
         if status in (401, 403):

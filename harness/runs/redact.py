@@ -1,7 +1,7 @@
 r"""What must not leave the machine: its paths, and keys.
 
-Paths are cut down to their last name wherever the house wrote them. What people and models said is
-left as it is, letter by letter: scores and verdicts hang on it. A key is never cut out silently:
+Paths are cut down to their last name wherever the harness wrote them. What people and models said
+is left as it is, letter by letter: scores and verdicts hang on it. A key is never cut out silently:
 packing stops, because a text that holds one should not exist.
 """
 
@@ -82,7 +82,7 @@ def leaks_in(text: str) -> list[str]:
 
 
 def without_paths(text: str, places: tuple[str, ...] = ()) -> str:
-    """Cut every path in a text of the house's own down to its last name.
+    """Cut every path in a text of the harness' own down to its last name.
 
     ``places`` are folders whose names hold spaces or are known to be private; they are cut first.
     """

@@ -15,7 +15,7 @@ from math import isclose
 from pathlib import Path
 from typing import Any
 
-from harness.benchmark import Column
+from harness.benchmark import Metric
 from harness.compare import compare
 from harness.contamination import overlaps_of
 from harness.errors import HarnessError, UsageError
@@ -108,7 +108,7 @@ def verify(path: Path) -> Verification:
 
 def _recomputed(run: FinishedRun) -> Iterator[Check]:
     recorded = run.report.comparison
-    columns: dict[str, tuple[Column, ...]] = {}
+    columns: dict[str, tuple[Metric, ...]] = {}
     for each in recorded.benchmarks:
         try:
             columns[each.name] = columns_of(each.name, run)
@@ -177,8 +177,8 @@ def _benchmark(
     yield _check(name, "rows and lengths", details)
 
 
-def _overlaps(run: FinishedRun, columns: Mapping[str, Sequence[Column]]) -> Iterator[Check]:
-    """Compare again without the rows that the radar named; the images themselves are not here."""
+def _overlaps(run: FinishedRun, columns: Mapping[str, Sequence[Metric]]) -> Iterator[Check]:
+    """Compare again without the touched rows; the images themselves are not here."""
     wanted = [each for each in run.report.overlaps if each.touched.benchmark in columns]
     found = overlaps_of(
         [each.touched for each in wanted], run.before, run.after, columns, run.report.comparison

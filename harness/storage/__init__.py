@@ -16,13 +16,13 @@ from harness.storage.journal import (
     write_json,
     write_whole,
 )
-from harness.storage.throughput import Pace, note_pace, read_paces
+from harness.storage.throughput import Throughput, note_throughput, read_throughputs
 from harness.storage.thumbnails import image_folder, save_thumbnail
 
 __all__ = [
     "Journal",
-    "Pace",
     "Store",
+    "Throughput",
     "cannot_write",
     "disk_is_full",
     "files_digest",
@@ -31,9 +31,9 @@ __all__ = [
     "journal_of",
     "lines_of",
     "locked",
-    "note_pace",
+    "note_throughput",
     "read_journal",
-    "read_paces",
+    "read_throughputs",
     "save_thumbnail",
     "write_json",
     "write_whole",

@@ -1,6 +1,6 @@
 """The run folder: journals that survive a kill, files that appear whole, and fingerprints.
 
-Two kinds of file. A *journal* grows line by line: a header with the fingerprint of the room's
+Two kinds of file. A *journal* grows line by line: a header with the fingerprint of the stage's
 inputs, one record per line, and a last line that says it is complete. A *whole file* is written
 beside its place and renamed. Either way a process may die at any moment: what is on disk is either
 valid or recognisably unfinished.
@@ -123,7 +123,7 @@ def folder_digest(folder: Path, pattern: str = "**/*") -> str:
 
 
 class Journal(Generic[T]):
-    """Records of one room on disk, in order; what a killed run had written is found again.
+    """Records of one stage on disk, in order; what a killed run had written is found again.
 
     A journal whose header carries another fingerprint belongs to other inputs and is begun anew.
     """
@@ -216,7 +216,7 @@ def lines_of(path: Path) -> Iterator[tuple[int, str]]:
     """Yield the non-empty lines of a text file with their numbers, from 1.
 
     Raises:
-        HarnessError: if the file is no UTF-8 text.
+        HarnessError: if the file is not UTF-8 text.
     """
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
@@ -224,7 +224,7 @@ def lines_of(path: Path) -> Iterator[tuple[int, str]]:
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
             except UnicodeDecodeError as error:
                 raise HarnessError(
-                    f"Line {number} of {path} is no UTF-8 text ({error.reason}). Repair or remove "
+                    f"Line {number} of {path} is not UTF-8 text ({error.reason}). Repair or remove "
                     "that line and run again."
                 ) from error
             if text:

@@ -13,7 +13,7 @@ _NAME = "pace.json"
 
 
 @dataclass(frozen=True)
-class Pace:
+class Throughput:
     """Answers that the model really gave, not those from the store, and the time they took.
 
     Attributes:
@@ -29,7 +29,7 @@ class Pace:
     seconds: float
 
 
-def note_pace(folder: Path, pace: Pace) -> None:
+def note_throughput(folder: Path, throughput: Throughput) -> None:
     """Write a pace down, in the place of an earlier one of that arm and benchmark.
 
     Raises:
@@ -37,16 +37,16 @@ def note_pace(folder: Path, pace: Pace) -> None:
     """
     others = [
         each
-        for each in read_paces(folder)
-        if (each.arm, each.benchmark) != (pace.arm, pace.benchmark)
+        for each in read_throughputs(folder)
+        if (each.arm, each.benchmark) != (throughput.arm, throughput.benchmark)
     ]
-    write_json(folder / _NAME, [to_json(each) for each in (*others, pace)])
+    write_json(folder / _NAME, [to_json(each) for each in (*others, throughput)])
 
 
-def read_paces(folder: Path) -> tuple[Pace, ...]:
+def read_throughputs(folder: Path) -> tuple[Throughput, ...]:
     """Return what a run noted; nothing where it noted nothing."""
     try:
         rows = json.loads((folder / _NAME).read_text(encoding="utf-8"))
-        return tuple(from_json(Pace, row) for row in rows)
+        return tuple(from_json(Throughput, row) for row in rows)
     except (OSError, ValueError, TypeError, AttributeError):
         return ()

@@ -1,4 +1,4 @@
-"""The contract of a method, checked: what every run relies on, tried out on the embedded world.
+"""The contract of a method, checked: what every run relies on, tried out on the built-in demo.
 
 ``check_method("mine")`` returns a report; ``assert_method("mine")`` fails a test with it. Under
 pytest the fixture ``harness_check`` is the latter. Each check has a time limit, and its failure
@@ -19,12 +19,12 @@ from pathlib import Path
 from harness.errors import HarnessError, UsageError
 from harness.pairs import read_prompts, time_limit
 from harness.plugins import Method, load, load_method
-from harness.records import Prompt, World
+from harness.records import Demo, Prompt
 from harness.testing.contract import CHECKS, Trial
 
 __all__ = ["Check", "MethodReport", "assert_method", "check_method"]
 
-WORLD = "tinyworld"
+DEMO = "tinyworld"
 PROMPTS = 8
 SECONDS = 300.0
 TOKENS = "16"
@@ -79,11 +79,11 @@ def check_method(
     prompts: int = PROMPTS,
     seconds: float = SECONDS,
 ) -> MethodReport:
-    """Try a method on the embedded world's model and first prompts.
+    """Try a method on the built-in demo's model and first prompts.
 
     Args:
         name: as ``--method`` takes it.
-        preset: its preset; the one that fits the world by default.
+        preset: its preset; the one that fits the demo by default.
         values: ``--set`` texts; answers are cut after 16 tokens where ``max_new_tokens`` exists
             and is not given.
         prompts: how many prompts; at least 2.
@@ -96,14 +96,14 @@ def check_method(
         UsageError: if there is no such method, or the preset or a value does not fit it.
     """
     method = load_method(name)
-    world = load("worlds", WORLD)
-    assert isinstance(world, World)
+    demo = load("demos", DEMO)
+    assert isinstance(demo, Demo)
     with tempfile.TemporaryDirectory(prefix="harness-check-") as folder:
         trial = Trial(
             method=method,
-            options=_options(method, preset or _fitting(method, world), dict(values or {})),
-            prompts=_copied(read_prompts(world.prompts, max(2, prompts)), Path(folder) / "images"),
-            checkpoint=world.model,
+            options=_options(method, preset or _fitting(method, demo), dict(values or {})),
+            prompts=_copied(read_prompts(demo.prompts, max(2, prompts)), Path(folder) / "images"),
+            checkpoint=demo.model,
             folder=Path(folder),
         )
         made: list[Check] = []
@@ -150,8 +150,8 @@ def _copied(prompts: Sequence[Prompt], folder: Path) -> tuple[Prompt, ...]:
     )
 
 
-def _fitting(method: Method, world: World) -> str | None:
-    return world.preset if world.preset in getattr(method.module, "PRESETS", {}) else None
+def _fitting(method: Method, demo: Demo) -> str | None:
+    return demo.preset if demo.preset in getattr(method.module, "PRESETS", {}) else None
 
 
 def _options(method: Method, preset: str | None, values: dict[str, str]) -> object:
@@ -161,7 +161,7 @@ def _options(method: Method, preset: str | None, values: dict[str, str]) -> obje
             values.setdefault("max_new_tokens", TOKENS)
     elif kind is not None:
         raise UsageError(
-            f"Options of the method '{method.name}' ({method.owner}) is no dataclass. Write "
+            f"Options of the method '{method.name}' ({method.owner}) is not a dataclass. Write "
             "@dataclass(frozen=True) above it; see docs/write-a-method.md."
         )
     options = method.options(preset, values)

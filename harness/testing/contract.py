@@ -119,7 +119,7 @@ def pairs_come_lazily(trial: Trial) -> None:
 
 
 def pairs_are_valid(trial: Trial) -> None:
-    """Every record is a Pair or a Drop that the pair room accepts, and at least one is a pair."""
+    """Every record is a Pair or a Drop that the pair stage accepts, and at least one is a pair."""
     before = _state(trial)
     made = make_pairs(
         trial.method,

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from harness import progress
-from harness.compare import BenchmarkComparison, Figure
+from harness.compare import BenchmarkComparison, MetricResult
 from harness.errors import HarnessError
 from harness.pairs import facts
 from harness.report import ReportInput
 from harness.storage import cannot_write, write_whole
-from harness_reports import figures, numbers, words
+from harness_reports import numbers, plots, words
 from harness_reports.html_samples import clusters_of, picture_file, script_json, table_of
 
 NAME = "report.html"
@@ -94,8 +94,8 @@ def _page(
         pictures=Markup(script_json(_addresses(report, pictures))),
         count=len(table["rows"]),
         benches=table["benches"],
-        forest=Markup(figures.forest(report.comparison)),
-        curves=Markup(figures.curves(report.curves)),
+        forest=Markup(plots.forest(report.comparison)),
+        curves=Markup(plots.curves(report.curves)),
         report=report,
         comparison=report.comparison,
         coverage=f"{100 * (1 - report.comparison.alpha):g}",
@@ -149,7 +149,7 @@ def _addresses(report: ReportInput, pictures: Mapping[str, str]) -> Mapping[str,
     return {name: pictures[name] for name in clusters_of(report) if name in pictures}
 
 
-def _results(report: ReportInput) -> Iterator[tuple[BenchmarkComparison, Figure, bool]]:
+def _results(report: ReportInput) -> Iterator[tuple[BenchmarkComparison, MetricResult, bool]]:
     for benchmark in report.comparison.benchmarks:
         ordered = sorted(benchmark.figures, key=lambda figure: not figure.primary)
         for place, figure in enumerate(ordered):
@@ -163,7 +163,7 @@ def _digits(benchmark: BenchmarkComparison) -> int:
 def _gallery(
     report: ReportInput, pictures: Mapping[str, str]
 ) -> list[tuple[Any, list[tuple[str, str]]]]:
-    """Return each example of the pair doctor with labels and addresses of its pictures."""
+    """Return each example of the pair diagnostics with labels and addresses of its pictures."""
     return [
         (
             example,

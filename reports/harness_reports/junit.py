@@ -10,7 +10,7 @@ import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-from harness.compare import FAILS, UNKNOWN, BenchmarkComparison, Figure, Ruling
+from harness.compare import FAILS, UNKNOWN, BenchmarkComparison, MetricResult, Ruling
 from harness.report import ReportInput
 from harness.storage import write_whole
 from harness_reports import numbers, words
@@ -47,7 +47,7 @@ def render(report: ReportInput) -> str:
     return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'
 
 
-def _case(suite: ET.Element, benchmark: BenchmarkComparison, figure: Figure) -> None:
+def _case(suite: ET.Element, benchmark: BenchmarkComparison, figure: MetricResult) -> None:
     case = ET.SubElement(
         suite, "testcase", classname=_text(benchmark.name), name=_text(figure.column), time="0"
     )

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from harness.compare import FAILS, PASSES, BenchmarkComparison, Comparison, Example, Figure
+from harness.compare import FAILS, PASSES, BenchmarkComparison, Comparison, Example, MetricResult
 from harness.pairs import facts
 from harness.report import ReportInput
 from harness.storage import write_whole
@@ -116,7 +116,7 @@ def _results(report: ReportInput) -> str:
     return _table(head, rows, numeric=range(1, 8))
 
 
-def _row(benchmark: BenchmarkComparison, figure: Figure, first: bool) -> list[str]:
+def _row(benchmark: BenchmarkComparison, figure: MetricResult, first: bool) -> list[str]:
     name = f"{code(benchmark.name)} {code(figure.column)}"
     verdict = words.verdict(figure)
     return [
@@ -184,7 +184,7 @@ def _gate(report: ReportInput) -> list[str]:
 
 
 def _doctor(report: ReportInput) -> list[str]:
-    """Return the pair doctor's warnings, and its figures behind a click."""
+    """Return the pair diagnostics' warnings, and its figures behind a click."""
     if report.doctor is None:
         return []
     warnings = [f"> **Warning.** {plain(warning)}" for warning in report.doctor.warnings]

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from harness.compare import BenchmarkComparison, Comparison, Figure
+from harness.compare import BenchmarkComparison, Comparison, MetricResult
 from harness.report import ReportInput
 from harness_reports import numbers, words
 
@@ -74,7 +74,7 @@ def _table(comparison: Comparison) -> Table:
     return table
 
 
-def _row(benchmark: BenchmarkComparison, figure: Figure, *, first: bool) -> list[Text]:
+def _row(benchmark: BenchmarkComparison, figure: MetricResult, *, first: bool) -> list[Text]:
     style = "" if figure.primary else "dim"
     name = f"{benchmark.name} {figure.column}" if first else f"  {figure.column}"
     cells = [

@@ -6,7 +6,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
-from harness.compare import BenchmarkComparison, Comparison, Figure
+from harness.compare import BenchmarkComparison, Comparison, MetricResult
 from harness.states import sentences
 from harness_reports import numbers
 
@@ -33,14 +33,14 @@ def headline(comparison: Comparison) -> str:
     return f"Cannot tell: {_limits(comparison)}"
 
 
-def verdict(figure: Figure) -> str:
+def verdict(figure: MetricResult) -> str:
     """Return one figure's verdict with what it was measured against."""
     if figure.verdict == "no worse":
         return f"no worse (by {numbers.figure(figure.margin, figure.digits)})"
     return figure.verdict
 
 
-def heads(comparison: Comparison) -> list[tuple[BenchmarkComparison, Figure]]:
+def heads(comparison: Comparison) -> list[tuple[BenchmarkComparison, MetricResult]]:
     """Return the headline figures with their benchmarks."""
     return [(b, figure) for b in comparison.benchmarks for figure in b.figures if figure.primary]
 

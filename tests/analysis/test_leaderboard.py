@@ -45,35 +45,35 @@ def three(tmp_path) -> list[FinishedRun]:
 
 
 def test_ranks_are_ties_where_nothing_can_be_told(three):
-    (board,) = rank(three, draws=500).boards
-    standings = {standing.run: standing for standing in board.standings}
-    assert [standing.run for standing in board.standings] == ["c", "b", "a"]
-    assert (standings["c"].best, standings["c"].worst) == (1, 1)
-    assert [(standings[n].best, standings[n].worst) for n in "ab"] == [(2, 3), (2, 3)]
-    assert standings["a"].verdict == ""
-    assert standings["b"].verdict == "cannot tell"
-    assert standings["c"].verdict == "gain"
-    assert [standings[n].figure for n in "abc"] == [50.0, 51.0, 75.0]
-    assert [standings[n].difference for n in "abc"] == [None, 1.0, 25.0]
+    (board,) = rank(three, draws=500).rankings
+    runs = {standing.run: standing for standing in board.runs}
+    assert [standing.run for standing in board.runs] == ["c", "b", "a"]
+    assert (runs["c"].best, runs["c"].worst) == (1, 1)
+    assert [(runs[n].best, runs[n].worst) for n in "ab"] == [(2, 3), (2, 3)]
+    assert runs["a"].verdict == ""
+    assert runs["b"].verdict == "cannot tell"
+    assert runs["c"].verdict == "gain"
+    assert [runs[n].figure for n in "abc"] == [50.0, 51.0, 75.0]
+    assert [runs[n].difference for n in "abc"] == [None, 1.0, 25.0]
 
 
 def test_p_values_are_corrected_over_all_runs(three):
     """Mid-p McNemar by hand from scipy's exact binomial test, and Holm by hand."""
-    (board,) = rank(three, draws=500).boards
+    (board,) = rank(three, draws=500).rankings
     plain = {}
     for name, flips in (("b", 2), ("c", 50)):
         plain[name] = binomtest(flips, flips).pvalue - 0.5**flips  # mid-p: half of the tie
-    standings = {standing.run: standing for standing in board.standings}
+    runs = {standing.run: standing for standing in board.runs}
     smaller, larger = sorted(plain.values())
-    assert standings["c"].p_holm == pytest.approx(2 * smaller, abs=1e-9)
-    assert standings["b"].p_holm == pytest.approx(max(larger, 2 * smaller), abs=1e-9)
+    assert runs["c"].p_holm == pytest.approx(2 * smaller, abs=1e-9)
+    assert runs["b"].p_holm == pytest.approx(max(larger, 2 * smaller), abs=1e-9)
 
 
 def test_the_baseline_may_be_any_run(three):
     first, other = rank(three, draws=500), rank(three, against="c", draws=500)
     assert (first.baseline, other.baseline) == ("a", "c")
-    one = {s.run: s for s in first.boards[0].standings}
-    two = {s.run: s for s in other.boards[0].standings}
+    one = {s.run: s for s in first.rankings[0].runs}
+    two = {s.run: s for s in other.rankings[0].runs}
     assert two["a"].difference == -one["c"].difference
     assert two["a"].interval == (-one["c"].interval[1], -one["c"].interval[0])
     assert two["a"].verdict == "loss"
@@ -81,10 +81,10 @@ def test_the_baseline_may_be_any_run(three):
 
 
 def test_the_common_start_may_be_the_baseline(three, tmp_path):
-    board = rank(three, against="before", draws=500).boards[0]
-    assert {standing.run for standing in board.standings} == {"before", "a", "b", "c"}
-    assert {s.run: s.difference for s in board.standings}["a"] == 0
-    assert {s.run: s.verdict for s in board.standings}["a"] == "no change"
+    board = rank(three, against="before", draws=500).rankings[0]
+    assert {standing.run for standing in board.runs} == {"before", "a", "b", "c"}
+    assert {s.run: s.difference for s in board.runs}["a"] == 0
+    assert {s.run: s.verdict for s in board.runs}["a"] == "no change"
     path = write_run(tmp_path / "d", {"mmvet": judged(99)}, {"mmvet": judged(100)}, method="d")
     with pytest.raises(UsageError, match=r"same answers before to mmvet other scores\. Judge both"):
         rank([*three, open_run(path)], against="before", draws=500)
@@ -104,14 +104,14 @@ def test_training_seeds_count_as_what_they_are(tmp_path):
         run = finished(tmp_path, name, list(first))
         more = tuple((before, {"mmvet": other}) for other in others)
         runs.append(dataclasses.replace(run, more=more))
-    found = rank(runs, against="base", draws=500).boards[0]
-    standings = {standing.run: standing for standing in found.standings}
-    assert standings["steady"].figure == standings["shaky"].figure == 75.0
-    assert standings["steady"].difference == standings["shaky"].difference == 25.0
-    assert standings["steady"].verdict == "gain"
-    assert standings["shaky"].verdict == "cannot tell"
-    again = rank(runs, against="before", draws=500).boards[0]
-    assert {s.run: s.verdict for s in again.standings}["steady"] == "gain"
+    found = rank(runs, against="base", draws=500).rankings[0]
+    runs = {standing.run: standing for standing in found.runs}
+    assert runs["steady"].figure == runs["shaky"].figure == 75.0
+    assert runs["steady"].difference == runs["shaky"].difference == 25.0
+    assert runs["steady"].verdict == "gain"
+    assert runs["shaky"].verdict == "cannot tell"
+    again = rank(runs, against="before", draws=500).rankings[0]
+    assert {s.run: s.verdict for s in again.runs}["steady"] == "gain"
     alone = dataclasses.replace(runs[2], more=())
     notes = rank([*runs[:2], alone], draws=500).notes
     assert "steady has 3 seeds and base has 1; the first 1 of each are compared." in notes
@@ -122,7 +122,7 @@ def test_missing_answers_are_counted_and_are_not_zero(three):
     lost[0] = dataclasses.replace(lost[0], answer=None, error="gone", scores={"score": None})
     runs = [*three[:2], dataclasses.replace(three[2], after={"mmvet": tuple(lost)})]
     found = rank(runs, draws=500)
-    standing = {s.run: s for s in found.boards[0].standings}["c"]
+    standing = {s.run: s for s in found.rankings[0].runs}["c"]
     assert (standing.missing, found.missing) == (1, 1)
     assert standing.figure == pytest.approx(100 * 149 / 199)
 
@@ -136,7 +136,7 @@ def test_other_data_is_refused_by_row_and_an_unshared_benchmark_is_left_out(thre
     both = {"mmvet": judged(100), "pope": pope()}
     path = write_run(tmp_path / "e", both, both, method="e")
     found = rank([three[0], open_run(path), three[1]], draws=500)
-    assert [board.benchmark for board in found.boards] == ["mmvet"]
+    assert [board.benchmark for board in found.rankings] == ["mmvet"]
     assert found.left_out == ("pope",)
 
 
@@ -145,7 +145,7 @@ def test_names_and_near_misses(three, tmp_path):
     with pytest.raises(UsageError, match="Two runs are called a"):
         rank([three[0], twin], draws=500)
     elsewhere = dataclasses.replace(twin, folder=tmp_path / "a-second.zip")
-    names = {s.run for s in rank([three[0], elsewhere], draws=500).boards[0].standings}
+    names = {s.run for s in rank([three[0], elsewhere], draws=500).rankings[0].runs}
     assert names == {"a", "a-second"}
     with pytest.raises(UsageError, match="Did you mean 'before'"):
         rank(three, against="befor", draws=500)
@@ -164,8 +164,8 @@ def test_false_ranks_are_rare():
             ]
             arms.append((name, tuple(rows)))
         runs = [fake(name, rows) for name, rows in arms]
-        (board,) = rank(runs, draws=200, seed=seed).boards
-        wrong += any((s.best, s.worst) != (1, 4) for s in board.standings)
+        (board,) = rank(runs, draws=200, seed=seed).rankings
+        wrong += any((s.best, s.worst) != (1, 4) for s in board.runs)
     assert wrong <= 13, f"{wrong} of 120"  # 6 expected; P(more than 13) < 0.3 %
 
 

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from harness_tinyworld import DATA
 
-from harness.analysis import estimate, paces_of, power_text
+from harness.analysis import estimate, power_text, throughputs_of
 from harness.analysis.sizes import size_of
 from harness.benchmark import benchmark, mean_of
 from harness.compare import compare
 from harness.runs import bundle, open_run
-from harness.storage import Pace, note_pace, read_paces
+from harness.storage import Throughput, note_throughput, read_throughputs
 from tests.support.finished import mmvet, pope, row, write_run
 
 NAMES = ("pope", "mmvet", "scienceqa", "mmbench", "seedbench", "gqa", "amber", "shr", "pope_random")
@@ -48,21 +48,21 @@ def test_the_hub_and_a_limit():
 
 def test_the_assumed_figure_is_the_textbook_one():
     """McNemar's test: (z.975 + z.8) sqrt(d / n), here with d = 0.1 and 9000 rows."""
-    (reach,) = estimate([benchmark("pope")], "hub").reaches
+    (reach,) = estimate([benchmark("pope")], "hub").detectable
     assert reach.source == "assumed"
-    assert reach.told == pytest.approx(100 * (1.959964 + 0.841621) * np.sqrt(0.1 / 9000), rel=1e-3)
-    assert reach.corrected == reach.told  # a family of one
-    assert reach.cautious is None  # how many images the hub has is not known here
-    two = estimate([benchmark("pope"), benchmark("mmvet")], "hub").reaches[0]
-    assert two.corrected == pytest.approx(
+    assert reach.mdd == pytest.approx(100 * (1.959964 + 0.841621) * np.sqrt(0.1 / 9000), rel=1e-3)
+    assert reach.mdd_corrected == reach.mdd  # a family of one
+    assert reach.mdd_conservative is None  # how many images the hub has is not known here
+    two = estimate([benchmark("pope"), benchmark("mmvet")], "hub").detectable[0]
+    assert two.mdd_corrected == pytest.approx(
         100 * (2.241403 + 0.841621) * np.sqrt(0.1 / 9000), rel=1e-3
     )
 
 
 def test_figures_that_are_no_mean_of_rows_are_not_guessed():
     for name in ("mme", "mmbench"):
-        for reach in estimate([benchmark(name)], DATA).reaches:
-            assert (reach.source, reach.told) == ("unknown", None)
+        for reach in estimate([benchmark(name)], DATA).detectable:
+            assert (reach.source, reach.mdd) == ("unknown", None)
 
 
 @pytest.mark.slow
@@ -84,12 +84,12 @@ def test_a_difference_of_the_promised_size_is_told_four_times_in_five(tmp_path):
 
     one, two = arms(150, 0.0, 999)
     run = write_run(tmp_path / "run", {"mmvet": one}, {"mmvet": two})
-    (reach,) = estimate([benchmark("mmvet")], "hub", run=open_run(run), limit=200).reaches
+    (reach,) = estimate([benchmark("mmvet")], "hub", run=open_run(run), limit=200).detectable
     assert reach.source == "run"
-    assert reach.told is not None
+    assert reach.mdd is not None
     found = 0
     for seed in range(250):
-        before, after = arms(200, reach.told / 100, seed)
+        before, after = arms(200, reach.mdd / 100, seed)
         result = compare(
             {"x": before}, {"x": after}, {"x": [mean_of("score")]}, draws=200, seed=seed
         )
@@ -104,17 +104,19 @@ def test_a_run_replaces_assumptions_and_its_pace_gives_the_time(tmp_path):
         {"pope": pope(right=0.6), "mmvet": mmvet()},
         {"pope": pope(right=0.7, seed=3), "mmvet": mmvet(right=0.6, seed=4)},
     )
-    note_pace(run, Pace("before", "pope", 50, 99.0))
-    note_pace(run, Pace("before", "pope", 90, 10.0))  # a later call counts, the first is gone
-    note_pace(run, Pace("after", "pope", 90, 20.0))
-    assert len(read_paces(run)) == 2
-    assert paces_of(run) == {"pope": 6.0}
+    note_throughput(run, Throughput("before", "pope", 50, 99.0))
+    note_throughput(
+        run, Throughput("before", "pope", 90, 10.0)
+    )  # a later call counts, the first is gone
+    note_throughput(run, Throughput("after", "pope", 90, 20.0))
+    assert len(read_throughputs(run)) == 2
+    assert throughputs_of(run) == {"pope": 6.0}
     opened = open_run(run)
     found = estimate(
         [benchmark("pope"), benchmark("mmvet")],
         DATA,
         run=opened,
-        paces=paces_of(run),
+        throughputs=throughputs_of(run),
         name="run",
         judgings=3,
     )
@@ -128,19 +130,19 @@ def test_a_run_replaces_assumptions_and_its_pace_gives_the_time(tmp_path):
     letters = [len(r.prompt) + len(r.target) + len(r.answer) for r in opened.after["mmvet"]]
     assert second.tokens == round(720 * sum(letters) / len(letters) / 4)
     figure = opened.report.comparison.benchmarks[0].figures[0]
-    assert found.reaches[0].source == "run"
-    same = estimate([benchmark("pope")], DATA, run=opened, limit=90).reaches[0]
+    assert found.detectable[0].source == "run"
+    same = estimate([benchmark("pope")], DATA, run=opened, limit=90).detectable[0]
     # Ninety rows of the miniature show fifteen images, as many as the run.
-    assert same.told == pytest.approx(figure.detectable, rel=1e-6)
-    more = estimate([benchmark("pope")], DATA, run=opened, limit=None).reaches[0]
+    assert same.mdd == pytest.approx(figure.detectable, rel=1e-6)
+    more = estimate([benchmark("pope")], DATA, run=opened, limit=None).detectable[0]
     ratio = (1.984 + 0.845) / (2.145 + 0.868)  # of t quantiles, 40 and 15 images
-    assert more.told == pytest.approx(figure.detectable * np.sqrt(15 / 40) * ratio, rel=0.03)
+    assert more.mdd == pytest.approx(figure.detectable * np.sqrt(15 / 40) * ratio, rel=0.03)
     assert "needs --from" not in power_text(found)
 
 
 def test_the_command_spends_nothing(tmp_path):
     run = write_run(tmp_path / "run", {"pope": pope()}, {"pope": pope(right=0.8, seed=5)})
-    note_pace(run, Pace("before", "pope", 90, 9.0))
+    note_throughput(run, Throughput("before", "pope", 90, 9.0))
     packed = bundle(run, tmp_path / "run.zip").path
     code = (
         "import sys; from harness.cli import app\n"

@@ -145,7 +145,11 @@ def test_a_task_file_of_ones_own_becomes_a_benchmark(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "told"),
-    [("task: [a, b", "is no YAML"), ("group: x\ntask: [a, b]", "A group"), ("- 1", "is no task")],
+    [
+        ("task: [a, b", "is no YAML"),
+        ("group: x\ntask: [a, b]", "A group"),
+        ("- 1", "is not a task"),
+    ],
 )
 def test_a_file_that_is_no_task_is_refused(tmp_path: Path, text: str, told: str) -> None:
     file = tmp_path / "own.yaml"

@@ -49,7 +49,7 @@ def test_benchmarks_are_listed_with_what_they_measure():
         (["--method", "seva", "--bench", "popes"], "Did you mean 'pope'?"),
         (["--method", "seva", "--bench", ","], "--bench names nothing"),
         (["--method", "seva", "--bench", "pope", "--set", "noise=3"], "Did you mean 'noise_step'"),
-        (["--method", "seva", "--bench", "pope", "--set", "noise_step"], "is no KEY=VALUE"),
+        (["--method", "seva", "--bench", "pope", "--set", "noise_step"], "is not a KEY=VALUE"),
         (["--method", "seva", "--bench", "pope", "--set", "noise_step=x"], "no valid value"),
         (["--method", "seva", "--bench", "pope", "--model", "./no/such"], "no/such"),
         (["--method", "seva", "--bench", "pope", "--prompts", "none.jsonl"], "none.jsonl"),

@@ -11,7 +11,7 @@ import sys
 import numpy as np
 import pytest
 
-from harness.benchmark import Column, all_of, f1_of, mean_of, ratio_of
+from harness.benchmark import Metric, all_of, f1_of, mean_of, ratio_of
 from harness.compare import Comparison, compare, examples_of
 from harness.compare.verdicts import overall
 from harness.errors import HarnessError
@@ -292,7 +292,7 @@ def test_a_total_over_subtasks_and_a_ratio():
         first = group[0].groups["task"] == "a"
         return (score, 1.0, 0.0, 0.0) if first else (0.0, 0.0, score, 1.0)
 
-    total = Column("total", count, value, high=200.0)
+    total = Metric("total", count, value, high=200.0)
     before = [sample(i, float(i % 3 == 0), groups={"task": "ab"[i % 2]}) for i in range(60)]
     after = [dataclasses.replace(r, scores={"score": 1.0}) for r in before]
     (figure,) = once(before, after, total).benchmarks[0].figures

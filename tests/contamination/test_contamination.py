@@ -1,4 +1,4 @@
-"""The radar finds copies, however they were saved, and leaves different images alone."""
+"""Copies are found, however they were saved; different images are left alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness_tinyworld import DATA
 from harness_tinyworld.scenes import POPE, PROMPT, make_scene, render
 
 from harness.compare import compare
-from harness.contamination import Touched, detect, look_for, overlaps_of, with_notes
+from harness.contamination import ImageOverlap, check_contamination, detect, overlaps_of, with_notes
 from harness.errors import HarnessError
 from harness.plugins import load
 from harness.records import Prompt
@@ -151,7 +151,13 @@ def test_a_run_finds_them_once_and_knows_them_for_ever(
     store = Store(tmp_path / "store.sqlite")
     inputs = {"prompts": "1", "bench:pope": "2"}
     look = partial(
-        look_for, planted, [benchmark("pope")], data=DATA, store=store, inputs=inputs, limit=36
+        check_contamination,
+        planted,
+        [benchmark("pope")],
+        data=DATA,
+        store=store,
+        inputs=inputs,
+        limit=36,
     )
     (found,) = look()
     task = Task("pope/pope.yaml", DATA)
@@ -172,7 +178,7 @@ def test_the_figure_without_the_touched_rows_by_hand() -> None:
     columns = {"pope": load("benchmarks", "pope").columns}
     whole = compare({"pope": rows}, {"pope": better}, columns, draws=300)
     ids = tuple(row.id for row in rows if row.cluster in ("image0", "image3"))
-    touched = [Touched("pope", 90, ids, 2), Touched("pope", 90, (), 0)]
+    touched = [ImageOverlap("pope", 90, ids, 2), ImageOverlap("pope", 90, (), 0)]
     some, none = overlaps_of(touched, {"pope": rows}, {"pope": better}, columns, whole)
     (figure,) = some.figures
     kept = [row for row in better if row.id not in ids]
@@ -186,7 +192,7 @@ def test_the_figure_without_the_touched_rows_by_hand() -> None:
     assert (none.figures, none.note) == ((), "")
     assert with_notes(whole, [some, none]).notes == (some.note,)
     assert with_notes(with_notes(whole, [some]), [none], [some]).notes == ()
-    all_of_them = [Touched("pope", 90, tuple(row.id for row in rows), 0)]
+    all_of_them = [ImageOverlap("pope", 90, tuple(row.id for row in rows), 0)]
     (gone,) = overlaps_of(all_of_them, {"pope": rows}, {"pope": better}, columns, whole)
     assert gone.note.endswith("None is left without them.")
 

@@ -101,7 +101,7 @@ def test_mementos_is_asked_and_scored_by_its_own_words(made, tmp_path) -> None:
 @pytest.mark.slow
 def test_the_embedded_model_scores_the_same_on_converted_data(tmp_path) -> None:
     from harness.eval import measure
-    from harness.settings import Asked
+    from harness.settings import EvalSettings
 
     for name in WRITERS:
         files = tmp_path / name
@@ -111,7 +111,7 @@ def test_the_embedded_model_scores_the_same_on_converted_data(tmp_path) -> None:
     outcomes = {}
     for where in (str(tmp_path / "out"), "tinyworld"):
         runs = tmp_path / f"runs{len(outcomes)}"  # with a store of its own: all is asked again
-        outcome = measure(Asked(tuple(WRITERS), data=where, limit=2, device="cpu", out=runs))
+        outcome = measure(EvalSettings(tuple(WRITERS), data=where, limit=2, device="cpu", out=runs))
         assert outcome.calls == 2 * len(WRITERS)
         outcomes[where] = {
             name: read_journal(outcome.folder / "after" / f"{name}.jsonl", Sample)
@@ -131,7 +131,7 @@ def test_shr_joins_five_lists(made) -> None:
     docs = published.rows("SHR")
     assert [row["facts"] for row in rows] == [doc["facts"] for doc in docs]
     assert [row["image"]["bytes"] for row in rows] == [doc["image"]["bytes"] for doc in docs]
-    photos = [load("benchmarks", "shr").photo(row) for row in rows]
+    photos = [load("benchmarks", "shr").image_source(row) for row in rows]
     assert [photo and coco_number(photo) for photo in photos] == ["", 547168, "", 9]
 
 
@@ -207,7 +207,7 @@ FACTS, TEMPLATE = "shr/shr_factual_part2.jsonl", "response_template.json"
         ("shr", put(FACTS, b'{"1": []}\n\xff\n'), r"part2.jsonl, line 2: no UTF-8 text"),
         ("shr", edit("VG/image_data.json", '"image_id": 2317430', '"image_id": 7'),
          r"line 5: image 2317430 is not in image_data.json"),
-        ("shr", edit("shr/val_images_final.json", '"2317430"', '"x"'), r"image_id is no number"),
+        ("shr", edit("shr/val_images_final.json", '"2317430"', '"x"'), r"image_id is not a number"),
         ("shr", without("VG/VG_100K_2/2317431.jpg"), r"VG_100K_2/2317431.jpg \(val_images_final"),
         ("shr", put("VG/VG_100K/2317430.jpg", b"no image"),
          r"VG_100K/2317430.jpg of val_images_final.json, line \d+ cannot be decoded"),

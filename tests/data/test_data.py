@@ -77,10 +77,10 @@ def test_damage_is_named(there: Path) -> None:
 
 
 def test_a_folder_without_a_manifest_is_no_mirror(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is no mirror"):
+    with pytest.raises(UsageError, match="is not a mirror"):
         verify(tmp_path)
     (tmp_path / MANIFEST).write_text('{"datasets": {"MME": 3}}')
-    with pytest.raises(UsageError, match="is no mirror"):
+    with pytest.raises(UsageError, match="is not a mirror"):
         verify(tmp_path)
 
 

@@ -11,8 +11,8 @@ import torch
 
 from harness import dpo
 from harness.dpo import Training, forward
+from harness.dpo.ablation import blanked
 from harness.dpo.forward import collate, image_features, packed_logits, plain_logits
-from harness.dpo.image_ablation import blanked
 from harness.errors import HarnessError
 from harness.model import Model
 from harness.records import Pair, Prompt
@@ -129,7 +129,7 @@ def test_image_tokens_are_counted_on_both_paths(model, pairs, tmp_path):
 def test_the_canary_scores_what_the_model_alone_scores(model, pairs, monkeypatch, known):
     if not known:
         monkeypatch.setattr(forward, "PACKED_FAMILIES", ())
-    seen = dpo.canary(pairs, model)
+    seen = dpo.image_ablation(pairs, model)
     true = [alone(model, pair, pair.prompt.open_image()) for pair in pairs]
     blank = [alone(model, pair, blanked(pair.prompt.open_image())) for pair in pairs]
     assert seen.chosen == pytest.approx(sum(true) / len(true), rel=1e-5)

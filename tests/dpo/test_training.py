@@ -100,11 +100,11 @@ def test_training_learns_and_leaves_the_model_as_it_was(model, pairs, tmp_path, 
     names = [name for name, _ in loaded.named_parameters() if "lora_" in name]
     assert names
     assert all("language_model" in name for name in names)
-    seen = dpo.canary(pairs[:3], model, adapter)
-    plain = dpo.canary(pairs[:3], model)
+    seen = dpo.image_ablation(pairs[:3], model, adapter)
+    plain = dpo.image_ablation(pairs[:3], model)
     assert seen.margin > plain.margin + 0.5
     merged = dpo.merge(model.path, adapter, tmp_path / "merged")
-    again = dpo.canary(pairs[:3], Model.open(merged, device="cpu"))
+    again = dpo.image_ablation(pairs[:3], Model.open(merged, device="cpu"))
     assert again.margin == pytest.approx(seen.margin, abs=1e-3)
 
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from harness.engine import Engine, ImageDigests, Item, Loaded
+from harness.engine import Engine, EngineRequest, ImageDigests, Loaded
 from harness.engine.fallback import answer_alone
 from harness.engine.inputs import prepare
 from harness.engine.stopping import Ending, ending_of
@@ -75,7 +75,10 @@ class Bench:
 
     def shared(self, requests: list[Request], engine: Engine | None = None) -> list[Answer]:
         digests = ImageDigests()
-        items = [Item(r, self.model.render(r), tuple(map(digests.of, r.images))) for r in requests]
+        items = [
+            EngineRequest(r, self.model.render(r), tuple(map(digests.of, r.images)))
+            for r in requests
+        ]
         found = dict((engine or self.engine()).run(items))
         assert sorted(found) == list(range(len(requests)))
         return [found[index] for index in range(len(requests))]
@@ -192,7 +195,9 @@ def test_samples_follow_the_distribution(bench: Bench) -> None:
     ]
     engine = bench.engine()
     digests = ImageDigests()
-    items = [Item(r, bench.model.render(r), tuple(map(digests.of, r.images))) for r in asked]
+    items = [
+        EngineRequest(r, bench.model.render(r), tuple(map(digests.of, r.images))) for r in asked
+    ]
     prompt = prepare(bench.loaded, asked[0], bench.model.render(asked[0]))
     with torch.inference_mode():
         chances = engine._first_logits(prompt).float().softmax(-1)
@@ -230,7 +235,9 @@ def test_there_is_exactly_one_bos(tmp_path: Path, template: str) -> None:
     bos = bench.loaded.tokenizer.bos_token_id
     assert prompt.ids[0] == bos
     assert prompt.ids.count(bos) == 1
-    quick = bench.engine()._preparer.prepare(Item(request, bench.model.render(request), ("a",)))
+    quick = bench.engine()._preparer.prepare(
+        EngineRequest(request, bench.model.render(request), ("a",))
+    )
     assert quick.ids == prompt.ids
     assert torch.equal(
         quick.pictures[0].tensors["pixel_values"], prompt.pictures[0].tensors["pixel_values"]

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harness.engine import Item
-from harness.engine.prefixes import batches, plan
+from harness.engine import EngineRequest
+from harness.engine.prefixes import batches, group_prefixes
 from harness.model import Model
 from harness.model.base import Base
 from harness.records import Answer, Request
@@ -26,7 +26,7 @@ class Dummy:
     """Stands where the engine stands and takes a fixed time per request."""
 
     def run(
-        self, items: Sequence[Item], adapter: Path | None = None
+        self, items: Sequence[EngineRequest], adapter: Path | None = None
     ) -> Iterator[tuple[int, Answer]]:
         time.sleep(LATENCY * len(items))
         for index, item in enumerate(items):
@@ -65,7 +65,7 @@ def test_planning_is_linear_in_the_window() -> None:
             ((1, *[-(n // 18) - 1] * 576, 9, 9, 9, 40 + n % 18, 5, 6, 7), 577) for n in range(count)
         ]
         began = time.process_time()
-        jobs = plan(prompts)
+        jobs = group_prefixes(prompts)
         list(batches(jobs, lambda part: len(part) <= 64))
         return time.process_time() - began
 
@@ -86,7 +86,7 @@ def test_each_prompt_is_planned_once_and_shares_the_deepest_beginning() -> None:
         ((1, *system, 9), 0),
         ((1, 3), 0),
     ]
-    jobs = plan(prompts)
+    jobs = group_prefixes(prompts)
     assert sorted(member for job in jobs for member in job.members) == list(range(8))
     by_first = {job.members[0]: job for job in jobs}
     assert by_first[0].members == [0, 2]

@@ -22,7 +22,7 @@ from harness.eval import measure
 from harness.model import Model
 from harness.records import Request
 from harness.run import run
-from harness.settings import Asked, Settings
+from harness.settings import EvalSettings, Settings
 from tests.engine.test_engine import IMAGES, LONG, QUESTIONS, Bench, bench_of
 from tests.support.checkpoints import byte_tokenizer, fill, write_llava
 from tests.support.families import ENDS, TEXT
@@ -228,7 +228,7 @@ def test_a_run_wants_a_model_that_sees(shared: Both, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"reads text only.*--judge hf:"):
         run(Settings("seva", split("pope", "--bench"), model=model, out=tmp_path))
     with pytest.raises(UsageError, match="reads text only"):
-        measure(Asked(("pope",), model=model, out=tmp_path))
+        measure(EvalSettings(("pope",), model=model, out=tmp_path))
     assert not list(tmp_path.glob("*/settings.json"))
 
 

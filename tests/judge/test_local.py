@@ -19,7 +19,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from harness_benchmarks.grader import grade
-from harness_tinyworld import WORLD
+from harness_tinyworld import DEMO
 
 from harness.benchmark import Row, Task
 from harness.cli import app
@@ -50,16 +50,16 @@ SMALL = Settings(
 
 def marks_of(folder: Path) -> dict[str, str]:
     """Return what the judge is to reply to each question: 0.9 where the grader says 1, else 0."""
-    task = Task(MMVET.task, WORLD.data)
+    task = Task(MMVET.task, DEMO.data)
     arms = {arm: read_journal(folder / arm / "mmvet.jsonl", Sample) for arm in ARMS}
     marks = {}
-    for item in items_of(MMVET, task, arms, WORLD.data):
+    for item in items_of(MMVET, task, arms, DEMO.data):
         right = grade(item.sample.answer or "", str(item.row.doc["answer"]))[0] == 1.0
         marks[item.ask.prompt] = "0.9" if right else "0.0"
-    for anchor in MMVET.exam.anchors:
+    for anchor in MMVET.rubric.anchors:
         row = Row("", "", "", "", (), "", anchor.doc)
         sound = {0.0: "0.0", 0.3: "0.5", 0.9: "0.9"}[anchor.low]
-        marks[MMVET.exam.ask(task, row, anchor.answer).prompt] = sound
+        marks[MMVET.rubric.ask(task, row, anchor.answer).prompt] = sound
     return marks
 
 
@@ -228,8 +228,8 @@ def test_several_judgings_are_drawn_and_stay_the_same(folder: Path, model: Path)
 
 
 def test_the_instruction_of_an_exam_is_computed_once(tmp_path: Path) -> None:
-    task = Task(MMVET.task, WORLD.data)
-    asks = [MMVET.exam.ask(task, row, row.target) for row in task.rows(0, 60)]
+    task = Task(MMVET.task, DEMO.data)
+    asks = [MMVET.rubric.ask(task, row, row.target) for row in task.rows(0, 60)]
     questions = [Question(ask.prompt, 1) for ask in dict.fromkeys(asks)]
     judge = LocalJudge(str(qwen2(tmp_path)), device="cpu")
     engine, tokenizer = judge.model.base.engine(), judge.model.base.loaded().tokenizer

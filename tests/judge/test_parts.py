@@ -16,13 +16,13 @@ import numpy as np
 import openai
 import pytest
 from harness_benchmarks import hallusion, llavabench, mementos, mmbench, mmhal, mmvet, shr
-from harness_tinyworld import WORLD
+from harness_tinyworld import DEMO
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.benchmark import Benchmark, Row, Task, Unreadable, mean_of, paper, ratio_of
+from harness.benchmark import Benchmark, Row, Task, UnparsableReply, judge_prompt, mean_of, ratio_of
 from harness.benchmark.rubric import fenced
-from harness.judge.budget import Purse, estimate
+from harness.judge.budget import Budget, estimate
 from harness.judge.protocol import Question
 from harness.judge.uncertainty import Judged, errors_of
 from harness.model import openai_client
@@ -124,14 +124,14 @@ MEMENTOS, MMBENCH = row(description="d"), row(A="x", B="y", C="nan", answer="B")
     ],
 )  # fmt: skip
 def test_replies_are_read_strictly(module, doc, answer, reply, wanted):
-    exam = module.EXAM
+    rubric = module.EXAM
     if wanted is None:
-        with pytest.raises(Unreadable):
-            exam.read(TASK, doc, answer, reply)
+        with pytest.raises(UnparsableReply):
+            rubric.read(TASK, doc, answer, reply)
         return
-    found = exam.read(TASK, doc, answer, reply).scores
+    found = rubric.read(TASK, doc, answer, reply).scores
     assert {key: found[key] for key in wanted} == wanted
-    assert set(exam.metrics(doc)) <= set(found)
+    assert set(rubric.metrics(doc)) <= set(found)
 
 
 @given(st.text(max_size=40))
@@ -139,7 +139,7 @@ def test_no_reply_at_all_becomes_a_number_outside_of_the_scale(reply):
     for module, doc, high in ((mmvet, MMVET, 1), (mmhal, MMHAL, 6), (mmbench, MMBENCH, 1)):
         try:
             scores = module.EXAM.read(TASK, doc, "w", reply).scores
-        except Unreadable:
+        except UnparsableReply:
             continue
         assert all(0 <= value <= high for value in scores.values())
 
@@ -156,7 +156,7 @@ def test_no_reply_at_all_becomes_a_number_outside_of_the_scale(reply):
     ],
 )
 def test_without_a_reference_nothing_is_asked(module, doc):
-    with pytest.raises(Unreadable, match="no "):
+    with pytest.raises(UnparsableReply, match="no "):
         module.EXAM.ask(TASK, doc, "an answer")
 
 
@@ -171,25 +171,25 @@ def test_no_text_leaves_its_block(text, name):
 
 
 def test_a_paper_does_not_say_whose_answer_it_is():
-    one = paper("Judge.", "Reply.", question="q", answer="a")
-    assert one == paper("Judge.", "Reply.", question="q", answer="a")
+    one = judge_prompt("Judge.", "Reply.", question="q", answer="a")
+    assert one == judge_prompt("Judge.", "Reply.", question="q", answer="a")
     assert not re.search(r"before|after|aligned|baseline|model", one, re.IGNORECASE)
 
 
-@pytest.mark.parametrize("name", [n for n in names("benchmarks") if load("benchmarks", n).exam])
+@pytest.mark.parametrize("name", [n for n in names("benchmarks") if load("benchmarks", n).rubric])
 def test_anchors_are_sound(name):
-    exam = load("benchmarks", name).exam
-    assert len({anchor.name for anchor in exam.anchors}) == len(exam.anchors) >= 3
-    for anchor in exam.anchors:
+    rubric = load("benchmarks", name).rubric
+    assert len({anchor.name for anchor in rubric.anchors}) == len(rubric.anchors) >= 3
+    for anchor in rubric.anchors:
         assert 0 <= anchor.low <= anchor.high
-        assert anchor.metric in exam.metrics(row(**{"category": "conv", **anchor.doc}))
-    bands = [(anchor.low, anchor.high) for anchor in exam.anchors]
+        assert anchor.metric in rubric.metrics(row(**{"category": "conv", **anchor.doc}))
+    bands = [(anchor.low, anchor.high) for anchor in rubric.anchors]
     assert max(low for low, _ in bands) > min(high for _, high in bands), "good and bad ones"
 
 
 def test_hallusion_counts_a_word_as_lmms_eval_does():
     """Against ``assign_correctness`` of lmms-eval, which got the same word from its judge."""
-    official = Task(hallusion.BENCHMARK.task, WORLD.data).helper("assign_correctness")
+    official = Task(hallusion.BENCHMARK.task, DEMO.data).helper("assign_correctness")
     for category, figure in itertools.product(("VD", "VS"), "012"):
         doc = {"category": category, "figure_id": figure}
         for code, word in enumerate(("incorrect", "correct", "unclear")):
@@ -199,7 +199,7 @@ def test_hallusion_counts_a_word_as_lmms_eval_does():
 
 
 def test_an_option_that_is_not_there_is_not_in_a_banana():
-    task = Task(mmbench.EN.task, WORLD.data)
+    task = Task(mmbench.EN.task, DEMO.data)
     first = next(task.rows(0, 1))
     options = {"A": "an apple", "B": "a pear", "C": "a cherry", "D": "nan", "answer": "A"}
     asked = dataclasses.replace(first, doc={**first.doc, **options})
@@ -328,15 +328,15 @@ def test_what_is_of_no_use_is_not_tried_again(monkeypatch):
 def test_a_purse_is_never_overdrawn_by_many_hands():
     """Random costs up to the promised worst case, from many threads at once."""
     rng = random.Random(1)
-    purse = Purse((1e6, 1e6), cap=5000.0)  # one token costs one
+    budget = Budget((1e6, 1e6), cap=5000.0)  # one token costs one
     asked: list[int] = []
 
-    def hand(size: int, out: int, take: float) -> None:
+    def hand(size: int, out: int, reserve: float) -> None:
         question = Question("x" * size, out)
-        if purse.take(question):
-            time.sleep(take)
+        if budget.reserve(question):
+            time.sleep(reserve)
             asked.append(size)
-            purse.settle(question, (size // 2, out // 2))
+            budget.commit(question, (size // 2, out // 2))
 
     threads = [
         threading.Thread(target=hand, args=(*rng.choices(range(1, 100), k=2), rng.random() / 99))
@@ -347,8 +347,8 @@ def test_a_purse_is_never_overdrawn_by_many_hands():
     for thread in threads:
         thread.join(20)
     assert not any(thread.is_alive() for thread in threads)
-    assert purse.spent <= 5000
-    assert purse.spent > 4500, "it is not left half full either"
+    assert budget.spent <= 5000
+    assert budget.spent > 4500, "it is not left half full either"
     assert 0 < len(asked) < 200
 
 

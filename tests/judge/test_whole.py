@@ -156,10 +156,10 @@ def test_one_model_alone_is_judged_at_once_or_later(server: Running, tmp_path: P
 
 def test_settings_of_the_judge_are_checked_before_anything_is_spent(tmp_path):
     judging = JudgeSettings(judge="gpt-4o")
-    with pytest.raises(UsageError, match="is no judge"):
+    with pytest.raises(UsageError, match="Unknown judge"):
         run(dataclasses.replace(SMALL, out=tmp_path / "out", judging=judging))
     assert not (tmp_path / "out").exists()
-    with pytest.raises(UsageError, match="--judge-price cheap is no price"):
+    with pytest.raises(UsageError, match="--judge-price cheap is not a price"):
         harness("judge", tmp_path, "--judge", "openai:m", "--judge-price", "cheap")
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from harness_tinyworld import WORLD
+from harness_tinyworld import DEMO
 from PIL import Image
 
 from harness.errors import UsageError
@@ -166,11 +166,11 @@ def test_a_server_that_is_not_there_gives_missing_answers() -> None:
 
 @pytest.mark.slow
 def test_transformers_serve_gives_the_in_process_answers(tmp_path: Path) -> None:
-    prompts = read_prompts(WORLD.prompts, 12)
+    prompts = read_prompts(DEMO.prompts, 12)
     asked = [Request(prompt.question, (prompt.open_image(),), 32) for prompt in prompts]
-    with serving(WORLD.model, tmp_path / "serve.log") as address:
-        theirs = list(open_model(f"openai:{address}#{WORLD.model}").answer(asked))
-    ours = list(Model.open(WORLD.model, device="cpu").answer(asked))
+    with serving(DEMO.model, tmp_path / "serve.log") as address:
+        theirs = list(open_model(f"openai:{address}#{DEMO.model}").answer(asked))
+    ours = list(Model.open(DEMO.model, device="cpu").answer(asked))
     assert [answer.error for answer in theirs] == [None] * len(asked)
     assert len({answer.text for answer in ours}) > 6
     assert [answer.text for answer in theirs] == [answer.text for answer in ours]

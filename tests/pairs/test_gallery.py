@@ -1,4 +1,4 @@
-"""The pair doctor of a run folder: figures kept, pictures drawn again, a broken hook survived."""
+"""Pair diagnostics of a run folder: figures kept, pictures drawn again, a broken hook survived."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import PIL.Image
 import pytest
 
 from harness.dpo import read_curves
-from harness.pairs import PairReport, examine, read_pair_report
+from harness.pairs import PairReport, pair_diagnostics, read_pair_report
 from harness.pairs.gallery import NAME
 from harness.plugins import load_method
 from harness.progress import Reporter, showing
@@ -44,7 +44,7 @@ def seva():
 
 def test_examples_get_the_clean_and_the_corrupted_image(folder, seva):
     options = seva.options("small", {"corruption": "invert:p=1"})
-    report = examine(folder, seva, options, seed=0)
+    report = pair_diagnostics(folder, seva, options, seed=0)
     assert (report.pairs, report.dropped, len(report.examples)) == (12, {"equal": 1}, 10)
     for example in report.examples:
         clean, worse = (
@@ -57,20 +57,20 @@ def test_examples_get_the_clean_and_the_corrupted_image(folder, seva):
 
 def test_it_is_kept_until_the_pairs_change(folder, seva):
     options = seva.options("small", {})
-    first = examine(folder, seva, options, seed=0)
+    first = pair_diagnostics(folder, seva, options, seed=0)
     stamp = (folder / NAME).stat().st_mtime_ns
-    assert examine(folder, seva, options, seed=0) == read_pair_report(folder) == first
+    assert pair_diagnostics(folder, seva, options, seed=0) == read_pair_report(folder) == first
     assert (folder / NAME).stat().st_mtime_ns == stamp
     (folder / "pairs.jsonl").unlink()
     write_pairs(folder, "other", word="bird")
-    again = examine(folder, seva, options, seed=0)
+    again = pair_diagnostics(folder, seva, options, seed=0)
     assert {example.chosen[:6] for example in again.examples} == {"a bird"}
     names = [{n for e in r.examples for n in e.pictures.values()} for r in (first, again)]
     assert not names[0] & names[1]  # an old picture never stands for a new pair
 
 
 def test_a_report_reads_back_whole(folder, seva):
-    report = examine(folder, seva, seva.options("small", {}), seed=0)
+    report = pair_diagnostics(folder, seva, seva.options("small", {}), seed=0)
     copied = from_json(PairReport, json.loads(json.dumps(to_json(report))))
     assert copied == report
 
@@ -86,7 +86,7 @@ def test_a_report_reads_back_whole(folder, seva):
 def test_a_broken_hook_costs_the_picture_and_not_the_run(folder, seva, hook, capsys, monkeypatch):
     monkeypatch.setattr(seva.module, "pictures", hook)
     with showing(Reporter()):
-        report = examine(folder, seva, seva.options("small", {}), seed=0)
+        report = pair_diagnostics(folder, seva, seva.options("small", {}), seed=0)
     assert [list(example.pictures) for example in report.examples] == [["clean"]] * 10
     told = capsys.readouterr().err
     assert told.count("'pictures' of the method 'seva' (harness-seva) failed with") == 1
@@ -95,16 +95,16 @@ def test_a_broken_hook_costs_the_picture_and_not_the_run(folder, seva, hook, cap
 
 def test_a_method_without_the_hook_shows_the_clean_image(folder):
     sima = load_method("sima")
-    report = examine(folder, sima, sima.options("small", {}), seed=0)
+    report = pair_diagnostics(folder, sima, sima.options("small", {}), seed=0)
     assert {tuple(example.pictures) for example in report.examples} == {("clean",)}
 
 
 def test_a_damaged_file_is_made_again(folder, seva):
     options = seva.options("small", {})
-    first = examine(folder, seva, options, seed=0)
+    first = pair_diagnostics(folder, seva, options, seed=0)
     (folder / NAME).write_text("{")
     assert read_pair_report(folder) is None
-    assert examine(folder, seva, options, seed=0) == first
+    assert pair_diagnostics(folder, seva, options, seed=0) == first
 
 
 def test_curves_are_read_as_they_were_logged(tmp_path):
@@ -128,7 +128,7 @@ def test_examples_do_not_enter_the_comparison_file(folder, seva, tmp_path):
 
     from tests.support.hostile import report
 
-    doctor = examine(folder, seva, seva.options("small", {}), seed=0)
+    doctor = pair_diagnostics(folder, seva, seva.options("small", {}), seed=0)
     given = dataclasses.replace(report(["plain"] * 6), doctor=doctor)
     run = json.loads(json_report.write(given, tmp_path / "out").read_text())["run"]
     assert run["doctor"]["examples"] == []

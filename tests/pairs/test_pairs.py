@@ -145,8 +145,8 @@ def test_a_method_that_hangs_is_stopped_by_name_and_what_it_gave_is_kept(tmp_pat
                     time.sleep(0.01)
             yield item
 
-    with pytest.raises(HarnessError, match=r"'guest' .* no pair for .* --patience"):
-        run(hangs, tmp_path / "hung", patience=0.5)
+    with pytest.raises(HarnessError, match=r"'guest' .* no pair for .* --pair-timeout"):
+        run(hangs, tmp_path / "hung", pair_timeout=0.5)
     kept = (tmp_path / "hung" / "pairs.jsonl").read_text().splitlines()
     assert len(kept) > 20
     run(good, tmp_path / "hung")

@@ -14,7 +14,7 @@ from html.parser import HTMLParser
 
 import PIL.Image
 import pytest
-from harness_reports import figures, html, html_samples, words
+from harness_reports import html, html_samples, plots, words
 
 from harness.benchmark import mean_of
 from harness.compare import compare
@@ -184,7 +184,7 @@ def test_a_report_without_samples_pairs_and_curves_is_a_report(tmp_path):
 
 def test_importing_the_reports_loads_nothing_heavy():
     code = (
-        "import sys, harness_reports.html, harness_reports.junit, harness_reports.figures\n"
+        "import sys, harness_reports.html, harness_reports.junit, harness_reports.plots\n"
         "heavy = {'matplotlib', 'jinja2', 'numpy', 'PIL', 'pydantic', 'torch'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
@@ -200,7 +200,7 @@ def test_the_forest_stands_where_the_numbers_are():
     )
     other = dataclasses.replace(figure, difference=8.0, interval=(6.0, 16.0), verdict="gain")
     benchmark = dataclasses.replace(benchmark, figures=(figure, other))
-    root = ET.fromstring(figures.forest(dataclasses.replace(result, benchmarks=(benchmark,))))
+    root = ET.fromstring(plots.forest(dataclasses.replace(result, benchmarks=(benchmark,))))
     lines = {}
     for path in root.iter(f"{SVG}path"):
         points = re.findall(r"[ML] ([\d.]+) ([\d.]+)", path.get("d", ""))
@@ -218,7 +218,7 @@ def test_the_forest_stands_where_the_numbers_are():
 
 
 def test_figures_carry_no_style_no_script_and_no_colour_of_their_own():
-    made = figures.curves([Curve("loss", ((1.0, 0.7), (2.0, 0.6))), Curve("kl", ((1.0, 0.0),))])
+    made = plots.curves([Curve("loss", ((1.0, 0.7), (2.0, 0.6))), Curve("kl", ((1.0, 0.0),))])
     root = ET.fromstring(made)
     for element in root.iter():
         assert element.tag.startswith(SVG)
@@ -228,4 +228,4 @@ def test_figures_carry_no_style_no_script_and_no_colour_of_their_own():
     ids = [element.get("id") for element in root.iter() if element.get("id")]
     assert len(ids) == len(set(ids))
     assert all(name.startswith("curves-") for name in ids)
-    assert figures.curves([]) == ""
+    assert plots.curves([]) == ""

@@ -299,12 +299,12 @@ def test_what_is_no_bundle_is_said_plainly(packed, tmp_path):
     with pytest.raises(UsageError, match="no run folder or bundle"):
         open_evidence(tmp_path / "none.zip")
     (tmp_path / "torn.zip").write_bytes(packed.read_bytes()[:-200])
-    with pytest.raises(HarnessError, match="is no bundle"):
+    with pytest.raises(HarnessError, match="is not a bundle"):
         open_evidence(tmp_path / "torn.zip")
     data = bytearray(packed.read_bytes())
     data[100:110] = b"0123456789"
     (tmp_path / "bent.zip").write_bytes(data)
-    with pytest.raises(HarnessError, match="is no bundle"):
+    with pytest.raises(HarnessError, match="is not a bundle"):
         open_evidence(tmp_path / "bent.zip")
     with zipfile.ZipFile(tmp_path / "empty.zip", "w"):
         pass

@@ -116,7 +116,7 @@ def wrapped(options: Options) -> tuple[Method, Any]:
         key, sign, value = text.partition("=")
         if not sign or not key:
             raise UsageError(
-                f"of_set holds '{text}', which is no KEY=VALUE. Write, for example, "
+                f"of_set holds '{text}', which is not a KEY=VALUE. Write, for example, "
                 "--set of_set=noise_step=800+beta=0.2"
             )
         values[key] = value

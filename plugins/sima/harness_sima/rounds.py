@@ -1,6 +1,6 @@
 """SIMA's iterations inside of the training hook.
 
-Round 1 trains on the pairs that the pair room made. Each later round asks the prompts of those
+Round 1 trains on the pairs that the pair stage made. Each later round asks the prompts of those
 pairs again, now with the model of the round before as answerer, critic and DPO reference, and
 trains on what comes out. The adapter of a round is merged into the weights before the next one, so
 what is returned after several rounds is a full model, not an adapter.

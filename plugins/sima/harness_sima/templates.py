@@ -2,7 +2,7 @@
 
 ``DEFAULT`` asks for the three comparisons of SIMA (arXiv 2405.15973, section 3.2: objects,
 relations, attributes) with two worked demonstrations, in words of our own: a figure made with it is
-not made with the published wording. ``COMPACT`` is for models of the embedded world, which learned
+not made with the published wording. ``COMPACT`` is for models of the built-in demo, which learned
 it.
 """
 

@@ -23,7 +23,7 @@ Counters = tuple[float, ...]
 
 
 @dataclass(frozen=True)
-class Column:
+class Metric:
     """One figure of a benchmark.
 
     Attributes:
@@ -62,7 +62,7 @@ class Column:
 
 def mean_of(
     metric: str, *, scale: float = 100.0, low: float = 0.0, high: float = 1.0, **fields: Any
-) -> Column:
+) -> Metric:
     """Return the plain mean of a metric of the rows, times ``scale``.
 
     Args:
@@ -70,10 +70,10 @@ def mean_of(
         scale: 100 turns a share into points.
         low: smallest value of one row, before scaling.
         high: largest value of one row, before scaling.
-        fields: further fields of :class:`Column`.
+        fields: further fields of :class:`Metric`.
     """
     fields.setdefault("name", metric)
-    return Column(
+    return Metric(
         count=_Counts((metric,), _one),
         value=_Ratio(scale),
         low=low * scale,
@@ -83,45 +83,45 @@ def mean_of(
     )
 
 
-def all_of(metric: str, *, group: Callable[[Sample], str], **fields: Any) -> Column:
+def all_of(metric: str, *, group: Callable[[Sample], str], **fields: Any) -> Metric:
     """Return the share of groups whose every row is right (circular MMBench, MME's accuracy+).
 
     Args:
         metric: 0 or 1 for each row.
         group: names the group of a row.
-        fields: further fields of :class:`Column`.
+        fields: further fields of :class:`Metric`.
     """
     fields.setdefault("name", metric)
     count = _Every(metric)
-    return Column(count=count, value=_Ratio(100.0), group=group, mean=True, **fields)
+    return Metric(count=count, value=_Ratio(100.0), group=group, mean=True, **fields)
 
 
-def ratio_of(over: str, under: str, *, scale: float = 100.0, **fields: Any) -> Column:
+def ratio_of(over: str, under: str, *, scale: float = 100.0, **fields: Any) -> Metric:
     """Return sum over sum, such as hallucinated objects per mentioned object (CHAIR-i).
 
     Args:
         over: metric that is summed in the numerator.
         under: metric that is summed in the denominator.
         scale: 100 turns a share into points.
-        fields: further fields of :class:`Column`.
+        fields: further fields of :class:`Metric`.
     """
     fields.setdefault("name", f"{over}/{under}")
     fields.setdefault("high", scale)
-    return Column(count=_Counts((over, under), tuple), value=_Ratio(scale), **fields)
+    return Metric(count=_Counts((over, under), tuple), value=_Ratio(scale), **fields)
 
 
-def f1_of(said: str, label: str, *, scale: float = 100.0, **fields: Any) -> Column:
+def f1_of(said: str, label: str, *, scale: float = 100.0, **fields: Any) -> Metric:
     """Return F1 of the positive class: 2 tp / (2 tp + fp + fn).
 
     Args:
         said: metric that is 1 where the answer was positive, else 0.
         label: metric that is 1 where the truth is positive, else 0.
         scale: 100 turns a share into points.
-        fields: further fields of :class:`Column`.
+        fields: further fields of :class:`Metric`.
     """
     fields.setdefault("name", "f1")
     fields.setdefault("high", scale)
-    return Column(count=_Counts((said, label), _hits), value=_F1(scale), **fields)
+    return Metric(count=_Counts((said, label), _hits), value=_F1(scale), **fields)
 
 
 def together(name: str) -> Callable[[Sample], str]:
@@ -133,13 +133,13 @@ def together(name: str) -> Callable[[Sample], str]:
     return group
 
 
-def headline(columns: Sequence[Column]) -> tuple[Column, ...]:
+def headline(columns: Sequence[Metric]) -> tuple[Metric, ...]:
     """Return the columns that count for the headline: the marked ones, else the first."""
     marked = tuple(column for column in columns if column.primary)
     return marked or tuple(columns[:1])
 
 
-def flip_column(columns: Sequence[Column]) -> Column | None:
+def flip_column(columns: Sequence[Metric]) -> Metric | None:
     """Return the column from which flips are read: a plain mean, a headline one if possible."""
     means = [column for column in columns if column.mean and column.higher_is_better is not None]
     first = [column for column in headline(columns) if column in means]

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Canary:
+class ImageAblation:
     """What blanking the images did; log-probabilities in nats.
 
     Attributes:
@@ -57,10 +57,10 @@ class Canary:
         return self.chosen > self.chosen_blank and self.drops > 0.5
 
 
-def measure(pairs: Sequence[Pair], model: Model, adapter: Path | None) -> Canary:
-    """Do what :func:`harness.dpo.canary` promises."""
+def measure(pairs: Sequence[Pair], model: Model, adapter: Path | None) -> ImageAblation:
+    """Do what :func:`harness.dpo.image_ablation` promises."""
     if not pairs:
-        raise UsageError("The canary needs at least one pair.")
+        raise UsageError("The image ablation needs at least one pair.")
     true, blank = [], []
     with _ready(model, adapter) as (network, packed):
         encoder = Encoder(model.processor, getattr(network.config, "image_token_id", None))
@@ -70,8 +70,10 @@ def measure(pairs: Sequence[Pair], model: Model, adapter: Path | None) -> Canary
             blank.append(_score(network, encoder, pair, blanked(image), packed))
     here, gone = torch.tensor(true), torch.tensor(blank)
     if not bool(torch.isfinite(here).all() and torch.isfinite(gone).all()):
-        raise HarnessError("The canary met a log-probability that is not finite; see the pairs.")
-    return Canary(
+        raise HarnessError(
+            "The image ablation met a log-probability that is not finite; see the pairs."
+        )
+    return ImageAblation(
         pairs=len(pairs),
         chosen=float(here[:, 0].mean()),
         chosen_blank=float(gone[:, 0].mean()),

@@ -14,7 +14,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.compare import Comparison, Figure
+from harness.compare import Comparison, MetricResult
 from harness.dpo import Curve
 from harness_reports import numbers, words
 
@@ -115,7 +115,7 @@ def curves(found: Sequence[Curve]) -> str:
         return _themed(drawing, "curves", f"Training curves: {names}")
 
 
-def _interval(axes: Axes, place: int, name: str, figure: Figure, scale: float) -> None:
+def _interval(axes: Axes, place: int, name: str, figure: MetricResult, scale: float) -> None:
     assert figure.difference is not None
     assert figure.interval is not None
     role = figure.verdict if figure.verdict in _SHAPES else "ink"
