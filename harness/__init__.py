@@ -5,10 +5,13 @@ Import from here in methods, benchmarks and reports; ``harness.run`` shows what 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from harness.benchmark import Benchmark
 from harness.errors import HarnessError, UsageError
 from harness.hookspecs import hookimpl
 from harness.model import ask_each
+from harness.old_names import forward, install
 from harness.records import Answer, Demo, Drop, Pair, Prompt, Request, Sample, Scored, seed_of
 
 __all__ = [
@@ -27,3 +30,7 @@ __all__ = [
     "hookimpl",
     "seed_of",
 ]
+
+if not TYPE_CHECKING:
+    install()
+    __getattr__ = forward(__name__)

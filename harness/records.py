@@ -17,6 +17,7 @@ from types import UnionType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, get_args, get_type_hints
 
 from harness.errors import HarnessError
+from harness.old_names import forward
 from harness.states import CUT, LENGTH, THOUGHT_ONLY, split_thought, state_of
 
 if TYPE_CHECKING:
@@ -353,3 +354,7 @@ def distinct(items: Iterable[T]) -> tuple[T, ...]:
 
 Samples = Mapping[str, tuple[Sample, ...]]
 """Samples of one arm, by benchmark."""
+
+
+if not TYPE_CHECKING:
+    __getattr__ = forward(__name__)

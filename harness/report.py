@@ -14,6 +14,8 @@ from harness.judge import Judging
 from harness.pairs import PairReport
 from harness.records import Samples
 
+__all__ = ["ReportInput", "Writer", "write_reports"]
+
 
 @dataclass(frozen=True)
 class ReportInput:

@@ -179,9 +179,9 @@ def _check(method: Method, path: Path, out: Path) -> bool:
 def _sentence(before: dict[str, float], after: dict[str, float]) -> str:
     falls = [each["chosen"] - each["chosen_blank"] for each in (before, after)]
     told = (
-        f"Image ablation: blanking the images of {after['pairs']} pairs lowers the log-probability of "
-        f"the chosen answers by {falls[1]:.2f} nats on average ({falls[0]:.2f} before training), and "
-        f"does so for {after['drops']:.0%} of them ({before['drops']:.0%} before)."
+        f"Image ablation: blanking the images of {after['pairs']} pairs lowers the log-probability "
+        f"of the chosen answers by {falls[1]:.2f} nats on average ({falls[0]:.2f} before "
+        f"training), and does so for {after['drops']:.0%} of them ({before['drops']:.0%} before)."
     )
     if falls[1] <= 0 or after["drops"] <= 0.5:
         return f"{told} The trained model does not need the image to give these answers."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from harness.benchmark.catalog import (
     adhoc_columns,
     benchmark,
@@ -36,6 +38,7 @@ from harness.benchmark.task_files import (
     local_folder,
     yaml_file,
 )
+from harness.old_names import forward
 from harness.records import Scored
 
 __all__ = [
@@ -82,3 +85,6 @@ __all__ = [
     "value_of",
     "yaml_file",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = forward(__name__)

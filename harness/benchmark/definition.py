@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from harness.old_names import renamed_keywords
 from harness.records import Scored
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class Choices:
     right: int
 
 
+@renamed_keywords
 @dataclass(frozen=True)
 class Benchmark:
     """One benchmark, found by its entry point.
@@ -38,14 +40,15 @@ class Benchmark:
         score: judges one answer; called with the task, the row and the answer's text.
         columns: the figures, the headline first.
         groups: named categories of a row, for the breakdown.
-        units: what a row counts together with, by name; see :func:`harness.columns.together`.
+        units: what a row counts together with, by name; see :func:`harness.benchmark.together`.
         choices: the answers a row allows, where they are few; gives the ``logit`` scores.
-        photo: what the row's photograph is called in the collection it was taken from, such as
-            its COCO file; the contamination check looks for it among the training images.
+        image_source: what the row's photograph is called in the collection it was taken from, such
+            as its COCO file; the contamination check looks for it among the training images.
         max_new_tokens: limit on the answer, where it differs from the task's own.
         judge: the judge behind the scores, ``"rule"`` when there is none.
         rubric: how a language model judges it instead, where it can.
-        official: the files its authors publish, where the hub does not hold what the task reads.
+        source_files: the files its authors publish, where the hub does not hold what the task
+            reads.
         licence: of the data.
         source: where the data and its scoring were published.
         published: figures others have printed, by model name, with their source.

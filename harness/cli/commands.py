@@ -10,6 +10,7 @@ import sys
 
 import click
 
+from harness import old_names
 from harness.cli.bundle import bundle, verify
 from harness.cli.compare import compare
 from harness.cli.data import data
@@ -68,7 +69,7 @@ def main() -> None:
     for name, value in _QUIET_LIBRARIES.items():
         os.environ.setdefault(name, value)
     try:
-        code = app.main(standalone_mode=False)
+        code = app.main(old_names.options(sys.argv[1:]), standalone_mode=False)
     except HarnessError as error:
         code = _complain(str(error), error.code)
     except click.ClickException as error:

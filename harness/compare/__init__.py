@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from harness.compare.flips import examples_of
 from harness.compare.gate import FAILS, PASSES, UNKNOWN, Ruling, check_rules, exit_code
 from harness.compare.joining import Unit, arrays_of, join, units_of
@@ -19,6 +21,7 @@ from harness.compare.records import (
     MetricResult,
 )
 from harness.compare.verdicts import excludes_zero
+from harness.old_names import forward
 
 __all__ = [
     "CANNOT_TELL",
@@ -45,3 +48,6 @@ __all__ = [
     "join",
     "units_of",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = forward(__name__)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from harness.dpo.api import image_ablation, merge, train
 from harness.dpo.config import LOSSES, ONE_NEGATIVE, Training
 from harness.dpo.curves import Curve, read_curves
+from harness.old_names import forward
 
 __all__ = [
     "LOSSES",
@@ -16,3 +19,6 @@ __all__ = [
     "read_curves",
     "train",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = forward(__name__)

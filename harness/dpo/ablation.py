@@ -58,7 +58,7 @@ class ImageAblation:
 
 
 def measure(pairs: Sequence[Pair], model: Model, adapter: Path | None) -> ImageAblation:
-    """Do what :func:`harness.dpo.image_ablation` promises."""
+    """Do what :func:`harness.dpo.ablation` promises."""
     if not pairs:
         raise UsageError("The image ablation needs at least one pair.")
     true, blank = [], []

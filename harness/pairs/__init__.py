@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from harness.old_names import forward
 from harness.pairs.diagnostics import diagnose, diagnose_run
 from harness.pairs.gallery import pair_diagnostics, read_pair_report
 from harness.pairs.generate import PairSet, make_pairs
@@ -26,3 +29,6 @@ __all__ = [
     "time_limit",
     "word_distance",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = forward(__name__)
