@@ -256,7 +256,8 @@ def none_measured(what: str, rows: Sequence[HasState], limit: int, model: str) -
     kinds = Counter(_failure(row, limit) or "" for row in rows)
     kind = min(kinds, key=lambda name: (-kinds[name], name))
     alike = [row for row in rows if _failure(row, limit) == kind]
-    reason = most_frequent(Counter(row.error or row.verdict or "" for row in alike))
+    told = kind not in (_EMPTY, _ONE_TOKEN)
+    reason = most_frequent(Counter(row.error or row.verdict or "" for row in alike if told))
     none = f"none of the first {len(rows)} rows can" if len(rows) > 1 else "its only row cannot"
     share = f"{len(alike)} of {len(rows)}, such as row {alike[0].id}"
     return stopped(what, f"{none} be measured", kind, share, reason, model)
