@@ -8,13 +8,14 @@ The first rows go ahead of the others: when none of them can be measured, nothin
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness import progress
 from harness.benchmark import Benchmark, Row, Task
+from harness.context import Context, EvalPlan
 from harness.errors import HarnessError, reason_of
 from harness.model import ask_each
 from harness.records import Answer, Request, Sample, Scored, as_read
@@ -32,42 +33,30 @@ class Evaluation:
     reused: bool
 
 
-def evaluate(
-    arm: str,
-    model: Any,
-    benchmarks: Sequence[Benchmark],
-    *,
-    data: str | Path,
-    folder: Path,
-    fingerprints: Mapping[str, str],
-    limit: int | None = None,
-    max_new_tokens: int | None = None,
-) -> Evaluation:
+def evaluate(arm: str, model: Any, context: Context[EvalPlan]) -> Evaluation:
     """Return every benchmark's samples, from the journals as far as they go.
 
     Args:
         arm: names the folder of the journals and the bars.
         model: whom to ask.
-        benchmarks: what to ask.
-        data: see :class:`harness.lmms.Task`.
-        folder: the run folder.
-        fingerprints: by benchmark, everything that determines its samples.
-        limit: only the first rows, for a quick look.
-        max_new_tokens: where answers are cut, in the place of each task's own limit.
+        context: the benchmarks, their data, and the run folder.
 
     Raises:
         HarnessError: if none of a benchmark's first rows can be measured; it says why.
     """
+    plan, folder = context.plan, context.folder
+    prints = plan.prints(model.fingerprint)
     samples: dict[str, tuple[Sample, ...]] = {}
     reused = True
-    for benchmark in benchmarks:
+    for benchmark in plan.benchmarks:
         path = folder / arm / f"{benchmark.name}.jsonl"
-        journal = journal_of(path, fingerprints[benchmark.name], Sample)
+        journal = journal_of(path, prints[benchmark.name], Sample)
         if not journal.complete or not all(map(settled, journal.rows)):
             reused = False
             _drop_missing(journal)
-            asking = _Asking(arm, model, benchmark, data, folder, max_new_tokens)
-            asking.fill(journal, limit)
+            asked = plan.settings
+            asking = _Asking(arm, model, benchmark, plan.data, folder, asked.max_new_tokens)
+            asking.fill(journal, asked.limit)
         samples[benchmark.name] = tuple(journal.rows)
     return Evaluation(samples, reused)
 

@@ -181,10 +181,13 @@ def sentences(arms: Mapping[str, Sequence[StateCount]]) -> tuple[str, ...]:
     return tuple(told)
 
 
-def counts_in_words(counts: Iterable[StateCount]) -> str:
-    """Return ``40 answered, 20 missing (reason)``."""
+def counts_in_words(counts: Sequence[StateCount]) -> str:
+    """Return ``40 answered, 1 cut (2.4 %), 20 missing (reason)``."""
+    share = cut_share(counts)
     return ", ".join(
-        f"{count.rows} {count.state}{_because(count)}" for count in counts if count.rows
+        f"{count.rows} {count.state}"
+        + (f" ({100 * share:.1f} %)" if count.state == CUT else _because(count))
+        for count in counts
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import datasets
@@ -19,6 +20,7 @@ from harness.evaluate import evaluate
 from harness.model import Model
 from harness.records import Answer, Request
 from harness.states import FIRST, LENGTH, NOT_FINITE
+from tests.support.contexts import eval_context
 
 TASK = """
 dataset_path: local/Odd
@@ -46,7 +48,7 @@ def score(doc, results):
 class Saying:
     """Says what it is told to, as a server may say anything; counts how often it is asked."""
 
-    source = "saying"
+    source = fingerprint = "saying"
 
     def __init__(self, *said: Answer | str) -> None:
         self.said, self.calls, self.limits = said, 0, []
@@ -90,8 +92,11 @@ def odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         (tmp_path / "odd.yaml").write_text(TASK)
         (tmp_path / "code.py").write_text(code)
         bench = benchmark(str(tmp_path / "odd.yaml"))
-        asked = {"data": tmp_path / "data", "folder": tmp_path, "fingerprints": {bench.name: "f"}}
-        return evaluate("after", model, [bench], **asked, **options).samples[bench.name]
+        context = eval_context(tmp_path, [bench], tmp_path / "data")
+        plan = context.plan
+        plan = replace(plan, settings=replace(plan.settings, **options))
+        found = evaluate("after", model, replace(context, plan=plan))
+        return found.samples[bench.name]
 
     return measure
 
