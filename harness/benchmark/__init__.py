@@ -11,6 +11,7 @@ from harness.benchmark.catalog import (
     expand,
     is_adhoc_result,
     number_of,
+    scores_in,
 )
 from harness.benchmark.definition import Benchmark, Choices
 from harness.benchmark.metrics import (
@@ -79,6 +80,7 @@ __all__ = [
     "mean_of",
     "number_of",
     "ratio_of",
+    "scores_in",
     "some",
     "tables_below",
     "task_settings",
