@@ -7,15 +7,16 @@ stage finds its own finished work by a fingerprint and does it once.
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from harness.benchmark import Benchmark
+from harness.benchmark import HUB, Benchmark
 from harness.engine import ENGINE_VERSION
-from harness.plugins import Method
+from harness.plugins import Method, names
 from harness.records import Prompt, fingerprint, to_json
 from harness.settings import EvalSettings, Settings
 from harness.storage import RunRecord, Store
@@ -77,7 +78,7 @@ class EvalPlan:
     def record(self, model: str) -> RunRecord:
         """Return what ``settings.json`` keeps of the plan and of a model with this fingerprint."""
         return RunRecord(
-            asked=to_json(self.settings),
+            asked={**to_json(self.settings), "data": kept_data(self.settings.data)},
             inputs=dict(self.inputs),
             measured={"model": model, "engine": str(ENGINE_VERSION)},
         )
@@ -148,3 +149,12 @@ def folder_name(what: str, model: str, code: str) -> str:
     """Name a run folder by what was done, with which model, and a hash of all that decides it."""
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(model).name).strip("-.")
     return f"{what}-{name or 'model'}-{code[:8]}"
+
+
+def kept_data(name: str) -> str:
+    """Return what settings.json says of ``--data``: a folder by its whole path.
+
+    Judging again may be called from another folder, and after the run was moved.
+    """
+    known = name == HUB or (os.sep not in name and name in names("demos"))
+    return name if known else str(Path(name).absolute())

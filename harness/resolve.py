@@ -6,14 +6,24 @@ the user. It imports neither torch nor lmms-eval: a run that is done is recognis
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from harness.benchmark import HUB, Benchmark, benchmark, code_digest, data_fingerprint, expand
+from harness import progress
+from harness.benchmark import (
+    HUB,
+    Benchmark,
+    benchmark,
+    check_tables,
+    code_digest,
+    data_fingerprint,
+    expand,
+)
 from harness.context import EvalPlan, Plan
 from harness.errors import UsageError
 from harness.judge import check
@@ -22,6 +32,7 @@ from harness.pairs import prompts_fingerprint, read_prompts
 from harness.plugins import Method, digest_of, load, load_method, names
 from harness.records import Demo, fingerprint
 from harness.settings import EvalSettings, Settings
+from harness.storage import files_digest, folder_digest
 
 PACKAGES = (
     "vlm-harness",
@@ -63,7 +74,7 @@ def resolve(settings: Settings) -> Plan:
     prompt_file = prompt_demo.prompts if prompt_demo else Path(settings.prompts)
     prompts = read_prompts(prompt_file, settings.max_prompts)
     inputs |= {
-        "method": _method_digest(method, options),
+        "method": _method_digest(method, options, dict(settings.options)),
         "prompts": prompts_fingerprint(prompt_file, prompts),
     }
     return Plan(
@@ -111,6 +122,9 @@ def benchmarks_of(
     wanted = {name: benchmark(name) for name in expand(names)}
     inputs = {}
     for name, bench in wanted.items():
+        tables = check_tables(bench.task, data)
+        for note in tables.notes if tables is not None else ():
+            progress.say(f"{bench.name}: {note}")
         inputs[f"data:{bench.name}"] = data_fingerprint(bench.task, data)
         inputs[f"bench:{bench.name}"] = fingerprint(code_digest(name), inputs[f"data:{bench.name}"])
     return tuple(wanted.values()), inputs
@@ -160,8 +174,40 @@ def data_of(name: str) -> str | Path:
     return Path(name)
 
 
-def _method_digest(method: Method, options: Any) -> str:
-    """Hash the method's code, and that of the methods it is built on (``USES``, ``uses``)."""
+def _method_digest(method: Method, options: Any, typed: Mapping[str, str]) -> str:
+    """Hash the method's code, that of the methods it is built on, and the files it was given."""
     uses = getattr(method.module, "uses", None)
     others = uses(options) if uses is not None else getattr(method.module, "USES", ())
-    return fingerprint(*(digest_of("methods", name) for name in (method.name, *others)))
+    code = fingerprint(*(digest_of("methods", name) for name in (method.name, *others)))
+    files = option_files(options, typed)
+    return fingerprint(code, files) if files else code
+
+
+def option_files(options: Any, typed: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return, by option, the hash of every file and folder that a method's options name.
+
+    A value counts when it is a ``Path``, or a text that the user typed and that leads to something.
+
+    Args:
+        options: the method's options; ``None`` where it has none.
+        typed: what the user set.
+    """
+    found: dict[str, list[str]] = {}
+    for field in dataclasses.fields(options) if options is not None else ():
+        value = getattr(options, field.name)
+        for part in value if isinstance(value, tuple | list) else (value,):
+            if isinstance(part, Path) or (isinstance(part, str) and field.name in typed):
+                digest = _bytes_of(Path(part))
+                if digest is not None:
+                    found.setdefault(field.name, []).append(digest)
+    return found
+
+
+def _bytes_of(path: Path) -> str | None:
+    try:
+        path = path.expanduser()
+        if path.is_dir():
+            return folder_digest(path) if path.name else None  # not the empty text, which is "."
+        return files_digest(path.parent, [path]) if path.is_file() else None
+    except (OSError, ValueError, RuntimeError):  # too long for a name, unreadable, ~nobody
+        return None

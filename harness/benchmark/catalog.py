@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.benchmark.definition import Benchmark
 from harness.benchmark.metrics import Metric
-from harness.benchmark.task_files import tasks_folder, yaml_file
+from harness.benchmark.task_files import task_settings, tasks_folder
 from harness.errors import HarnessError, UsageError, near_miss
 from harness.plugins import digest_of, find, load, names
 from harness.records import Scored, distinct
@@ -170,25 +170,6 @@ def _file(name: str) -> Path:
             "of its tasks. List them with: lmms-eval tasks"
         )
     return known[task]
-
-
-def task_settings(path: Path) -> dict[str, Any]:
-    """Read a task file with what it includes, without running its code.
-
-    Raises:
-        UsageError: if it is no YAML.
-    """
-    import yaml  # type: ignore[import-untyped]
-
-    Plain: Any = type("Plain", (yaml.SafeLoader,), {})  # noqa: N806  (its own, to read ``!function``)
-    Plain.add_multi_constructor("!", lambda loader, suffix, node: None)
-    try:
-        config = yaml.load(path.read_text("utf-8"), Plain)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"The task file {path} is no YAML: {error}. Repair it.") from error
-    merged = dict(config) if isinstance(config, dict) else {}
-    include = merged.pop("include", None)
-    return {**task_settings(yaml_file(str(path.parent / include))), **merged} if include else merged
 
 
 def _described(path: Path) -> tuple[str, dict[str, bool | None]]:

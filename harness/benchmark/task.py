@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import importlib
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from harness.benchmark.task_files import HUB, OWN, data_fingerprint, local_folder, yaml_file
+from harness.benchmark.own_data import OwnData
+from harness.benchmark.task_files import (
+    HUB,
+    OWN,
+    data_fingerprint,
+    hub_revision,
+    local_folder,
+    own_data,
+    yaml_file,
+)
 from harness.errors import HarnessError, UsageError, blaming, cause_of
 from harness.records import fingerprint
 from harness.storage import folder_digest
@@ -57,12 +67,21 @@ class _Images:
     """The second table of a data set that keeps its images apart from its questions."""
 
     def __init__(
-        self, source: str, split: str, config: str, key: str, name: str, cache: str | None
+        self,
+        source: str,
+        split: str,
+        config: str,
+        key: str,
+        name: str,
+        cache: str | None,
+        commit: str | None,
     ) -> None:
         import datasets
 
         try:
-            self._table = datasets.load_dataset(source, config, split=split, cache_dir=cache)
+            self._table = datasets.load_dataset(
+                source, config, split=split, cache_dir=cache, revision=commit
+            )
         except Exception as error:
             raise _unloadable(source, config, error) from error
         self._key = key
@@ -98,17 +117,22 @@ class Task:
         self._images: Any = None
         with _kept_as_it_was():
             config = _config(path)
-            source = _source(config, data)
-            options = _dataset_options(config, data)
+            own = own_data(path)
+            commit = hub_revision(path) if own is None and str(data) == HUB else None
+            source = own.source if own is not None else _source(config, data)
+            options = _dataset_options(config, data, own, commit)
             config |= {"dataset_path": source, "dataset_kwargs": options}
             join = _JOINED.get("/".join(Path(path).parts[-2:]))
             if join is not None:
                 config["process_docs"] = None
                 cache = (options or {}).get("cache_dir")
-                self._images = _Images(source, str(config["test_split"]), *join, cache)
+                split = str(config["test_split"])
+                self._images = _Images(source, split, *join, cache, commit)
             self._task = _build(config, source)
-        self.folder = None if str(data) == HUB else Path(source)
+        self.folder = None if str(data) == HUB or own is not None else Path(source)
         self._docs = self._task.task_docs
+        if commit is not None:
+            _check_commit(source, commit, self._docs)
 
     def __len__(self) -> int:
         """Return the number of documents."""
@@ -206,13 +230,31 @@ def _source(config: Mapping[str, Any], data: str | Path) -> str:
     return name
 
 
-def _dataset_options(config: Mapping[str, Any], data: str | Path) -> dict[str, Any] | None:
+def _dataset_options(
+    config: Mapping[str, Any], data: str | Path, own: OwnData | None, commit: str | None
+) -> dict[str, Any] | None:
+    if own is not None:
+        return {**own.options, "cache_dir": _cache(own.fingerprint())}
     if str(data) != HUB:
-        return {"cache_dir": _cache_of(Path(_source(config, data)))}
+        return {"cache_dir": _cache(folder_digest(Path(_source(config, data))))}
     options = dict(config.get("dataset_kwargs") or {})
     for unwanted in ("token", "trust_remote_code"):  # public data, and no code from the hub
         options.pop(unwanted, None)
+    if commit is not None:
+        options["revision"] = commit  # what the fingerprint names, and nothing newer
     return options or None
+
+
+def _check_commit(source: str, commit: str, docs: Any) -> None:
+    """Refuse rows of another commit: without a network ``datasets`` takes what it has."""
+    folders = {part for file in docs.cache_files for part in Path(file["filename"]).parts}
+    read = {part for part in folders if re.fullmatch(r"[0-9a-f]{40}", part)}
+    if read and commit not in read:
+        raise UsageError(
+            f"The data set {source} was read at commit {min(read)}, though {commit} is the newest "
+            "one known here. Connect to the hub once, or make a copy that does not move: harness "
+            "data mirror"
+        )
 
 
 def _build(config: dict[str, Any], source: str) -> Any:
@@ -245,14 +287,14 @@ def _image_hash(images: Sequence[PIL.Image.Image]) -> str:
     return total.hexdigest()[:16]
 
 
-def _cache_of(folder: Path) -> str:
+def _cache(digest: str) -> str:
     """Name a cache of its own for these very bytes.
 
     ``datasets`` recognises a folder by its path and card, not by its tables: after an edit it would
     go on serving the old rows.
     """
     home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
-    return str(home / "datasets" / f"harness-{folder_digest(folder)[:16]}")
+    return str(home / "datasets" / f"harness-{digest[:16]}")
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from harness.engine.sampling import draw
 from harness.engine.stopping import Ending
 from harness.records import Request
 
@@ -36,17 +37,8 @@ class Picker:
     """Chooses next tokens; a row's choice depends on its own logits and seed only."""
 
     def __init__(self, rows: Sequence[DecodingRow], penalty: float, device: torch.device) -> None:
-        """Draw each sampled row's random numbers, all from its own seed."""
-        import torch
-
+        """Hold what decides the choices."""
         self._rows, self._penalty, self._device = rows, penalty, device
-        self._numbers: dict[int, list[float]] = {}
-        for place, row in enumerate(rows):
-            if row.request.temperature > 0:
-                stream = torch.Generator().manual_seed(row.request.seed)
-                count = row.request.max_new_tokens
-                drawn = torch.rand(count, generator=stream, dtype=torch.float64)
-                self._numbers[place] = drawn.tolist()
 
     def pick(
         self, logits: torch.Tensor, alive: Sequence[int], made: Sequence[list[int]]
@@ -56,41 +48,17 @@ class Picker:
         if self._penalty != 1.0:
             logits = self._penalised(logits, alive, made)
         best = logits.argmax(-1)
-        lines = [line for line, place in enumerate(alive) if place in self._numbers]
-        if not lines:
-            return [int(token) for token in best.tolist()]
-        tokens = best.tolist()
-        drawn = self._sampled(logits[lines], [alive[line] for line in lines], made)
-        for line, token in zip(lines, drawn, strict=True):
-            tokens[line] = token
-        return [int(token) for token in tokens]
-
-    def _sampled(
-        self, logits: torch.Tensor, places: Sequence[int], made: Sequence[list[int]]
-    ) -> list[int]:
-        """Draw by inverting the distribution function at the row's own next random number."""
-        import torch
-
-        requests = [self._rows[place].request for place in places]
-        heat = torch.tensor([request.temperature for request in requests], device=self._device)
-        chances = (logits / heat[:, None]).softmax(-1, dtype=torch.float64)
-        order = None
-        if any(request.top_p < 1 for request in requests):
-            chances, order = chances.sort(stable=True, dim=-1, descending=True)
-            nucleus = torch.tensor([request.top_p for request in requests], device=self._device)
-            # The most likely tokens whose mass before them is below top_p: the smallest such set.
-            before = chances.cumsum(-1) - chances
-            outside = before >= nucleus[:, None]
-            outside[:, 0] = False
-            chances = chances.masked_fill(outside, 0.0)
-        mass = chances.cumsum(-1)
-        numbers = [self._numbers[place][len(made[place])] for place in places]
-        target = torch.tensor(numbers, dtype=torch.float64, device=self._device)[:, None]
-        found = torch.searchsorted(mass, target * mass[:, -1:], right=True)
-        found = torch.minimum(found, (chances > 0).long().cumsum(-1).argmax(-1, keepdim=True))
-        if order is not None:
-            found = order.gather(-1, found)
-        return [int(token) for token in found[:, 0].tolist()]
+        tokens = [int(token) for token in best.tolist()]
+        sampled = [
+            line for line, place in enumerate(alive) if self._rows[place].request.temperature > 0
+        ]
+        if sampled:
+            places = [alive[line] for line in sampled]
+            requests = [self._rows[place].request for place in places]
+            drawn = draw(logits[sampled], requests, [len(made[place]) for place in places])
+            for line, token in zip(sampled, drawn, strict=True):
+                tokens[line] = token
+        return tokens
 
     def _penalised(
         self, logits: torch.Tensor, alive: Sequence[int], made: Sequence[list[int]]
