@@ -24,6 +24,7 @@ class ExitCode(IntEnum):
     UNSCORED = 3
     REGRESSION = 4
     INTERRUPTED = 130
+    UNHEARD = 141  # nobody reads stdout any more, as after | head
 
 
 class HarnessError(Exception):

@@ -181,6 +181,10 @@ def _described(path: Path) -> tuple[str, dict[str, bool | None]]:
             "group of tasks cannot be run as one; name its tasks."
         )
     listed = merged.get("metric_list") or []
+    if not isinstance(listed, list) or not all(
+        isinstance(item, dict) and "metric" in item for item in listed
+    ):
+        raise UsageError(f"'metric_list' in {path} needs entries with 'metric'. Repair the file.")
     return merged["task"], {
         str(item["metric"]): item.get("higher_is_better")
         for item in listed

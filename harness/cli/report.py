@@ -28,9 +28,9 @@ def report(folder: Path, reports: str) -> ExitCode:
     """
     from harness.plugins import load
     from harness.report import write_reports
-    from harness.runs import open_run, report_of
+    from harness.runs import open_evidence, report_of
 
-    found = report_of(open_run(folder))
+    found = report_of(open_evidence(folder))
     writers = {name: load("reports", name) for name in split(reports, "--report")}
     for name, path in write_reports(found, folder, writers).items():
         if name != "terminal":

@@ -12,6 +12,8 @@ VERSION = 1
 
 GAIN, LOSS, CHANGED = "gain", "loss", "changed"
 NO_WORSE, CANNOT_TELL, NO_CHANGE, MIXED = "no worse", "cannot tell", "no change", "mixed"
+VERDICTS = (GAIN, LOSS, CHANGED, NO_WORSE, CANNOT_TELL, NO_CHANGE)
+"""Of a figure; records from outside may say nothing else."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from harness.benchmark import Task
 from harness.contamination.detect import LEVELS, THRESHOLD, Contamination, inspect, seen_in
 from harness.contamination.overlap import ImageOverlap
 from harness.context import Context, Plan
-from harness.records import fingerprint, from_json, to_json
+from harness.records import fingerprint, to_json
 
 _VERSION = 1  # of the contamination check itself: grows when it would find something else
 
@@ -34,7 +34,7 @@ def check_contamination(context: Context[Plan]) -> tuple[ImageOverlap, ...]:
         )
         for benchmark in plan.benchmarks
     }
-    found = {key: from_json(ImageOverlap, entry) for key, entry in store.get(keys.values()).items()}
+    found = store.records(keys.values(), ImageOverlap)
     waiting = [benchmark for benchmark in plan.benchmarks if keys[benchmark.name] not in found]
     if waiting:
         with progress.bar("contamination", len(waiting), "benchmarks") as bar:

@@ -11,7 +11,7 @@ from harness.judge.items import ARMS
 from harness.judge.records import Judging
 from harness.records import Sample, to_json
 from harness.settings import JudgeSettings
-from harness.storage import Memo, journal_of, read_journal
+from harness.storage import Memo, journal_of, read_journal, seal_of
 
 FOLDER, SUMMARY = "judged", "judging.json"
 
@@ -34,7 +34,8 @@ def write(
         journal = journal_of(place(folder, arm, bench), name, Sample)
         journal.forget(0)
         journal.append(*rows)
-        journal.finish()
+        raw = folder / arm / f"{bench}.jsonl"
+        journal.finish(source=seal_of(raw).digest if raw.is_file() else "")
     _summary(folder).write(name, judging=to_json(judging))
 
 

@@ -10,7 +10,6 @@ are worth without their image. :func:`diagnose_run` reads a run folder, and
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,7 +29,7 @@ from harness.pairs.measures import (
 from harness.pairs.records import Critic, Guess, LengthGap, PairExample, PairReport
 from harness.pairs.render import pair_report_text
 from harness.records import Drop, Pair, Request, from_json, seed_of
-from harness.storage import Journal
+from harness.storage import Journal, parse_json
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -119,7 +118,7 @@ def pairs_fingerprint(folder: Path) -> str:
     """
     try:
         with (Path(folder) / "pairs.jsonl").open("rb") as file:
-            return str(json.loads(file.readline())["fingerprint"])
+            return str(parse_json(file.readline())["fingerprint"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise HarnessError(
             f"{folder} has no pairs.jsonl that can be read ({error}). Name the folder of a run, "

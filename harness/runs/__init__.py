@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.runs.baseline import take_before
-from harness.runs.bundles import bundle, open_evidence, unpacked
+from harness.runs.bundles import unpacked
 from harness.runs.finished import (
     FinishedRun,
     columns_of,
@@ -17,7 +17,8 @@ from harness.runs.from_lmms_eval import read_lmms
 from harness.runs.from_vlmevalkit import read_vlmevalkit
 from harness.runs.imports import Imported, write_import
 from harness.runs.publish import push
-from harness.runs.verification import ALONE, Verification, verify
+from harness.runs.recomputing import ALONE
+from harness.runs.verification import Verification, bundle, open_evidence, verify
 
 __all__ = [
     "ALONE",

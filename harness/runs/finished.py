@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from harness.judge import Verdicts, place
 from harness.pairs import read_pair_report
 from harness.records import Sample, Samples, distinct, from_json
 from harness.report import ReportInput, Taken
+from harness.runs.vocabulary import check_words
 from harness.storage import (
     Memo,
     RunRecord,
@@ -27,6 +27,7 @@ from harness.storage import (
     journal_of,
     memos_in,
     read_journal,
+    read_json,
 )
 from harness.train import kept_ablation
 
@@ -77,10 +78,12 @@ def open_run(folder: Path) -> FinishedRun:
             "runs/seva-tinyworld-1a2b3c4d, or finish the run by calling it again."
         )
     try:
-        written: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        written: dict[str, Any] = read_json(file)
         stored = {"comparison": written["comparison"], "levels": written.get("levels", [])}
         report = from_json(ReportInput, {**written["run"], **stored})
-    except (ValueError, KeyError, TypeError) as error:
+        if report.comparison is not None:
+            check_words(report.comparison)
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise HarnessError(
             f"{file} is damaged or was written by another version ({error}). Run the same "
             "harness run command again; it rewrites the file from the samples."

@@ -5,7 +5,6 @@ What cannot be read is no memo: the stage does its work again and writes the fil
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, TypeVar
 
 from harness.records import from_json
 from harness.storage.journal import write_json
+from harness.storage.reading import read_json
 
 T = TypeVar("T")
 
@@ -71,7 +71,7 @@ def memos_in(path: Path) -> tuple[Memo, ...]:
 
 def _content(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        found = read_json(path)
+    except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

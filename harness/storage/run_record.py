@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from harness.errors import HarnessError
 from harness.storage.journal import write_json
+from harness.storage.reading import read_json
 
 NAME = "settings.json"
 VERSION = 1
@@ -87,7 +87,7 @@ class RunRecord:
         """
         file = folder / NAME
         try:
-            found = json.loads(file.read_text(encoding="utf-8"))
+            found = read_json(file)
             record = cls(
                 asked=_mapping(found["asked"]),
                 inputs=_texts(found["inputs"]),
@@ -100,7 +100,7 @@ class RunRecord:
                 seeds=tuple(map(str, found.get("seeds", ()))),
                 version=int(found.get("version", VERSION)),
             )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise HarnessError(
                 f"{file} is damaged or was written by another version ({error}). Run the same "
                 "harness command again; it writes the file anew."
