@@ -6,6 +6,8 @@ and what to type next. Such errors are shown without a traceback.
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -22,6 +24,7 @@ class ExitCode(IntEnum):
     UNSCORED = 3
     REGRESSION = 4
     INTERRUPTED = 130
+    UNHEARD = 141  # nobody reads stdout any more, as after | head
 
 
 class HarnessError(Exception):
@@ -47,6 +50,18 @@ def plain(text: str) -> str:
     return "".join(sign if sign.isprintable() else f"\\u{ord(sign):04x}" for sign in text)
 
 
+def as_markdown(line: str) -> str:
+    """Return one line of foreign text whose every Markdown and HTML sign is shown as itself.
+
+    No mention notifies anybody and no address becomes a link.
+    """
+    line = html.escape(line, quote=False)
+    line = re.sub(r"([\\`*_{}\[\]#~|!])", r"\\\1", line)
+    line = re.sub(r"([@:/]|www\.)(?=[\w/])", "\\1\u200b", line)
+    line = re.sub(r"^([-+])", r"\\\1", line)
+    return re.sub(r"^(\d{1,9})([.)])(?=\s|$)", r"\1\\\2", line)  # else the number of a list
+
+
 @contextmanager
 def blaming(what: str) -> Iterator[None]:
     """Turn whatever a benchmark's own code or data raise into one paragraph that says where.
@@ -62,14 +77,22 @@ def blaming(what: str) -> Iterator[None]:
     except HarnessError:
         raise
     except Exception as error:
-        import traceback
-
-        cause = cause_of(error)
-        frame = traceback.extract_tb(cause.__traceback__)[-1]
         raise HarnessError(
-            f"{what} failed: {type(cause).__name__}: {cause} ({Path(frame.filename).name}:"
-            f"{frame.lineno}). Repair it and run the same command again; answers are kept."
+            f"{what} failed: {reason_of(error)}. Repair it and run the same command again; answers "
+            "are kept."
         ) from error
+
+
+def reason_of(error: BaseException) -> str:
+    """Return kind, message and place of an error that foreign code or data raised, on one line."""
+    import traceback
+
+    if isinstance(error, HarnessError):
+        return plain(str(error))
+    cause = cause_of(error)
+    frames = traceback.extract_tb(cause.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    return f"{type(cause).__name__}: {plain(str(cause))[:300]}{place}"
 
 
 def cause_of(error: BaseException) -> BaseException:

@@ -6,24 +6,27 @@ A record never changes after it was made. Whatever is written to disk can be rea
 
 from __future__ import annotations
 
-import dataclasses
-import functools
+import contextlib
 import hashlib
-import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import UnionType
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from harness.errors import HarnessError
+from harness.json_form import fingerprint as fingerprint
+from harness.json_form import from_json as from_json
+from harness.json_form import to_json as to_json
 from harness.old_names import forward
+from harness.states import CUT, LENGTH, THOUGHT_ONLY, split_thought, state_of
 
 if TYPE_CHECKING:
     import PIL.Image
     import torch
 
 VERSION = 1
+MOST_PIXELS = 90_000_000
+"""About where Pillow begins to warn; such an image takes 270 MB as RGB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +117,12 @@ class Answer:
     Attributes:
         text: the answer without special tokens, stripped of surrounding white space.
         tokens: how many tokens were generated, the end token included.
-        finish: ``"stop"``, ``"length"`` (cut at ``max_new_tokens``) or ``"missing"``.
+        finish: ``"stop"``, ``"length"`` (cut at ``max_new_tokens``), ``"missing"``, or
+            ``"not finite"`` where the network gave NaN or infinity.
         error: why the answer is missing.
         choices: log-probability (nats, summed over tokens) of each asked choice; empty where
             they cannot be had, as from a server.
+        thought: what the model thought before it answered, where that came apart from the text.
     """
 
     text: str | None
@@ -125,6 +130,34 @@ class Answer:
     finish: str = "stop"
     error: str | None = None
     choices: tuple[float, ...] = ()
+    thought: str = ""
+
+    @property
+    def state(self) -> str:
+        """What became of it, see :mod:`harness.states`."""
+        return state_of(self.text, thought=self.thought, finish=self.finish, error=self.error)
+
+
+def as_read(answer: Answer) -> Answer:
+    """Return an answer as scorers, judges and lengths read it: without its thinking part.
+
+    One that ends inside its thought, or is cut before a word was said, is no answer. ``tokens``
+    are those of the answer alone, by its share of the letters where both came in one text.
+    """
+    if answer.text is None:
+        return answer
+    inline, text = split_thought(answer.text)
+    thought = "\n".join(filter(None, (answer.thought, inline)))
+    tokens = answer.tokens
+    if inline and text:
+        tokens = max(1, round(tokens * len(text) / len(answer.text)))
+    read = replace(answer, text=text, thought=thought, tokens=tokens)
+    ended = f"after {answer.tokens} tokens" if answer.finish == LENGTH else "by itself"
+    if thought and not text:
+        return replace(read, text=None, error=f"{THOUGHT_ONLY}: it ended {ended}, before an answer")
+    if read.state == CUT and not text:
+        return replace(read, text=None, error=f"{CUT} {ended}, before a word was said")
+    return read
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +189,7 @@ class Sample:
         groups: named categories of the row (``category``, ``capability`` ...).
         units: names of what the row counts together with in some column: the pair of MME, the
             question of MMBench's rotations. Known also where the answer is missing.
+        thought: what the model thought before it answered; no part of answer and length.
     """
 
     id: str
@@ -172,6 +206,18 @@ class Sample:
     verdict: str | None = None
     groups: Mapping[str, str] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
+    thought: str = ""
+
+    @property
+    def state(self) -> str:
+        """What became of the row, see :mod:`harness.states`."""
+        return state_of(
+            self.answer,
+            thought=self.thought,
+            finish=self.finish,
+            error=self.error,
+            scores=self.scores,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,69 +242,28 @@ class Demo:
 T = TypeVar("T")
 
 
-def to_json(record: Any) -> dict[str, Any]:
-    """Return the JSON form of a record: nested records become objects, paths become strings."""
-    return {f.name: _plain(getattr(record, f.name)) for f in dataclasses.fields(record)}
-
-
-def from_json(kind: type[T], row: Mapping[str, Any]) -> T:
-    """Rebuild a record of ``kind`` from its JSON form.
-
-    Raises:
-        TypeError: if a field is missing or unknown.
-    """
-    hints = _hints(kind)  # type: ignore[arg-type]  # a class is hashable
-    return kind(**{name: _typed(hints.get(name), value) for name, value in row.items()})
-
-
-@functools.cache  # resolving them takes longer than everything else about a row
-def _hints(kind: type) -> dict[str, Any]:
-    return get_type_hints(kind)
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
-        return to_json(value)
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    return value
-
-
-def _typed(hint: Any, value: Any) -> Any:
-    record = next(filter(_is_record, _options(hint)), None)
-    if record is not None and isinstance(value, Mapping):
-        return from_json(record, value)
-    if hint is Path:
-        return Path(value)
-    if isinstance(value, list):
-        inner = [arg for arg in getattr(hint, "__args__", ()) if dataclasses.is_dataclass(arg)]
-        return tuple(_typed(inner[0] if inner else None, item) for item in value)
-    return value
-
-
-def _options(hint: Any) -> tuple[Any, ...]:
-    """Return the members of a union, or the hint alone."""
-    return get_args(hint) if isinstance(hint, UnionType) else (hint,)
-
-
-def _is_record(hint: Any) -> bool:
-    return isinstance(hint, type) and dataclasses.is_dataclass(hint)
-
-
-def fingerprint(*parts: Any) -> str:
-    """Hash anything that has a JSON form into 16 hexadecimal digits, stable between runs."""
-    text = json.dumps(_plain(parts), sort_keys=True, ensure_ascii=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
 def seed_of(*parts: Any) -> int:
     """Derive a 63-bit seed from ``parts``, so that order, batch and resume do not change it."""
     digest = hashlib.sha256("\x1f".join(map(str, parts)).encode(errors="surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big") >> 1
+
+
+IMAGE_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""What Pillow may take a file for, whatever its name says: EPS would start Ghostscript."""
+
+
+@contextlib.contextmanager
+def listed_formats() -> Iterator[None]:
+    """Let Pillow know :data:`IMAGE_FORMATS` alone, where a library opens images for us."""
+    import PIL.Image
+
+    PIL.Image.init()  # else it would add the others when none of the list fits
+    known = list(PIL.Image.ID)
+    PIL.Image.ID[:] = [name for name in known if name in IMAGE_FORMATS]
+    try:
+        yield
+    finally:
+        PIL.Image.ID[:] = known
 
 
 def open_image(path: Path, owner: str) -> PIL.Image.Image:
@@ -274,15 +279,31 @@ def open_image(path: Path, owner: str) -> PIL.Image.Image:
     import PIL.ImageOps
 
     try:
-        with PIL.Image.open(path) as image:
-            if image.mode.startswith(("I", "F")):
-                raise ValueError(f"its mode is {image.mode}; save it with 8 bits a channel")
+        with PIL.Image.open(path, formats=IMAGE_FORMATS) as image:
+            if problem := image_problem(image):
+                raise ValueError(problem)
             return PIL.ImageOps.exif_transpose(image).convert("RGB")
     except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
         raise HarnessError(
             f"The image of {owner} cannot be read: {path} ({error}). "
             "Replace the file, or remove its line from the prompt file, and run again."
         ) from error
+
+
+def image_problem(image: PIL.Image.Image) -> str | None:
+    """Say why an image is not shown to a model, before its pixels are decoded.
+
+    With more than 8 bits a channel, converting would cut it to white; with too many pixels, it
+    would take the machine's memory.
+    """
+    if image.mode.startswith(("I", "F")):
+        return f"its mode is {image.mode}; save it with 8 bits a channel"
+    if image.width * image.height > MOST_PIXELS:
+        return (
+            f"it has {image.width} x {image.height} pixels, and {MOST_PIXELS:,} are the most that "
+            "are read; save it smaller"
+        )
+    return None
 
 
 def distinct(items: Iterable[T]) -> tuple[T, ...]:

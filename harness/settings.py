@@ -20,6 +20,8 @@ class JudgeSettings:
         price: of a million tokens in and out.
         cap: money after which nothing more is asked.
         accept_drift: go on with a judge that has changed, and judge everything anew.
+        accept_judge: the judge, named once more: its verdicts count although its anchors fail.
+        thinking: tokens that a judge behind a server may think before it replies.
     """
 
     judge: str = BUILTIN
@@ -28,6 +30,8 @@ class JudgeSettings:
     price: tuple[float, float] | None = None
     cap: float | None = None
     accept_drift: bool = False
+    accept_judge: str | None = None
+    thinking: int = 4096
 
     @property
     def local(self) -> bool:
@@ -49,6 +53,7 @@ class Settings:
         options: ``--set`` texts, sorted by key.
         seed: seed of pair-making, training and intervals.
         limit: only the first rows of each benchmark.
+        max_new_tokens: where answers are cut, in the place of each task's own limit.
         max_prompts: only the first prompts.
         reports: names of the reports to write.
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
@@ -73,6 +78,7 @@ class Settings:
     options: tuple[tuple[str, str], ...] = ()
     seed: int = 0
     limit: int | None = None
+    max_new_tokens: int | None = None
     max_prompts: int | None = None
     reports: tuple[str, ...] = ("json", "markdown")
     device: str = "auto"
@@ -94,10 +100,11 @@ class EvalSettings:
 
     Attributes:
         benches: names of the benchmarks.
-        model: a built-in demo's name, a folder, a hub id, or ``openai:URL#NAME``.
+        model: a built-in demo's name, a folder, a hub id, or ``openai:MODEL[@URL]``.
         adapter: a PEFT adapter to put on it.
         data: where the benchmarks' rows are.
         limit: only the first rows of each benchmark.
+        max_new_tokens: where answers are cut, in the place of each task's own limit.
         device: where the model runs.
         dtype: its precision.
         out: where run folders and the store lie.
@@ -109,6 +116,7 @@ class EvalSettings:
     adapter: Path | None = None
     data: str = EMBEDDED
     limit: int | None = None
+    max_new_tokens: int | None = None
     device: str = "auto"
     dtype: str = "auto"
     out: Path = Path("runs")

@@ -158,7 +158,7 @@ def rank(
     everything = distinct(name for run in runs for name in run.after)
     for run in runs:
         notes += [run.report.notice] if run.report.notice else []
-        notes += run.report.comparison.notes if run.imported else ()
+        notes += run.report.notes if run.imported else ()
     return Leaderboard(
         baseline=baseline,
         rankings=tuple(
@@ -297,7 +297,7 @@ def _figure(
     figures, missing = [], 0
     for samples in trained:
         units = units_of(column, join(name, samples, samples))
-        missing += sum(len(unit.rows) for unit in units if not unit.paired)
+        missing += sum(len(unit.rows) for unit in units if unit.lacks("after"))
         counted, _, _ = arrays_of(units)
         figures.append(float(column.value(counted.sum(axis=0))) if len(counted) else nan)
     value = sum(figures) / len(figures)

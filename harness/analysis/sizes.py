@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.benchmark import HUB, Benchmark, local_folder, task_settings, yaml_file
+from harness.benchmark import (
+    HUB,
+    Benchmark,
+    check_tables,
+    local_folder,
+    task_settings,
+    yaml_file,
+)
 
 _ENOUGH = 1 << 30  # bytes of tables that are read for their images; more takes too long
 _STATED = re.compile(r"([\d,]+) rows")
@@ -32,10 +39,13 @@ def size_of(benchmark: Benchmark, data: str | Path, limit: int | None = None) ->
     number that the benchmark states is taken.
 
     Raises:
-        UsageError: if the folder has no copy of the data set.
+        UsageError: if the folder has no copy of the data set, or that is not whole.
     """
     found = Size(None, None, "unknown; measure a run and name it with --from")
-    if str(data) == HUB:
+    tables = check_tables(benchmark.task, data)
+    if tables is not None and tables.rows is not None:
+        found = Size(tables.rows, _images(list(tables.files), limit), "counted in the data")
+    elif str(data) == HUB:
         stated = _STATED.search(benchmark.source)
         if stated:
             found = Size(int(stated[1].replace(",", "")), None, "as the benchmark states")
@@ -70,6 +80,8 @@ def _rows(file: Path) -> int:
 
 def _images(files: list[Path], limit: int | None) -> int | None:
     """Count different images by their stored bytes, in the first ``limit`` rows."""
+    if any(file.suffix != ".parquet" for file in files):
+        return None
     if sum(file.stat().st_size for file in files) > _ENOUGH:
         return None
     seen: set[bytes] = set()

@@ -11,8 +11,7 @@ from harness.benchmark.catalog import (
     expand,
     is_adhoc_result,
     number_of,
-    suites,
-    task_settings,
+    scores_in,
 )
 from harness.benchmark.definition import Benchmark, Choices
 from harness.benchmark.metrics import (
@@ -28,6 +27,7 @@ from harness.benchmark.metrics import (
 from harness.benchmark.official import Reading, SourceFiles, SourceRow, texts_of, value_of
 from harness.benchmark.rubric import Anchor, JudgePrompt, Rubric, UnparsableReply, judge_prompt
 from harness.benchmark.source_files import Files, SourcePath, malformed, some
+from harness.benchmark.tables import Tables, check_files, check_tables, facts_of, tables_below
 from harness.benchmark.task import Row, Task
 from harness.benchmark.task_files import (
     HUB,
@@ -35,6 +35,7 @@ from harness.benchmark.task_files import (
     data_fingerprint,
     dataset_name,
     local_folder,
+    task_settings,
     yaml_file,
 )
 from harness.old_names import forward
@@ -56,16 +57,20 @@ __all__ = [
     "SourceFiles",
     "SourcePath",
     "SourceRow",
+    "Tables",
     "Task",
     "UnparsableReply",
     "adhoc_columns",
     "all_of",
     "benchmark",
+    "check_files",
+    "check_tables",
     "code_digest",
     "data_fingerprint",
     "dataset_name",
     "expand",
     "f1_of",
+    "facts_of",
     "flip_column",
     "headline",
     "is_adhoc_result",
@@ -75,8 +80,9 @@ __all__ = [
     "mean_of",
     "number_of",
     "ratio_of",
+    "scores_in",
     "some",
-    "suites",
+    "tables_below",
     "task_settings",
     "texts_of",
     "together",

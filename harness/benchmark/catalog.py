@@ -16,15 +16,14 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.benchmark.definition import Benchmark
 from harness.benchmark.metrics import Metric
-from harness.benchmark.task_files import tasks_folder, yaml_file
-from harness.errors import HarnessError, UsageError, near_miss
+from harness.benchmark.task_files import task_settings, tasks_folder
+from harness.errors import UsageError, near_miss
 from harness.plugins import digest_of, find, load, names
 from harness.records import Scored, distinct
 from harness.storage import folder_digest
@@ -47,22 +46,11 @@ def expand(wanted: Sequence[str]) -> tuple[str, ...]:
     Raises:
         UsageError: if two packages claim a suite.
     """
+    known = names("suites")
     found: list[str] = []
     for name in wanted:
-        points = [point for point in entry_points(group="harness.suites") if point.name == name]
-        owners = sorted({point.dist.name if point.dist else point.value for point in points})
-        if len(owners) > 1:
-            raise UsageError(
-                f"Two packages claim the suite '{name}': {', '.join(owners)}. "
-                f"Uninstall one of them, for example with: pip uninstall {owners[0]}"
-            )
-        found += points[0].load() if points else [name]
+        found += load("suites", name) if name in known else [name]
     return distinct(found)
-
-
-def suites() -> Mapping[str, tuple[str, ...]]:
-    """Return the installed suites with their members, for ``harness list benchmarks``."""
-    return {point.name: tuple(point.load()) for point in entry_points(group="harness.suites")}
 
 
 def benchmark(name: str) -> Benchmark:
@@ -73,7 +61,7 @@ def benchmark(name: str) -> Benchmark:
     """
     if is_adhoc(name):
         return adhoc(name)
-    installed = [*names("benchmarks"), *suites()]
+    installed = [*names("benchmarks"), *names("suites")]
     if name not in installed:
         raise UsageError(
             f"No benchmark or suite is named '{name}'.{near_miss(name, installed)} "
@@ -120,7 +108,7 @@ def adhoc(name: str) -> Benchmark:
         + re.sub(r"[^A-Za-z0-9._-]+", "-", title).strip("-."),
         title=title,
         task=str(path),
-        score=_score,
+        score=_Score(frozenset(metrics)),
         columns=adhoc_columns(metrics),
         licence="see the data set's card",
         source=f"lmms-eval task {title}",
@@ -151,6 +139,7 @@ def adhoc_columns(
                 high=high,
                 digits=1 if high >= 100 else 2,
                 primary=not columns,
+                applies=_Has(metric),
             )
         )
     return tuple(columns)
@@ -184,25 +173,6 @@ def _file(name: str) -> Path:
     return known[task]
 
 
-def task_settings(path: Path) -> dict[str, Any]:
-    """Read a task file with what it includes, without running its code.
-
-    Raises:
-        UsageError: if it is no YAML.
-    """
-    import yaml  # type: ignore[import-untyped]
-
-    Plain: Any = type("Plain", (yaml.SafeLoader,), {})  # noqa: N806  (its own, to read ``!function``)
-    Plain.add_multi_constructor("!", lambda loader, suffix, node: None)
-    try:
-        config = yaml.load(path.read_text("utf-8"), Plain)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"The task file {path} is no YAML: {error}. Repair it.") from error
-    merged = dict(config) if isinstance(config, dict) else {}
-    include = merged.pop("include", None)
-    return {**task_settings(yaml_file(str(path.parent / include))), **merged} if include else merged
-
-
 def _described(path: Path) -> tuple[str, dict[str, bool | None]]:
     """Read a task's name and the direction of its metrics."""
     merged = task_settings(path)
@@ -212,6 +182,10 @@ def _described(path: Path) -> tuple[str, dict[str, bool | None]]:
             "group of tasks cannot be run as one; name its tasks."
         )
     listed = merged.get("metric_list") or []
+    if not isinstance(listed, list) or not all(
+        isinstance(item, dict) and "metric" in item for item in listed
+    ):
+        raise UsageError(f"'metric_list' in {path} needs entries with 'metric'. Repair the file.")
     return merged["task"], {
         str(item["metric"]): item.get("higher_is_better")
         for item in listed
@@ -219,32 +193,56 @@ def _described(path: Path) -> tuple[str, dict[str, bool | None]]:
     }
 
 
-def _score(task: Task, row: Row, answer: str) -> Scored:
-    """Take every numeric value that ``process_results`` gives a row."""
-    official = task.score(row, answer)
-    values = {name: number_of(value) for name, value in official.items()}
-    found = {name: value for name, value in values.items() if value is not None}
-    if not found:
-        raise HarnessError(
-            f"lmms-eval's task {task.path} gives no number for a single row (it gives "
-            f"{', '.join(official) or 'nothing'}), so before and after cannot be compared. Write a "
-            "benchmark for it; see docs/write-a-benchmark.md."
-        )
-    return Scored(found)
+@dataclass(frozen=True)
+class _Score:
+    """Take every numeric value that ``process_results`` gives a row; a lost one is ``None``."""
+
+    metrics: frozenset[str]
+
+    def __call__(self, task: Task, row: Row, answer: str) -> Scored:
+        official = task.score(row, answer)
+        found = scores_in(official)
+        scores = {
+            name: value
+            for name, value in found.items()
+            if value is not None or name in self.metrics
+        }
+        told = ", ".join(official) or "nothing"
+        return Scored(scores, verdict=None if scores else f"no number for a row; it gives {told}")
+
+
+def scores_in(values: Mapping[str, Any]) -> dict[str, float | None]:
+    """Return the numbers among a row's values: a lost one is ``None``, and a text is none at all.
+
+    So a metric that a row does not have (it does not apply) and one that it should have and lost
+    (``None``, NaN) stay apart.
+    """
+    return {name: number_of(value) for name, value in values.items() if _numeric(value)}
 
 
 @dataclass(frozen=True)
 class _Given:
-    """Sum of a metric over the rows that have it, and their number; a failed row is missing."""
+    """Sum of a metric over the rows that have it, and their number; a lost one is missing."""
 
     metric: str
 
     def __call__(self, rows: Sequence[Sample]) -> tuple[float, float] | None:
-        if any(row.error is not None for row in rows):
-            return None
-        found = [row.scores.get(self.metric) for row in rows]
-        known = [value for value in found if value is not None]
-        return (float(sum(known)), float(len(known)))
+        has = _Has(self.metric)
+        values = [row.scores.get(self.metric) for row in rows if has(row) is not False]
+        known = [value for value in values if value is not None]
+        return (float(sum(known)), float(len(known))) if len(known) == len(values) else None
+
+
+@dataclass(frozen=True)
+class _Has:
+    """Whether a row has a metric; one that failed tells nothing."""
+
+    metric: str
+
+    def __call__(self, row: Sample) -> bool | None:
+        if self.metric in row.scores:
+            return True
+        return False if row.error is None else None
 
 
 @dataclass(frozen=True)
@@ -267,6 +265,17 @@ def number_of(value: Any) -> float | None:
         keys = [key for key in _IN_PLACE if key in value]
         return number_of(value[keys[0]]) if keys else None
     if isinstance(value, bool | int | float) or hasattr(value, "__float__"):
-        number = float(value)
+        try:
+            number = float(value)
+        except (TypeError, ValueError, OverflowError):
+            return None
         return number if math.isfinite(number) else None
     return None
+
+
+def _numeric(value: Any) -> bool:
+    """Say whether a value is a number, or stands where one should be."""
+    if isinstance(value, Mapping):
+        keys = [key for key in _IN_PLACE if key in value]
+        return bool(keys) and _numeric(value[keys[0]])
+    return value is None or isinstance(value, bool | int | float) or hasattr(value, "__float__")

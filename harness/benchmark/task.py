@@ -11,8 +11,9 @@ import contextlib
 import hashlib
 import importlib
 import os
+import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -20,9 +21,18 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from harness.benchmark.task_files import HUB, OWN, data_fingerprint, local_folder, yaml_file
-from harness.errors import HarnessError, UsageError, blaming, cause_of
-from harness.records import fingerprint
+from harness.benchmark.own_data import OwnData
+from harness.benchmark.task_files import (
+    HUB,
+    OWN,
+    data_fingerprint,
+    hub_revision,
+    local_folder,
+    own_data,
+    yaml_file,
+)
+from harness.errors import HarnessError, UsageError, blaming, cause_of, reason_of
+from harness.records import fingerprint, image_problem, listed_formats
 from harness.storage import folder_digest
 
 if TYPE_CHECKING:
@@ -42,6 +52,7 @@ class Row:
         images: decoded.
         target: the reference answer as text.
         doc: the document itself, for scoring.
+        problem: why the row cannot be asked, such as a broken image; there is no prompt then.
     """
 
     id: str
@@ -51,18 +62,28 @@ class Row:
     images: tuple[PIL.Image.Image, ...]
     target: str
     doc: Mapping[str, Any]
+    problem: str | None = None
 
 
 class _Images:
     """The second table of a data set that keeps its images apart from its questions."""
 
     def __init__(
-        self, source: str, split: str, config: str, key: str, name: str, cache: str | None
+        self,
+        source: str,
+        split: str,
+        config: str,
+        key: str,
+        name: str,
+        cache: str | None,
+        commit: str | None,
     ) -> None:
         import datasets
 
         try:
-            self._table = datasets.load_dataset(source, config, split=split, cache_dir=cache)
+            self._table = datasets.load_dataset(
+                source, config, split=split, cache_dir=cache, revision=commit
+            )
         except Exception as error:
             raise _unloadable(source, config, error) from error
         self._key = key
@@ -98,17 +119,22 @@ class Task:
         self._images: Any = None
         with _kept_as_it_was():
             config = _config(path)
-            source = _source(config, data)
-            options = _dataset_options(config, data)
+            own = own_data(path)
+            commit = hub_revision(path) if own is None and str(data) == HUB else None
+            source = own.source if own is not None else _source(config, data)
+            options = _dataset_options(config, data, own, commit)
             config |= {"dataset_path": source, "dataset_kwargs": options}
             join = _JOINED.get("/".join(Path(path).parts[-2:]))
             if join is not None:
                 config["process_docs"] = None
                 cache = (options or {}).get("cache_dir")
-                self._images = _Images(source, str(config["test_split"]), *join, cache)
+                split = str(config["test_split"])
+                self._images = _Images(source, split, *join, cache, commit)
             self._task = _build(config, source)
-        self.folder = None if str(data) == HUB else Path(source)
+        self.folder = None if str(data) == HUB or own is not None else Path(source)
         self._docs = self._task.task_docs
+        if commit is not None:
+            _check_commit(source, commit, self._docs)
 
     def __len__(self) -> int:
         """Return the number of documents."""
@@ -120,18 +146,32 @@ class Task:
         return int((self._task.config.generation_kwargs or {}).get("max_new_tokens", 1024))
 
     def rows(self, start: int = 0, stop: int | None = None) -> Iterator[Row]:
-        """Yield documents ``start`` to ``stop`` with their prompt text and decoded images."""
+        """Yield documents ``start`` to ``stop`` with their prompt text and decoded images.
+
+        A document that cannot be read becomes a row with a ``problem``; the others are not its
+        business.
+        """
         for index in range(start, len(self) if stop is None else min(stop, len(self))):
-            with blaming(f"Reading row {index} of the task {self.path}"):
-                doc = self._docs[index]
-                if self._images is not None:
-                    doc = {**doc, "image": self._images.of(doc)}
-                images = tuple(self._task.doc_to_visual(doc) or ())
-                text = str(self._task.doc_to_text(doc))
-                target = self._target(doc)
-                image = _image_hash(images)
-            content = fingerprint(text, target, image)
-            yield Row(str(index), content, image, text, images, target, doc)
+            try:
+                with listed_formats():
+                    row = self._row(index)
+            except Exception as error:
+                what = fingerprint("unreadable", index)
+                problem = f"the row cannot be read: {reason_of(error)}"
+                row = Row(str(index), what, what, "", (), "", {}, problem)
+            yield row
+
+    def _row(self, index: int) -> Row:
+        doc = self._docs[index]
+        if self._images is not None:
+            doc = {**doc, "image": self._images.of(doc)}
+        _check(_images_in(doc.values()))
+        images = tuple(self._task.doc_to_visual(doc) or ())
+        _check(images)
+        text = str(self._task.doc_to_text(doc))
+        target = self._target(doc)
+        digest = _image_hash(images)
+        return Row(str(index), fingerprint(text, target, digest), digest, text, images, target, doc)
 
     def _target(self, doc: Mapping[str, Any]) -> str:
         """Return the reference answer; where ten people answered, the most frequent one."""
@@ -144,7 +184,12 @@ class Task:
 
     def score(self, row: Row, answer: str) -> dict[str, Any]:
         """Return what lmms-eval's ``process_results`` says about one answer."""
-        result = self._task.process_results(row.doc, [answer])
+        patient = self._task.process_results
+        once = getattr(type(self._task).process_results, "__wrapped__", None)
+        try:  # lmms-eval tries again for eight seconds, whatever the reason
+            result = once(self._task, row.doc, [answer]) if once else patient(row.doc, [answer])
+        except OSError:  # a task that asks somebody over the network
+            result = patient(row.doc, [answer])
         if not isinstance(result, dict):
             raise HarnessError(
                 f"lmms-eval's task {self.path} gave no scores for row {row.id} (got {result!r}). "
@@ -206,13 +251,31 @@ def _source(config: Mapping[str, Any], data: str | Path) -> str:
     return name
 
 
-def _dataset_options(config: Mapping[str, Any], data: str | Path) -> dict[str, Any] | None:
+def _dataset_options(
+    config: Mapping[str, Any], data: str | Path, own: OwnData | None, commit: str | None
+) -> dict[str, Any] | None:
+    if own is not None:
+        return {**own.options, "cache_dir": _cache(own.fingerprint())}
     if str(data) != HUB:
-        return {"cache_dir": _cache_of(Path(_source(config, data)))}
+        return {"cache_dir": _cache(folder_digest(Path(_source(config, data))))}
     options = dict(config.get("dataset_kwargs") or {})
     for unwanted in ("token", "trust_remote_code"):  # public data, and no code from the hub
         options.pop(unwanted, None)
+    if commit is not None:
+        options["revision"] = commit  # what the fingerprint names, and nothing newer
     return options or None
+
+
+def _check_commit(source: str, commit: str, docs: Any) -> None:
+    """Refuse rows of another commit: without a network ``datasets`` takes what it has."""
+    folders = {part for file in docs.cache_files for part in Path(file["filename"]).parts}
+    read = {part for part in folders if re.fullmatch(r"[0-9a-f]{40}", part)}
+    if read and commit not in read:
+        raise UsageError(
+            f"The data set {source} was read at commit {min(read)}, though {commit} is the newest "
+            "one known here. Connect to the hub once, or make a copy that does not move: harness "
+            "data mirror"
+        )
 
 
 def _build(config: dict[str, Any], source: str) -> Any:
@@ -237,6 +300,20 @@ def _unloadable(source: str, what: str, error: Exception) -> UsageError:
     )
 
 
+def _images_in(values: Iterable[Any]) -> Iterator[PIL.Image.Image]:
+    """Find the decoded images of a document, also those in lists."""
+    for value in values:
+        if hasattr(value, "tobytes") and hasattr(value, "getbands"):
+            yield value
+        elif isinstance(value, list):
+            yield from _images_in(value)
+
+
+def _check(images: Iterable[PIL.Image.Image]) -> None:
+    for problem in filter(None, map(image_problem, images)):
+        raise HarnessError(f"an image cannot be shown: {problem}")
+
+
 def _image_hash(images: Sequence[PIL.Image.Image]) -> str:
     total = hashlib.sha256()
     for image in images:
@@ -245,14 +322,14 @@ def _image_hash(images: Sequence[PIL.Image.Image]) -> str:
     return total.hexdigest()[:16]
 
 
-def _cache_of(folder: Path) -> str:
+def _cache(digest: str) -> str:
     """Name a cache of its own for these very bytes.
 
     ``datasets`` recognises a folder by its path and card, not by its tables: after an edit it would
     go on serving the old rows.
     """
     home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
-    return str(home / "datasets" / f"harness-{folder_digest(folder)[:16]}")
+    return str(home / "datasets" / f"harness-{digest[:16]}")
 
 
 @contextlib.contextmanager

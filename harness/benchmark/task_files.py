@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
+from harness.benchmark.hub import hub_commit
+from harness.benchmark.own_data import OwnData, read_own_data
 from harness.errors import HarnessError, UsageError
-from harness.storage import folder_digest
+from harness.storage import folder_digest, parse_yaml, read_text
 
 HUB = "hub"
+_LARGEST = 16 << 20  # bytes of a task file
+_HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 OWN = "local/"
 """Prefix of data sets that everyone lays out for themselves, from files under a licence."""
 
@@ -17,31 +24,91 @@ OWN = "local/"
 def data_fingerprint(path: str, data: str | Path) -> str:
     """Identify the data a task would read, without importing lmms-eval.
 
-    A folder is identified by its bytes; the hub by name, because the revision is only known once
-    the data is fetched (the row's ``content`` then guards the comparison).
+    A folder, and the files that a task of one's own names, are identified by their bytes; a data
+    set on the hub by its commit.
 
     Raises:
         UsageError: if the folder has no copy of the data set.
     """
+    own = own_data(path)
+    if own is not None:
+        return own.fingerprint()
     name = dataset_name(path)
     if str(data) == HUB:
-        return f"{HUB}:{name}"
+        commit = hub_revision(path)
+        return f"{HUB}:{name}@{commit}" if commit else f"{HUB}:{name}"
     return folder_digest(local_folder(name, Path(data)))
 
 
+def hub_revision(path: str) -> str | None:
+    """Return the commit at which a task's data set on the hub is read, where it can be told."""
+    settings = task_settings(yaml_file(path))
+    name, options = str(settings.get("dataset_path")), settings.get("dataset_kwargs")
+    if name.startswith(OWN) or not _HUB_NAME.fullmatch(name):
+        return None
+    wanted = options.get("revision") if isinstance(options, dict) else None
+    return hub_commit(name, None if wanted is None else str(wanted))
+
+
 def dataset_name(path: str) -> str:
-    """Read ``dataset_path`` from the YAML text, following ``include``, without running its code."""
-    file = yaml_file(path)
-    include = None
-    for line in file.read_text(encoding="utf-8").splitlines():
-        key, _, value = line.partition(":")
-        if key == "dataset_path":
-            return value.split("#")[0].strip().strip("\"'")
-        if key == "include":
-            include = value.strip().strip("\"'")
-    if include is None:
-        raise UsageError(f"The task file {file} names no dataset_path; add one.")
-    return dataset_name(str(file.parent / include))
+    """Return the ``dataset_path`` of a task file or of what it includes; none of its code runs.
+
+    Raises:
+        UsageError: if there is none.
+    """
+    name = task_settings(yaml_file(path)).get("dataset_path")
+    if not name:
+        raise UsageError(f"The task file {yaml_file(path)} names no dataset_path; add one.")
+    return str(name)
+
+
+def yaml_chain(path: str) -> tuple[Path, ...]:
+    """Return a task's file, the file that it includes, and so on.
+
+    Raises:
+        UsageError: if one of them is no YAML, or includes itself.
+    """
+    found = [yaml_file(path)]
+    while include := _read_yaml(found[-1]).get("include"):
+        file = yaml_file(str((found[-1].parent / str(include)).resolve()))
+        if file in found:
+            raise UsageError(f"The task file {found[-1]} includes {file}, which leads back to it.")
+        found.append(file)
+    return tuple(found)
+
+
+def task_settings(path: Path) -> dict[str, Any]:
+    """Read a task file with what it includes, without running its code.
+
+    Raises:
+        UsageError: if it is no YAML.
+    """
+    merged: dict[str, Any] = {}
+    for file in reversed(yaml_chain(str(path))):
+        merged.update(_read_yaml(file))
+    merged.pop("include", None)
+    return merged
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        changed = path.stat().st_mtime_ns
+    except OSError as error:
+        raise UsageError(f"The task file {path} cannot be read ({error}).") from error
+    return dict(_parsed(path, changed))
+
+
+@lru_cache(maxsize=256)
+def _parsed(path: Path, changed: int) -> dict[str, Any]:
+    import yaml  # type: ignore[import-untyped]
+
+    Plain: Any = type("Plain", (yaml.SafeLoader,), {})  # noqa: N806  (its own, to read ``!function``)
+    Plain.add_multi_constructor("!", lambda loader, suffix, node: None)
+    try:
+        config = parse_yaml(read_text(path, _LARGEST), Plain)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"The task file {path} cannot be read: {error}. Repair it.") from error
+    return dict(config) if isinstance(config, dict) else {}
 
 
 def yaml_file(path: str) -> Path:
@@ -92,3 +159,17 @@ def local_folder(name: str, data: Path) -> Path:
             f" Name a folder that holds it with --data DIR, or {other}"
         )
     return folder
+
+
+def own_data(path: str) -> OwnData | None:
+    """Return the data that a task of one's own brings; ``None`` where its data set has a name.
+
+    Raises:
+        UsageError: if a file it names is not there, lies on the network or is a pickle.
+    """
+    chain = yaml_chain(path)
+    settings = task_settings(chain[0])
+    homes = {}
+    for file in reversed(chain):
+        homes.update(dict.fromkeys(_read_yaml(file), file))
+    return read_own_data(settings, homes)

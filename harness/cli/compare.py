@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +12,7 @@ from harness.cli.options import ACCEPT_MISSING, ALPHA, MARGIN, PATH, lines, name
 from harness.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
+    from harness.compare import Terms
     from harness.runs import FinishedRun
 
 
@@ -40,6 +41,7 @@ def compare(
     harness compare runs/seva-tinyworld-1a2b3c4d runs/sima-tinyworld-5e6f7a8b
     harness compare seva.zip sima.zip multineg.zip --against before --markdown
     """
+    from harness.compare import Terms
     from harness.runs import open_evidence
 
     if len(runs) < 2:
@@ -49,8 +51,8 @@ def compare(
         )
     found = [open_evidence(path) for path in runs]
     if len(found) == 2 and against is None and not markdown:
-        options = {"margin": margin, "alpha": alpha, "accept_missing": named(accept_missing)}
-        return _compare_two(found[0], found[1], runs[1], seed=seed, events=events, **options)
+        terms = Terms(margin, alpha, named(accept_missing))
+        return _compare_two(found[0], found[1], runs[1], seed=seed, terms=terms, events=events)
     from harness.analysis import leaderboard_markdown, leaderboard_text, rank
     from harness.records import to_json
 
@@ -70,16 +72,16 @@ def _compare_two(
     place: Path,
     *,
     seed: int,
+    terms: Terms,
     events: bool,
-    **options: Any,
 ) -> ExitCode:
     from harness.plugins import load
     from harness.records import to_json
     from harness.runs import compare_runs
 
-    report = compare_runs(first, second, seed=seed, **options)
+    report = compare_runs(first, second, seed=seed, terms=terms)
     if events:
-        click.echo(json.dumps(to_json(report.comparison)))
+        click.echo(json.dumps(to_json(report.compared)))
     else:
         load("reports", "terminal")(report, place)
-    return ExitCode.UNSCORED if report.comparison.missing else ExitCode.DONE
+    return ExitCode.UNSCORED if report.missing else ExitCode.DONE

@@ -12,6 +12,7 @@ import click
 from harness.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
+    from harness.rejudge import Rejudged
     from harness.settings import JudgeSettings
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -27,6 +28,17 @@ _FLAGS = (
     click.option("--judge-rpm", type=click.IntRange(min=1), help="Most requests per minute."),
     click.option("--judge-price", metavar="IN/OUT", help="Of a million tokens in and out."),
     click.option("--judge-cap", type=click.FloatRange(min=0), help="Stop asking at this cost."),
+    click.option(
+        "--judge-thinking",
+        type=click.IntRange(min=0),
+        metavar="TOKENS",
+        help="Room for a judge that thinks before it replies [4096].",
+    ),
+    click.option(
+        "--accept-judge",
+        metavar="JUDGE",
+        help="Count its verdicts although it fails anchors.",
+    ),
     click.option(
         "--accept-drift",
         is_flag=True,
@@ -46,7 +58,7 @@ def judge_settings(asked: dict[str, Any]) -> JudgeSettings:
     """Take the judge's flags out of a command's parameters.
 
     Raises:
-        UsageError: if the price is not two numbers.
+        UsageError: if price or cap are no amounts of money.
     """
     from harness.settings import JudgeSettings
 
@@ -57,6 +69,8 @@ def judge_settings(asked: dict[str, Any]) -> JudgeSettings:
         "rpm": asked.pop("judge_rpm"),
         "price": None if price is None else _price(price),
         "cap": asked.pop("judge_cap"),
+        "thinking": asked.pop("judge_thinking"),
+        "accept_judge": asked.pop("accept_judge"),
         "accept_drift": asked.pop("accept_drift"),
     }
     return JudgeSettings(**{name: value for name, value in given.items() if value is not None})
@@ -91,63 +105,39 @@ def judge(
     harness judge runs/seva-tinyworld-1a2b3c4d --judge hf:./Qwen2.5-7B-Instruct
     harness judge runs/seva-tinyworld-1a2b3c4d --only-missing
     """
+    from harness.plugins import load
     from harness.progress import Reporter, showing
-    from harness.rejudge import like_last
-    from harness.runs import open_run, with_two_arms
+    from harness.rejudge import like_last, rejudge
 
     names = tuple(name.strip() for name in reports.split(",") if name.strip())
     named = asked["judge"] is not None
     settings = judge_settings(asked)
     settings = settings if named else like_last(folder, settings)
-    run = open_run(folder)
-    run = with_two_arms(run) if names else run
     with showing(Reporter(quiet=quiet, events=False)):
-        how = {"only_missing": only_missing, "device": device}
-        if run.alone:
-            return _alone(folder, settings, events, **how)
-        return _both(folder, settings, events, reports=names, **how)
-
-
-def _both(folder: Path, settings: JudgeSettings, events: bool, **how: Any) -> ExitCode:
-    from harness.plugins import load
-    from harness.records import to_json
-    from harness.rejudge import rejudge
-
-    done = rejudge(folder, settings, **how)
+        done = rejudge(folder, settings, reports=names, only_missing=only_missing, device=device)
     if events:
-        click.echo(json.dumps(to_json(done.report.comparison)))
+        click.echo(json.dumps(_summary(done, folder)))
     else:
         load("reports", "terminal")(done.report, folder)
-        _tell(done.calls)
-    return ExitCode.UNSCORED if done.report.comparison.missing else ExitCode.DONE
+        click.echo(f"The judge was asked {done.calls} times; other verdicts were known.")
+    return ExitCode.UNSCORED if done.report.missing else ExitCode.DONE
 
 
-def _alone(folder: Path, settings: JudgeSettings, events: bool, **how: Any) -> ExitCode:
-    from harness.cli.tables import show
-    from harness.eval import judge_alone
+def _summary(done: Rejudged, folder: Path) -> dict[str, Any]:
+    from harness.cli.eval import summary
     from harness.records import to_json
 
-    found = judge_alone(folder, settings, **how)
-    if events:
-        click.echo(json.dumps(to_json(found)))
-    else:
-        show(found)
-        _tell(found.judge_calls)
-    return ExitCode.UNSCORED if found.missing else ExitCode.DONE
-
-
-def _tell(calls: int) -> None:
-    click.echo(f"The judge was asked {calls} times; other verdicts were known.")
+    if done.report.comparison is not None:
+        return to_json(done.report.comparison)
+    return {**summary(folder, done.report), "calls": 0, "judge_calls": done.calls}
 
 
 def _price(text: str) -> tuple[float, float]:
     try:
         into, out = (float(part) for part in text.split("/"))
     except ValueError:
-        into = out = -1.0
-    if min(into, out) < 0:
         raise UsageError(
             f"--judge-price {text} is not a price. Give that of a million tokens in and out, as in "
             "--judge-price 2.5/10"
-        )
+        ) from None
     return into, out

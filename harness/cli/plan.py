@@ -40,13 +40,17 @@ def plan(
     harness plan --bench pope,mmvet --data hub --from seva.zip
     """
     from harness.analysis import estimate, power_text, throughputs_of
-    from harness.benchmark import benchmark, expand
+    from harness.benchmark import benchmark, check_tables, expand
     from harness.records import to_json
     from harness.resolve import data_of
     from harness.runs import open_run, unpacked
 
     names = expand(split(bench, "--bench"))
     benchmarks, place = [benchmark(name) for name in names], data_of(data)
+    for each in benchmarks:
+        tables = check_tables(each.task, place)
+        for note in tables.notes if tables is not None else ():
+            click.echo(f"{each.name}: {note}", err=True)
     run, throughputs = None, None
     if source is not None:
         with unpacked(source) as folder:

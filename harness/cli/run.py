@@ -18,6 +18,7 @@ from harness.cli.options import (
     EVENTS,
     LIMIT,
     MARGIN,
+    MAX_NEW_TOKENS,
     NPROC,
     OUT,
     QUIET,
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
     help="Train with so many seeds, from --seed on, and compare over all of them.",
 )
 @LIMIT
+@MAX_NEW_TOKENS
 @click.option("--max-prompts", type=click.IntRange(min=1), help="Only the first prompts.")
 @click.option(
     "--report",
@@ -160,6 +162,7 @@ def _summary(outcome: Outcome) -> dict[str, Any]:
         "reused": outcome.reused,
         "calls": outcome.calls,
         "missing": outcome.comparison.missing,
+        "notes": outcome.report.sentences,
         "comparison": to_json(outcome.comparison),
     }
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from harness.compare.flips import examples_of
 from harness.compare.gate import FAILS, PASSES, UNKNOWN, Ruling, check_rules, exit_code
 from harness.compare.joining import Unit, arrays_of, join, units_of
+from harness.compare.levels import MetricLevel, levels_of
 from harness.compare.paired import compare
 from harness.compare.pooled import confidence_of
 from harness.compare.records import (
@@ -15,11 +16,13 @@ from harness.compare.records import (
     GAIN,
     LOSS,
     NO_CHANGE,
+    VERDICTS,
     VERSION,
     BenchmarkComparison,
     Comparison,
     Example,
     MetricResult,
+    Terms,
 )
 from harness.compare.verdicts import Summary, deciding, excludes_zero, summary, unreadable
 from harness.old_names import forward
@@ -33,13 +36,16 @@ __all__ = [
     "NO_CHANGE",
     "PASSES",
     "UNKNOWN",
+    "VERDICTS",
     "VERSION",
     "BenchmarkComparison",
     "Comparison",
     "Example",
+    "MetricLevel",
     "MetricResult",
     "Ruling",
     "Summary",
+    "Terms",
     "Unit",
     "arrays_of",
     "check_rules",
@@ -50,6 +56,7 @@ __all__ = [
     "excludes_zero",
     "exit_code",
     "join",
+    "levels_of",
     "summary",
     "units_of",
     "unreadable",

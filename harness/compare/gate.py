@@ -25,12 +25,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.compare.records import (
-    CANNOT_TELL,
-    CHANGED,
     GAIN,
-    LOSS,
     NO_CHANGE,
     NO_WORSE,
+    VERDICTS,
     Comparison,
     MetricResult,
 )
@@ -40,7 +38,7 @@ from harness.errors import ExitCode, UsageError, near_miss
 DEFAULT = "any:loss"
 NOT_WORSE = "not-worse"
 ANY = "any"
-VERDICTS = (GAIN, LOSS, CHANGED, NO_WORSE, CANNOT_TELL, NO_CHANGE, NOT_WORSE)
+_ASKED = (*VERDICTS, NOT_WORSE)
 _SHOWN_NOT_WORSE = (GAIN, NO_WORSE, NO_CHANGE)
 PASSES, FAILS, UNKNOWN = "passes", "fails", "unknown"
 _ENDS = {"lower": 0, "upper": 1}
@@ -107,10 +105,10 @@ def _ruled(comparison: Comparison, rule: str) -> list[Ruling]:
                 f"'{rule}' is not a rule. Write BENCH<NUMBER, BENCH.COLUMN<NUMBER or "
                 "BENCH:VERDICT, as in pope<-0.5 or mmvet:loss."
             )
-        if verdict not in VERDICTS:
+        if verdict not in _ASKED:
             raise UsageError(
-                f"There is no verdict '{verdict}' (in '{rule}').{near_miss(verdict, VERDICTS)} "
-                f"Verdicts: {', '.join(VERDICTS)}."
+                f"There is no verdict '{verdict}' (in '{rule}').{near_miss(verdict, _ASKED)} "
+                f"Verdicts: {', '.join(_ASKED)}."
             )
         return [_by_verdict(rule, place, verdict) for place in _places(comparison, target, rule)]
     target, sign = match["target"], match["sign"]

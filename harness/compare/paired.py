@@ -26,6 +26,7 @@ from harness.compare.unmeasured import unread_of, worst_case
 from harness.compare.verdicts import decide, overall
 from harness.errors import HarnessError
 from harness.records import Sample, Samples, distinct, seed_of
+from harness.states import count_states
 from harness.stats import Estimate, clipped, rounded
 
 
@@ -39,7 +40,6 @@ def compare(
     margin: float = 1.0,
     alpha: float = 0.05,
     partial: bool = False,
-    notes: Sequence[str] = (),
     more: Sequence[tuple[Samples, Samples]] = (),
     accept_missing: Collection[str] = (),
 ) -> Comparison:
@@ -54,7 +54,6 @@ def compare(
         margin: what counts as worse, in percent of a column's range (1 is one point of 100).
         alpha: level of tests and intervals.
         partial: compare the rows that both arms hold instead of refusing.
-        notes: what every reader has to know.
         more: both arms of further trainings with other seeds. Figures are then means over the
             trainings, and errors allow for yet other seeds; flips, lengths and categories are
             those of the first training.
@@ -88,7 +87,6 @@ def compare(
         draws=draws,
         alpha=alpha,
         margin=margin,
-        notes=tuple(notes),
         accepted=tuple(name for name in columns if name in accept_missing),
     )
 
@@ -171,6 +169,8 @@ def _benchmark(
             for one in trained
             for a, b in zip(one.before, one.after, strict=True)
         ),
+        states_before=count_states(row for one in trained for row in one.before),
+        states_after=count_states(row for one in trained for row in one.after),
     )
 
 
@@ -249,7 +249,7 @@ def _detectable(found: Estimate, alpha: float, family: int) -> tuple[float | Non
 
 def _lost(units: Sequence[Sequence[Unit]], arm: str) -> int:
     """Count the rows of units without counters in any of the trainings."""
-    return sum(len(one[0].rows) for one in units if any(getattr(u, arm) is None for u in one))
+    return sum(len(one[0].rows) for one in units if any(u.lacks(arm) for u in one))
 
 
 def _margin_p(found: Estimate, column: Metric, margin: float) -> float | None:

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.states import StateCount
+
 VERSION = 2
 
 GAIN, LOSS, CHANGED = "gain", "loss", "changed"
 NO_WORSE, CANNOT_TELL, NO_CHANGE, MIXED = "no worse", "cannot tell", "no change", "mixed"
+VERDICTS = (GAIN, LOSS, CHANGED, NO_WORSE, CANNOT_TELL, NO_CHANGE)
+"""Of a figure; records from outside may say nothing else."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +174,8 @@ class BenchmarkComparison:
             after.
         changed_answers: rows whose answer differs between the arms, in any training; ``None``
             where an older version did not count them.
+        states_before: rows by state before, with the most frequent reason; over all trainings.
+        states_after: rows by state after.
     """
 
     name: str
@@ -190,6 +196,8 @@ class BenchmarkComparison:
     notes: tuple[str, ...] = ()
     unread: tuple[float, float] = (0.0, 0.0)
     changed_answers: int | None = None
+    states_before: tuple[StateCount, ...] = ()
+    states_after: tuple[StateCount, ...] = ()
 
     @property
     def fixed(self) -> tuple[str, ...]:
@@ -200,6 +208,21 @@ class BenchmarkComparison:
     def broken(self) -> tuple[str, ...]:
         """Ids of what was right before and is wrong after."""
         return tuple(flip.id for flip in self.flips if flip.direction == "broken")
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What was laid down before a comparison was made.
+
+    Attributes:
+        margin: what counts as worse, in percent of a column's range.
+        alpha: level of tests and intervals.
+        accept_missing: benchmarks whose missing rows shall not stand against a gain or "no worse".
+    """
+
+    margin: float = 1.0
+    alpha: float = 0.05
+    accept_missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -214,7 +237,8 @@ class Comparison:
         draws: how many resamples.
         alpha: level of tests and intervals.
         margin: what counts as worse, in percent of a column's range.
-        notes: such as the notice of a built-in demo.
+        notes: sentences for the reader, in a file of version 0.1 alone; later ones hold the
+            records that they follow from.
         version: of this record; figures of version 1 were computed otherwise.
         accepted: benchmarks whose missing rows were accepted: they do not bound the verdict.
     """
@@ -229,6 +253,11 @@ class Comparison:
     notes: tuple[str, ...] = ()
     version: int = VERSION
     accepted: tuple[str, ...] = ()
+
+    @property
+    def terms(self) -> Terms:
+        """What was laid down before it was made."""
+        return Terms(self.margin, self.alpha, self.accepted)
 
     @property
     def missing(self) -> int:

@@ -167,7 +167,8 @@ def same_data(
         name: the benchmark's.
         before: rows of the first run.
         after: rows of the second run.
-        prints: fingerprint of the data of each run.
+        prints: fingerprint of the data of each run; of an import it begins with ``import:`` and
+            knows its rows alone, whose order in a file says nothing.
 
     Raises:
         HarnessError: if the fingerprints differ, or rows that share an id do; names the rows.
@@ -181,8 +182,16 @@ def same_data(
         for key in (*first, *second)
         if (key in first) != (key in second)
     ]
-    if prints[0] == prints[1] and not changed:
+    imported = all(value.startswith("import:") for value in prints)
+    if not changed and (prints[0] == prints[1] or (imported and not alone)):
         return
+    moved = changed and not alone and sorted(first.values()) == sorted(second.values())
+    if moved:
+        raise HarnessError(
+            f"{name}: the two runs were asked the same {len(first)} rows in another order "
+            f"({_some(changed)}), so their rows cannot be matched by position. Evaluate both on "
+            "one copy, for example a mirror (harness data mirror), and compare again."
+        )
     told = _some([*changed, *alone]) if changed or alone else "all rows that were asked are equal"
     raise HarnessError(
         f"{name}: the two runs were measured on different data ({prints[0][:12]} and "

@@ -5,7 +5,6 @@ from __future__ import annotations
 from harness.engine.checkpoint import (
     adapter_fingerprint,
     check_adapter,
-    read_json,
     resolve,
     sees,
     weights_fingerprint,
@@ -13,6 +12,7 @@ from harness.engine.checkpoint import (
 from harness.engine.engine import Engine
 from harness.engine.keys import ENGINE_VERSION, EngineRequest, ImageDigests, answer_key
 from harness.engine.loading import Loaded, Source, load, pick_device, pick_dtype
+from harness.engine.weights import read_json
 
 __all__ = [
     "ENGINE_VERSION",

@@ -10,15 +10,23 @@ import json
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
+from harness.engine.weights import (
+    WEIGHTS,
+    check_whole,
+    read_json,
+    reads_images,
+    refuse_adapter,
+    refuse_original_llava,
+    refuse_pickles,
+    weight_files,
+)
 from harness.errors import UsageError, near_miss
 
-_WEIGHTS = "*.safetensors"
-_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _DETERMINING = (
-    _WEIGHTS,
+    WEIGHTS,
     "*.safetensors.index.json",
     "config.json",
     "generation_config.json",
@@ -33,9 +41,9 @@ _DETERMINING = (
     "*.model",
     "*.py",
 )
-_EYES = ("vision", "image", "vq_", "mm_")
 _ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _ADAPTER_CONFIG = "adapter_config.json"
+_LLAVA_REST = "non_lora_trainables.bin"
 _PLACES = ("base_model_name_or_path", "revision", "auto_mapping")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -52,7 +60,10 @@ def resolve(source: str | Path, revision: str | None = None, remote_code: bool =
     Raises:
         UsageError: if it is neither, cannot be had offline, or is no usable checkpoint.
     """
-    folder = Path(source).expanduser()
+    try:
+        folder = Path(source).expanduser()
+    except RuntimeError as error:  # ~nobody
+        raise UsageError(f"The model {source} names no folder: {error}. Write its path.") from error
     if folder.is_dir():
         if revision is not None:
             raise UsageError(
@@ -81,9 +92,13 @@ def resolve(source: str | Path, revision: str | None = None, remote_code: bool =
 
 
 def _from_hub(name: str, revision: str | None) -> Path:
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import hf_hub_download, snapshot_download
+    from huggingface_hub.errors import EntryNotFoundError
 
     try:
+        with suppress(EntryNotFoundError):  # said better when the folder is there
+            config = Path(hf_hub_download(name, "config.json", revision=revision))
+            refuse_original_llava(name, read_json(config))  # before gigabytes come in vain
         return Path(
             snapshot_download(name, revision=revision, allow_patterns=[*_DETERMINING, "*.json"])
         )
@@ -104,26 +119,21 @@ def _checked(folder: Path) -> Path:
             else " Name the folder that save_pretrained wrote."
         )
         raise UsageError(f"The model folder {folder} has no config.json.{hint}")
-    read_json(folder / "config.json")
-    weights = sorted(folder.glob(_WEIGHTS))
-    if not weights:
-        _refuse_pickle(folder)
-        raise UsageError(
-            f"The model folder {folder} has no *.safetensors file. Name the folder that "
-            "save_pretrained wrote, or download the weights."
-        )
-    for index in folder.glob("*.safetensors.index.json"):
-        names = set(read_json(index).get("weight_map", {}).values())
-        missing = sorted(name for name in names if not (folder / name).is_file())
-        if missing:
-            raise UsageError(
-                f"The model folder {folder} lacks {missing[0]}"
-                + (f" and {len(missing) - 1} more" if missing[1:] else "")
-                + f", which {index.name} lists. Download the missing parts."
-            )
-    for path in weights:
-        _check_whole(path)
+    config = read_json(folder / "config.json")
+    refuse_adapter(folder)
+    refuse_original_llava(folder, config)
+    weight_files(folder, config)
     return folder
+
+
+def _listed(index: Path) -> set[str]:
+    """Return the files that an index names."""
+    found = read_json(index).get("weight_map")
+    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found.values()):
+        raise UsageError(
+            f"{index} names no files (weight_map). Save or download the checkpoint again."
+        )
+    return set(found.values())
 
 
 def sees(folder: Path) -> bool:
@@ -132,59 +142,8 @@ def sees(folder: Path) -> bool:
     Either sign is enough: a vision-language model that lacks its processor files is a broken one
     and no text model.
     """
-    settings = read_json(folder / "config.json")  # to ask transformers' lists would load torch
-    return any(key.startswith(_EYES) for key in settings) or any(
-        folder.glob("*processor_config.json")
-    )
-
-
-def _refuse_pickle(folder: Path) -> None:
-    found = sorted(path for pattern in _PICKLES for path in folder.glob(pattern))
-    if found:
-        text = (folder / "config.json").is_file() and not sees(folder)
-        kind = "AutoModelForCausalLM" if text else "AutoModelForImageTextToText"
-        raise UsageError(
-            f"The weights in {folder} are pickled ({found[0].name}); a pickle can run any code "
-            "when read, so they are refused. Convert them once on a machine you trust: python -c "
-            f'"from transformers import {kind} as M; '
-            f"M.from_pretrained('{folder}').save_pretrained('{folder}-safe')\", copy the tokeniser "
-            "and processor files there, and name that folder."
-        )
-
-
-def _check_whole(path: Path) -> None:
-    """Compare a safetensors file's size with its header; a cut download is found here."""
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            header: Any = json.loads(file.read(length)) if length < size else None
-        ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"]
-        whole = size == 8 + length + max(ends, default=0)
-    except (OSError, ValueError, AttributeError, KeyError, TypeError):
-        whole = False
-    if not whole:
-        raise UsageError(
-            f"The weights file {path} is damaged or incomplete. Download or save it again; the "
-            "other files of the folder can stay."
-        )
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object of a checkpoint.
-
-    Raises:
-        UsageError: if the file is no JSON object.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f"{path} cannot be read as JSON ({error}). Save or download the checkpoint again."
-        ) from error
-    if not isinstance(content, dict):
-        raise UsageError(f"{path} holds no JSON object. Save or download the checkpoint again.")
-    return content
+    # To ask transformers' lists would load torch.
+    return reads_images(folder, read_json(folder / "config.json"))
 
 
 def check_adapter(folder: Path) -> Path:
@@ -203,13 +162,20 @@ def check_adapter(folder: Path) -> Path:
             "folder that the training wrote; a full model is named as the model itself."
         )
     if not (folder / _ADAPTER_WEIGHTS).is_file():
-        _refuse_pickle(folder)
+        refuse_pickles(folder, None)
         raise UsageError(
             f"The adapter folder {folder} has no {_ADAPTER_WEIGHTS}. Save the adapter again with "
             "save_pretrained."
         )
     read_json(folder / _ADAPTER_CONFIG)
-    _check_whole(folder / _ADAPTER_WEIGHTS)
+    check_whole(folder / _ADAPTER_WEIGHTS)
+    if (folder / _LLAVA_REST).is_file():
+        raise UsageError(
+            f"The adapter folder {folder} was written by the original LLaVA code: more trained "
+            f"weights lie in {_LLAVA_REST}, which PEFT does not load. Merge them with that code "
+            "(scripts/merge_lora_weights.py), convert the result for transformers, and name it as "
+            "the model."
+        )
     return folder.resolve()
 
 
@@ -227,6 +193,7 @@ def weights_fingerprint(path: Path) -> str:
     """
     folder = _checked(Path(path))
     names = {name for pattern in _DETERMINING for name in folder.glob(pattern) if name.is_file()}
+    names.update(weight_files(folder, read_json(folder / "config.json")))  # some lie deeper
     return _digest(folder, sorted(names))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from harness.engine.sampling import draw
 from harness.engine.stopping import Ending
 from harness.records import Request
 
@@ -36,17 +37,8 @@ class Picker:
     """Chooses next tokens; a row's choice depends on its own logits and seed only."""
 
     def __init__(self, rows: Sequence[DecodingRow], penalty: float, device: torch.device) -> None:
-        """Draw each sampled row's random numbers, all from its own seed."""
-        import torch
-
+        """Hold what decides the choices."""
         self._rows, self._penalty, self._device = rows, penalty, device
-        self._numbers: dict[int, list[float]] = {}
-        for place, row in enumerate(rows):
-            if row.request.temperature > 0:
-                stream = torch.Generator().manual_seed(row.request.seed)
-                count = row.request.max_new_tokens
-                drawn = torch.rand(count, generator=stream, dtype=torch.float64)
-                self._numbers[place] = drawn.tolist()
 
     def pick(
         self, logits: torch.Tensor, alive: Sequence[int], made: Sequence[list[int]]
@@ -56,41 +48,17 @@ class Picker:
         if self._penalty != 1.0:
             logits = self._penalised(logits, alive, made)
         best = logits.argmax(-1)
-        lines = [line for line, place in enumerate(alive) if place in self._numbers]
-        if not lines:
-            return [int(token) for token in best.tolist()]
-        tokens = best.tolist()
-        drawn = self._sampled(logits[lines], [alive[line] for line in lines], made)
-        for line, token in zip(lines, drawn, strict=True):
-            tokens[line] = token
-        return [int(token) for token in tokens]
-
-    def _sampled(
-        self, logits: torch.Tensor, places: Sequence[int], made: Sequence[list[int]]
-    ) -> list[int]:
-        """Draw by inverting the distribution function at the row's own next random number."""
-        import torch
-
-        requests = [self._rows[place].request for place in places]
-        heat = torch.tensor([request.temperature for request in requests], device=self._device)
-        chances = (logits / heat[:, None]).softmax(-1, dtype=torch.float64)
-        order = None
-        if any(request.top_p < 1 for request in requests):
-            chances, order = chances.sort(stable=True, dim=-1, descending=True)
-            nucleus = torch.tensor([request.top_p for request in requests], device=self._device)
-            # The most likely tokens whose mass before them is below top_p: the smallest such set.
-            before = chances.cumsum(-1) - chances
-            outside = before >= nucleus[:, None]
-            outside[:, 0] = False
-            chances = chances.masked_fill(outside, 0.0)
-        mass = chances.cumsum(-1)
-        numbers = [self._numbers[place][len(made[place])] for place in places]
-        target = torch.tensor(numbers, dtype=torch.float64, device=self._device)[:, None]
-        found = torch.searchsorted(mass, target * mass[:, -1:], right=True)
-        found = torch.minimum(found, (chances > 0).long().cumsum(-1).argmax(-1, keepdim=True))
-        if order is not None:
-            found = order.gather(-1, found)
-        return [int(token) for token in found[:, 0].tolist()]
+        tokens = [int(token) for token in best.tolist()]
+        sampled = [
+            line for line, place in enumerate(alive) if self._rows[place].request.temperature > 0
+        ]
+        if sampled:
+            places = [alive[line] for line in sampled]
+            requests = [self._rows[place].request for place in places]
+            drawn = draw(logits[sampled], requests, [len(made[place]) for place in places])
+            for line, token in zip(sampled, drawn, strict=True):
+                tokens[line] = token
+        return tokens
 
     def _penalised(
         self, logits: torch.Tensor, alive: Sequence[int], made: Sequence[list[int]]
@@ -116,8 +84,10 @@ def decode(
     advance: Advance,
     keep: Keep,
     penalty: float = 1.0,
-) -> list[list[int]]:
+) -> list[list[int] | None]:
     """Continue every row to its end and return the generated ids, end tokens included.
+
+    A row whose logits are not finite at any step has no answer: ``None``.
 
     Args:
         rows: the answers to make.
@@ -133,7 +103,15 @@ def decode(
     if len(alive) < len(rows):
         keep(alive)
         logits = logits[alive]
+    broken: set[int] = set()
     while alive:
+        sound = finite(logits)
+        if not all(sound):
+            broken.update(place for place, fine in zip(alive, sound, strict=True) if not fine)
+            lines = [line for line, fine in enumerate(sound) if fine]
+            keep(lines)
+            alive, logits = [alive[line] for line in lines], logits[lines]
+            continue
         tokens = picker.pick(logits, alive, made)
         for place, token in zip(alive, tokens, strict=True):
             made[place].append(token)
@@ -150,4 +128,12 @@ def decode(
             alive = [alive[line] for line in going]
             tokens = [tokens[line] for line in going]
         logits = advance(tokens)
-    return made
+    return [None if place in broken else tokens for place, tokens in enumerate(made)]
+
+
+def finite(logits: torch.Tensor) -> list[bool]:
+    """Say of every row of logits whether a next token can be read from it.
+
+    NaN and infinity are always the largest. Minus infinity alone only rules tokens out.
+    """
+    return [bool(fine) for fine in logits.amax(-1).isfinite().tolist()]

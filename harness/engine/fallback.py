@@ -2,43 +2,67 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from harness.engine.decoding import finite
 from harness.engine.inputs import Prepared, network_inputs
 from harness.engine.loading import Loaded
+from harness.engine.sampling import draw
 from harness.engine.stopping import Ending, choice_tokens
 from harness.records import Answer
+
+if TYPE_CHECKING:
+    import torch
+
+
+class NotFinite(Exception):  # noqa: N818  (a finding about the weights)
+    """The network gave logits that are not finite."""
+
+
+def _checked(ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+    """Stop ``generate`` at logits from which no token can be read."""
+    if not all(finite(scores)):
+        raise NotFinite
+    return scores
 
 
 def answer_alone(loaded: Loaded, prepared: Prepared, ending: Ending) -> Answer:
     """Answer one request without any sharing.
 
-    Greedy decoding is ``generate`` itself. Sampling seeds torch for this request only and
-    restores the state afterwards.
+    Greedy decoding is ``generate`` itself; a sampled token is drawn by the same rule as elsewhere.
+
+    Raises:
+        NotFinite: if logits are not finite at any step.
     """
     import torch
 
     request = prepared.request
     inputs = network_inputs(loaded, prepared)
-    settings: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None}
-    if request.temperature > 0:
-        settings = {"do_sample": True, "temperature": request.temperature, "top_p": request.top_p}
     start = len(prepared.ids)
 
     def stopped(ids: torch.Tensor, scores: object) -> torch.Tensor:
         return torch.tensor([ending.stopped(ids[0, start:].tolist(), request)], device=ids.device)
 
-    # Not generate's own stop_strings: those also end answers in which the text does not occur.
-    stop = {"stopping_criteria": [stopped]} if request.stop else {}
-    devices = [loaded.device] if loaded.device.type == "cuda" else []
-    with torch.inference_mode(), torch.random.fork_rng(devices=devices):
-        torch.manual_seed(request.seed)
+    def drawn(ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        token = draw(scores.float(), [request], [ids.shape[1] - start])
+        return torch.full_like(scores, -torch.inf).index_fill_(
+            1, torch.tensor(token, device=scores.device), 0.0
+        )
+
+    more: dict[str, Any] = {"logits_processor": [_checked]}
+    if request.stop:  # not generate's own stop_strings: those also end answers without the text
+        more["stopping_criteria"] = [stopped]
+    if request.temperature > 0:
+        more["logits_processor"].append(drawn)
+    with torch.inference_mode():
         output = loaded.network.generate(
             **inputs,
-            **settings,
-            **stop,
-            max_new_tokens=request.max_new_tokens,
+            **more,
+            do_sample=False,
+            temperature=None,
+            top_p=None,
             top_k=None,
+            max_new_tokens=request.max_new_tokens,
             num_beams=1,
             pad_token_id=ending.pad,
         )

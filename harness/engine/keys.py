@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 ENGINE_VERSION = "1"
 """Grows when the engine would answer an old request differently."""
+SAMPLING_VERSION = "2"
+"""Grows when only sampled answers would differ; greedy ones keep their keys."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,6 +65,8 @@ def answer_key(model: str, rendered: str, request: Request, digests: ImageDigest
         request: the request; every field of it counts.
         digests: hashes of the images of this window.
     """
+    # A greedy answer does not depend on seed and nucleus, so their values must not split it.
+    sampled = [request.temperature, request.top_p, request.seed, SAMPLING_VERSION]
     settings: list[object] = [
         ENGINE_VERSION,
         model,
@@ -70,8 +74,7 @@ def answer_key(model: str, rendered: str, request: Request, digests: ImageDigest
         [digests.of(image) for image in request.images],
         repr(request.view) if request.view is not None else None,
         request.max_new_tokens,
-        # A greedy answer does not depend on seed and nucleus, so their values must not split it.
-        [request.temperature, request.top_p, request.seed] if request.temperature > 0 else None,
+        sampled if request.temperature > 0 else None,
         list(request.stop),
         list(request.choices),
     ]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.engine.checkpoint import sees
+from harness.engine.weights import read_json
 from harness.errors import UsageError
 
 _DTYPES = ("float32", "bfloat16", "float16")
@@ -128,11 +129,8 @@ class Loaded:
         yield
 
     def _attach(self, adapter: Path) -> None:
-        from safetensors import safe_open
-
         name = f"harness{len(self.adapters)}"
-        with safe_open(adapter / "adapter_model.safetensors", framework="pt") as file:
-            stored = set(file.keys())
+        stored = self._own_tensors(adapter)
         before = sum(1 for _ in self.network.parameters())
         try:
             with warnings.catch_warnings():
@@ -149,6 +147,35 @@ class Loaded:
             self.state = ()
             reason = f"it has {len(stored)} tensors and the base has a place for {added}"
             raise _misfit(adapter, self.source.path, reason)
+
+    def _own_tensors(self, adapter: Path) -> set[str]:
+        """Return the adapter's tensors without the copies of base weights that PEFT saves too.
+
+        It does so for an output layer or embedding that the adapter changes, and loads them into
+        the base, which is also the model before: they must be what the base holds already.
+        """
+        from safetensors import safe_open
+
+        base = {
+            name.replace(".base_layer.", "."): parameter
+            for name, parameter in self.network.named_parameters(remove_duplicate=False)
+        }
+        whole = read_json(adapter / "adapter_config.json").get("modules_to_save") or ()
+        own = set()
+        with safe_open(adapter / "adapter_model.safetensors", framework="pt") as file:
+            for key in file.keys():  # noqa: SIM118  (no mapping)
+                name = key.removeprefix("base_model.model.").replace(".base_layer.", ".")
+                if name not in base or any(f".{part}." in f".{name}" for part in whole):
+                    own.add(key)
+                    continue
+                copy, mine = file.get_tensor(key), base[name].detach().cpu()
+                if copy.shape != mine.shape or not bool((copy.to(mine.dtype) == mine).all()):
+                    reason = (
+                        f"it brings another {name} for the base itself, which would change the "
+                        "model before as well; merge the adapter and name the result as the model"
+                    )
+                    raise _misfit(adapter, self.source.path, reason)
+        return own
 
     def _inject(self, adapter: Path, name: str) -> None:
         from peft import PeftModel

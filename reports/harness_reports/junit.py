@@ -2,7 +2,8 @@
 
 One test case for each figure that the run's verdict rests on: a loss is a failure, rows without a
 score are an error, as are answers that mostly say nothing; a figure that could not be had is
-skipped. Where a gate was asked, its rules are test cases too.
+skipped. Figures of one model by itself are cases too, and so are the rules of a gate where one was
+asked.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from harness.compare import (
     FAILS,
     UNKNOWN,
     BenchmarkComparison,
+    MetricLevel,
     MetricResult,
     Ruling,
     deciding,
@@ -40,8 +42,12 @@ def write(report: ReportInput, folder: Path) -> Path:
 def render(report: ReportInput) -> str:
     """Return the XML; every text of the model's or the data's is escaped and cut to one line."""
     suite = ET.Element("testsuite", name=_text(f"harness {report.method} {report.model}"))
-    for benchmark, figure in deciding(report.comparison):
-        _case(suite, benchmark, figure)
+    if report.comparison is not None:
+        for benchmark, figure in deciding(report.comparison):
+            _case(suite, benchmark, figure)
+    for level in report.levels:
+        if level.primary:
+            _level(suite, level)
     for rule in report.gate:
         _rule(suite, rule)
     cases = list(suite)
@@ -67,6 +73,7 @@ def _case(suite: ET.Element, benchmark: BenchmarkComparison, figure: MetricResul
         f"p {numbers.p_value(figure.p_holm)}: {words.verdict(figure)}"
     )
     gone = figure.missing_before + figure.missing_after
+    told += "".join(f"; {note}" for note in words.notes(benchmark)[len(benchmark.notes) :])
     if gone:
         told += f"; {words.missing(benchmark)} rows without a score before / after"
     if figure.verdict == "loss":
@@ -76,6 +83,24 @@ def _case(suite: ET.Element, benchmark: BenchmarkComparison, figure: MetricResul
     elif gone:
         ET.SubElement(case, "error", type="missing", message=_text(told))
     elif figure.difference is None:
+        ET.SubElement(case, "skipped", message=_text(told))
+    ET.SubElement(case, "system-out").text = _text(told)
+
+
+def _level(suite: ET.Element, level: MetricLevel) -> None:
+    """Add the figure of one model: it cannot fail, but its rows may be missing."""
+    case = ET.SubElement(
+        suite, "testcase", classname=_text(level.benchmark), name=_text(level.column), time="0"
+    )
+    told = (
+        f"{numbers.figure(level.figure, level.digits)} {level.unit}, 95 % interval "
+        f"{numbers.level_interval(level.interval, level.digits)}, {level.samples} rows, "
+        f"{level.clusters} images"
+    )
+    if level.missing:
+        told += f"; {level.missing} rows without a score"
+        ET.SubElement(case, "error", type="missing", message=_text(told))
+    elif level.figure is None:
         ET.SubElement(case, "skipped", message=_text(told))
     ET.SubElement(case, "system-out").text = _text(told)
 

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from harness.compare import BenchmarkComparison, Comparison, MetricResult, Summary, summary
+from harness.report import ReportInput
+from harness.states import sentences
 from harness_reports import numbers
 
 _JOINERS = "\u200c\u200d"  # several scripts cannot be spelled without them
@@ -158,6 +160,12 @@ def missing(benchmark: BenchmarkComparison) -> str:
     return f"{len(benchmark.missing_before)} / {len(benchmark.missing_after)}"
 
 
+def notes(benchmark: BenchmarkComparison) -> tuple[str, ...]:
+    """Return what a reader has to know of a benchmark, and what became of its rows."""
+    arms = {"before": benchmark.states_before, "after": benchmark.states_after}
+    return (*benchmark.notes, *sentences(arms))
+
+
 def flips(benchmark: BenchmarkComparison) -> str:
     """Return how many were fixed and how many broken."""
     return f"{len(benchmark.fixed)} / {len(benchmark.broken)}"
@@ -167,6 +175,15 @@ def judges(benchmark: BenchmarkComparison) -> str:
     """Name who gave the scores."""
     before, after = ", ".join(benchmark.judges_before), ", ".join(benchmark.judges_after)
     return before if before == after else f"{before} (before), {after} (after)"
+
+
+def published(report: ReportInput) -> list[tuple[str, str]]:
+    """Return what others have printed of the benchmarks, each with its benchmark and model."""
+    return [
+        (f"{benchmark} {model}", text)
+        for benchmark, models in report.published.items()
+        for model, text in models.items()
+    ]
 
 
 def visible(text: str) -> str:

@@ -19,7 +19,7 @@ from harness_tinyworld.minis import common
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.benchmark import Benchmark, Choices, benchmark, code_digest, expand, suites, together
+from harness.benchmark import Benchmark, Choices, benchmark, code_digest, expand, together
 from harness.benchmark.catalog import adhoc
 from harness.errors import HarnessError, UsageError
 from harness.plugins import find, load, names
@@ -59,7 +59,7 @@ def test_loading_them_all_imports_nothing_heavy() -> None:
 
 
 def test_suites_stand_for_their_papers_columns() -> None:
-    sima, seva = suites()["sima14"], suites()["seva9"]
+    sima, seva = load("suites", "sima14"), load("suites", "seva9")
     heads = [c for name in sima for c in load("benchmarks", name).columns if c.primary]
     assert len(heads) == 14
     assert len(seva) == 9
@@ -137,8 +137,10 @@ def test_a_task_file_of_ones_own_becomes_a_benchmark(tmp_path: Path) -> None:
 
     totals = np.sum([found.columns[0].count([row]) for row in rows], axis=0)
     assert found.columns[0].value(totals) == pytest.approx(200 / 3), "the row without it is out"
-    with pytest.raises(HarnessError, match="gives no number for a single row"):
-        found.score(Fake({"right": "yes"}), None, "")
+    nothing = found.score(Fake({"right": "yes"}), None, "")
+    assert (nothing.scores, nothing.verdict) == ({}, "no number for a row; it gives right")
+    lost = found.score(Fake({"right": float("nan"), "wrong": {"score": None}, "x": None}), None, "")
+    assert lost.scores == {"right": None, "wrong": None}, "lost is not the same as not there"
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pluggy
 import pytest
@@ -12,6 +12,7 @@ from harness.errors import HarnessError
 from harness.pairs import make_pairs
 from harness.plugins import Method
 from harness.records import Drop, Pair, Prompt, seed_of
+from tests.support.contexts import run_context
 
 PROMPTS = tuple(Prompt(f"p{n}", Path("x.png"), f"question {n}") for n in range(40))
 
@@ -32,8 +33,16 @@ def method_of(generate) -> Method:
 
 
 def run(generate, folder, prompts=PROMPTS, fingerprint="f", **more):
-    fixed = {"seed": 3, "folder": folder, "fingerprint": fingerprint}
-    return make_pairs(method_of(generate), prompts, None, None, **fixed, **more)
+    context = run_context(
+        folder,
+        method_of(generate),
+        prompts=prompts,
+        inputs={"method": fingerprint},
+        store=folder.with_suffix(".sqlite"),
+        seed=3,
+        **more,
+    )
+    return make_pairs(context, SimpleNamespace(fingerprint="model"))
 
 
 def good(prompts, seed):
@@ -146,10 +155,49 @@ def test_a_method_that_hangs_is_stopped_by_name_and_what_it_gave_is_kept(tmp_pat
             yield item
 
     with pytest.raises(HarnessError, match=r"'guest' .* no pair for .* --pair-timeout"):
-        run(hangs, tmp_path / "hung", pair_timeout=0.5)
+        run(hangs, tmp_path / "hung", pair_timeout=0.5 / 60)
     kept = (tmp_path / "hung" / "pairs.jsonl").read_text().splitlines()
     assert len(kept) > 20
     run(good, tmp_path / "hung")
     run(good, tmp_path / "whole")
     hung, whole = ((tmp_path / n / "pairs.jsonl").read_bytes() for n in ("hung", "whole"))
     assert hung == whole
+
+
+def test_a_beginning_without_answers_ends_at_once(tmp_path):
+    seen = []
+
+    def mute(prompts, seed):
+        for prompt in prompts:
+            seen.append(prompt.id)
+            yield Drop(prompt, "missing", {"error": "not finite: m gives NaN"})
+
+    told = (
+        r"The pairs of 'guest': the first 8 prompts got no answers, .* asked nothing more. "
+        r"8 of 8: not finite: m gives NaN\. .*--dtype float32"
+    )
+    with pytest.raises(HarnessError, match=told):
+        run(mute, tmp_path)
+    assert len(seen) == 8
+    assert not (tmp_path / "pairs.jsonl").exists() or not read_rows(tmp_path)
+
+
+def read_rows(folder):
+    return [line for line in (folder / "pairs.jsonl").read_text().splitlines() if "prompt" in line]
+
+
+def test_a_beginning_with_one_answer_goes_on_and_other_drops_are_no_silence(tmp_path):
+    def late(prompts, seed):
+        for number, prompt in enumerate(prompts):
+            if number == 7:
+                yield Pair(prompt, "a", ("b",))
+            else:
+                yield Drop(prompt, "missing", {"error": "away"})
+
+    assert run(late, tmp_path / "late").dropped == {"missing": 39}
+
+    def unparsable(prompts, seed):
+        for number, prompt in enumerate(prompts):
+            yield Pair(prompt, "a", ("b",)) if number == 39 else Drop(prompt, "unparsable")
+
+    assert run(unparsable, tmp_path / "words").dropped == {"unparsable": 39}

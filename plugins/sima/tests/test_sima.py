@@ -152,3 +152,21 @@ def test_both_orders_keep_only_what_agrees_and_the_doctor_sees_the_bias(tmp_path
     assert report.critic.first == 1.0
     assert any("shown first" in warning for warning in report.warnings)
     assert report.reference.rate == 1.0  # the sampled answer shares a word with the reference
+
+
+def test_pairs_are_the_same_made_whole_and_after_a_stop_at_any_prompt():
+    """A resumed run asks in other batches, and in another process has no store to find them in."""
+    from harness.model import Model
+    from harness.pairs import read_prompts
+
+    options = replace(PRESETS["small"], max_new_tokens=24, critic_tokens=8, order="both")
+    prompts = read_prompts(harness_tinyworld.PROMPTS, 14)
+
+    def made(start, stop=None):
+        model = Model.open(harness_tinyworld.MODEL, device="cpu")
+        return list(make_pairs(prompts[start:stop], model, options, 0))
+
+    whole = made(0)
+    assert [*made(0, 5), *made(5)] == whole
+    assert made(11) == whole[11:]
+    assert any(isinstance(item, Pair) or "changes" in item.meta for item in whole)

@@ -1,0 +1,182 @@
+"""The data files that a task of one's own names: found, refused in words, hashed by their bytes.
+
+A task file may take its rows from files (``dataset_path: json`` with ``data_files``) or from a
+folder. Relative paths in it are relative to the task file that says them, from wherever it is run.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.errors import UsageError
+from harness.records import fingerprint
+from harness.storage import folder_digest
+
+# The readers of ``datasets`` that take files, and those that would unpickle or ask a database.
+_READERS = (
+    "json",
+    "csv",
+    "parquet",
+    "arrow",
+    "text",
+    "xml",
+    "imagefolder",
+    "webdataset",
+)
+_REFUSED = ("pandas", "sql", "spark", "generator", "cache")
+_TEXTS = (".json", ".jsonl", ".csv", ".tsv", ".txt")
+_IMAGE = re.compile(rb"[^\s\"',;\t]*[^\"',;\t\r\n]*\.(?:png|jpe?g|webp|bmp|gif|tiff?)\b", re.I)
+
+
+@dataclass(frozen=True)
+class OwnData:
+    """What a task of one's own reads instead of a named data set.
+
+    Attributes:
+        source: what ``datasets.load_dataset`` takes: a reader or a folder.
+        options: what else it takes, with absolute paths.
+        splits: the files by split; none where the source is a folder.
+        task: the task file that names them.
+    """
+
+    source: str
+    options: Mapping[str, Any]
+    splits: Mapping[str, tuple[Path, ...]]
+    task: Path
+
+    def fingerprint(self) -> str:
+        """Hash the bytes of all files, and of the images that rows name by their path."""
+        if not self.splits:
+            folder = Path(str(self.options.get("data_dir") or self.source))
+            return folder_digest(folder)
+        digests: dict[Path, str] = {}
+        for files in self.splits.values():
+            for file in files:
+                digests.setdefault(file, _digest(file))
+        images = sorted(
+            {
+                _digest(image)
+                for file in digests
+                if file.suffix.lower() in _TEXTS
+                for image in _images_named(file, self.task.parent)
+            }
+        )
+        held = [(split, [digests[file] for file in files]) for split, files in self.splits.items()]
+        return fingerprint("own data", self.source, held, images)
+
+
+def read_own_data(settings: Mapping[str, Any], homes: Mapping[str, Path]) -> OwnData | None:
+    """Return the data that a task's settings name as files; ``None`` where they name a data set.
+
+    Args:
+        settings: of the task, with those it includes.
+        homes: the file that says each of them.
+
+    Raises:
+        UsageError: if a file is not there, lies on the network, or is of a kind that is refused.
+    """
+    source = str(settings.get("dataset_path") or "")
+    given = settings.get("dataset_kwargs")
+    options = dict(given) if isinstance(given, Mapping) else {}
+    if source in _REFUSED:
+        raise UsageError(
+            f"The task file {homes['dataset_path']} reads its data with '{source}', which can run "
+            f"code or ask a database. Save the rows as JSON lines or Parquet, and take "
+            "'json' or 'parquet' as dataset_path."
+        )
+    if source in _READERS:
+        home = homes.get("dataset_kwargs", homes["dataset_path"])
+        if options.get("data_files"):
+            splits = _files(options["data_files"], home)
+            found = {split: [str(path) for path in paths] for split, paths in splits.items()}
+            return OwnData(source, {**_kept(options), "data_files": found}, splits, home)
+        if options.get("data_dir"):
+            folder = _folder(str(options["data_dir"]), home)
+            return OwnData(source, {**_kept(options), "data_dir": str(folder)}, {}, home)
+        return None
+    looks_like_a_path = source.startswith((".", "/", "~")) or "\\" in source
+    if source and (looks_like_a_path or options.get("load_from_disk")):
+        folder = _folder(source, homes["dataset_path"])
+        return OwnData(str(folder), _kept(options), {}, homes["dataset_path"])
+    return None
+
+
+def _kept(options: Mapping[str, Any]) -> dict[str, Any]:
+    dropped = ("data_files", "data_dir", "token", "trust_remote_code", "cache_dir")
+    return {key: value for key, value in options.items() if key not in dropped}
+
+
+def _files(named: object, home: Path) -> dict[str, tuple[Path, ...]]:
+    splits = named if isinstance(named, Mapping) else {"train": named}
+    found = {}
+    for split, patterns in splits.items():
+        listed = patterns if isinstance(patterns, list | tuple) else [patterns]
+        found[str(split)] = tuple(path for one in listed for path in _matched(str(one), home))
+    return found
+
+
+def _matched(pattern: str, home: Path) -> list[Path]:
+    _refuse_address(pattern, home)
+    place = os.path.join(home.parent, os.path.expanduser(pattern))
+    if Path(place).is_file():
+        return [Path(os.path.abspath(place))]
+    paths = [Path(os.path.abspath(one)) for one in sorted(glob.glob(place, recursive=True))]
+    files = [path for path in paths if path.is_file()]
+    if not files:
+        raise UsageError(
+            f"The task file {home} names the data {pattern}, and there is no "
+            f"{os.path.abspath(place)}. "
+            "Relative paths in a task file are relative to it. Correct data_files, or put the "
+            "file there."
+        )
+    return files
+
+
+def _folder(name: str, home: Path) -> Path:
+    _refuse_address(name, home)
+    folder = Path(os.path.abspath(home.parent / Path(name).expanduser()))
+    if not folder.is_dir():
+        raise UsageError(
+            f"The task file {home} names the folder {name}, and there is no {folder}. Relative "
+            "paths in a task file are relative to it. Correct the path, or put the folder there."
+        )
+    return folder
+
+
+def _refuse_address(name: str, home: Path) -> None:
+    if "://" in name:
+        raise UsageError(
+            f"The task file {home} reads {name} from the network, where it may change between two "
+            "runs. Download it, and name the file in data_files."
+        )
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _images_named(file: Path, home: Path) -> Iterator[Path]:
+    """Yield the images that a text file of rows names by a path that leads to one."""
+    seen = set()
+    with file.open("rb") as lines:
+        for line in lines:
+            for found in _IMAGE.findall(line):
+                name = found.replace(b"\\/", b"/").decode("utf-8", errors="replace").strip()
+                if name in seen or "\0" in name or "://" in name:
+                    continue
+                seen.add(name)
+                for base in (Path.cwd(), file.parent, home):
+                    try:
+                        if (base / name).is_file():
+                            yield base / name
+                            break
+                    except OSError:
+                        break

@@ -1,0 +1,316 @@
+"""The tables that a task reads: which files they are, and whether they are whole.
+
+Everything here reads names, cards and headers, so it costs next to nothing beside one answer.
+``harness data verify``, ``harness plan`` and each evaluation say the same sentences, before a
+model is asked.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.benchmark.columns_read import columns_read
+from harness.benchmark.task_files import HUB, local_folder, own_data, task_settings, yaml_file
+from harness.errors import UsageError
+from harness.storage import parse_json, parse_yaml, read_bytes, read_text
+
+_KINDS = (".parquet", ".jsonl", ".json", ".csv", ".tsv", ".arrow")
+_SHARD = re.compile(r"(?P<stem>.*?)-?(?P<number>\d{5})-of-(?P<count>\d{5})(?P<rest>\..*)")
+_POINTER = b"version https://git-lfs"
+_LARGEST_TEXT = 1 << 26
+# How ``datasets`` recognises a split by a file's or folder's name, where no card says it.
+_WORDS = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "dev", "val"),
+    "test": ("test", "testing", "eval", "evaluation"),
+}
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The tables of one split.
+
+    Attributes:
+        where: the data set, in words.
+        files: of the split, in their order.
+        rows: how many they hold; ``None`` where that cannot be told from their headers.
+        columns: of the first of them; empty where that cannot be told.
+        notes: what a reader should know.
+    """
+
+    where: str
+    files: tuple[Path, ...]
+    rows: int | None
+    columns: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def check_tables(task: str, data: str | Path) -> Tables | None:
+    """Find the tables that a task reads, and refuse those that are not whole.
+
+    Args:
+        task: the task's YAML, as :class:`harness.benchmark.Task` takes it.
+        data: ``"hub"``, or the folder that holds copies of data sets.
+
+    Returns:
+        The tables; ``None`` where the data lies on the hub, or in a form that is not known here.
+
+    Raises:
+        UsageError: if shards, the split or columns are absent, or a file cannot be read.
+    """
+    settings = task_settings(yaml_file(task))
+    split = str(settings.get("test_split") or settings.get("validation_split") or "")
+    name = settings.get("dataset_name")
+    splits: Mapping[str, Sequence[Path]]
+    own = own_data(task)
+    if own is not None:
+        where, splits = f"the data of {Path(task).name}", own.splits
+    elif str(data) == HUB:
+        return None
+    else:
+        folder = local_folder(str(settings["dataset_path"]), Path(data))
+        where = f"the data set {folder}"
+        splits = _splits(folder, None if name is None else str(name))
+    splits = {known: files for known, files in splits.items() if files}
+    if not splits or not split:
+        return None
+    if split not in splits:
+        raise UsageError(_no_split(where, tuple(splits), Path(task).name, split))
+    files = splits[split]
+    check_files(where, files)
+    rows, columns, notes = facts_of(where, files)
+    lacking = [column for column in columns_read(task) if columns and column not in columns]
+    if lacking:
+        raise UsageError(
+            f"{_upper(where)} has no column {' and no column '.join(lacking)} in its split "
+            f"{split}, which the task {Path(task).name} reads. It has: {', '.join(columns)}. "
+            "Rename the columns, or fetch the version of the data set that the task was made for."
+        )
+    return Tables(where, tuple(files), rows, columns, tuple(notes))
+
+
+def _no_split(where: str, splits: Sequence[str], task: str, split: str) -> str:
+    return (
+        f"{_upper(where)} has the split{'s' if splits[1:] else ''} {', '.join(splits)}; the task "
+        f"{task} wants {split}. Rename the files (and the split in README.md, if it is named "
+        "there), or fetch the data set again: another version may have other names."
+    )
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def check_files(where: str, files: Iterable[Path]) -> None:
+    """Refuse tables of which shards are absent, or that are no tables.
+
+    Raises:
+        UsageError: naming the file and what it is.
+    """
+    files = list(files)
+    for path in files:
+        with path.open("rb") as file:
+            start = file.read(len(_POINTER))
+        if start == _POINTER:
+            raise UsageError(
+                f"{path} is a Git LFS pointer, not the table: the data set was cloned without Git "
+                "LFS. Run git lfs pull in its folder, or fetch it again with: harness data mirror"
+            )
+        if not path.stat().st_size:
+            raise UsageError(f"{path} is empty. Fetch the data set again.")
+    series: dict[tuple[Path, str, str], set[int]] = {}
+    for path in files:
+        shard = _SHARD.fullmatch(path.name)
+        if shard:
+            key = (path.parent / shard["stem"], shard["count"], shard["rest"])
+            series.setdefault(key, set()).add(int(shard["number"]))
+    for (stem, count, rest), there in series.items():
+        gaps = [number for number in range(int(count)) if number not in there][:1000]
+        if gaps:
+            more = f" and {len(gaps) - 1} more" if gaps[1:] else ""
+            raise UsageError(
+                f"{_upper(where)} is not whole: shard {gaps[0]:05d} of {count} is not there{more} "
+                f"({stem}-{gaps[0]:05d}-of-{count}{rest}). Fetch the missing files, for example "
+                "with: harness data mirror"
+            )
+    stems = Counter(stem for stem, _, rest in series)
+    twice = [stem for stem, times in stems.items() if times > 1]
+    if twice:
+        counts = sorted(count for stem, count, _ in series if stem == twice[0])
+        raise UsageError(
+            f"{_upper(where)} holds {twice[0].name} twice, in {' and in '.join(counts)} shards, "
+            "and both would be read. Remove one of them."
+        )
+
+
+def facts_of(where: str, files: Sequence[Path]) -> tuple[int | None, tuple[str, ...], list[str]]:
+    """Return number of rows, columns, and notes on ids that occur twice.
+
+    Raises:
+        UsageError: if a file cannot be read, or files differ in their columns.
+    """
+    rows: int | None = 0
+    columns: tuple[str, ...] = ()
+    ids: Counter[object] = Counter()
+    for path in files:
+        try:
+            count, names, found = _facts(path)
+        except UsageError:
+            raise
+        except Exception as error:  # whatever a broken file makes of its reader
+            reason = (str(error).splitlines() or [""])[0][:200]
+            raise UsageError(
+                f"The table {path} cannot be read ({reason}). It may have been cut short: fetch "
+                "the data set again, for example with: harness data mirror"
+            ) from error
+        if columns and names and set(names) != set(columns):
+            other = sorted(set(names) ^ set(columns))
+            raise UsageError(
+                f"The tables of {where} have different columns: {path.name} differs from "
+                f"{files[0].name} in {', '.join(other)}. Fetch the data set again; two versions "
+                "seem to lie in one folder."
+            )
+        columns = columns or names
+        rows = None if rows is None or count is None else rows + count
+        ids.update(found)
+    twice = [value for value, times in ids.items() if times > 1]
+    notes = []
+    if twice:
+        total = sum(ids[value] for value in twice)
+        notes.append(
+            f"{total} rows of {where} share their id with another row, such as {twice[0]!s:.60}. "
+            "Rows are told apart by their position, so each is asked; see whether the table holds "
+            "rows twice"
+        )
+    return rows, columns, notes
+
+
+def _facts(path: Path) -> tuple[int | None, tuple[str, ...], list[object]]:
+    if path.suffix == ".parquet":
+        from pyarrow.parquet import ParquetFile  # type: ignore[import-untyped]
+
+        with ParquetFile(path) as table:
+            names = tuple(map(str, table.schema_arrow.names))
+            kept = "id" in names and not str(table.schema_arrow.field("id").type).startswith(
+                ("list", "struct", "large_list")
+            )
+            ids = table.read(columns=["id"]).column("id").to_pylist() if kept else []
+            return int(table.metadata.num_rows), names, ids
+    if path.suffix == ".jsonl" and path.stat().st_size <= _LARGEST_TEXT:
+        lines = [
+            line
+            for line in read_text(path, _LARGEST_TEXT).removeprefix("\ufeff").splitlines()
+            if line.strip()
+        ]
+        values = [parse_json(line) for line in lines]
+        if not all(isinstance(value, Mapping) for value in values):
+            raise ValueError("a line is no JSON object")
+        every = tuple(dict.fromkeys(key for value in values for key in value))
+        found = [value["id"] for value in values if isinstance(value.get("id"), str | int)]
+        return len(values), every, found
+    if path.suffix in (".csv", ".tsv"):
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            header = next(csv.reader(file, delimiter="\t" if path.suffix == ".tsv" else ","), [])
+        return None, tuple(header), []
+    return None, (), []
+
+
+def tables_below(folder: Path) -> list[Path]:
+    """Return every table below a folder, hidden ones aside."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix in _KINDS
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+
+
+def _splits(folder: Path, name: str | None) -> Mapping[str, Sequence[Path]]:
+    """Return the tables of each split, as ``datasets`` finds them; nothing where it is not clear.
+
+    Raises:
+        UsageError: if a file that the card names is not there.
+    """
+    configs = _configs(folder)
+    if configs:
+        return _named_in_card(folder, configs, name)
+    if name is not None:
+        return {}
+    every = [path for path in tables_below(folder) if path.suffix != ".json"]
+    sharded = [
+        path for path in every if path.parent == folder / "data" and _SHARD.fullmatch(path.name)
+    ]
+    if sharded:
+        found: dict[str, list[Path]] = {}
+        for path in sharded:
+            shard = _SHARD.fullmatch(path.name)
+            found.setdefault(shard["stem"] if shard else "", []).append(path)
+        return found
+    found = {}
+    for path in every:
+        parts = re.split(r"[-._ /0-9]+", path.relative_to(folder).as_posix())
+        split = next(
+            (split for split, words in _WORDS.items() if any(word in parts for word in words)), None
+        )
+        if split is not None:
+            found.setdefault(split, []).append(path)
+    return found or ({"train": every} if every else {})
+
+
+def _configs(folder: Path) -> list[Mapping[str, Any]]:
+    import yaml  # type: ignore[import-untyped]
+
+    card = folder / "README.md"
+    if not card.is_file():
+        return []
+    try:
+        text = read_bytes(card, _LARGEST_TEXT).decode(errors="replace")
+        head = re.match(r"---\s*\n(.*?)\n---", text, re.DOTALL)
+        found = parse_yaml(head[1], yaml.SafeLoader) if head else None
+    except (OSError, ValueError):
+        return []
+    configs = found.get("configs") if isinstance(found, Mapping) else None
+    return [one for one in configs if isinstance(one, Mapping)] if isinstance(configs, list) else []
+
+
+def _named_in_card(
+    folder: Path, configs: Sequence[Mapping[str, Any]], name: str | None
+) -> Mapping[str, Sequence[Path]]:
+    names = [str(one.get("config_name", "default")) for one in configs]
+    default = [str(one.get("config_name")) for one in configs if one.get("default") is True]
+    wanted = name or (default or ["default" if "default" in names else names[0]])[0]
+    if wanted not in names:
+        raise UsageError(
+            f"The data set {folder} has the configurations {', '.join(names)}; the task wants "
+            f"{wanted}. Fetch the version of the data set that the task was made for."
+        )
+    listed = configs[names.index(wanted)].get("data_files")
+    if listed is None:
+        return {}
+    entries = listed if isinstance(listed, list) else [listed]
+    found: dict[str, list[Path]] = {}
+    for entry in entries:
+        split = str(entry.get("split", "train")) if isinstance(entry, Mapping) else "train"
+        paths = entry.get("path") if isinstance(entry, Mapping) else entry
+        for pattern in paths if isinstance(paths, list) else [paths]:
+            text = str(pattern)
+            if text.startswith("/") or ".." in Path(text).parts or "://" in text:
+                raise UsageError(
+                    f"The card {folder / 'README.md'} names data outside of its folder ({text}). "
+                    "Put the files into the folder and name them there."
+                )
+            matched = sorted(path for path in folder.glob(text) if path.is_file())
+            if not matched:
+                raise UsageError(
+                    f"The data set {folder} lacks {text}, which its card README.md names for the "
+                    f"split {split}. Fetch the missing files, for example with: harness data mirror"
+                )
+            found.setdefault(split, []).extend(matched)
+    return found

@@ -1,0 +1,159 @@
+"""A task of one's own is identified by the bytes of the files it names."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from harness.benchmark import Task, benchmark, data_fingerprint
+from harness.errors import UsageError
+from harness.evaluate import evaluate
+from harness.model import Model
+from harness.resolve import benchmarks_of, prints_of
+from tests.support.checkpoints import write_llava
+
+YAML = """
+task: own_json
+dataset_path: json
+dataset_kwargs:
+  data_files: {files}
+test_split: train
+output_type: generate_until
+doc_to_visual: !function utils.visual
+doc_to_text: !function utils.text
+doc_to_target: answer
+process_results: !function utils.res
+generation_kwargs: {{max_new_tokens: 2}}
+metric_list:
+  - {{metric: acc, aggregation: mean, higher_is_better: true}}
+"""
+CODE = """
+from PIL import Image
+def visual(doc): return [Image.open(doc["image"]).convert("RGB")]
+def text(doc, kw=None): return doc["question"]
+def res(doc, r): return {"acc": float(doc["answer"] == "yes")}
+"""
+
+
+def write(place: Path, answer: str, files: str = "../elsewhere/rows.jsonl") -> str:
+    """Write a task and its rows beside it; return the task's path."""
+    (place / "task").mkdir(exist_ok=True)
+    (place / "elsewhere").mkdir(exist_ok=True)
+    image = place / "elsewhere" / "a.png"
+    if not image.exists():
+        Image.new("RGB", (8, 8), "red").save(image)
+    (place / "task" / "own.yaml").write_text(YAML.format(files=files))
+    (place / "task" / "utils.py").write_text(CODE)
+    (place / "elsewhere" / "rows.jsonl").write_text(
+        "".join(
+            json.dumps({"id": i, "image": str(image), "question": f"q {i}", "answer": answer})
+            + "\n"
+            for i in range(4)
+        )
+    )
+    return str(place / "task" / "own.yaml")
+
+
+def test_turned_references_are_other_data_and_are_scored(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    model = Model.open(write_llava(tmp_path / "llava", seed=1), device="cpu")
+
+    def measured() -> list[float | None]:
+        benches, inputs = benchmarks_of([task], "hub")
+        found = evaluate(
+            "after",
+            model,
+            benches,
+            data="hub",
+            folder=tmp_path / "run",
+            fingerprints=prints_of(benches, inputs, model.fingerprint, None),
+        )
+        return [row.scores["acc"] for rows in found.samples.values() for row in rows]
+
+    task = write(tmp_path, "yes")
+    assert measured() == [1.0] * 4
+    write(tmp_path, "no")
+    assert measured() == [0.0] * 4
+
+
+def test_bytes_of_rows_and_images_count_and_places_and_times_do_not(tmp_path: Path) -> None:
+    task = write(tmp_path, "yes")
+    first = data_fingerprint(task, "hub")
+    assert data_fingerprint(task, tmp_path) == first  # whatever --data is
+    os.utime(tmp_path / "elsewhere" / "rows.jsonl", (1, 1))
+    assert data_fingerprint(task, "hub") == first
+    Image.new("RGB", (8, 8), "blue").save(tmp_path / "elsewhere" / "a.png")
+    second = data_fingerprint(task, "hub")
+    assert second != first
+    write(tmp_path, "no")
+    assert data_fingerprint(task, "hub") not in (first, second)
+
+
+def test_relative_paths_are_relative_to_the_task_file(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    task = write(tmp_path, "yes")
+    found = []
+    for folder in (tmp_path, tmp_path / "elsewhere"):
+        monkeypatch.chdir(folder)
+        found.append((data_fingerprint(task, "hub"), len(Task(task, "hub"))))
+    assert found[0] == found[1]
+    assert found[0][1] == 4
+
+
+@pytest.mark.parametrize(
+    "files",
+    ["{train: ../elsewhere/rows.jsonl}", "[../elsewhere/rows.jsonl]", "../elsewhere/*.jsonl"],
+)
+def test_every_form_of_data_files_is_followed(tmp_path: Path, files: str) -> None:
+    plain = data_fingerprint(write(tmp_path, "yes"), "hub")
+    assert data_fingerprint(write(tmp_path, "yes", files), "hub") == plain
+    assert data_fingerprint(write(tmp_path, "no", files), "hub") != plain
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"files": "none.jsonl"}, r"none\.jsonl, and there is no .*task/none\.jsonl"),
+        ({"files": "https://example.org/rows.jsonl"}, "from the network"),
+        ({"source": "pandas"}, "can run code"),
+        ({"source": "./nowhere"}, "there is no .*task/nowhere"),
+    ],
+)
+def test_what_cannot_be_hashed_is_refused(tmp_path: Path, change: dict, words: str) -> None:
+    task = Path(write(tmp_path, "yes", change.get("files", "../elsewhere/rows.jsonl")))
+    text = task.read_text().replace(
+        "dataset_path: json", f"dataset_path: {change.get('source', 'json')}"
+    )
+    task.write_text(text)
+    with pytest.raises(UsageError, match=words):
+        benchmarks_of([str(task)], "hub")
+
+
+def test_a_task_that_includes_itself_is_refused(tmp_path: Path) -> None:
+    task = Path(write(tmp_path, "yes"))
+    task.write_text("include: own.yaml\n" + task.read_text())
+    with pytest.raises(UsageError, match="leads back"):
+        benchmark(str(task))
+
+
+def test_a_data_set_on_the_hub_is_known_by_its_commit(tmp_path, monkeypatch) -> None:
+    """Without a network: what was fetched last."""
+    from harness.benchmark.hub import hub_commit
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    hub_commit.cache_clear()
+    assert data_fingerprint("pope/pope.yaml", "hub") == "hub:lmms-lab-encoder/POPE"
+    seen = set()
+    for place, digit in enumerate("ab"):
+        folder = tmp_path / "datasets--lmms-lab-encoder--POPE" / "snapshots" / (digit * 40)
+        folder.mkdir(parents=True)
+        os.utime(folder, (place + 1, place + 1))
+        hub_commit.cache_clear()
+        seen.add(data_fingerprint("pope/pope.yaml", "hub"))
+    hub_commit.cache_clear()
+    assert seen == {f"hub:lmms-lab-encoder/POPE@{digit * 40}" for digit in "ab"}
