@@ -32,17 +32,18 @@ def worst_case(
         ``None`` where nothing is missing, or nothing was measured.
     """
     units = list(zip(*trained, strict=True))
-    lost = [one for one in units if not all(unit.paired for unit in one)]
+    lost = [one for one in units if any(u.lacks("before") or u.lacks("after") for u in one)]
     if difference is None or not lost:
         return None
-    kept = len(units) - len(lost)
+    kept = sum(all(unit.paired for unit in one) for one in units)
+    total = kept + len(lost)
     span = column.high - column.low
     if not column.mean:
         moved = len(lost) * span
-        return (kept * difference - moved) / len(units), (kept * difference + moved) / len(units)
+        return (kept * difference - moved) / total, (kept * difference + moved) / total
     each = [[_range(column, unit) for unit in one] for one in lost]
     low, high = (sum(sum(ends[side] for ends in one) / len(one) for one in each) for side in (0, 1))
-    return (kept * difference + low) / len(units), (kept * difference + high) / len(units)
+    return (kept * difference + low) / total, (kept * difference + high) / total
 
 
 def unread_of(trained: Sequence[Joined]) -> tuple[float, float]:
@@ -65,7 +66,7 @@ def lost_and_kept(column: Metric, units: Sequence[Unit], arm: str) -> tuple[floa
         [
             _own(column, getattr(unit, other))
             for unit in units
-            if (getattr(unit, arm) is None) == gone and getattr(unit, other) is not None
+            if (unit.lacks(arm) if gone else unit.paired) and getattr(unit, other) is not None
         ]
         for gone in (True, False)
     )
