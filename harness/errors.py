@@ -6,6 +6,8 @@ and what to type next. Such errors are shown without a traceback.
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -22,6 +24,7 @@ class ExitCode(IntEnum):
     UNSCORED = 3
     REGRESSION = 4
     INTERRUPTED = 130
+    UNHEARD = 141  # nobody reads stdout any more, as after | head
 
 
 class HarnessError(Exception):
@@ -45,6 +48,18 @@ def near_miss(name: str, known: Iterable[str]) -> str:
 def plain(text: str) -> str:
     """Return foreign text on one line that cannot control a terminal."""
     return "".join(sign if sign.isprintable() else f"\\u{ord(sign):04x}" for sign in text)
+
+
+def as_markdown(line: str) -> str:
+    """Return one line of foreign text whose every Markdown and HTML sign is shown as itself.
+
+    No mention notifies anybody and no address becomes a link.
+    """
+    line = html.escape(line, quote=False)
+    line = re.sub(r"([\\`*_{}\[\]#~|!])", r"\\\1", line)
+    line = re.sub(r"([@:/]|www\.)(?=[\w/])", "\\1\u200b", line)
+    line = re.sub(r"^([-+])", r"\\\1", line)
+    return re.sub(r"^(\d{1,9})([.)])(?=\s|$)", r"\1\\\2", line)  # else the number of a list
 
 
 @contextmanager

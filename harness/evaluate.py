@@ -7,13 +7,14 @@ verdict could not be had is journalled as missing, never as zero, and is asked a
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness import progress
 from harness.benchmark import Benchmark, Row, Task
+from harness.context import Context, EvalPlan
 from harness.errors import blaming
 from harness.model import ask_each
 from harness.records import Answer, Request, Sample
@@ -30,36 +31,25 @@ class Evaluation:
     reused: bool
 
 
-def evaluate(
-    arm: str,
-    model: Any,
-    benchmarks: Sequence[Benchmark],
-    *,
-    data: str | Path,
-    folder: Path,
-    fingerprints: Mapping[str, str],
-    limit: int | None = None,
-) -> Evaluation:
+def evaluate(arm: str, model: Any, context: Context[EvalPlan]) -> Evaluation:
     """Return every benchmark's samples, from the journals as far as they go.
 
     Args:
         arm: names the folder of the journals and the bars.
         model: whom to ask.
-        benchmarks: what to ask.
-        data: see :class:`harness.lmms.Task`.
-        folder: the run folder.
-        fingerprints: by benchmark, everything that determines its samples.
-        limit: only the first rows, for a quick look.
+        context: the benchmarks, their data, and the run folder.
     """
+    plan, folder = context.plan, context.folder
+    prints = plan.prints(model.fingerprint)
     samples: dict[str, tuple[Sample, ...]] = {}
     reused = True
-    for benchmark in benchmarks:
+    for benchmark in plan.benchmarks:
         path = folder / arm / f"{benchmark.name}.jsonl"
-        journal = journal_of(path, fingerprints[benchmark.name], Sample)
+        journal = journal_of(path, prints[benchmark.name], Sample)
         if not journal.complete or any(row.error is not None for row in journal.rows):
             reused = False
             _drop_missing(journal)
-            _fill(journal, arm, model, benchmark, data, folder, limit)
+            _fill(journal, arm, model, benchmark, plan.data, folder, plan.settings.limit)
         samples[benchmark.name] = tuple(journal.rows)
     return Evaluation(samples, reused)
 

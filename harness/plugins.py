@@ -22,7 +22,13 @@ from harness.errors import HarnessError, UsageError, near_miss
 from harness.records import Drop, Pair, Prompt
 from harness.storage import disk_is_full, folder_digest
 
-KINDS = {"methods": "method", "benchmarks": "benchmark", "reports": "report", "demos": "demo"}
+KINDS = {
+    "methods": "method",
+    "benchmarks": "benchmark",
+    "suites": "suite",
+    "reports": "report",
+    "demos": "demo",
+}
 
 
 def names(kind: str) -> dict[str, list[str]]:
@@ -179,7 +185,7 @@ class _blamed:  # noqa: N801  (a context manager, used like a function)
         return None
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if error is None or isinstance(error, HarnessError) or not isinstance(error, Exception):
+        if not isinstance(error, Exception | SystemExit) or isinstance(error, HarnessError):
             return
         if isinstance(error, StopIteration):
             return
@@ -206,7 +212,7 @@ def _owner(point: EntryPoint) -> str:
 def _load(point: EntryPoint, word: str) -> Any:
     try:
         return point.load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a package may end the process at import
         raise UsageError(
             f"The {word} '{point.name}' ({_owner(point)}) cannot be imported: "
             f"{type(error).__name__}: {error}. Reinstall it, or uninstall it with: "

@@ -6,17 +6,17 @@ A record never changes after it was made. Whatever is written to disk can be rea
 
 from __future__ import annotations
 
-import dataclasses
-import functools
+import contextlib
 import hashlib
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import UnionType
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from harness.errors import HarnessError
+from harness.json_form import fingerprint as fingerprint
+from harness.json_form import from_json as from_json
+from harness.json_form import to_json as to_json
 from harness.old_names import forward
 
 if TYPE_CHECKING:
@@ -196,69 +196,28 @@ class Demo:
 T = TypeVar("T")
 
 
-def to_json(record: Any) -> dict[str, Any]:
-    """Return the JSON form of a record: nested records become objects, paths become strings."""
-    return {f.name: _plain(getattr(record, f.name)) for f in dataclasses.fields(record)}
-
-
-def from_json(kind: type[T], row: Mapping[str, Any]) -> T:
-    """Rebuild a record of ``kind`` from its JSON form.
-
-    Raises:
-        TypeError: if a field is missing or unknown.
-    """
-    hints = _hints(kind)  # type: ignore[arg-type]  # a class is hashable
-    return kind(**{name: _typed(hints.get(name), value) for name, value in row.items()})
-
-
-@functools.cache  # resolving them takes longer than everything else about a row
-def _hints(kind: type) -> dict[str, Any]:
-    return get_type_hints(kind)
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
-        return to_json(value)
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    return value
-
-
-def _typed(hint: Any, value: Any) -> Any:
-    record = next(filter(_is_record, _options(hint)), None)
-    if record is not None and isinstance(value, Mapping):
-        return from_json(record, value)
-    if hint is Path:
-        return Path(value)
-    if isinstance(value, list):
-        inner = [arg for arg in getattr(hint, "__args__", ()) if dataclasses.is_dataclass(arg)]
-        return tuple(_typed(inner[0] if inner else None, item) for item in value)
-    return value
-
-
-def _options(hint: Any) -> tuple[Any, ...]:
-    """Return the members of a union, or the hint alone."""
-    return get_args(hint) if isinstance(hint, UnionType) else (hint,)
-
-
-def _is_record(hint: Any) -> bool:
-    return isinstance(hint, type) and dataclasses.is_dataclass(hint)
-
-
-def fingerprint(*parts: Any) -> str:
-    """Hash anything that has a JSON form into 16 hexadecimal digits, stable between runs."""
-    text = json.dumps(_plain(parts), sort_keys=True, ensure_ascii=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
 def seed_of(*parts: Any) -> int:
     """Derive a 63-bit seed from ``parts``, so that order, batch and resume do not change it."""
     digest = hashlib.sha256("\x1f".join(map(str, parts)).encode(errors="surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big") >> 1
+
+
+IMAGE_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""What Pillow may take a file for, whatever its name says: EPS would start Ghostscript."""
+
+
+@contextlib.contextmanager
+def listed_formats() -> Iterator[None]:
+    """Let Pillow know :data:`IMAGE_FORMATS` alone, where a library opens images for us."""
+    import PIL.Image
+
+    PIL.Image.init()  # else it would add the others when none of the list fits
+    known = list(PIL.Image.ID)
+    PIL.Image.ID[:] = [name for name in known if name in IMAGE_FORMATS]
+    try:
+        yield
+    finally:
+        PIL.Image.ID[:] = known
 
 
 def open_image(path: Path, owner: str) -> PIL.Image.Image:
@@ -274,7 +233,7 @@ def open_image(path: Path, owner: str) -> PIL.Image.Image:
     import PIL.ImageOps
 
     try:
-        with PIL.Image.open(path) as image:
+        with PIL.Image.open(path, formats=IMAGE_FORMATS) as image:
             if image.mode.startswith(("I", "F")):
                 raise ValueError(f"its mode is {image.mode}; save it with 8 bits a channel")
             return PIL.ImageOps.exif_transpose(image).convert("RGB")

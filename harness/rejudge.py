@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from harness.benchmark import Benchmark, benchmark, expand
-from harness.compare import compare, examples_of
-from harness.contamination import overlaps_of, with_notes
+from harness.benchmark import benchmark, expand
+from harness.conclude import conclude, conclude_alone
+from harness.context import Context, EvalPlan
 from harness.errors import HarnessError, UsageError
-from harness.judge import Verdicts, judge, last_judging
+from harness.judge import judge, last_judging
 from harness.plugins import load
-from harness.records import Sample, distinct
+from harness.records import Sample, Samples, distinct
 from harness.report import ReportInput, write_reports
 from harness.resolve import data_of
 from harness.runs import FinishedRun, open_run
-from harness.settings import JudgeSettings
-from harness.storage import Store, locked, read_journal
+from harness.settings import EvalSettings, JudgeSettings
+from harness.storage import RunRecord, Store, locked, read_journal
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ def rejudge(
     device: str = "auto",
     dtype: str = "auto",
 ) -> Rejudged:
-    """Judge the stored answers of a run, and write its comparison and reports anew.
+    """Judge the stored answers of a run or of one model, and write its result and reports anew.
 
     Args:
         folder: the run folder.
@@ -61,71 +59,38 @@ def rejudge(
         UsageError: if there is no such run or judge, or the run's data are not there.
         HarnessError: if data or judge have changed, or a file is damaged.
     """
-    run = open_run(folder)
+    run, record = open_run(folder), RunRecord.read(folder)
     if run.more:
         raise UsageError(
             f"{folder} holds several seeds together, whose verdicts come from their own runs. "
             "Run harness run with --seeds and --judge again: nothing is generated twice."
         )
-    asked = asked_of(folder)
-    benchmarks = benchmarks_of_run(run, asked)
-    writers = {name: load("reports", name) for name in _reports(asked, reports)}
-    before, after = (
-        {
-            bench.name: read_journal(folder / arm / f"{bench.name}.jsonl", Sample)
-            for bench in benchmarks
-        }
-        for arm in ("before", "after")
-    )
+    plan = _plan(run, record, settings, device, dtype)
+    names = distinct(("json", *record.reports, *reports))
+    writers = {name: load("reports", name) for name in names}
+    before = _answers(folder, "before", plan) if run.before else {n: () for n in plan.columns}
     with locked(folder):
+        context = Context(plan, folder, Store(folder.parent / "store.sqlite"))
         verdicts = judge(
-            settings,
-            benchmarks,
-            before,
-            after,
-            data=data_of(str(asked["data"])),
-            folder=folder,
-            store=Store(folder.parent / "store.sqlite"),
-            seed=run.report.seed,
-            device=device,
-            dtype=dtype,
-            only_missing=only_missing,
+            context, before, _answers(folder, "after", plan), only_missing=only_missing
         )
-        report = _compared(run.report, benchmarks, verdicts)
+        if run.report.comparison is None:
+            report = conclude_alone(
+                run.report,
+                verdicts.after,
+                plan.columns,
+                judging=verdicts.judging,
+                published={bench.name: bench.published for bench in plan.benchmarks},
+            )
+        else:
+            report = conclude(
+                run.report,
+                verdicts,
+                plan.columns,
+                like=run.report.comparison,
+                touched=[overlap.touched for overlap in run.report.overlaps],
+            )
         return Rejudged(report, write_reports(report, folder, writers), verdicts.calls)
-
-
-def _compared(old: ReportInput, benchmarks: Sequence[Benchmark], verdicts: Verdicts) -> ReportInput:
-    outdated = old.judging.notes if old.judging is not None else ()
-    kept = [note for note in old.comparison.notes if note not in outdated]
-    columns = {bench.name: bench.columns for bench in benchmarks}
-    comparison = compare(
-        verdicts.before,
-        verdicts.after,
-        columns,
-        seed=old.comparison.seed,
-        draws=old.comparison.draws,
-        margin=old.comparison.margin,
-        alpha=old.comparison.alpha,
-        notes=[*kept, *verdicts.notes],
-    )
-    overlaps = overlaps_of(
-        [overlap.touched for overlap in old.overlaps],
-        verdicts.before,
-        verdicts.after,
-        columns,
-        comparison,
-    )
-    comparison = with_notes(comparison, overlaps, old.overlaps)
-    return dataclasses.replace(
-        old,
-        comparison=comparison,
-        overlaps=overlaps,
-        examples=examples_of(comparison, verdicts.before, verdicts.after),
-        before=verdicts.before,
-        after=verdicts.after,
-        judging=verdicts.judging,
-    )
 
 
 def like_last(folder: Path, settings: JudgeSettings) -> JudgeSettings:
@@ -144,29 +109,30 @@ def like_last(folder: Path, settings: JudgeSettings) -> JudgeSettings:
     return dataclasses.replace(settings, judge=last[1].judge, judgings=last[1].judgings)
 
 
-def asked_of(folder: Path) -> dict[str, Any]:
-    """Read what was asked of a run or a measurement: its data, benchmarks and reports.
-
-    Raises:
-        HarnessError: if its settings do not say so, as those of imported results.
-    """
-    file = folder / "settings.json"
-    try:
-        asked: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))["asked"]
-        reports = asked.get("reports", ())
-        return {"data": asked["data"], "benches": asked["benches"], "reports": reports}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+def _plan(
+    run: FinishedRun, record: RunRecord, settings: JudgeSettings, device: str, dtype: str
+) -> EvalPlan:
+    """Return what was measured then, with the judge of now."""
+    data = record.asked.get("data")
+    if not isinstance(data, str) or not record.benches:
         raise HarnessError(
-            f"{file} does not say what was asked of the run ({error!r}). Only the folder of a "
-            "harness run or harness eval can be judged; call the same command again to restore it."
-        ) from error
+            f"{run.folder / 'settings.json'} does not say what was asked of the run. Only the "
+            "folder of a harness run or harness eval can be judged; call the same command again "
+            "to restore it."
+        )
+    wanted = [benchmark(name) for name in expand(record.benches)]
+    return EvalPlan(
+        settings=EvalSettings(
+            record.benches, data=data, device=device, dtype=dtype, judging=settings
+        ),
+        benchmarks=tuple(bench for bench in wanted if bench.name in run.after),
+        model=run.report.model,
+        data=data_of(data),
+        notice=run.report.notice,
+        inputs=record.inputs,
+        seed=run.report.seed,
+    )
 
 
-def benchmarks_of_run(run: FinishedRun, asked: Mapping[str, Any]) -> list[Benchmark]:
-    """Return the benchmarks whose answers a run holds, as it was asked for them."""
-    wanted = [benchmark(name) for name in expand(asked["benches"])]
-    return [bench for bench in wanted if bench.name in run.after]
-
-
-def _reports(asked: Mapping[str, Any], more: Sequence[str]) -> tuple[str, ...]:
-    return distinct(("json", *map(str, asked["reports"]), *more))
+def _answers(folder: Path, arm: str, plan: EvalPlan) -> Samples:
+    return {name: read_journal(folder / arm / f"{name}.jsonl", Sample) for name in plan.columns}

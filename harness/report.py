@@ -1,30 +1,55 @@
-"""Hand the finished comparison to each report that was asked for."""
+"""What a report is given, and the stage that hands it to each report that was asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.compare import Comparison, Example, Ruling
+from harness.compare import Comparison, Example, MetricLevel, Ruling
 from harness.contamination import Overlap
 from harness.dpo import Curve
-from harness.errors import HarnessError
+from harness.errors import HarnessError, UsageError
 from harness.judge import Judging
 from harness.pairs import PairReport
-from harness.records import Samples
+from harness.records import Samples, distinct
+from harness.train import Ablation
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Answers before that were not measured in this run.
+
+    Attributes:
+        source: the run or bundle that they were taken from.
+        benchmarks: whose answers they are.
+    """
+
+    source: str
+    benchmarks: tuple[str, ...]
+
+    @property
+    def note(self) -> str:
+        """One sentence for a reader."""
+        return (
+            f"Before taken from {self.source}, not measured in this run: "
+            f"{', '.join(self.benchmarks)}."
+        )
+
 
 __all__ = ["ReportInput", "Writer", "write_reports"]
 
 
 @dataclass(frozen=True)
 class ReportInput:
-    """What a report gets to see: the comparison, and where it comes from.
+    """What a report gets to see: the result, and where it comes from.
+
+    The result is a comparison, or the figures of one model that was measured by itself.
 
     Attributes:
-        comparison: the result.
+        comparison: before against after; ``None`` for one model by itself.
         method: name of the method.
-        model: what was aligned, as the user wrote it.
+        model: what was aligned or measured, as the user wrote it.
         data: where the benchmarks' rows came from, as the user wrote it.
         seed: of the run.
         options: the method's options as text.
@@ -43,10 +68,16 @@ class ReportInput:
         gate: what the gate said, where one was asked.
         judging: who judged open answers; ``None`` where the built-in grader's scores stand.
         overlaps: benchmark images that the training prompts show, and figures without them.
+        levels: the figures of one model by itself; empty where there is a comparison.
+        published: what others have printed of the benchmarks, by benchmark and model name.
+        seeds: training seeds that the comparison is over, where there are several.
+        taken: answers before that come from another run.
+        ablation: what blanking the pairs' images does, where it was asked for.
+        notes: what else a reader has to know that no record holds.
         clock: times; the only thing that differs between two equal runs.
     """
 
-    comparison: Comparison
+    comparison: Comparison | None
     method: str
     model: str
     data: str = ""
@@ -66,7 +97,60 @@ class ReportInput:
     gate: tuple[Ruling, ...] = ()
     judging: Judging | None = None
     overlaps: tuple[Overlap, ...] = ()
+    levels: tuple[MetricLevel, ...] = ()
+    published: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    seeds: tuple[int, ...] = ()
+    taken: tuple[Taken, ...] = ()
+    ablation: Ablation | None = None
+    notes: tuple[str, ...] = ()
     clock: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def compared(self) -> Comparison:
+        """The comparison.
+
+        Raises:
+            UsageError: if one model was measured by itself, so that nothing is compared.
+        """
+        if self.comparison is None:
+            raise UsageError(
+                f"This run ({self.method}) holds one model's answers only, so there is nothing to "
+                "compare in it. Name another run beside it: harness compare OTHER RUN, or "
+                "harness gate RUN --baseline OTHER."
+            )
+        return self.comparison
+
+    @property
+    def missing(self) -> int:
+        """How many answers or scores are missing, of one model in its headline columns."""
+        if self.comparison is not None:
+            return self.comparison.missing
+        return sum(level.missing for level in self.levels if level.primary)
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What every reader has to know, the notice first; made anew from the records.
+
+        The version before stored these sentences in the comparison and kept no records of some of
+        them, so where there are any they are shown as they are.
+        """
+        if self.comparison is not None and self.comparison.notes:
+            return distinct(filter(None, (self.notice, *self.comparison.notes)))
+        found: list[str | None] = [self.notice]
+        found += [self.ablation.note] if self.ablation is not None else []
+        found += [taken.note for taken in self.taken]
+        found += self.judging.notes if self.judging is not None else ()
+        found += [overlap.note for overlap in self.overlaps]
+        found += [_on_seeds(self.seeds)] if self.seeds else []
+        return distinct(filter(None, (*found, *self.notes)))
+
+
+def _on_seeds(seeds: Sequence[int]) -> str:
+    return (
+        f"Figures after training are means over {len(seeds)} seeds ({', '.join(map(str, seeds))}), "
+        "and intervals allow for other seeds. Flips, lengths, categories and examples are those "
+        f"of seed {seeds[0]}."
+    )
 
 
 Writer = Callable[[ReportInput, Path], Path]

@@ -9,9 +9,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import platform
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -26,14 +24,14 @@ from harness.benchmark import (
     data_fingerprint,
     expand,
 )
-from harness.engine import ENGINE_VERSION
+from harness.context import EvalPlan, Plan
 from harness.errors import UsageError
 from harness.judge import check
 from harness.model import SCHEME
 from harness.pairs import prompts_fingerprint, read_prompts
 from harness.plugins import Method, digest_of, load, load_method, names
-from harness.records import Demo, Prompt, fingerprint, to_json
-from harness.settings import Settings
+from harness.records import Demo, fingerprint
+from harness.settings import EvalSettings, Settings
 from harness.storage import files_digest, folder_digest
 
 PACKAGES = (
@@ -48,36 +46,6 @@ PACKAGES = (
     "transformers",
     "trl",
 )
-
-_NO_RESULT = ("out", "reports", "baseline", "judging", "pair_timeout", "image_ablation", "merge")
-"""Settings that change no answer, pair or weight."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Settings made concrete: loaded names, read prompts, and a fingerprint for every input."""
-
-    settings: Settings
-    method: Method
-    options: Any
-    benchmarks: tuple[Benchmark, ...]
-    model: str | Path
-    data: str | Path
-    prompts: tuple[Prompt, ...]
-    notice: str | None
-    inputs: Mapping[str, str]
-
-    def folder(self, model_fingerprint: str) -> Path:
-        """Name the run folder: method, model, and a hash of everything that decides the result."""
-        named_otherwise = ("model", "data", "prompts", "options", "preset")  # by what they hold
-        wanted = {
-            key: value
-            for key, value in to_json(self.settings).items()
-            if key not in (*_NO_RESULT, *named_otherwise)
-        }
-        options = to_json(self.options) if self.options is not None else None
-        code = fingerprint(wanted, options, model_fingerprint, self.inputs)
-        return self.settings.out / folder_name(self.settings.method, self.settings.model, code)
 
 
 def resolve(settings: Settings) -> Plan:
@@ -111,12 +79,33 @@ def resolve(settings: Settings) -> Plan:
     }
     return Plan(
         settings=settings,
+        seed=settings.seed,
         method=method,
         options=options,
         benchmarks=benchmarks,
         model=model_demo.model if model_demo else settings.model,
         data=data,
         prompts=prompts,
+        notice=data_demo.notice if data_demo else None,
+        inputs=inputs,
+    )
+
+
+def resolve_eval(asked: EvalSettings) -> EvalPlan:
+    """Load the benchmarks that the settings name and fingerprint their rows.
+
+    Raises:
+        UsageError: for anything that does not exist or does not fit, naming the near miss.
+        HarnessError: for files that are there and broken.
+    """
+    check(asked.judging)
+    data, demo, data_demo = data_of(asked.data), demo_of(asked.model), demo_of(asked.data)
+    benchmarks, inputs = benchmarks_of(asked.benches, data)
+    return EvalPlan(
+        settings=asked,
+        benchmarks=benchmarks,
+        model=demo.model if demo else asked.model,
+        data=data,
         notice=data_demo.notice if data_demo else None,
         inputs=inputs,
     )
@@ -139,29 +128,6 @@ def benchmarks_of(
         inputs[f"data:{bench.name}"] = data_fingerprint(bench.task, data)
         inputs[f"bench:{bench.name}"] = fingerprint(code_digest(name), inputs[f"data:{bench.name}"])
     return tuple(wanted.values()), inputs
-
-
-def prints_of(
-    benchmarks: Sequence[Benchmark], inputs: Mapping[str, str], model: str, limit: int | None
-) -> dict[str, str]:
-    """Return, by benchmark, the fingerprint of everything that determines its samples.
-
-    Args:
-        benchmarks: which.
-        inputs: what :func:`benchmarks_of` found.
-        model: the model's fingerprint.
-        limit: only the first rows.
-    """
-    return {
-        bench.name: fingerprint(model, ENGINE_VERSION, inputs[f"bench:{bench.name}"], limit)
-        for bench in benchmarks
-    }
-
-
-def folder_name(what: str, model: str, code: str) -> str:
-    """Name a run folder by what was done, with which model, and a hash of all that decides it."""
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(model).name).strip("-.")
-    return f"{what}-{name or 'model'}-{code[:8]}"
 
 
 def versions() -> dict[str, str]:
@@ -208,14 +174,6 @@ def data_of(name: str) -> str | Path:
     return Path(name)
 
 
-def kept_data(name: str) -> str:
-    """Return what settings.json says of ``--data``: a folder by its whole path.
-
-    Judging again may be called from another folder, and after the run was moved.
-    """
-    return str(Path(name).absolute()) if demo_of(name) is None and name != HUB else name
-
-
 def _method_digest(method: Method, options: Any, typed: Mapping[str, str]) -> str:
     """Hash the method's code, that of the methods it is built on, and the files it was given."""
     uses = getattr(method.module, "uses", None)
@@ -253,18 +211,3 @@ def _bytes_of(path: Path) -> str | None:
         return files_digest(path.parent, [path]) if path.is_file() else None
     except (OSError, ValueError, RuntimeError):  # too long for a name, unreadable, ~nobody
         return None
-
-
-def settings_json(plan: Plan, **measured: str) -> dict[str, Any]:
-    """Return what settings.json records: the settings, and what they came to.
-
-    Args:
-        plan: the settings made concrete.
-        measured: what else decides the answers: the model's fingerprint, the engine's version.
-    """
-    shown = to_json(plan.settings)
-    shown["data"] = kept_data(plan.settings.data)
-    shown["options"] = dict(plan.settings.options)
-    effective = dataclasses.asdict(plan.options) if plan.options is not None else {}
-    inputs = dict(plan.inputs)
-    return {"asked": shown, "options": effective, "inputs": inputs, "measured": measured}

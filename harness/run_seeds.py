@@ -7,20 +7,20 @@ verified like any run: the first seed at its top, the others below ``seeds/``.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from harness import progress
-from harness.compare import compare, examples_of
+from harness.conclude import conclude
+from harness.judge import Verdicts
 from harness.plugins import load
 from harness.report import ReportInput, write_reports
 from harness.run import Outcome, run
 from harness.runs import FinishedRun, columns_of, open_run, seed_folder
 from harness.settings import Settings
-from harness.storage import locked, write_json
+from harness.storage import RunRecord, locked
 
 _KEPT = ("before", "after", "judged", "images")
 _FILES = (
@@ -55,13 +55,13 @@ def run_seeds(settings: Settings, count: int) -> Outcome:
     with locked(first.folder):
         _collect(folder, [outcome.folder for outcome in outcomes])
         runs = [open_run(outcome.folder) for outcome in outcomes]
-        report = _together(first, runs, settings)
+        report = _together(first, runs, settings.seed)
         writers = {name: load("reports", name) for name in settings.reports}
         written = write_reports(report, folder, writers)
     return replace(
         first,
         folder=folder,
-        comparison=report.comparison,
+        comparison=report.compared,
         report=report,
         written=written,
         calls=sum(outcome.calls for outcome in outcomes),
@@ -69,27 +69,20 @@ def run_seeds(settings: Settings, count: int) -> Outcome:
     )
 
 
-def _together(first: Outcome, runs: Sequence[FinishedRun], settings: Settings) -> ReportInput:
-    seeds = ", ".join(str(run.report.seed) for run in runs)
-    notes = (
-        f"Figures after training are means over {len(runs)} seeds ({seeds}), and intervals allow "
-        "for other seeds. Flips, lengths, categories and examples are those of seed "
-        f"{settings.seed}.",
-    )
+def _together(first: Outcome, runs: Sequence[FinishedRun], seed: int) -> ReportInput:
     (before, after), *more = [(run.before, run.after) for run in runs]
-    comparison = compare(
-        before,
-        after,
-        {name: columns_of(name, *runs) for name in before},
-        seed=settings.seed,
-        notes=(*first.comparison.notes, *notes),
-        more=more,
-    )
-    return replace(
+    about = replace(
         first.report,
-        comparison=comparison,
-        examples=examples_of(comparison, before, after),
+        seeds=tuple(run.report.seed for run in runs),
         checkpoint=(Path("..") / first.folder.name / first.report.checkpoint).as_posix(),
+    )
+    return conclude(
+        about,
+        Verdicts(before, after, first.report.judging),
+        {name: columns_of(name, *runs) for name in before},
+        seed=seed,
+        touched=[overlap.touched for overlap in first.report.overlaps],
+        more=more,
     )
 
 
@@ -106,5 +99,5 @@ def _collect(folder: Path, runs: Sequence[Path]) -> None:
             if (run_folder / file).is_file():
                 (to / file).parent.mkdir(exist_ok=True)
                 shutil.copyfile(run_folder / file, to / file)
-    settings = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
-    write_json(folder / "settings.json", {**settings, "seeds": [path.name for path in runs]})
+    seeds = tuple(path.name for path in runs)
+    replace(RunRecord.read(folder), seeds=seeds).write(folder)

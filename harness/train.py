@@ -9,21 +9,22 @@ checkpoint) is kept with the checkpoint's hash, so a finished run does neither a
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness import dpo, progress
+from harness.context import Context, Plan
 from harness.errors import HarnessError, UsageError
 from harness.plugins import Method
 from harness.records import Pair, fingerprint
-from harness.storage import folder_digest, write_json
+from harness.storage import Memo, folder_digest
 
 IMAGE_ABLATION, MERGED = "image_ablation.json", "merged"
+_NAME_BEFORE = "canary.json"  # of the version before
 _PAIRS = 64
 
 
@@ -44,24 +45,48 @@ class Checkpoint:
     reused: bool
 
 
-def train(
-    method: Method,
-    pairs: Sequence[Pair],
-    model: Any,
-    options: Any,
-    *,
-    seed: int,
-    folder: Path,
-    fingerprint: str,
-) -> Checkpoint:
+@dataclass(frozen=True)
+class Ablation:
+    """What blanking the images of the pairs does to their answers, before and after training.
+
+    Attributes:
+        before: figures of the model before; names as in :class:`harness.dpo.ImageAblation`.
+        after: the same with the trained adapter.
+    """
+
+    before: Mapping[str, float]
+    after: Mapping[str, float]
+
+    @property
+    def note(self) -> str:
+        """One to two sentences for a reader."""
+        before, after = self.before, self.after
+        falls = [each["chosen"] - each["chosen_blank"] for each in (before, after)]
+        told = (
+            f"Image ablation: blanking the images of {after['pairs']:.0f} pairs lowers the "
+            f"log-probability of the chosen answers by {falls[1]:.2f} nats on average "
+            f"({falls[0]:.2f} before training), and does so for {after['drops']:.0%} of them "
+            f"({before['drops']:.0%} before)."
+        )
+        if falls[1] <= 0 or after["drops"] <= 0.5:
+            return f"{told} The trained model does not need the image to give these answers."
+        if falls[1] < falls[0] / 2:
+            return f"{told} It depends on the image less than half as much as before training."
+        return told
+
+
+def train(context: Context[Plan], pairs: Sequence[Pair], model: Any) -> Checkpoint:
     """Return the run's checkpoint, trained now unless the same one is there, whole.
 
     Raises:
         HarnessError: if the method fails or leaves no checkpoint that could be loaded.
     """
-    out = folder / "checkpoint"
-    state = _record(folder / "training.json")
-    if state.get("fingerprint") != fingerprint:
+    plan, folder = context.plan, context.folder
+    texts = [(pair.prompt.id, pair.chosen, pair.rejected) for pair in pairs]
+    stamp = fingerprint(model.fingerprint, texts, *plan.determined)
+    out, memo = folder / "checkpoint", Memo(folder / "training.json")
+    state = memo.read(stamp)
+    if state is None:
         shutil.rmtree(out, ignore_errors=True)
     elif state.get("files") is not None:
         made = _existing(folder, state)
@@ -70,24 +95,18 @@ def train(
         progress.say("The checkpoint's files were changed since it was trained; training again.")
         shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "training.json", {"fingerprint": fingerprint, "files": None})
-    path = method.train(pairs, model, options, out, seed)
-    adapter = _check(method, path, out)
+    memo.write(stamp, files=None)
+    path = plan.method.train(pairs, model, plan.options, out, plan.seed)
+    adapter = _check(plan.method, path, out)
     digest = folder_digest(path)
-    done = {
-        "fingerprint": fingerprint,
-        "files": digest,
-        "path": path.relative_to(folder).as_posix(),
-        "adapter": adapter,
-    }
-    write_json(folder / "training.json", done)
+    memo.write(stamp, files=digest, path=path.relative_to(folder).as_posix(), adapter=adapter)
     return Checkpoint(path, digest, adapter, reused=False)
 
 
-def image_ablation_note(
+def ablation(
     checkpoint: Checkpoint, pairs: Sequence[Pair], model: Any, folder: Path, *, limit: int = _PAIRS
-) -> str:
-    """Blank the images of some pairs, before and after training, and say what that does.
+) -> Ablation:
+    """Blank the images of some pairs, before and after training, and see what that does.
 
     Args:
         checkpoint: what was trained.
@@ -95,9 +114,6 @@ def image_ablation_note(
         model: the model before.
         folder: the run folder; ``image_ablation.json`` in it keeps the figures.
         limit: how many pairs.
-
-    Returns:
-        A sentence for the report.
 
     Raises:
         UsageError: if the method trains a full model, which has no adapter to take off.
@@ -109,20 +125,31 @@ def image_ablation_note(
         )
     chosen = tuple(pairs[:limit])
     stamp = fingerprint(checkpoint.digest, [(p.prompt.id, p.chosen, p.rejected) for p in chosen])
-    known = _record(folder / IMAGE_ABLATION)
-    if known.get("fingerprint") != stamp:
+    found = _ablation(folder, stamp)
+    if found is None:
         with progress.bar("image ablation", total=2, unit="passes") as bar:
             before = dpo.image_ablation(chosen, model, limit=limit)
             bar.advance(1, "the trained model")
             after = dpo.image_ablation(chosen, model, checkpoint.path, limit=limit)
             bar.advance(1)
-        known = {
-            "fingerprint": stamp,
-            "before": dataclasses.asdict(before),
-            "after": dataclasses.asdict(after),
-        }
-        write_json(folder / IMAGE_ABLATION, known)
-    return _sentence(known["before"], known["after"])
+        found = Ablation(dataclasses.asdict(before), dataclasses.asdict(after))
+        memo = Memo(folder / IMAGE_ABLATION)
+        memo.write(stamp, before=found.before, after=found.after)
+    return found
+
+
+def kept_ablation(folder: Path) -> Ablation | None:
+    """Return what :func:`ablation` kept in a run folder, or ``None``."""
+    return _ablation(folder)
+
+
+def _ablation(folder: Path, stamp: str | None = None) -> Ablation | None:
+    for name in (IMAGE_ABLATION, _NAME_BEFORE):
+        content = Memo(folder / name).read(stamp) or {}
+        before, after = content.get("before"), content.get("after")
+        if isinstance(before, dict) and isinstance(after, dict):
+            return Ablation(before, after)
+    return None
 
 
 def merged(checkpoint: Checkpoint, model: Any, folder: Path) -> Path:
@@ -133,27 +160,19 @@ def merged(checkpoint: Checkpoint, model: Any, folder: Path) -> Path:
     """
     if not checkpoint.adapter:
         return checkpoint.path
-    out, note = folder / MERGED, folder / f"{MERGED}.json"
-    if out.is_dir() and _record(note).get("adapter") == checkpoint.digest:
+    out, memo = folder / MERGED, Memo(folder / f"{MERGED}.json", key="adapter")
+    if out.is_dir() and memo.read(checkpoint.digest) is not None:
         return out
     part = out.with_name(f".{MERGED}.{os.getpid()}")
     shutil.rmtree(part, ignore_errors=True)
     shutil.rmtree(out, ignore_errors=True)
     dpo.merge(model.path, checkpoint.path, part)
     part.rename(out)
-    write_json(note, {"adapter": checkpoint.digest})
+    memo.write(checkpoint.digest)
     return out
 
 
-def _record(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _existing(folder: Path, state: dict[str, Any]) -> Checkpoint | None:
+def _existing(folder: Path, state: Mapping[str, Any]) -> Checkpoint | None:
     path = folder / str(state.get("path"))
     if not path.is_dir() or folder_digest(path) != state["files"]:
         return None
@@ -174,17 +193,3 @@ def _check(method: Method, path: Path, out: Path) -> bool:
             f"(LoRA) or config.json (a model). Test it with: harness check --method {method.name}"
         )
     return adapter
-
-
-def _sentence(before: dict[str, float], after: dict[str, float]) -> str:
-    falls = [each["chosen"] - each["chosen_blank"] for each in (before, after)]
-    told = (
-        f"Image ablation: blanking the images of {after['pairs']} pairs lowers the log-probability "
-        f"of the chosen answers by {falls[1]:.2f} nats on average ({falls[0]:.2f} before "
-        f"training), and does so for {after['drops']:.0%} of them ({before['drops']:.0%} before)."
-    )
-    if falls[1] <= 0 or after["drops"] <= 0.5:
-        return f"{told} The trained model does not need the image to give these answers."
-    if falls[1] < falls[0] / 2:
-        return f"{told} It depends on the image less than half as much as before training."
-    return told

@@ -137,3 +137,20 @@ def test_an_edited_method_is_another_method(install):
     first = digest_of("methods", "blurry")
     install("blurry", WHOLE + "\n# edited\n")
     assert digest_of("methods", "blurry") != first
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_package_that_exits_at_import_ends_nothing_else(install, code):
+    install("quitter", f"import sys\nsys.exit({code})")
+    with pytest.raises(UsageError, match=r"'quitter' \(guest-quitter\) cannot be imported: Sys"):
+        load_method("quitter")
+
+
+def test_a_method_that_exits_has_failed(install):
+    install(
+        "leaver",
+        WHOLE.replace("for prompt in prompts:", "import sys; sys.exit(0)\n    for _ in ():"),
+    )
+    made = load_method("leaver").make_pairs([], None, None, 0)
+    with pytest.raises(HarnessError, match=r"'leaver' \(guest-leaver\) failed in make_pairs: Sys"):
+        list(made)

@@ -6,8 +6,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.context import kept_data
 from harness.plugins import load_method
-from harness.resolve import _method_digest, kept_data, option_files
+from harness.resolve import _method_digest, option_files
 
 
 @dataclass(frozen=True)

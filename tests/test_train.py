@@ -16,7 +16,7 @@ from harness.errors import UsageError
 from harness.model import Model
 from harness.pairs import read_prompts
 from harness.records import Request
-from harness.train import Checkpoint, _sentence, image_ablation_note, merged
+from harness.train import Ablation, Checkpoint, ablation, merged
 
 
 def scored(chosen, blank, drops):
@@ -24,15 +24,15 @@ def scored(chosen, blank, drops):
 
 
 def test_the_sentence_says_what_blanking_did():
-    alive = _sentence(scored(-20.0, -60.0, 1.0), scored(-18.0, -57.0, 0.9))
+    alive = Ablation(scored(-20.0, -60.0, 1.0), scored(-18.0, -57.0, 0.9)).note
     assert "10 pairs lowers" in alive
     assert "39.00 nats on average (40.00 before training)" in alive
     assert "90% of them (100% before)" in alive
     assert "need" not in alive
     assert "less than half" not in alive
-    weak = _sentence(scored(-20.0, -60.0, 1.0), scored(-18.0, -20.0, 0.9))
+    weak = Ablation(scored(-20.0, -60.0, 1.0), scored(-18.0, -20.0, 0.9)).note
     assert "less than half" in weak
-    blind = _sentence(scored(-20.0, -60.0, 1.0), scored(-18.0, -18.0, 0.4))
+    blind = Ablation(scored(-20.0, -60.0, 1.0), scored(-18.0, -18.0, 0.4)).note
     assert "does not need the image" in blind
 
 
@@ -40,7 +40,7 @@ def test_a_full_model_is_its_own_merge_and_has_no_adapter_to_take_off(tmp_path):
     whole = Checkpoint(tmp_path, "d", adapter=False, reused=False)
     assert merged(whole, None, tmp_path) == tmp_path
     with pytest.raises(UsageError, match="full model"):
-        image_ablation_note(whole, [], None, tmp_path)
+        ablation(whole, [], None, tmp_path)
 
 
 @pytest.mark.slow
@@ -55,7 +55,7 @@ def test_the_merged_checkpoint_answers_like_the_adapter_and_is_made_once(tmp_pat
         return json.loads(done.stdout.splitlines()[-1])
 
     first = run()
-    assert any(note.startswith("Canary: ") for note in first["comparison"]["notes"])
+    assert any(note.startswith("Canary: ") for note in first["notes"])
     folder = Path(first["folder"])
     made = {path: path.stat().st_mtime_ns for path in (folder / "merged").iterdir()}
     prompts = read_prompts(DEMO.prompts, 12)

@@ -6,11 +6,14 @@ import json
 import os
 import re
 import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
 import yaml
+
+from tests.support.finished import pope, write_run
 
 ROOT = Path(__file__).parent.parent
 WORKFLOW = yaml.safe_load((ROOT / ".github/workflows/gate.yml").read_text())
@@ -213,3 +216,57 @@ def test_a_fork_gets_the_summary_and_no_comment(job, tmp_path):
     assert (taken, code) == (["Ask the gate", "Summarise", "Keep the reports", "Decide"], 0)
     assert "Did `seva`" in fork.summary.read_text()
     assert len(json.loads(fork.comments.read_text())) == 1
+
+
+HARNESS = f"{sys.executable} -m harness"
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A runner, and a finished run beside its files."""
+    write_run(tmp_path / "work" / "run", {"pope": pope()}, {"pope": pope(right=0.75, seed=9)})
+    return Runner(tmp_path / "work" / "job"), tmp_path / "work" / "run"
+
+
+def test_the_action_gates_what_follows_from_its_rows(small):
+    runner, run = small
+    taken, code = runner.act(run=str(run), harness=HARNESS, comment="false")
+    assert (taken, code) == (["Ask the gate", "Summarise", "Keep the reports", "Decide"], 0)
+    assert runner.outputs["gate"] == {"code": "0", "reports": f"{run}/gate"}
+
+
+def test_the_action_stops_at_a_run_that_does_not(small):
+    runner, run = small
+    content = json.loads((run / "comparison.json").read_text())
+    content["comparison"]["benchmarks"][0]["figures"][0]["after"] = 99.9
+    (run / "comparison.json").write_text(json.dumps(content))
+    taken, code = runner.act(run=str(run), harness=HARNESS)
+    assert (taken, code) == (["Ask the gate"], 1)
+    assert runner.outputs["gate"] == {}
+    assert "after is recorded as 99.9" in runner.said
+
+
+@pytest.mark.parametrize("name", ["run", "baseline"])
+def test_an_input_cannot_write_an_output(small, name):
+    runner, run = small
+    inputs = {"run": str(run), name: f"{run}\ncode=0\nreports=/etc"}
+    taken, code = runner.act(harness=HARNESS, **inputs)
+    assert (taken, code) == (["Ask the gate"], 2)
+    assert runner.outputs["gate"] == {}
+
+
+def test_what_a_run_says_is_no_command_to_the_runner(small):
+    """Between stop-commands and its token a runner takes no line for a command."""
+    runner, run = small
+    content = json.loads((run / "comparison.json").read_text())
+    content["comparison"]["notes"].append("::error::evil")
+    (run / "comparison.json").write_text(json.dumps(content))
+    assert runner.act(run=str(run), harness=HARNESS, comment="false")[1] == 0
+    runner.take(
+        ACTION["runs"]["steps"][0],
+        {"run": str(run), "baseline": "", "harness": HARNESS, "fail-on": "any:loss"},
+    )
+    first, *rest = runner.said.splitlines()
+    token = first.removeprefix("::stop-commands::")
+    assert re.fullmatch("[0-9a-f]{32}", token)
+    assert [line for line in rest if line.startswith("::")] == [f"::{token}::"]

@@ -158,7 +158,7 @@ def rank(
     everything = distinct(name for run in runs for name in run.after)
     for run in runs:
         notes += [run.report.notice] if run.report.notice else []
-        notes += run.report.comparison.notes if run.imported else ()
+        notes += run.report.notes if run.imported else ()
     return Leaderboard(
         baseline=baseline,
         rankings=tuple(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.analysis.leaderboard import Leaderboard, RankedRun, Ranking
+from harness.errors import as_markdown
 from harness.stats import half_up
 
 _DASH = "–"
@@ -29,12 +30,14 @@ def leaderboard_markdown(found: Leaderboard) -> str:
     """Return GitHub-flavoured Markdown; names of runs stand in code, where they do no harm."""
     parts = []
     for board in found.rankings:
-        lines = [f"### {_safe(_title(board))}", "", _line(_HEAD), _line(["---"] * len(_HEAD))]
+        lines = [f"### {_escaped(_title(board))}", "", _line(_HEAD), _line(["---"] * len(_HEAD))]
         for standing in board.runs:
             rank, run, *rest = _cells(standing, board, found)
-            lines.append(_line([rank, f"`{_safe(run)}`", *map(_safe, rest)]))
+            lines.append(_line([rank, _code(run), *map(_escaped, rest)]))
         parts.append("\n".join(lines))
-    return "\n\n".join([*parts, "\n".join(f"- {_safe(note)}" for note in _remarks(found))]) + "\n"
+    return (
+        "\n\n".join([*parts, "\n".join(f"- {_escaped(note)}" for note in _remarks(found))]) + "\n"
+    )
 
 
 def _title(board: Ranking) -> str:
@@ -98,11 +101,18 @@ def _remarks(found: Leaderboard) -> list[str]:
     return lines + list(found.notes)
 
 
-def _safe(text: str) -> str:
-    return "".join(
-        character if character.isprintable() else " "
-        for character in text.replace("`", "'").replace("|", "/").replace("<", "&lt;")
-    )
+def _code(text: str) -> str:
+    """Return foreign text as inline code in a table, where nothing can be escaped."""
+    line = _visible(text).replace("`", "'").replace("|", "¦")
+    return f"`{line}`"
+
+
+def _escaped(text: str) -> str:
+    return as_markdown(_visible(text))
+
+
+def _visible(text: str) -> str:
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -159,7 +159,7 @@ def _with_images_of(rows: Sequence[Sample], size: Size) -> Size:
 
 
 def _measured(run: FinishedRun | None, benchmark: str, column: str) -> MetricResult | None:
-    if run is None:
+    if run is None or run.report.comparison is None:
         return None
     for each in run.report.comparison.benchmarks:
         for figure in each.figures:

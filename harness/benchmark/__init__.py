@@ -11,7 +11,6 @@ from harness.benchmark.catalog import (
     expand,
     is_adhoc_result,
     number_of,
-    suites,
 )
 from harness.benchmark.definition import Benchmark, Choices
 from harness.benchmark.metrics import (
@@ -81,7 +80,6 @@ __all__ = [
     "number_of",
     "ratio_of",
     "some",
-    "suites",
     "tables_below",
     "task_settings",
     "texts_of",

@@ -16,7 +16,6 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,22 +46,11 @@ def expand(wanted: Sequence[str]) -> tuple[str, ...]:
     Raises:
         UsageError: if two packages claim a suite.
     """
+    known = names("suites")
     found: list[str] = []
     for name in wanted:
-        points = [point for point in entry_points(group="harness.suites") if point.name == name]
-        owners = sorted({point.dist.name if point.dist else point.value for point in points})
-        if len(owners) > 1:
-            raise UsageError(
-                f"Two packages claim the suite '{name}': {', '.join(owners)}. "
-                f"Uninstall one of them, for example with: pip uninstall {owners[0]}"
-            )
-        found += points[0].load() if points else [name]
+        found += load("suites", name) if name in known else [name]
     return distinct(found)
-
-
-def suites() -> Mapping[str, tuple[str, ...]]:
-    """Return the installed suites with their members, for ``harness list benchmarks``."""
-    return {point.name: tuple(point.load()) for point in entry_points(group="harness.suites")}
 
 
 def benchmark(name: str) -> Benchmark:
@@ -73,7 +61,7 @@ def benchmark(name: str) -> Benchmark:
     """
     if is_adhoc(name):
         return adhoc(name)
-    installed = [*names("benchmarks"), *suites()]
+    installed = [*names("benchmarks"), *names("suites")]
     if name not in installed:
         raise UsageError(
             f"No benchmark or suite is named '{name}'.{near_miss(name, installed)} "
@@ -193,6 +181,10 @@ def _described(path: Path) -> tuple[str, dict[str, bool | None]]:
             "group of tasks cannot be run as one; name its tasks."
         )
     listed = merged.get("metric_list") or []
+    if not isinstance(listed, list) or not all(
+        isinstance(item, dict) and "metric" in item for item in listed
+    ):
+        raise UsageError(f"'metric_list' in {path} needs entries with 'metric'. Repair the file.")
     return merged["task"], {
         str(item["metric"]): item.get("higher_is_better")
         for item in listed

@@ -11,7 +11,6 @@ import codecs
 import csv
 import hashlib
 import io
-import json
 import os
 import zipfile
 import zlib
@@ -24,6 +23,7 @@ from typing import IO, Any
 
 from harness.benchmark.json_stream import BrokenListError, list_items
 from harness.errors import HarnessError, UsageError
+from harness.storage import parse_json
 
 _CHUNK = 1 << 20
 _SHOWN = 5
@@ -195,7 +195,7 @@ class Files:
         for number, line in enumerate(self.text(name).split("\n"), start=1):
             if line.strip():
                 try:
-                    yield f"{name}, line {number}", json.loads(line)
+                    yield f"{name}, line {number}", parse_json(line)
                 except ValueError as error:
                     raise malformed(f"{name}, line {number}", f"no valid JSON ({error})") from error
 

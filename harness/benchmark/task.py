@@ -32,7 +32,7 @@ from harness.benchmark.task_files import (
     yaml_file,
 )
 from harness.errors import HarnessError, UsageError, blaming, cause_of
-from harness.records import fingerprint
+from harness.records import fingerprint, listed_formats
 from harness.storage import folder_digest
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ class Task:
     def rows(self, start: int = 0, stop: int | None = None) -> Iterator[Row]:
         """Yield documents ``start`` to ``stop`` with their prompt text and decoded images."""
         for index in range(start, len(self) if stop is None else min(stop, len(self))):
-            with blaming(f"Reading row {index} of the task {self.path}"):
+            with blaming(f"Reading row {index} of the task {self.path}"), listed_formats():
                 doc = self._docs[index]
                 if self._images is not None:
                     doc = {**doc, "image": self._images.of(doc)}

@@ -12,9 +12,10 @@ from typing import Any
 from harness.benchmark.hub import hub_commit
 from harness.benchmark.own_data import OwnData, read_own_data
 from harness.errors import HarnessError, UsageError
-from harness.storage import folder_digest
+from harness.storage import folder_digest, parse_yaml, read_text
 
 HUB = "hub"
+_LARGEST = 16 << 20  # bytes of a task file
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 OWN = "local/"
 """Prefix of data sets that everyone lays out for themselves, from files under a licence."""
@@ -104,11 +105,9 @@ def _parsed(path: Path, changed: int) -> dict[str, Any]:
     Plain: Any = type("Plain", (yaml.SafeLoader,), {})  # noqa: N806  (its own, to read ``!function``)
     Plain.add_multi_constructor("!", lambda loader, suffix, node: None)
     try:
-        config = yaml.load(path.read_text("utf-8"), Plain)
-    except OSError as error:
-        raise UsageError(f"The task file {path} cannot be read ({error}).") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise UsageError(f"The task file {path} is no YAML: {error}. Repair it.") from error
+        config = parse_yaml(read_text(path, _LARGEST), Plain)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"The task file {path} cannot be read: {error}. Repair it.") from error
     return dict(config) if isinstance(config, dict) else {}
 
 

@@ -67,8 +67,8 @@ def _tell(found: Verification) -> None:
         for line in check.details:
             click.echo(plain(f"    {line}"))
     if found.passed and any(check.outcome == ALONE for check in found.checks):
-        click.echo(f"The {found.rows} rows are as they were packed; they claim no number.")
+        click.echo(f"The {found.rows} rows are as they were written; they claim no number.")
     elif found.passed:
-        click.echo(f"Every number and verdict follows from the {found.rows} rows of both arms.")
+        click.echo(f"Every number and verdict follows from the {found.rows} rows.")
     else:
         click.echo("Not verified: see the lines above.")

@@ -5,8 +5,10 @@ Nothing heavy is imported before a command needs it, so that ``--help`` answers 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+import traceback
 
 import click
 
@@ -23,6 +25,7 @@ from harness.cli.methods import check, new_method, pairs, push
 from harness.cli.plan import plan
 from harness.cli.report import report
 from harness.cli.run import run
+from harness.cli.unexpected import DEBUG, unexpected, writable_anywhere
 from harness.errors import ExitCode, HarnessError, plain
 
 _QUIET_LIBRARIES = {
@@ -33,8 +36,20 @@ _QUIET_LIBRARIES = {
 }
 
 
+def _debug(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        os.environ[DEBUG] = "1"  # processes that this one starts see it too
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="vlm-harness", prog_name="harness")
+@click.option(
+    "--debug",
+    is_flag=True,
+    expose_value=False,
+    callback=_debug,
+    help=f"Show where an unexpected error was raised; also with {DEBUG}=1.",
+)
 def app() -> None:
     """Did this alignment method make this vision-language model better?
 
@@ -68,31 +83,68 @@ def main() -> None:
     """Run the command line and end the process with the exit code of design section 8."""
     for name, value in _QUIET_LIBRARIES.items():
         os.environ.setdefault(name, value)
+    writable_anywhere(sys.stdout, sys.stderr)
     try:
-        code = app.main(old_names.options(sys.argv[1:]), standalone_mode=False)
+        code = _code()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = _deaf()
+    sys.exit(int(code))
+
+
+def _code() -> int:
+    """Run the command, and turn whatever it raises into one paragraph and an exit code."""
+    try:
+        arguments = old_names.options(sys.argv[1:])
+        return int(app.main(arguments, standalone_mode=False) or 0)
     except HarnessError as error:
-        code = _complain(str(error), error.code)
+        return _complain(str(error), error.code, error)
     except click.ClickException as error:
         error.show()
-        code = ExitCode.USAGE
+        return ExitCode.USAGE
     except (KeyboardInterrupt, click.Abort):
-        code = _complain(
+        return _complain(
             "Interrupted. Run the same command again to go on from here.", ExitCode.INTERRUPTED
         )
+    except BrokenPipeError:
+        raise
     except OSError as error:
         from harness.storage import disk_is_full
 
         if not disk_is_full(error):
-            raise
-        code = _complain(
+            return _complain(unexpected(error), ExitCode.FAILED, error)
+        return _complain(
             f"The disk is full ({error.filename or error}). Free some space, or name another "
             "folder with --out, then run the same command again; finished work is reused.",
             ExitCode.FAILED,
+            error,
         )
-    sys.exit(int(code or 0))
+    except SystemExit as error:  # nothing of ours ends the process in this way
+        if isinstance(error.__context__, BrokenPipeError):  # rich does
+            raise BrokenPipeError from error
+        return _complain(unexpected(error), ExitCode.FAILED, error)
+    except Exception as error:
+        return _complain(unexpected(error), ExitCode.FAILED, error)
 
 
-def _complain(text: str, code: ExitCode) -> ExitCode:
-    shown = "\n".join(map(plain, text.split("\n")))  # names in foreign files are not ours
+def _deaf() -> int:
+    """Nobody reads any more, as after ``| head``: end without a word."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(nowhere, stream.fileno())
+    return ExitCode.UNHEARD
+
+
+def _complain(text: str, code: ExitCode, error: BaseException | None = None) -> int:
+    if error is not None and os.environ.get(DEBUG):
+        click.echo("".join(map(_lines, traceback.format_exception(error))), err=True, nl=False)
+    shown = _lines(text)  # names in foreign files are not ours
     click.echo(f"Error: {shown}" if code != ExitCode.INTERRUPTED else shown, err=True)
     return code
+
+
+def _lines(text: str) -> str:
+    return "\n".join(map(plain, text.split("\n")))

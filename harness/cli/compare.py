@@ -62,7 +62,7 @@ def _compare_two(
 
     report = compare_runs(first, second, seed=seed)
     if events:
-        click.echo(json.dumps(to_json(report.comparison)))
+        click.echo(json.dumps(to_json(report.compared)))
     else:
         load("reports", "terminal")(report, place)
-    return ExitCode.UNSCORED if report.comparison.missing else ExitCode.DONE
+    return ExitCode.UNSCORED if report.missing else ExitCode.DONE

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.cli.judge import judge_flags, judge_settings
 from harness.cli.options import BENCH, DATA, DEVICE, DTYPE, EVENTS, LIMIT, NPROC, OUT, QUIET
 from harness.errors import ExitCode
+
+if TYPE_CHECKING:
+    from harness.report import ReportInput
 
 
 @click.command("eval")
@@ -42,11 +45,10 @@ def evaluate(bench: str, nproc: int, events: bool, quiet: bool, **asked: Any) ->
     harness eval --bench pope --model openai:http://localhost:8000/v1#llava --data hub
     """
     from harness.cli.options import split
-    from harness.cli.tables import show
     from harness.eval import measure
     from harness.model import run_distributed
+    from harness.plugins import load
     from harness.progress import Reporter, showing
-    from harness.records import to_json
     from harness.settings import EvalSettings
 
     wanted = EvalSettings(benches=split(bench, "--bench"), judging=judge_settings(asked), **asked)
@@ -55,10 +57,23 @@ def evaluate(bench: str, nproc: int, events: bool, quiet: bool, **asked: Any) ->
         with showing(Reporter(quiet=quiet, events=events)) as reporter:
             found = measure(wanted)
             if events:
-                reporter.event("done", **to_json(found), missing=found.missing)
+                calls = {"calls": found.calls, "judge_calls": found.judge_calls}
+                reporter.event("done", **summary(found.folder, found.report), **calls)
             else:
-                show(found)
+                load("reports", "terminal")(found.report, found.folder)
                 click.echo(f"The model was asked {found.calls} times; other answers were known.")
-        return ExitCode.UNSCORED if found.missing else ExitCode.DONE
+        return ExitCode.UNSCORED if found.report.missing else ExitCode.DONE
 
     return run_distributed(nproc, job)
+
+
+def summary(folder: Path, report: ReportInput) -> dict[str, Any]:
+    """Return the figures of one model for a program that reads stdout."""
+    from harness.records import to_json
+
+    return {
+        "folder": str(folder),
+        "levels": [to_json(level) for level in report.levels],
+        "notes": report.sentences,
+        "missing": report.missing,
+    }

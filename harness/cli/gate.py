@@ -51,19 +51,19 @@ def gate(
     """
     from harness.compare import check_rules, exit_code
     from harness.records import distinct, to_json
-    from harness.runs import compare_runs, open_evidence, with_two_arms
+    from harness.runs import compare_runs, open_evidence
 
     run = open_evidence(folder)
     if baseline is not None:
         report = compare_runs(open_evidence(baseline), run, seed=seed)
     else:
-        report = with_two_arms(run).report
-    report = dataclasses.replace(report, gate=check_rules(report.comparison, rules))
-    code = exit_code(report.comparison, report.gate)
+        report = run.report
+    report = dataclasses.replace(report, gate=check_rules(report.compared, rules))
+    code = exit_code(report.compared, report.gate)
     names = distinct(name.strip() for name in (reports or "").split(",") if name.strip())
     written = _written(report, folder, names)
     if events:
-        shown = {"exit": int(code), "missing": report.comparison.missing}
+        shown = {"exit": int(code), "missing": report.missing}
         click.echo(json.dumps({**shown, "rules": [to_json(ruling) for ruling in report.gate]}))
         return code
     _show(report, code)
@@ -92,7 +92,7 @@ def _show(report: ReportInput, code: ExitCode) -> None:
     for row in cells:
         start = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=False))
         click.echo(plain(f"{start}  {row[3]}"))
-    missing = report.comparison.missing
+    missing = report.missing
     if missing:
         click.echo(f"{missing} answers or scores are missing, both sides together.")
     click.echo(

@@ -12,6 +12,7 @@ import click
 from harness.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
+    from harness.rejudge import Rejudged
     from harness.settings import JudgeSettings
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -91,53 +92,31 @@ def judge(
     harness judge runs/seva-tinyworld-1a2b3c4d --judge hf:./Qwen2.5-7B-Instruct
     harness judge runs/seva-tinyworld-1a2b3c4d --only-missing
     """
+    from harness.plugins import load
     from harness.progress import Reporter, showing
-    from harness.rejudge import like_last
-    from harness.runs import open_run, with_two_arms
+    from harness.rejudge import like_last, rejudge
 
     names = tuple(name.strip() for name in reports.split(",") if name.strip())
     named = asked["judge"] is not None
     settings = judge_settings(asked)
     settings = settings if named else like_last(folder, settings)
-    run = open_run(folder)
-    run = with_two_arms(run) if names else run
     with showing(Reporter(quiet=quiet, events=False)):
-        how = {"only_missing": only_missing, "device": device}
-        if run.alone:
-            return _alone(folder, settings, events, **how)
-        return _both(folder, settings, events, reports=names, **how)
-
-
-def _both(folder: Path, settings: JudgeSettings, events: bool, **how: Any) -> ExitCode:
-    from harness.plugins import load
-    from harness.records import to_json
-    from harness.rejudge import rejudge
-
-    done = rejudge(folder, settings, **how)
+        done = rejudge(folder, settings, reports=names, only_missing=only_missing, device=device)
     if events:
-        click.echo(json.dumps(to_json(done.report.comparison)))
+        click.echo(json.dumps(_summary(done, folder)))
     else:
         load("reports", "terminal")(done.report, folder)
-        _tell(done.calls)
-    return ExitCode.UNSCORED if done.report.comparison.missing else ExitCode.DONE
+        click.echo(f"The judge was asked {done.calls} times; other verdicts were known.")
+    return ExitCode.UNSCORED if done.report.missing else ExitCode.DONE
 
 
-def _alone(folder: Path, settings: JudgeSettings, events: bool, **how: Any) -> ExitCode:
-    from harness.cli.tables import show
-    from harness.eval import judge_alone
+def _summary(done: Rejudged, folder: Path) -> dict[str, Any]:
+    from harness.cli.eval import summary
     from harness.records import to_json
 
-    found = judge_alone(folder, settings, **how)
-    if events:
-        click.echo(json.dumps(to_json(found)))
-    else:
-        show(found)
-        _tell(found.judge_calls)
-    return ExitCode.UNSCORED if found.missing else ExitCode.DONE
-
-
-def _tell(calls: int) -> None:
-    click.echo(f"The judge was asked {calls} times; other verdicts were known.")
+    if done.report.comparison is not None:
+        return to_json(done.report.comparison)
+    return {**summary(folder, done.report), "calls": 0, "judge_calls": done.calls}
 
 
 def _price(text: str) -> tuple[float, float]:

@@ -7,27 +7,47 @@ from collections.abc import Mapping, Sequence
 
 import click
 
+from harness.errors import plain
+
 
 @click.command("list")
-@click.argument("kind", type=click.Choice(["methods", "benchmarks", "reports", "demos"]))
+@click.argument("kind", type=click.Choice(["methods", "benchmarks", "suites", "reports", "demos"]))
+@click.argument("name", required=False)
 @click.option("--json", "events", is_flag=True, help="Names and packages as one JSON object.")
-def list_names(kind: str, events: bool) -> None:
-    """List what is installed, and which package brings it; of benchmarks also what they measure."""
-    from harness.plugins import names
+def list_names(kind: str, name: str | None, events: bool) -> None:
+    """List what is installed, and which package brings it.
+
+    Of benchmarks also what they measure; of one benchmark everything that is known, with the
+    figures that others have published.
+
+    \b
+    harness list methods
+    harness list benchmarks pope
+    """
+    from harness.plugins import find, names
 
     found = names(kind)
+    if name is not None:
+        found = {name: found[find(kind, name).name]}
     if events:
         click.echo(json.dumps(found))
     elif kind == "benchmarks":
         _list_benchmarks(found)
+        if name is not None:
+            _describe(name)
+        else:
+            click.echo("")
+            _list_suites(names("suites"))
+    elif kind == "suites":
+        _list_suites(found)
     else:
-        for name, owners in found.items():
-            click.echo(f"{name:<16} {', '.join(owners)}")
+        for each, owners in found.items():
+            click.echo(f"{each:<16} {', '.join(owners)}")
 
 
 def _list_benchmarks(found: Mapping[str, Sequence[str]]) -> None:
-    """Show columns, headline first, and who marks the answers; then the suites."""
-    from harness.benchmark import benchmark, headline, suites
+    """Show columns, headline first, and who marks the answers."""
+    from harness.benchmark import benchmark, headline
     from harness.errors import UsageError
 
     for name, owners in found.items():
@@ -44,6 +64,34 @@ def _list_benchmarks(found: Mapping[str, Sequence[str]]) -> None:
         marked += ", or --judge" if known.rubric is not None else ""
         click.echo(f"{name:<16} {', '.join(owners):<16} {known.title}")
         click.echo(f"{'':<16} {', '.join(columns)}{more}; marked by {marked}")
-    click.echo("")
-    for suite, members in suites().items():
-        click.echo(f"{suite:<16} suite of {len(members)}: {', '.join(members)}")
+
+
+def _describe(name: str) -> None:
+    """Show where one benchmark comes from, all its columns, and what others have published."""
+    from harness.benchmark import benchmark
+
+    known = benchmark(name)
+    better = {True: "higher is better", False: "lower is better", None: "neither is better"}
+    facts = [("source", known.source), ("licence", known.licence)]
+    facts += [
+        (f"column {column.name}", f"{column.unit}, {better[column.higher_is_better]}")
+        for column in known.columns
+    ]
+    facts += [(f"published {model}", told) for model, told in known.published.items()]
+    width = max(len(label) for label, _ in facts)
+    for label, told in facts:
+        click.echo(plain(f"  {label:<{width}}  {told or 'not named'}"))
+
+
+def _list_suites(found: Mapping[str, Sequence[str]]) -> None:
+    """Show the benchmarks that each suite holds."""
+    from harness.errors import UsageError
+    from harness.plugins import load
+
+    for name, owners in found.items():
+        try:
+            members = load("suites", name)
+        except UsageError as error:
+            click.echo(f"{name:<16} {', '.join(owners)}: {error}")
+            continue
+        click.echo(f"{name:<16} suite of {len(members)}: {', '.join(members)}")

@@ -70,7 +70,7 @@ def push(run: Path, repo: str, private: bool) -> None:
     \b
     harness push runs/seva-tinyworld-1a2b3c4d you/llava-seva
     """
-    from harness.runs import open_run
+    from harness.runs import open_evidence
     from harness.runs import push as upload
 
-    click.echo(upload(open_run(run), repo, private=private))
+    click.echo(upload(open_evidence(run), repo, private=private))

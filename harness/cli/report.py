@@ -21,18 +21,18 @@ from harness.errors import ExitCode
     help="Reports to write, joined by commas.",
 )
 def report(folder: Path, reports: str) -> ExitCode:
-    """Write reports of a finished run again.
+    """Write reports of a finished run or measurement again.
 
     \b
     harness report runs/seva-tinyworld-1a2b3c4d --report terminal,markdown
     """
     from harness.plugins import load
     from harness.report import write_reports
-    from harness.runs import open_run, with_two_arms
+    from harness.runs import open_evidence, report_of
 
-    run = with_two_arms(open_run(folder))
+    found = report_of(open_evidence(folder))
     writers = {name: load("reports", name) for name in split(reports, "--report")}
-    for name, path in write_reports(run.report, folder, writers).items():
+    for name, path in write_reports(found, folder, writers).items():
         if name != "terminal":
             click.echo(path)
-    return ExitCode.UNSCORED if run.report.comparison.missing else ExitCode.DONE
+    return ExitCode.UNSCORED if found.missing else ExitCode.DONE

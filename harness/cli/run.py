@@ -151,6 +151,7 @@ def _summary(outcome: Outcome) -> dict[str, Any]:
         "reused": outcome.reused,
         "calls": outcome.calls,
         "missing": outcome.comparison.missing,
+        "notes": outcome.report.sentences,
         "comparison": to_json(outcome.comparison),
     }
 

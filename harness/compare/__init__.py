@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from harness.compare.flips import examples_of
 from harness.compare.gate import FAILS, PASSES, UNKNOWN, Ruling, check_rules, exit_code
 from harness.compare.joining import Unit, arrays_of, join, units_of
+from harness.compare.levels import MetricLevel, levels_of
 from harness.compare.paired import compare
 from harness.compare.records import (
     CANNOT_TELL,
@@ -14,6 +15,7 @@ from harness.compare.records import (
     GAIN,
     LOSS,
     NO_CHANGE,
+    VERDICTS,
     VERSION,
     BenchmarkComparison,
     Comparison,
@@ -32,10 +34,12 @@ __all__ = [
     "NO_CHANGE",
     "PASSES",
     "UNKNOWN",
+    "VERDICTS",
     "VERSION",
     "BenchmarkComparison",
     "Comparison",
     "Example",
+    "MetricLevel",
     "MetricResult",
     "Ruling",
     "Unit",
@@ -46,6 +50,7 @@ __all__ = [
     "excludes_zero",
     "exit_code",
     "join",
+    "levels_of",
     "units_of",
 ]
 

@@ -18,22 +18,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.compare.records import (
-    CANNOT_TELL,
-    CHANGED,
-    GAIN,
-    LOSS,
-    NO_CHANGE,
-    NO_WORSE,
-    BenchmarkComparison,
-    Comparison,
-    MetricResult,
-)
+from harness.compare.records import VERDICTS, BenchmarkComparison, Comparison, MetricResult
 from harness.errors import ExitCode, UsageError, near_miss
 
 DEFAULT = "any:loss"
 ANY = "any"
-VERDICTS = (GAIN, LOSS, CHANGED, NO_WORSE, CANNOT_TELL, NO_CHANGE)
 PASSES, FAILS, UNKNOWN = "passes", "fails", "unknown"
 _ENDS = {"lower": 0, "upper": 1}
 _NUMBER = re.compile(r"(?P<target>.+?)\s*(?P<sign>[<>])\s*(?P<limit>[^<>]+)")

@@ -38,7 +38,6 @@ def compare(
     margin: float = 1.0,
     alpha: float = 0.05,
     partial: bool = False,
-    notes: Sequence[str] = (),
     more: Sequence[tuple[Samples, Samples]] = (),
 ) -> Comparison:
     """Compare two arms on the same benchmarks.
@@ -52,7 +51,6 @@ def compare(
         margin: what counts as worse, in percent of a column's range (1 is one point of 100).
         alpha: level of tests and intervals.
         partial: compare the rows that both arms hold instead of refusing.
-        notes: what every reader has to know.
         more: both arms of further trainings with other seeds. Figures are then means over the
             trainings, and errors allow for yet other seeds; flips, lengths and categories are
             those of the first training.
@@ -84,7 +82,6 @@ def compare(
         draws=draws,
         alpha=alpha,
         margin=margin,
-        notes=tuple(notes),
     )
 
 

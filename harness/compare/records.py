@@ -12,6 +12,8 @@ VERSION = 1
 
 GAIN, LOSS, CHANGED = "gain", "loss", "changed"
 NO_WORSE, CANNOT_TELL, NO_CHANGE, MIXED = "no worse", "cannot tell", "no change", "mixed"
+VERDICTS = (GAIN, LOSS, CHANGED, NO_WORSE, CANNOT_TELL, NO_CHANGE)
+"""Of a figure; records from outside may say nothing else."""
 
 
 @dataclass(frozen=True)
@@ -201,7 +203,8 @@ class Comparison:
         draws: how many resamples.
         alpha: level of tests and intervals.
         margin: what counts as worse, in percent of a column's range.
-        notes: such as the notice of a built-in demo.
+        notes: sentences for the reader, in a file of version 0.1 alone; later ones hold the
+            records that they follow from.
         version: of this record.
     """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.contamination.overlap import ImageOverlap, Overlap, overlaps_of, with_notes
+from harness.contamination.overlap import ImageOverlap, Overlap, overlaps_of
 from harness.contamination.scan import check_contamination
 
 __all__ = [
@@ -10,5 +10,4 @@ __all__ = [
     "Overlap",
     "check_contamination",
     "overlaps_of",
-    "with_notes",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from harness.benchmark import Metric, headline
 from harness.compare import Comparison, compare
@@ -91,16 +91,6 @@ def overlaps_of(
         for found in touched
         if found.benchmark in columns
     )
-
-
-def with_notes(
-    comparison: Comparison, overlaps: Sequence[Overlap], old: Sequence[Overlap] = ()
-) -> Comparison:
-    """Say in the comparison's notes what was found, in the place of what ``old`` had said."""
-    outdated = {overlap.note for overlap in old}
-    kept = [note for note in comparison.notes if note not in outdated]
-    found = [overlap.note for overlap in overlaps if overlap.note]
-    return replace(comparison, notes=(*kept, *found))
 
 
 def _figures(

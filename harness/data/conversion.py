@@ -27,11 +27,9 @@ from harness.benchmark import (
 )
 from harness.data.manifest import MADE, Mirrored, hashes_in, known_in, write_manifest
 from harness.errors import HarnessError, UsageError, plain
-from harness.records import fingerprint
+from harness.records import IMAGE_FORMATS, fingerprint
 from harness.storage import cannot_write, folder_digest, write_whole
 
-_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
-"""Photographs; Pillow hands some other formats to programs of their own (EPS to Ghostscript)."""
 _GROUP = 32
 """Rows that are held in memory, and read together later."""
 
@@ -208,7 +206,7 @@ def _damage(data: bytes) -> str | None:
     import PIL.Image
 
     try:
-        with PIL.Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        with PIL.Image.open(io.BytesIO(data), formats=IMAGE_FORMATS) as image:
             image.load()
     except PIL.UnidentifiedImageError:
         return "no image of a known format"

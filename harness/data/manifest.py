@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError
-from harness.storage import write_json
+from harness.storage import read_json, write_json
 
 MANIFEST = "manifest.json"
 MADE = "files:"
@@ -81,7 +80,7 @@ def read_manifest(folder: Path) -> dict[str, Mirrored]:
     """
     file = folder / MANIFEST
     try:
-        shown = json.loads(file.read_text(encoding="utf-8"))["datasets"]
+        shown = read_json(file)["datasets"]
         return {
             str(name): Mirrored(
                 str(entry["dataset"]),

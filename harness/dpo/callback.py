@@ -13,6 +13,7 @@ from transformers import TrainerCallback
 
 from harness.errors import HarnessError
 from harness.progress import Bar
+from harness.storage import parse_json
 
 RENAMED = {
     "loss": "loss",
@@ -89,7 +90,7 @@ class Curves(TrainerCallback):
 
 def _step(line: str) -> int | None:
     try:
-        return int(json.loads(line)["step"])
+        return int(parse_json(line)["step"])
     except (ValueError, KeyError, TypeError):
         return None
 

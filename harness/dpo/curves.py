@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from harness.storage import parse_json
 
 SHOWN = (
     "loss",
@@ -52,7 +53,7 @@ def read_curves(folder: Path) -> tuple[Curve, ...]:
 
 def _row(line: str) -> Mapping[str, float]:
     try:
-        row = json.loads(line)
+        row = parse_json(line)
         found = {key: float(row[key]) for key in ("step", *SHOWN) if key in row}
     except (ValueError, TypeError):
         return {}

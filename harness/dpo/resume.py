@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from harness.errors import HarnessError
+from harness.storage import read_json
 
 MARKER = "complete.json"
 """Written last into a checkpoint: names and sizes of its files."""
@@ -36,7 +37,7 @@ def _write(path: Path, content: Any) -> None:
 
 def _read(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     except (OSError, ValueError) as error:
         raise HarnessError(
             f"The training checkpoint cannot be continued: {path} is not readable ({error}). "
@@ -134,7 +135,7 @@ def seal(folder: Path) -> None:
 def is_complete(folder: Path) -> bool:
     """Whether a checkpoint was sealed and still has all its files in full size."""
     try:
-        files = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+        files = read_json(folder / MARKER)
     except (OSError, ValueError):
         return False
     return all(

@@ -123,6 +123,16 @@ def _checked(folder: Path) -> Path:
     return folder
 
 
+def _listed(index: Path) -> set[str]:
+    """Return the files that an index names."""
+    found = read_json(index).get("weight_map")
+    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found.values()):
+        raise UsageError(
+            f"{index} names no files (weight_map). Save or download the checkpoint again."
+        )
+    return set(found.values())
+
+
 def sees(folder: Path) -> bool:
     """Tell whether a checkpoint reads images too, by its configuration or its processor's.
 

@@ -7,17 +7,17 @@ adapter's base from wherever those point. So what will be read is found out firs
 
 from __future__ import annotations
 
-import json
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from harness.errors import UsageError
+from harness.storage import open_regular, parse_json, read_header, read_text
 
 WEIGHTS = "*.safetensors"
 _INDEX = ".safetensors.index.json"
 _WHOLE = "model.safetensors"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
-_LARGEST_HEADER = 100_000_000  # as the format's own library
+_CONFIG = 64 << 20  # bytes of a configuration; tokenisers of large vocabularies have a tenth
 # Checkpoints in the layout of the original LLaVA code, and where they are converted.
 _CONVERTED = {
     "llava-v1.5-7b": "llava-1.5-7b-hf",
@@ -177,23 +177,16 @@ def check_whole(path: Path) -> None:
         UsageError: if it is no regular file, or damaged.
     """
     try:
-        if not path.is_file():
-            raise ValueError("no regular file")
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            start = file.read(8)
-            if start == b"version ":
+        with open_regular(path) as file:
+            if file.read(8) == b"version ":
                 raise UsageError(
                     f"The weights file {path} is a Git LFS pointer, not the weights: the folder "
                     "was cloned without Git LFS. Run git lfs pull in it, or download it with: "
                     "hf download"
                 )
-            length = int.from_bytes(start, "little")
-            whole = length < min(size, _LARGEST_HEADER)
-            header: Any = json.loads(file.read(length)) if whole else None
-        ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"]
-        whole = size == 8 + length + max(ends, default=0)
-    except (OSError, ValueError, AttributeError, KeyError, TypeError, IndexError, RecursionError):
+        _, size = read_header(path)
+        whole = path.stat().st_size == size
+    except (OSError, ValueError):
         whole = False
     if not whole:
         raise UsageError(
@@ -209,8 +202,8 @@ def read_json(path: Path) -> dict[str, Any]:
         UsageError: if the file is no JSON object.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        content = parse_json(read_text(path, _CONFIG))
+    except (OSError, ValueError) as error:
         raise UsageError(
             f"{path} cannot be read as JSON ({error}). Save or download the checkpoint again."
         ) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,9 +9,9 @@ from harness.benchmark import Benchmark
 from harness.errors import UsageError
 from harness.judge.items import ARMS
 from harness.judge.records import Judging
-from harness.records import Sample, from_json, to_json
+from harness.records import Sample, to_json
 from harness.settings import JudgeSettings
-from harness.storage import journal_of, read_journal, write_json
+from harness.storage import Memo, journal_of, read_journal, seal_of
 
 FOLDER, SUMMARY = "judged", "judging.json"
 
@@ -35,8 +34,9 @@ def write(
         journal = journal_of(place(folder, arm, bench), name, Sample)
         journal.forget(0)
         journal.append(*rows)
-        journal.finish()
-    write_json(folder / FOLDER / SUMMARY, {"fingerprint": name, "judging": to_json(judging)})
+        raw = folder / arm / f"{bench}.jsonl"
+        journal.finish(source=seal_of(raw).digest if raw.is_file() else "")
+    _summary(folder).write(name, judging=to_json(judging))
 
 
 def judged_samples(folder: Path, judging: Judging) -> dict[tuple[str, str], tuple[Sample, ...]]:
@@ -54,11 +54,13 @@ def judged_samples(folder: Path, judging: Judging) -> dict[tuple[str, str], tupl
 
 def last_judging(folder: Path) -> tuple[str, Judging] | None:
     """Return fingerprint and summary of the last judging of a run, if there is one."""
-    try:
-        found = json.loads((folder / FOLDER / SUMMARY).read_text(encoding="utf-8"))
-        return str(found["fingerprint"]), from_json(Judging, found["judging"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    memo = _summary(folder)
+    judging, content = memo.record("judging", Judging), memo.read()
+    return None if judging is None or content is None else (content[memo.key], judging)
+
+
+def _summary(folder: Path) -> Memo:
+    return Memo(folder / FOLDER / SUMMARY)
 
 
 def place(folder: Path, arm: str, bench: str) -> Path:

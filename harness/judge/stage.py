@@ -15,6 +15,7 @@ from pathlib import Path
 
 from harness import progress
 from harness.benchmark import Benchmark, Task
+from harness.context import Context, EvalPlan
 from harness.errors import HarnessError
 from harness.judge.items import ARMS, JudgeItem, items_of, marked
 from harness.judge.open import open_judge
@@ -33,7 +34,6 @@ from harness.judge.session import Replies, collect
 from harness.judge.uncertainty import Judged, errors_of
 from harness.records import Sample, Samples, fingerprint
 from harness.settings import BUILTIN, JudgeSettings
-from harness.storage import Store
 
 __all__ = ["Verdicts", "check", "judge", "judged_samples", "last_judging"]
 
@@ -59,53 +59,33 @@ class Verdicts:
     reused: bool = True
     calls: int = 0
 
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What a reader of the comparison has to know of the judge."""
-        return self.judging.notes if self.judging is not None else ()
-
 
 def judge(
-    settings: JudgeSettings,
-    benchmarks: Sequence[Benchmark],
-    before: Samples,
-    after: Samples,
-    *,
-    data: str | Path,
-    folder: Path,
-    store: Store,
-    seed: int = 0,
-    device: str = "auto",
-    dtype: str = "auto",
-    only_missing: bool = False,
+    context: Context[EvalPlan], before: Samples, after: Samples, *, only_missing: bool = False
 ) -> Verdicts:
     """Let a judge mark the answers of every benchmark that has a rubric.
 
     Args:
-        settings: who judges; the built-in grader has marked everything already.
-        benchmarks: of the run.
+        context: who judges which benchmarks, the run folder, and the store that keeps verdicts;
+            the built-in grader has marked everything already.
         before: stored answers of the first arm.
         after: stored answers of the second.
-        data: where the rows are, for the questions.
-        folder: the run folder.
-        store: where verdicts are kept.
-        seed: of the order in which questions are asked.
-        device: where a local judge runs.
-        dtype: its precision.
         only_missing: keep the verdicts that lie in the folder, even if the store has lost them.
 
     Raises:
         UsageError: if there is no such judge, or two judges' verdicts would be mixed.
         HarnessError: if the judge or the data has changed since the first verdicts.
     """
+    plan, folder = context.plan, context.folder
+    settings = plan.settings.judging
     check(settings)
-    chosen = [benchmark for benchmark in benchmarks if benchmark.rubric is not None]
+    chosen = [benchmark for benchmark in plan.benchmarks if benchmark.rubric is not None]
     if settings.judge == BUILTIN or not chosen:
         if settings.judge != BUILTIN:
             progress.say("judge: rules mark every answer of these benchmarks; nobody is asked")
         return Verdicts(before, after)
     arms = {"before": before, "after": after}
-    whom = open_judge(settings, device=device, dtype=dtype)
+    whom = open_judge(settings, device=plan.settings.device, dtype=plan.settings.dtype)
     name = fingerprint(
         [(b.name, b.rubric.version if b.rubric else "") for b in chosen],
         [
@@ -119,9 +99,9 @@ def judge(
     if done is not None and not done.missing and not settings.accept_drift:
         return _verdicts(arms, judged_samples(folder, done), done)
     kept = kept_of(folder, settings, chosen) if only_missing else {}
-    items = _items(chosen, arms, data, kept)
+    items = _items(chosen, arms, plan.data, kept)
     with closing(whom):
-        heard = collect(whom, items, store, settings, seed)
+        heard = collect(whom, items, context.store, settings, plan.seed)
     samples, judging = _mark(chosen, arms, items, heard, kept, settings)
     write(folder, name, samples, judging)
     progress.say(

@@ -15,7 +15,7 @@ from harness.errors import HarnessError
 from harness.judge.items import JudgeItem
 from harness.judge.protocol import Reply
 from harness.judge.records import AnchorCheck
-from harness.records import fingerprint, from_json, to_json
+from harness.records import fingerprint, to_json
 from harness.storage import Store
 
 DRIFT = 0.1
@@ -62,8 +62,8 @@ class VerdictCache:
         if self._term < 0:
             return {}
         keys = {place: self._key(place) for place in places}
-        found = self._store.get(keys.values())
-        return {place: from_json(Reply, found[key]) for place, key in keys.items() if key in found}
+        found = self._store.records(keys.values(), Reply)
+        return {place: found[key] for place, key in keys.items() if key in found}
 
     def kept(self, place: VerdictKey, reply: Reply, reader: JudgeItem) -> Reply:
         """Store a reply that can be read; say of any other why it is none."""

@@ -10,10 +10,19 @@ from typing import Any
 
 from harness.engine import read_json, sees
 from harness.errors import HarnessError, UsageError
+from harness.model.bounds import BoundsError, bounded
+from harness.storage import read_text
 
 _STEADY = {"date_string": "26 Jul 2024", "enable_thinking": False}
 """What templates of text models are told: else Llama 3's would put today's date into every prompt,
 so that an answer changed over night, and Qwen 3's would have the model think aloud first."""
+
+
+_SECONDS, _MEMORY = 10.0, 2 << 30
+"""What rendering one question may take; a template of the field needs milliseconds."""
+_LONGEST = 1 << 20  # characters that a template may add
+_REFUSALS = (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
+"""What a template's own code raises where it does not fit the question."""
 
 
 class ChatTemplate:
@@ -52,20 +61,29 @@ class ChatTemplate:
         if self._sees:
             content = [{"type": "image"}] * images + [{"type": "text", "text": prompt}]
         try:
-            texts: Any = render_jinja_template(
-                conversations=[[{"role": "user", "content": content}]],
-                chat_template=self._text,
-                add_generation_prompt=True,
-                **self._known,
-            )
-        except TemplateError as error:
+            with bounded(_SECONDS, _MEMORY):
+                texts: Any = render_jinja_template(
+                    conversations=[[{"role": "user", "content": content}]],
+                    chat_template=self._text,
+                    add_generation_prompt=True,
+                    **self._known,
+                )
+            text = str(texts[0][0])
+            if len(text) > len(prompt) + _LONGEST:
+                raise BoundsError(f"it makes {len(text)} characters of it")
+        except BoundsError as error:
+            raise HarnessError(
+                f"The chat template of {self._folder} cannot be used for a question of "
+                f"{len(prompt)} characters: {error}. Repair chat_template.jinja there, or take the "
+                "one from the model's hub page."
+            ) from error
+        except (*_REFUSALS, TemplateError) as error:
             raise HarnessError(
                 f"The chat template of {self._folder} refuses a question with {images} image(s): "
                 f"{error}. Ask in another form, or repair chat_template.jinja there."
             ) from error
         if len(self._rendered) > 4096:
             self._rendered.clear()
-        text = str(texts[0][0])
         self._rendered[prompt, images] = text
         return text
 
@@ -73,12 +91,18 @@ class ChatTemplate:
 def _template_of(folder: Path) -> str:
     plain = folder / "chat_template.jinja"
     if plain.is_file():
-        return plain.read_text(encoding="utf-8")
+        try:
+            return read_text(plain, _LONGEST)
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                f"{plain} cannot be read: {error}. Save or download the checkpoint again."
+            ) from error
     for name in ("chat_template.json", "processor_config.json", "tokenizer_config.json"):
         path = folder / name
         found = read_json(path).get("chat_template") if path.is_file() else None
         if isinstance(found, list):
-            found = {entry["name"]: entry["template"] for entry in found}.get("default")
+            named = [entry for entry in found if isinstance(entry, dict)]
+            found = next((e.get("template") for e in named if e.get("name") == "default"), None)
         if isinstance(found, str):
             return found
     raise UsageError(

@@ -27,7 +27,7 @@ from harness.errors import HarnessError, UsageError
 from harness.model.base import Base
 from harness.model.distributed import everywhere, ranks
 from harness.model.spec import Spec, held
-from harness.records import Answer, Request, from_json, to_json
+from harness.records import Answer, Request, to_json
 from harness.storage import Store
 
 __all__ = ["ENGINE_VERSION", "Model", "everywhere", "weights_fingerprint"]
@@ -235,8 +235,7 @@ class Model:
     def _stored(self, keys: list[str]) -> dict[str, Answer]:
         if self._store is None:
             return {}
-        found = self._store.get({key: None for key in keys if key})
-        return {key: from_json(Answer, row) for key, row in found.items()}
+        return self._store.records({key: None for key in keys if key}, Answer)
 
     def _keep(self, key: str, answer: Answer) -> None:
         if self._store is not None and answer.text is not None:

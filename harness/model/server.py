@@ -20,7 +20,7 @@ from harness.engine import ImageDigests, answer_key
 from harness.errors import UsageError
 from harness.model.model import Model
 from harness.model.openai_client import connect, patiently
-from harness.records import Answer, Request, from_json, to_json
+from harness.records import Answer, Request, to_json
 from harness.storage import Store
 
 if TYPE_CHECKING:
@@ -151,8 +151,7 @@ class ServerModel(Model):
     def _through(self, window: list[Request], pool: ThreadPoolExecutor) -> Iterator[Answer]:
         digests = ImageDigests()
         keys = [answer_key(self.fingerprint, self.render(r), r, digests) for r in window]
-        found = self._store.get(keys) if self._store is not None else {}
-        ready = {key: from_json(Answer, row) for key, row in found.items()}
+        ready = self._store.records(keys, Answer) if self._store is not None else {}
         sent: dict[str, Future[Answer]] = {}
         if len(set(keys)) > len(ready):
             self._connect()

@@ -1,8 +1,8 @@
 """Pair diagnostics: what would training on these pairs teach? Asked before, not after.
 
 :func:`diagnose` is a pure function of pairs and drops; with a model it also asks what the answers
-are worth without their image. :func:`diagnose_run` reads a run folder; :func:`pair_report_text` and
-:func:`pair_report_markdown` show the result. A method helps by writing two things into ``meta``:
+are worth without their image. :func:`diagnose_run` reads a run folder, and
+:func:`pair_report_text` shows the result. A method helps by writing two things into ``meta``:
 
 - ``changes``: by corruption, the part of the words that changed (:func:`word_distance`);
 - ``critic``: per verdict ``{"first": label, "verdict": 1 | 2 | null}``.
@@ -10,7 +10,6 @@ are worth without their image. :func:`diagnose_run` reads a run folder; :func:`p
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,9 +27,9 @@ from harness.pairs.measures import (
     word_distance,
 )
 from harness.pairs.records import Critic, Guess, LengthGap, PairExample, PairReport
-from harness.pairs.render import pair_report_markdown, pair_report_text
+from harness.pairs.render import pair_report_text
 from harness.records import Drop, Pair, Request, from_json, seed_of
-from harness.storage import Journal
+from harness.storage import Journal, parse_json
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -41,7 +40,6 @@ __all__ = [
     "PairReport",
     "diagnose",
     "diagnose_run",
-    "pair_report_markdown",
     "pair_report_text",
     "pairs_fingerprint",
     "read_pairs",
@@ -120,7 +118,7 @@ def pairs_fingerprint(folder: Path) -> str:
     """
     try:
         with (Path(folder) / "pairs.jsonl").open("rb") as file:
-            return str(json.loads(file.readline())["fingerprint"])
+            return str(parse_json(file.readline())["fingerprint"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise HarnessError(
             f"{folder} has no pairs.jsonl that can be read ({error}). Name the folder of a run, "

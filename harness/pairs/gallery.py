@@ -8,36 +8,38 @@ shown.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness import progress
+from harness.context import Context, Plan
 from harness.pairs.diagnostics import diagnose, pairs_fingerprint, read_pairs
 from harness.pairs.records import PairReport
-from harness.plugins import Method
-from harness.records import Pair, fingerprint, from_json, to_json
-from harness.storage import save_thumbnail, write_json
+from harness.records import Pair, fingerprint, to_json
+from harness.storage import Memo, save_thumbnail
 
 if TYPE_CHECKING:
     import PIL.Image
 
 NAME = "pair_report.json"
 CLEAN = "clean"
+_REPORT = "report"
 
 
-def pair_diagnostics(folder: Path, method: Method, options: Any, *, seed: int) -> PairReport:
+def pair_diagnostics(context: Context[Plan]) -> PairReport:
     """Examine the pairs of a run once, draw the examples' pictures, and keep both.
 
     Raises:
         HarnessError: if the folder has no finished pairs, or cannot be written.
     """
+    folder, method = context.folder, context.plan.method
     stamp = pairs_fingerprint(folder)
-    if (known := _read(folder, stamp)) is not None:
+    memo = Memo(folder / NAME)
+    if (known := memo.record(_REPORT, PairReport, stamp)) is not None:
         return known
     pairs, drops = read_pairs(folder)
-    found = diagnose(pairs, drops, seed=seed)
+    found = diagnose(pairs, drops, seed=context.plan.seed)
     by_texts = {(pair.prompt.id, pair.chosen, pair.rejected): pair for pair in pairs}
     examples, failures = [], []
     for example in found.examples:
@@ -45,13 +47,13 @@ def pair_diagnostics(folder: Path, method: Method, options: Any, *, seed: int) -
         pictures: dict[str, PIL.Image.Image] = {}
         try:
             pictures[CLEAN] = pair.prompt.open_image()
-            pictures |= _shown(pair, method, options, seed)
+            pictures |= _shown(pair, context.plan)
         except Exception as error:
             failures.append(f"{type(error).__name__}: {error}")
         names = _saved(folder, fingerprint(stamp, pair.prompt.id), pictures)
         examples.append(dataclasses.replace(example, pictures=names))
     found = dataclasses.replace(found, examples=tuple(examples))
-    write_json(folder / NAME, {"fingerprint": stamp, "report": to_json(found)})
+    memo.write(stamp, **{_REPORT: to_json(found)})
     if failures:
         progress.say(
             f"{len(failures)} of {len(examples)} example pairs lack a picture of what was "
@@ -65,22 +67,13 @@ def pair_diagnostics(folder: Path, method: Method, options: Any, *, seed: int) -
 
 def read_pair_report(folder: Path) -> PairReport | None:
     """Return what :func:`examine` kept, or ``None`` where a run has no such file."""
-    return _read(folder, None)
+    return Memo(folder / NAME).record(_REPORT, PairReport)
 
 
-def _read(folder: Path, stamp: str | None) -> PairReport | None:
-    try:
-        kept = json.loads((folder / NAME).read_text(encoding="utf-8"))
-        fits = stamp is None or kept["fingerprint"] == stamp
-        return from_json(PairReport, kept["report"]) if fits else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _shown(pair: Pair, method: Method, options: Any, seed: int) -> Mapping[str, PIL.Image.Image]:
+def _shown(pair: Pair, plan: Plan) -> Mapping[str, PIL.Image.Image]:
     """Return what the method shows; whatever it raises costs the picture, not the run."""
-    draw = getattr(method.module, "pictures", None)
-    made = {} if draw is None else draw(pair=pair, options=options, seed=seed)
+    draw = getattr(plan.method.module, "pictures", None)
+    made = {} if draw is None else draw(pair=pair, options=plan.options, seed=plan.seed)
     return {str(label): image.convert("RGB") for label, image in made.items()}
 
 

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from harness import progress
+from harness.context import Context, Plan
+from harness.engine import ENGINE_VERSION
 from harness.errors import HarnessError
 from harness.pairs.timeout import time_limit
 from harness.plugins import Method
-from harness.records import Drop, Pair, Prompt, distinct, from_json, to_json
+from harness.records import Drop, Pair, Prompt, distinct, fingerprint, from_json, to_json
 from harness.storage import Journal, write_whole
 
 _BATCH = 16
@@ -33,38 +35,24 @@ class PairSet:
     reused: bool
 
 
-def make_pairs(
-    method: Method,
-    prompts: Sequence[Prompt],
-    model: Any,
-    options: Any,
-    *,
-    seed: int,
-    folder: Path,
-    fingerprint: str,
-    pair_timeout: float = 3600.0,
-) -> PairSet:
+def make_pairs(context: Context[Plan], model: Any) -> PairSet:
     """Return the run's pairs, from ``pairs.jsonl`` as far as it goes and from the method.
 
     Args:
-        method: makes the pairs.
-        prompts: from what.
+        context: method, prompts and options, and the run folder.
         model: with what.
-        options: the method's own.
-        seed: of everything random.
-        folder: the run folder.
-        fingerprint: everything that determines the pairs.
-        pair_timeout: seconds that the method may take from one pair or drop to the next.
 
     Raises:
         HarnessError: if the method hangs, yields an invalid pair, or none is left.
     """
+    plan, folder, prompts = context.plan, context.folder, context.plan.prompts
+    stamp = fingerprint(model.fingerprint, ENGINE_VERSION, *plan.determined)
     journal: Journal[Pair | Drop] = Journal(
-        folder / "pairs.jsonl", fingerprint, _parser({prompt.id: prompt for prompt in prompts})
+        folder / "pairs.jsonl", stamp, _parser({prompt.id: prompt for prompt in prompts})
     )
     reused = journal.complete
     if not reused:
-        _fill(journal, method, prompts, model, options, seed, pair_timeout)
+        _fill(journal, plan, model)
     pairs = tuple(row for row in journal.rows if isinstance(row, Pair))
     drops = [row for row in journal.rows if isinstance(row, Drop)]
     counts = Counter(drop.reason for drop in drops)
@@ -80,22 +68,15 @@ def make_pairs(
     return PairSet(pairs, dict(counts), len(prompts), reused)
 
 
-def _fill(
-    journal: Journal[Pair | Drop],
-    method: Method,
-    prompts: Sequence[Prompt],
-    model: Any,
-    options: Any,
-    seed: int,
-    pair_timeout: float,
-) -> None:
+def _fill(journal: Journal[Pair | Drop], plan: Plan, model: Any) -> None:
+    method, prompts, pair_timeout = plan.method, plan.prompts, 60 * plan.settings.pair_timeout
     done = _finished(journal, prompts)
     known = {prompt.id for prompt in prompts}
     with progress.bar("pairs", len(prompts), "prompts") as bar:
         bar.advance(done, "taken from an earlier call" if done else "")
         waiting: list[Pair | Drop] = []
         last = None
-        made = method.make_pairs(prompts[done:], model, options, seed)
+        made = method.make_pairs(prompts[done:], model, plan.options, plan.seed)
         for item in _patiently(made, method, pair_timeout, journal.path):
             waiting.append(_checked(item, method, known))
             if waiting[-1].prompt.id != last:

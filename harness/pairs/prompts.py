@@ -7,7 +7,6 @@ for question and reference.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 from harness.errors import HarnessError, UsageError
 from harness.records import Prompt
-from harness.storage import files_digest, lines_of
+from harness.storage import files_digest, lines_of, parse_json
 
 _NAMES = {"question": ("question", "text"), "reference": ("reference", "ground_truth")}
 
@@ -60,7 +59,7 @@ def prompts_fingerprint(path: Path, prompts: Sequence[Prompt]) -> str:
 
 def _prompt(path: Path, number: int, line: str) -> Prompt:
     try:
-        row = json.loads(line)
+        row = parse_json(line)
     except ValueError as error:
         raise _broken(path, number, f"it is no JSON ({error})") from error
     if not isinstance(row, dict):

@@ -1,4 +1,4 @@
-"""A pair report as text for a terminal, and as a section of a Markdown report."""
+"""A pair report as text for a terminal, and its figures for every report."""
 
 from __future__ import annotations
 
@@ -15,21 +15,6 @@ def pair_report_text(report: PairReport) -> str:
     for example in report.examples:
         lines += ["", f"[{example.id}] {example.image}", f"  question: {_line(example.question)}"]
         lines += [f"  {name}: {_line(text)}" for name, text in _answers(example)]
-    return "\n".join(lines) + "\n"
-
-
-def pair_report_markdown(report: PairReport) -> str:
-    """Return the report as a Markdown section; every text of the model is escaped."""
-    lines = ["## Pairs", "", "| | |", "|---|---|"]
-    lines += [f"| {_cell(name)} | {_cell(value)} |" for name, value in facts(report)]
-    for warning in report.warnings:
-        lines += ["", f"> **Warning.** {_cell(warning)}"]
-    if report.examples:
-        lines += ["", "| prompt | question | answer | |", "|---|---|---|---|"]
-    for example in report.examples:
-        for name, text in _answers(example):
-            asked = f"{_cell(example.id)} | {_cell(example.question)}"
-            lines.append(f"| {asked} | {_cell(text)} | {_cell(name)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -89,10 +74,3 @@ def _answers(example: PairExample) -> list[tuple[str, str]]:
 def _line(text: str, width: int = 160) -> str:
     flat = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
     return flat if len(flat) <= width else flat[: width - 1] + "…"
-
-
-def _cell(text: str) -> str:
-    flat = _line(text).replace("\\", "\\\\").replace("&", "&amp;").replace("<", "&lt;")
-    for sign in "|*_`[]#>":
-        flat = flat.replace(sign, "\\" + sign)
-    return flat

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from harness.runs.baseline import notes_on_before, take_before
-from harness.runs.bundles import bundle, open_evidence, unpacked
+from harness.runs.baseline import take_before
+from harness.runs.bundles import unpacked
 from harness.runs.finished import (
     FinishedRun,
     columns_of,
     compare_runs,
     open_run,
+    report_of,
     seed_folder,
-    with_two_arms,
+    taken_in,
 )
 from harness.runs.from_lmms_eval import read_lmms
 from harness.runs.from_vlmevalkit import read_vlmevalkit
 from harness.runs.imports import Imported, write_import
 from harness.runs.publish import push
-from harness.runs.verification import ALONE, Verification, verify
+from harness.runs.recomputing import ALONE
+from harness.runs.verification import Verification, bundle, open_evidence, verify
 
 __all__ = [
     "ALONE",
@@ -26,16 +28,16 @@ __all__ = [
     "bundle",
     "columns_of",
     "compare_runs",
-    "notes_on_before",
     "open_evidence",
     "open_run",
     "push",
     "read_lmms",
     "read_vlmevalkit",
+    "report_of",
     "seed_folder",
     "take_before",
+    "taken_in",
     "unpacked",
     "verify",
-    "with_two_arms",
     "write_import",
 ]

@@ -7,63 +7,48 @@ says which of them differ and asks the model.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from harness import progress
-from harness.errors import HarnessError
+from harness.context import Context, Plan
 from harness.records import Sample
 from harness.runs.bundles import file_digest, unpacked
-from harness.storage import journal_of, write_json, write_whole
-
-_ARM = "before"
-_NOTED = "taken.json"
+from harness.runs.finished import BEFORE, taken_memo
+from harness.storage import RunRecord, journal_of, write_whole
 
 
-def take_before(source: Path, folder: Path, prints: Mapping[str, str]) -> None:
-    """Copy the journals of a bundle or run that are the ones this run needs.
+def take_before(context: Context[Plan], model: str) -> None:
+    """Copy the journals of the run's baseline that are the ones this run needs.
+
+    What the run has finished itself is kept; without a baseline nothing is done.
 
     Args:
-        source: the bundle or run folder.
-        folder: this run's folder; what it has finished itself is kept.
-        prints: by benchmark, the fingerprint that its journal must carry.
+        context: the plan, which may name a baseline, and the run folder.
+        model: fingerprint of the model that the answers before must be of.
 
     Raises:
         UsageError: if there is no such bundle or run.
         HarnessError: if the bundle is damaged.
     """
+    source, folder = context.plan.settings.baseline, context.folder
+    if source is None:
+        return
     with unpacked(source) as theirs:
-        known = _noted(folder)
-        for name, wanted in prints.items():
-            mine = folder / _ARM / f"{name}.jsonl"
+        for name, wanted in context.plan.prints(model).items():
+            mine = folder / BEFORE / f"{name}.jsonl"
             if journal_of(mine, wanted, Sample).complete:
                 continue
             # A model that was measured by itself has the arm "after" alone.
-            others = [theirs / arm / f"{name}.jsonl" for arm in (_ARM, "after")]
+            others = [theirs / arm / f"{name}.jsonl" for arm in (BEFORE, "after")]
             other = next((o for o in others if journal_of(o, wanted, Sample).complete), None)
             if other is not None:
                 write_whole(mine, other.read_text(encoding="utf-8"))
-                known[name] = {"fingerprint": wanted, "source": _called(source)}
-                write_json(folder / _ARM / _NOTED, known)
+                taken_memo(folder, name).write(wanted, source=_called(source))
                 progress.say(f"before {name}: taken from {source}")
             else:
                 reason = _reason(name, theirs, folder)
                 progress.say(f"before {name}: not taken from {source}, {reason}")
-
-
-def notes_on_before(folder: Path) -> tuple[str, ...]:
-    """Say in the report which benchmarks' answers before were taken from where."""
-    taken: dict[str, list[str]] = {}
-    for name, entry in _noted(folder).items():
-        # A journal that was begun anew since, by another engine, is this run's own.
-        if journal_of(folder / _ARM / f"{name}.jsonl", entry["fingerprint"], Sample).complete:
-            taken.setdefault(entry["source"], []).append(name)
-    return tuple(
-        f"Before taken from {source}, not measured in this run: {', '.join(names)}."
-        for source, names in taken.items()
-    )
 
 
 def _called(source: Path) -> str:
@@ -72,20 +57,9 @@ def _called(source: Path) -> str:
     return f"{source.name} (sha256 {file_digest(source)[:12]})"
 
 
-def _noted(folder: Path) -> dict[str, dict[str, str]]:
-    try:
-        noted = json.loads((folder / _ARM / _NOTED).read_text(encoding="utf-8"))
-        return {
-            str(name): {key: str(entry[key]) for key in ("fingerprint", "source")}
-            for name, entry in noted.items()
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
-
-
 def _reason(name: str, theirs: Path, mine: Path) -> str:
     """Name what differs, as far as the two settings.json say."""
-    if not any((theirs / arm / f"{name}.jsonl").is_file() for arm in (_ARM, "after")):
+    if not any((theirs / arm / f"{name}.jsonl").is_file() for arm in (BEFORE, "after")):
         return "which did not measure it"
     there, here = _parts(name, theirs), _parts(name, mine)
     differing = [what for what, value in here.items() if there.get(what) != value]
@@ -95,20 +69,11 @@ def _reason(name: str, theirs: Path, mine: Path) -> str:
 
 
 def _parts(name: str, folder: Path) -> dict[str, Any]:
-    try:
-        settings = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
-        inputs, measured = settings["inputs"], settings.get("measured", {})
-        data, scored = inputs.get(f"data:{name}"), inputs.get(f"bench:{name}")
-        limit = settings["asked"].get("limit")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise HarnessError(
-            f"{folder / 'settings.json'} is damaged or was written by another version ({error}). "
-            "Leave out --baseline to measure the model here."
-        ) from error
+    record = RunRecord.read(folder)
     return {
-        "other weights": measured.get("model"),
-        "another engine": measured.get("engine"),
-        "other data": data,
-        "other data or scoring code": scored,
-        "another --limit": limit,
+        "other weights": record.measured.get("model"),
+        "another engine": record.measured.get("engine"),
+        "other data": record.inputs.get(f"data:{name}"),
+        "other data or scoring code": record.inputs.get(f"bench:{name}"),
+        "another --limit": record.asked.get("limit"),
     }

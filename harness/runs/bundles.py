@@ -7,11 +7,13 @@ bytes. What it holds was cleaned of this machine's paths (:mod:`harness.runs.red
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import os
+import shutil
+import stat
 import tempfile
+import time
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,15 +22,27 @@ from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 
 from harness.errors import HarnessError, UsageError
-from harness.runs.finished import FinishedRun, open_run
+from harness.judge import JUDGED
 from harness.runs.redact import cleaned, leaks_in
-from harness.storage import cannot_write
+from harness.storage import (
+    cannot_write,
+    digest_of,
+    disk_is_full,
+    locked,
+    parse_json,
+    read_bytes,
+    sealed,
+)
 
 MANIFEST = "manifest.json"
 VERSION = 1
 _NEEDED = ("comparison.json", "settings.json")
 _DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that zip knows
 _LARGEST = 2 << 30  # bytes a bundle may unpack to; 20,000 rows with pictures stay far below
+_MEMBERS = 100_000
+_LONGEST, _LEVELS = 255, 16  # bytes of a member's name between slashes, and how many of those
+_SCRATCH = "harness-bundle-"
+_FRESH = 60.0  # seconds
 _SHOWN = 5
 
 
@@ -41,21 +55,21 @@ class Packed:
     digest: str
 
 
-def bundle(run: Path, out: Path | None = None, *, images: bool = False) -> Packed:
-    """Pack a finished run into one file.
+def pack(run: Path, out: Path | None = None, *, images: bool = False) -> Packed:
+    """Pack a run folder into one file.
 
     Args:
-        run: the run folder.
+        run: the run folder, whose figures are known to follow from its rows.
         out: the file; ``<run>.zip`` in the working directory by default.
         images: with the small pictures of the benchmarks' images, whose licences may forbid it.
 
     Raises:
-        UsageError: if the folder holds no finished run.
-        HarnessError: if a text holds what looks like a key, or the file cannot be written.
+        HarnessError: if a file is a link, a text holds what looks like a key, or the bundle
+            cannot be written.
     """
-    open_run(run)  # says what is wrong before anything is written
     out = out or Path(f"{run.resolve().name}.zip")
     members = {path.relative_to(run).as_posix(): _bytes(path, run) for path in _wanted(run, images)}
+    _tie(members)
     manifest = {
         "version": VERSION,
         "made_by": f"vlm-harness {version('vlm-harness')}",
@@ -64,18 +78,6 @@ def bundle(run: Path, out: Path | None = None, *, images: bool = False) -> Packe
     text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
     _write(out, {**members, MANIFEST: text.encode()})
     return Packed(out, len(members), file_digest(out))
-
-
-def open_evidence(path: Path) -> FinishedRun:
-    """Read a run folder or a bundle, alike.
-
-    Raises:
-        UsageError: if there is neither.
-        HarnessError: if a file is damaged, or a bundle's members are not what its manifest says.
-    """
-    with unpacked(path) as folder:
-        run = open_run(folder)
-    return dataclasses.replace(run, folder=path)
 
 
 @contextmanager
@@ -93,22 +95,57 @@ def unpacked(path: Path, *, damaged: bool = False) -> Iterator[Path]:
     if path.is_dir():
         yield path
         return
-    with _opened(path) as file, tempfile.TemporaryDirectory(prefix="harness-") as name:
+    with _opened(path) as file:
         members = _read(file, path)
-        wrong = _wrong(members)
-        if wrong and not damaged:
-            raise HarnessError(
-                f"The bundle {path} is not what was packed: {_some(wrong)}. Get it again from "
-                f"where it came, or see what it changes with: harness verify {path}"
-            )
-        for member, data in members.items():
-            place = Path(name, *PurePosixPath(member).parts)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(data)
+    wrong = _wrong(members)
+    if wrong and not damaged:
+        raise HarnessError(
+            f"The bundle {path} is not what was packed: {_some(wrong)}. Get it again from "
+            f"where it came, or see what it changes with: harness verify {path}"
+        )
+    with _scratch() as folder:
         try:
-            yield Path(name)
+            for member, data in members.items():
+                place = folder.joinpath(*PurePosixPath(member).parts)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(data)
+        except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+            raise _no_bundle(path, "two members claim one place") from error
+        except OSError as error:
+            if disk_is_full(error):
+                raise cannot_write(folder, error) from error
+            raise _no_bundle(path, f"a member cannot be unpacked: {error.strerror}") from error
+        try:
+            yield folder
         except HarnessError as error:  # the folder is gone when the message is read
-            raise type(error)(str(error).replace(name, str(path))) from error
+            raise type(error)(str(error).replace(str(folder), str(path))) from error
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    """Lend a folder that is gone afterwards; those of killed processes are removed too."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_SCRATCH}*"):
+        if _abandoned(left):
+            shutil.rmtree(left, ignore_errors=True)
+    with (
+        tempfile.TemporaryDirectory(prefix=_SCRATCH, ignore_cleanup_errors=True) as name,
+        locked(Path(name)),
+    ):
+        (Path(name) / "run").mkdir()
+        yield Path(name) / "run"
+
+
+def _abandoned(folder: Path) -> bool:
+    """Whether an unpacked bundle is ours and its process, which held the lock, has died."""
+    try:
+        found = folder.lstat()
+        fresh = time.time() - found.st_mtime < _FRESH  # may not be locked yet
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or fresh:
+            return False
+        with locked(folder):
+            return True
+    except (OSError, HarnessError, AttributeError):  # AttributeError: no getuid on Windows
+        return False
 
 
 def wrong_members(path: Path) -> tuple[str, ...]:
@@ -132,7 +169,7 @@ def _wanted(run: Path, images: bool) -> Iterator[Path]:
     """Yield what is packed: records and curves; of the checkpoint nothing else."""
     for path in sorted(run.rglob("*")):
         parts = path.relative_to(run).parts
-        if not path.is_file() or any(part.startswith(".") for part in parts):
+        if any(part.startswith(".") for part in parts) or not path.is_file():
             continue
         if "checkpoint" in parts:
             if path.name == "curves.jsonl":
@@ -144,16 +181,31 @@ def _wanted(run: Path, images: bool) -> Iterator[Path]:
 
 
 def _bytes(path: Path, run: Path) -> bytes:
-    if path.suffix == ".webp":
-        return path.read_bytes()
-    text = cleaned(path, run)
+    try:
+        if path.suffix == ".webp":
+            return read_bytes(path, within=run)
+        text = cleaned(path, run)
+    except (OSError, ValueError) as error:
+        raise HarnessError(
+            f"{path} cannot be packed: {error}. Replace or remove the file, or call the command "
+            "that wrote the run again, and pack again."
+        ) from error
     leaks = leaks_in(text)
     if leaks:
         raise HarnessError(
             f"{path} seems to hold a key ({_some(leaks)}), so it was not packed. Remove it from "
             "the file, or from the environment if it is no secret, and pack again."
         )
-    return text.encode()
+    return sealed(text.encode()) if path.suffix == ".jsonl" else text.encode()
+
+
+def _tie(members: dict[str, bytes]) -> None:
+    """Let judged journals name the cleaned journals that they were made from."""
+    for name, data in members.items():
+        head, found, tail = name.partition(f"{JUDGED}/")
+        raw = members.get(head + tail)
+        if found and raw is not None and name.endswith(".jsonl"):
+            members[name] = sealed(data, source=digest_of(raw))
 
 
 def _entry(data: bytes) -> dict[str, object]:
@@ -185,7 +237,7 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
         )
     try:
         file = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise _no_bundle(path, str(error)) from error
     with file:
         yield file
@@ -195,11 +247,17 @@ def _read(file: zipfile.ZipFile, path: Path) -> dict[str, bytes]:
     """Read every member, none of which may point out of the folder or fill the disk."""
     listed = file.infolist()
     names = [info.filename for info in listed]
+    if MANIFEST not in names and any(PurePosixPath(name).name == _NEEDED[0] for name in names):
+        raise UsageError(
+            f"{path} is a zipped run folder, not a bundle. Unpack it and name the folder, or make "
+            "a bundle of it with: harness bundle RUN"
+        )
     strange = [name for name in names if not _inside(name)]
     if strange or len(set(names)) < len(names):
         raise _no_bundle(path, f"strange members: {_some(strange) or 'one name twice'}")
-    if sum(info.file_size for info in listed) > _LARGEST:
-        raise _no_bundle(path, f"it would unpack to more than {_LARGEST >> 30} GiB")
+    if sum(info.file_size for info in listed) > _LARGEST or len(listed) > _MEMBERS:
+        most = f"{_LARGEST >> 30} GiB or {_MEMBERS} members"
+        raise _no_bundle(path, f"it would unpack to more than {most}")
     lacking = [name for name in (*_NEEDED, MANIFEST) if name not in names]
     if lacking:
         raise _no_bundle(path, f"it lacks {' and '.join(lacking)}")
@@ -212,12 +270,13 @@ def _read(file: zipfile.ZipFile, path: Path) -> dict[str, bytes]:
 def _inside(name: str) -> bool:
     parts = PurePosixPath(name).parts
     plain = all(part not in ("", "..") and not set(part) & set("\\:\0") for part in parts)
-    return bool(parts) and plain and not name.startswith("/") and not name.endswith("/")
+    short = all(len(part.encode()) <= _LONGEST for part in parts) and len(parts) <= _LEVELS
+    return bool(parts) and plain and short and not name.startswith("/") and not name.endswith("/")
 
 
 def _wrong(members: Mapping[str, bytes]) -> list[str]:
     try:
-        noted = json.loads(members[MANIFEST])["members"]
+        noted = parse_json(members[MANIFEST])["members"]
         known = {name: entry["sha256"] for name, entry in noted.items()}
     except (ValueError, KeyError, TypeError, AttributeError):
         return [f"{MANIFEST} cannot be read"]

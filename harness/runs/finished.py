@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from harness.benchmark import Metric, adhoc_columns, benchmark, is_adhoc_result
-from harness.compare import compare, examples_of
+from harness.compare import examples_of
+from harness.conclude import conclude, conclude_alone
+from harness.contamination import ImageOverlap
 from harness.data import same_data
 from harness.dpo import read_curves
 from harness.errors import HarnessError, UsageError
-from harness.judge import place
+from harness.judge import Verdicts, place
 from harness.pairs import read_pair_report
 from harness.records import Sample, Samples, distinct, from_json
-from harness.report import ReportInput
-from harness.storage import image_folder, read_journal
+from harness.report import ReportInput, Taken
+from harness.runs.vocabulary import check_words
+from harness.storage import (
+    Memo,
+    RunRecord,
+    image_folder,
+    journal_of,
+    memos_in,
+    read_journal,
+    read_json,
+)
+from harness.train import kept_ablation
+
+BEFORE = "before"
+_TAKEN = "taken.json"
 
 
 @dataclass(frozen=True)
@@ -44,26 +58,6 @@ class FinishedRun:
     imported: Mapping[str, Mapping[str, bool | None]] = field(default_factory=dict)
     more: tuple[tuple[Samples, Samples], ...] = ()
 
-    @property
-    def alone(self) -> bool:
-        """Whether it holds one model's answers only, so that nothing is compared in it."""
-        return not self.report.comparison.benchmarks
-
-
-def with_two_arms(run: FinishedRun) -> FinishedRun:
-    """Return the run.
-
-    Raises:
-        UsageError: if it was measured or imported by itself, so that nothing is compared in it.
-    """
-    if run.alone:
-        raise UsageError(
-            f"{run.folder} holds one model's answers only, so there is nothing to compare in it. "
-            f"Name another run beside it: harness compare OTHER {run.folder}, or "
-            f"harness gate {run.folder} --baseline OTHER."
-        )
-    return run
-
 
 def seed_folder(folder: Path, index: int) -> Path:
     """Return where a run folder of several seeds holds the rows of all but the first."""
@@ -84,26 +78,31 @@ def open_run(folder: Path) -> FinishedRun:
             "runs/seva-tinyworld-1a2b3c4d, or finish the run by calling it again."
         )
     try:
-        written: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        report = from_json(ReportInput, {**written["run"], "comparison": written["comparison"]})
-    except (ValueError, KeyError, TypeError) as error:
+        written: dict[str, Any] = read_json(file)
+        stored = {"comparison": written["comparison"], "levels": written.get("levels", [])}
+        report = from_json(ReportInput, {**written["run"], **stored})
+        if report.comparison is not None:
+            check_words(report.comparison)
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise HarnessError(
             f"{file} is damaged or was written by another version ({error}). Run the same "
             "harness run command again; it rewrites the file from the samples."
         ) from error
+    record = RunRecord.read(folder)
+    if "notes" not in written["run"]:
+        report = _of_the_version_before(report, record, folder)
     comparison = report.comparison
-    names = [benchmark.name for benchmark in comparison.benchmarks]
-    data, imported = _settings_of(folder, names)
+    names = [each.name for each in comparison.benchmarks] if comparison is not None else []
+    data, imported = _inputs(folder, record, names)
     if any(Path(name).name != name for name in (*names, *data)):  # a foreign bundle may say "../x"
         raise HarnessError(f"{file} names a benchmark that is not a plain name; it is not opened.")
     judged = report.judging.benchmarks if report.judging is not None else ()
     before, after = _arms(folder, names, data, judged)
     others = range(1, len(list((folder / "seeds").glob("*"))) + 1)
     more = tuple(_arms(seed_folder(folder, index), names, data, judged) for index in others)
-    examples = examples_of(comparison, before, after)
     report = dataclasses.replace(
         report,
-        examples=examples,
+        examples=examples_of(comparison, before, after) if comparison is not None else (),
         before=before,
         after=after,
         doctor=read_pair_report(folder) or report.doctor,
@@ -127,6 +126,22 @@ def _journal(folder: Path, arm: str, name: str, judged: Sequence[str]) -> Path:
     return place(folder, arm, name) if name in judged else folder / arm / f"{name}.jsonl"
 
 
+def taken_in(folder: Path) -> tuple[Taken, ...]:
+    """Return which benchmarks' answers before a run has taken, and from where."""
+    taken: dict[str, list[str]] = {}
+    for memo in memos_in(folder / BEFORE / _TAKEN):
+        noted, journal = memo.read(), folder / BEFORE / f"{memo.part}.jsonl"
+        # A journal that was begun anew since, by another engine, is this run's own.
+        if noted and journal_of(journal, noted[memo.key], Sample).complete:
+            taken.setdefault(str(noted.get("source")), []).append(str(memo.part))
+    return tuple(Taken(source, tuple(names)) for source, names in taken.items())
+
+
+def taken_memo(folder: Path, name: str) -> Memo:
+    """Return the note on a benchmark whose answers before were taken from another run."""
+    return Memo(folder / BEFORE / _TAKEN, part=name)
+
+
 def compare_runs(first: FinishedRun, second: FinishedRun, *, seed: int = 0) -> ReportInput:
     """Compare what two methods made of a model, on the rows that both runs asked.
 
@@ -147,28 +162,69 @@ def compare_runs(first: FinishedRun, second: FinishedRun, *, seed: int = 0) -> R
     before, after = _chosen(first.after, shared), _chosen(second.after, shared)
     notes = [first.report.notice] if first.report.notice else []
     for run in (first, second):
-        notes += run.report.comparison.notes if run.imported else ()
+        notes += run.report.notes if run.imported else ()
     trained = list(zip(first.more, second.more, strict=False))
     if len(first.more) != len(second.more):
         notes.append(
             f"{first.folder.name} has {len(first.more) + 1} seeds and {second.folder.name} has "
             f"{len(second.more) + 1}; the first {len(trained) + 1} of each are compared."
         )
-    comparison = compare(
-        before,
-        after,
+    about = dataclasses.replace(  # nothing that was said of either run by itself
+        second.report,
+        method=f"{second.report.method} (against {first.report.method})",
+        seeds=(),
+        taken=(),
+        ablation=None,
+        notes=distinct(notes),
+    )
+    return conclude(
+        about,
+        Verdicts(before, after),
         columns,
         seed=seed,
-        notes=distinct(notes),
+        touched=_touched(shared, first, second),
         more=[(_chosen(one, shared), _chosen(two, shared)) for (_, one), (_, two) in trained],
     )
-    return dataclasses.replace(
-        second.report,
-        comparison=comparison,
-        method=f"{second.report.method} (against {first.report.method})",
-        examples=examples_of(comparison, before, after),
-        before=before,
-        after=after,
+
+
+def _touched(names: Sequence[str], *runs: FinishedRun) -> list[ImageOverlap]:
+    """Return the rows whose images the training prompts of any of the runs show."""
+    found = []
+    for name in names:
+        each = [
+            overlap.touched
+            for run in runs
+            for overlap in run.report.overlaps
+            if overlap.touched.benchmark == name
+        ]
+        if each:
+            ids = distinct(row for touched in each for row in touched.ids)
+            # Which rows share no more than a number is known of each run only as a count.
+            same = all(touched == each[0] for touched in each)
+            number = each[0].by_number if same else 0
+            found.append(ImageOverlap(name, max(touched.rows for touched in each), ids, number))
+    return found
+
+
+def report_of(run: FinishedRun) -> ReportInput:
+    """Return what the reports of a run show.
+
+    The version before kept no figures of a model by itself: they are made from its rows.
+
+    Raises:
+        UsageError: if the package that brings a benchmark is not installed.
+    """
+    report = run.report
+    if report.comparison is not None or report.levels:
+        return report
+    columns = {name: found for name in run.after if (found := columns_of(name, run))}
+    installed = [name for name in columns if name not in run.imported and not is_adhoc_result(name)]
+    return conclude_alone(
+        report,
+        run.after,
+        columns,
+        judging=report.judging,
+        published={name: benchmark(name).published for name in installed},
     )
 
 
@@ -193,40 +249,69 @@ def columns_of(name: str, *runs: FinishedRun) -> tuple[Metric, ...]:
                 f"{name}: {' and '.join(str(run.folder) for run in runs)} share no metric. Import "
                 "both from files of the same kind."
             )
-        rows = [row for run in runs for row in run.after.get(name, ())]
-        largest = {
-            metric: max((row.scores.get(metric) or 0.0 for row in rows), default=0.0)
-            for metric in metrics
-        }
-        return adhoc_columns(metrics, largest)
+        return imported_columns(metrics, [row for run in runs for row in run.after.get(name, ())])
     if not is_adhoc_result(name):
         return benchmark(name).columns
-    found = [each for each in first.report.comparison.benchmarks if each.name == name]
-    return adhoc_columns(
-        {figure.column: figure.higher_is_better for each in found for figure in each.figures}
-    )
+    comparison = first.report.comparison
+    figures = [
+        (figure.column, figure.higher_is_better)
+        for each in (comparison.benchmarks if comparison is not None else ())
+        for figure in each.figures
+        if each.name == name
+    ]
+    levels = [
+        (level.column, level.higher_is_better)
+        for level in first.report.levels
+        if level.benchmark == name
+    ]
+    return adhoc_columns(dict(figures or levels))
+
+
+def imported_columns(
+    metrics: Mapping[str, bool | None], rows: Sequence[Sample]
+) -> tuple[Metric, ...]:
+    """Return the columns of imported metrics, scaled by the largest value that a row takes."""
+    largest = {
+        metric: max((row.scores.get(metric) or 0.0 for row in rows), default=0.0)
+        for metric in metrics
+    }
+    return adhoc_columns(metrics, largest)
 
 
 def _chosen(samples: Samples, names: Sequence[str]) -> dict[str, tuple[Sample, ...]]:
     return {name: samples[name] for name in names}
 
 
-def _settings_of(
-    folder: Path, names: Sequence[str]
+def _inputs(
+    folder: Path, record: RunRecord, names: Sequence[str]
 ) -> tuple[dict[str, str], dict[str, dict[str, bool | None]]]:
-    """Read the fingerprint of each benchmark's data, and the metrics of what was imported."""
-    file = folder / "settings.json"
-    try:
-        settings = json.loads(file.read_text(encoding="utf-8"))
-        data = {
-            str(key).removeprefix("data:"): str(value)
-            for key, value in settings["inputs"].items()
-            if key.startswith("data:")
-        }
-        imported = {name: dict(each) for name, each in settings.get("imported", {}).items()}
-        return {name: data[name] for name in distinct([*names, *imported, *data])}, imported
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    """Return the fingerprint of each benchmark's data, and the metrics of what was imported."""
+    imported = {name: dict(metrics) for name, metrics in record.imported.items()}
+    wanted = distinct([*names, *imported, *record.data])
+    lacking = [name for name in wanted if name not in record.data]
+    if lacking:
         raise HarnessError(
-            f"{file} is damaged or was written by another version ({error}). Run the same "
-            "harness run command again; it writes the file anew."
-        ) from error
+            f"{folder / 'settings.json'} does not say which data {', '.join(lacking)} rests on. "
+            "Run the same harness command again; it writes the file anew."
+        )
+    return {name: record.data[name] for name in wanted}, imported
+
+
+def _of_the_version_before(report: ReportInput, record: RunRecord, folder: Path) -> ReportInput:
+    """Give a report the records that its file does not hold.
+
+    Version 0.1 stored a model by itself as a comparison of nothing. Its sentences about a
+    comparison stay where they are, and are shown until it is judged again.
+    """
+    comparison = report.comparison
+    if comparison is not None and not comparison.benchmarks:
+        # What is said of a judge or a demo follows from records; only an import says more.
+        notes = comparison.notes if record.imported else ()
+        return dataclasses.replace(report, comparison=None, notes=notes)
+    first = report.seed
+    return dataclasses.replace(
+        report,
+        taken=taken_in(folder),
+        ablation=kept_ablation(folder),
+        seeds=tuple(range(first, first + len(record.seeds))) if record.seeds else (),
+    )

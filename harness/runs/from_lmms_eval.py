@@ -18,7 +18,7 @@ from harness.benchmark import number_of
 from harness.errors import HarnessError, UsageError
 from harness.records import Sample, fingerprint
 from harness.runs.imports import Imported, note_on_images, words_in
-from harness.storage import lines_of
+from harness.storage import lines_of, parse_json, read_json
 
 _FILE = re.compile(r"(?P<stamp>.*)_samples_(?P<task>.+)\.jsonl$")
 _BESIDE = {
@@ -152,7 +152,7 @@ def _rows(file: Path) -> list[dict[str, Any]]:
     rows = []
     for number, line in lines_of(file):
         try:
-            row = json.loads(line)
+            row = parse_json(line)
             rows.append({**row, "doc_id": str(row["doc_id"])})
         except (ValueError, KeyError, TypeError) as error:
             raise HarnessError(
@@ -169,7 +169,7 @@ def _results(file: Path) -> dict[str, Any]:
     if not beside.is_file():
         return {}
     try:
-        found = json.loads(beside.read_text(encoding="utf-8"))
+        found = read_json(beside)
     except ValueError as error:
         raise HarnessError(
             f"{beside} cannot be read ({error}). Copy it again from where it was made, or take "

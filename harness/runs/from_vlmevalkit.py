@@ -9,7 +9,6 @@ after the judge (``eval_score``, ``score``). Only the second kind can be compare
 from __future__ import annotations
 
 import csv
-import json
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ from typing import Any
 from harness.errors import HarnessError, UsageError
 from harness.records import Sample, fingerprint
 from harness.runs.imports import Imported, note_on_images, words_in
+from harness.storage import read_json
 
 _SCORES = ("hit", "score", "eval_score", "match", "correct")
 _IMAGES = ("image_path", "image_name", "image_file", "image_id", "img_id", "imageId", "image")
@@ -194,7 +194,7 @@ def _lines(path: Path) -> Iterator[Cells]:
 
 
 def _objects(path: Path) -> Iterator[Cells]:
-    found = json.loads(path.read_text(encoding="utf-8"))
+    found = read_json(path)
     if isinstance(found, Mapping):  # columns, as pandas writes them by default
         places = list(next(iter(found.values()), {}))
         found = [{name: column[place] for name, column in found.items()} for place in places]

@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.compare import CANNOT_TELL, Comparison
+from harness.conclude import conclude_alone
 from harness.errors import UsageError
 from harness.plugins import load
 from harness.records import Sample, distinct, fingerprint, to_json
 from harness.report import ReportInput
-from harness.storage import journal_of, write_json
+from harness.runs.finished import imported_columns
+from harness.storage import RunRecord, journal_of
 
 
 @dataclass(frozen=True)
@@ -54,20 +55,27 @@ def write_import(found: Sequence[Imported], out: Path, *, source: str, name: str
     if (out / "comparison.json").exists() or (out / "before").exists():
         raise UsageError(f"{out} holds a run already. Name a new folder with --out.")
     notes = distinct(f"{each.name}: {note}" for each in found for note in each.notes)
-    inputs, imported = {}, {}
+    inputs = {}
     for each in found:
         rows = fingerprint([(row.id, row.content) for row in each.samples])
         inputs[f"data:{each.name}"] = f"import:{rows}"
-        imported[each.name] = list(each.metrics.items())  # a list keeps the order
         written = fingerprint([to_json(row) for row in each.samples])
         journal = journal_of(out / "after" / f"{each.name}.jsonl", written, Sample)
         journal.append(*each.samples)
         journal.finish()
-    order = [each.name for each in found]
-    settings = {"asked": {"benches": order}, "inputs": inputs, "imported": imported}
-    write_json(out / "settings.json", {**settings, "source": source})
-    nothing = Comparison((), CANNOT_TELL, 0, 0, 0, 0.05, 1.0, notes)
-    report = ReportInput(comparison=nothing, method=name, model=name, data=source)
+    record = RunRecord(
+        asked={"benches": [each.name for each in found]},
+        inputs=inputs,
+        imported={each.name: each.metrics for each in found},
+        source=source,
+    )
+    record.write(out)
+    about = ReportInput(comparison=None, method=name, model=name, data=source, notes=notes)
+    report = conclude_alone(
+        about,
+        {each.name: each.samples for each in found},
+        {each.name: imported_columns(each.metrics, each.samples) for each in found},
+    )
     load("reports", "json")(report, out)
     return out
 

@@ -13,6 +13,8 @@ import re
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
+from harness.storage import parse_json, read_text
+
 _SPOKEN = frozenset(
     (
         "answer",
@@ -59,13 +61,13 @@ def cleaned(path: Path, run: Path) -> str:
         path: the file.
         run: the run folder, whose own place is private too.
     """
-    text = path.read_text(encoding="utf-8")
+    text = read_text(path, within=run)
     places = _places(run)
     if path.suffix == ".json":
-        content = _clean(json.loads(text), "", places)
+        content = _clean(parse_json(text), "", places)
         return json.dumps(content, indent=2, sort_keys=True, ensure_ascii=True) + "\n"
     lines = text.split("\n")  # not splitlines: a text may hold other line ends
-    rows = [json.dumps(_clean(json.loads(line), "", places)) for line in lines if line]
+    rows = [json.dumps(_clean(parse_json(line), "", places)) for line in lines if line]
     return "".join(f"{row}\n" for row in rows)
 
 

@@ -1,11 +1,13 @@
-"""What is kept on disk: journals, whole files, answers, thumbnails, throughput."""
+"""What is kept on disk: journals, whole files, memos, answers, thumbnails, throughput."""
 
 from __future__ import annotations
 
 from harness.storage.answers import Store
 from harness.storage.journal import (
     Journal,
+    Seal,
     cannot_write,
+    digest_of,
     disk_is_full,
     files_digest,
     folder_digest,
@@ -13,17 +15,36 @@ from harness.storage.journal import (
     lines_of,
     locked,
     read_journal,
+    seal_of,
+    sealed,
     write_json,
     write_whole,
 )
+from harness.storage.memo import Memo, memos_in
+from harness.storage.reading import (
+    check_depth,
+    open_regular,
+    parse_json,
+    parse_yaml,
+    read_bytes,
+    read_header,
+    read_json,
+    read_text,
+)
+from harness.storage.run_record import RunRecord
 from harness.storage.throughput import Throughput, note_throughput, read_throughputs
 from harness.storage.thumbnails import image_folder, save_thumbnail
 
 __all__ = [
     "Journal",
+    "Memo",
+    "RunRecord",
+    "Seal",
     "Store",
     "Throughput",
     "cannot_write",
+    "check_depth",
+    "digest_of",
     "disk_is_full",
     "files_digest",
     "folder_digest",
@@ -31,10 +52,20 @@ __all__ = [
     "journal_of",
     "lines_of",
     "locked",
+    "memos_in",
     "note_throughput",
+    "open_regular",
+    "parse_json",
+    "parse_yaml",
+    "read_bytes",
+    "read_header",
     "read_journal",
+    "read_json",
+    "read_text",
     "read_throughputs",
     "save_thumbnail",
+    "seal_of",
+    "sealed",
     "write_json",
     "write_whole",
 ]

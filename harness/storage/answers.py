@@ -10,42 +10,87 @@ import json
 import sqlite3
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from harness.errors import HarnessError
+from harness.records import from_json
 from harness.storage.journal import cannot_write
+from harness.storage.reading import parse_json
+
+T = TypeVar("T")
 
 _CHUNK = 500
+
+
+def _object(text: Any) -> dict[str, Any] | None:
+    try:
+        value = parse_json(text)
+    except (ValueError, TypeError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 class Store:
     """A persistent map from key to JSON object; safe against being killed at any moment."""
 
     def __init__(self, path: Path) -> None:
-        """Open or create the store.
+        """Name the store; the file is opened when it is first used."""
+        self.path = path
+        self._open: sqlite3.Connection | None = None
+
+    @property
+    def _db(self) -> sqlite3.Connection:
+        """Open or create the file.
+
+        A run that is finished needs no answers, so a damaged store does not stand in its way.
 
         Raises:
             HarnessError: if the file cannot be opened or is no store of ours.
         """
-        self.path = path
+        if self._open is not None:
+            return self._open
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, timeout=60, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=NORMAL")
-            self._db.execute(
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            if self.path.exists() and not self.path.is_file():
+                raise sqlite3.DatabaseError("it is no regular file")
+            found = sqlite3.connect(self.path, timeout=60, isolation_level=None)
+            found.execute("PRAGMA journal_mode=WAL")
+            found.execute("PRAGMA synchronous=NORMAL")
+            found.execute(
                 "CREATE TABLE IF NOT EXISTS entries"
                 " (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID"
             )
         except OSError as error:
-            raise cannot_write(path, error) from error
+            raise cannot_write(self.path, error) from error
         except sqlite3.Error as error:
             raise self._failed(error) from error
+        self._open = found
+        return found
+
+    def records(self, keys: Iterable[str], kind: type[T]) -> dict[str, T]:
+        """Return the known records among ``keys``; a damaged entry is forgotten, to be made again.
+
+        Raises:
+            HarnessError: if the file cannot be used.
+        """
+        found, damaged = dict[str, T](), list[str]()
+        for key, row in self.get(keys).items():
+            try:
+                found[key] = from_json(kind, row)
+            except (TypeError, ValueError):
+                damaged.append(key)
+        self._forget(damaged)
+        return found
 
     def get(self, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
-        """Return the known entries among ``keys``."""
+        """Return the known entries among ``keys``; one that is no JSON object is forgotten.
+
+        Raises:
+            HarnessError: if the file cannot be used.
+        """
         wanted = list(keys)
         found: dict[str, dict[str, Any]] = {}
+        damaged = []
         try:
             for start in range(0, len(wanted), _CHUNK):
                 part = wanted[start : start + _CHUNK]
@@ -53,10 +98,22 @@ class Store:
                 rows = self._db.execute(
                     f"SELECT key, value FROM entries WHERE key IN ({marks})", part
                 )
-                found.update((key, json.loads(value)) for key, value in rows)
+                for key, text in rows:
+                    value = _object(text)
+                    if value is None:
+                        damaged.append(key)
+                    else:
+                        found[key] = value
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            raise self._failed(error) from error
+        self._forget(damaged)
+        return found
+
+    def _forget(self, keys: Iterable[str]) -> None:
+        try:
+            self._db.executemany("DELETE FROM entries WHERE key = ?", [(key,) for key in keys])
         except sqlite3.Error as error:
             raise self._failed(error) from error
-        return found
 
     def put(self, entries: Mapping[str, Mapping[str, Any]]) -> None:
         """Write entries in one transaction; an existing key keeps its first value.
@@ -76,7 +133,8 @@ class Store:
 
     def close(self) -> None:
         """Close the file; the object is of no use afterwards."""
-        self._db.close()
+        if self._open is not None:
+            self._open.close()
 
     def _failed(self, error: Exception) -> HarnessError:
         return HarnessError(

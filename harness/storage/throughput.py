@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.records import from_json, to_json
 from harness.storage.journal import write_json
+from harness.storage.reading import read_json
 
 _NAME = "pace.json"
 
@@ -46,7 +46,7 @@ def note_throughput(folder: Path, throughput: Throughput) -> None:
 def read_throughputs(folder: Path) -> tuple[Throughput, ...]:
     """Return what a run noted; nothing where it noted nothing."""
     try:
-        rows = json.loads((folder / _NAME).read_text(encoding="utf-8"))
+        rows = read_json(folder / _NAME)
         return tuple(from_json(Throughput, row) for row in rows)
     except (OSError, ValueError, TypeError, AttributeError):
         return ()

@@ -15,12 +15,14 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from harness.context import Context, Plan
 from harness.errors import HarnessError, UsageError
 from harness.model import Model
 from harness.pairs import make_pairs
 from harness.plugins import Method
 from harness.records import Answer, Drop, Pair, Prompt, Request
-from harness.storage import files_digest
+from harness.settings import Settings
+from harness.storage import Store, files_digest
 from harness.train import train
 
 SEED = 11
@@ -46,6 +48,22 @@ class Trial:
     def who(self) -> str:
         """How messages name the plugin."""
         return f"The method '{self.method.name}' ({self.method.owner})"
+
+    def context(self, name: str) -> Context[Plan]:
+        """Return what a stage works on in a folder of its own: this method and no benchmark."""
+        plan = Plan(
+            settings=Settings(method=self.method.name, benches=(), seed=SEED),
+            method=self.method,
+            options=self.options,
+            prompts=tuple(self.prompts),
+            benchmarks=(),
+            model=self.checkpoint,
+            data="",
+            notice=None,
+            inputs={"method": self.method.name, "prompts": str(len(self.prompts))},
+            seed=SEED,
+        )
+        return Context(plan, self.folder / name, Store(self.folder / "store.sqlite"))
 
     def model(self) -> Model:
         """Open the embedded model anew, without a store: every answer is made again."""
@@ -121,15 +139,7 @@ def pairs_come_lazily(trial: Trial) -> None:
 def pairs_are_valid(trial: Trial) -> None:
     """Every record is a Pair or a Drop that the pair stage accepts, and at least one is a pair."""
     before = _state(trial)
-    made = make_pairs(
-        trial.method,
-        trial.prompts,
-        trial.model(),
-        trial.options,
-        seed=SEED,
-        folder=trial.folder / "pairs",
-        fingerprint="check",
-    )
+    made = make_pairs(trial.context("pairs"), trial.model())
     trial.pairs = made.pairs
     _unchanged(trial, before, "make_pairs")
 
@@ -246,16 +256,7 @@ def _equal(
 
 
 def _train(trial: Trial, model: Model, name: str) -> Path:
-    made = train(
-        trial.method,
-        trial.pairs,
-        model,
-        trial.options,
-        seed=SEED,
-        folder=trial.folder / name,
-        fingerprint="check",
-    )
-    return made.path
+    return train(trial.context(name), trial.pairs, model).path
 
 
 def _said(trial: Trial, model: Model) -> str:

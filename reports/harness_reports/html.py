@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,8 @@ def _page(
     def shown(value: Any) -> Any:
         return words.visible(value) if type(value) is str else value
 
+    comparison = report.comparison
+    benchmarks = comparison.benchmarks if comparison is not None else ()
     page = files("harness_reports") / "page"
     style, script = ((page / f"report.{kind}").read_text("utf-8") for kind in ("css", "js"))
     environment = Environment(
@@ -94,15 +96,14 @@ def _page(
         pictures=Markup(script_json(_addresses(report, pictures))),
         count=len(table["rows"]),
         benches=table["benches"],
-        forest=Markup(plots.forest(report.comparison)),
+        forest=Markup(plots.forest(comparison) if comparison is not None else ""),
         curves=Markup(plots.curves(report.curves)),
         report=report,
-        comparison=report.comparison,
-        coverage=f"{100 * (1 - report.comparison.alpha):g}",
-        notices=dict.fromkeys(filter(None, (report.notice, *report.comparison.notes))),
-        results=list(_results(report)),
-        lengths=[(b, _digits(b)) for b in report.comparison.benchmarks],
-        categories=[(b, _digits(b)) for b in report.comparison.benchmarks if b.groups],
+        comparison=comparison,
+        coverage=f"{100 * (1 - comparison.alpha):g}" if comparison is not None else "95",
+        results=list(_results(benchmarks)),
+        lengths=[(b, _digits(b)) for b in benchmarks],
+        categories=[(b, _digits(b)) for b in benchmarks if b.groups],
         facts=facts(report.doctor) if report.doctor else [],
         gallery=_gallery(report, pictures),
         origin=list(_origin(report)),
@@ -149,8 +150,10 @@ def _addresses(report: ReportInput, pictures: Mapping[str, str]) -> Mapping[str,
     return {name: pictures[name] for name in clusters_of(report) if name in pictures}
 
 
-def _results(report: ReportInput) -> Iterator[tuple[BenchmarkComparison, MetricResult, bool]]:
-    for benchmark in report.comparison.benchmarks:
+def _results(
+    benchmarks: Sequence[BenchmarkComparison],
+) -> Iterator[tuple[BenchmarkComparison, MetricResult, bool]]:
+    for benchmark in benchmarks:
         ordered = sorted(benchmark.figures, key=lambda figure: not figure.primary)
         for place, figure in enumerate(ordered):
             yield benchmark, figure, place == 0
@@ -183,8 +186,9 @@ def _origin(report: ReportInput) -> Iterator[tuple[str, str]]:
         ("model", report.model),
         ("benchmark data", report.data or "not named"),
         ("seed", str(report.seed)),
-        ("checkpoint", report.checkpoint),
     )
+    if report.comparison is not None:
+        yield "checkpoint", report.checkpoint
     yield from ((f"option {key}", value) for key, value in report.options.items())
     yield from sorted(report.versions.items())
     yield from sorted(report.clock.items())

@@ -34,19 +34,21 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 def table_of(report: ReportInput) -> dict[str, Any]:
     """Return every sample of the report.
 
-    ``rows`` hold :data:`FIELDS`; ``before`` and ``after`` hold :data:`SIDE`, are null where an arm
-    lacks the row, and ``after`` is 0 where it equals ``before``. Scores stand in the order of
-    ``metrics``.
+    ``alone`` says that there is one arm only, ``after``. ``rows`` hold :data:`FIELDS`; ``before``
+    and ``after`` hold :data:`SIDE`, are null where an arm lacks the row, and ``after`` is 0 where
+    it equals ``before``. Scores stand in the order of ``metrics``.
     """
-    benches = [b for b in report.comparison.benchmarks if b.name in report.before]
-    metrics = [_metrics(report, b.name) for b in benches]
+    told = _told_of(report)
+    benches = [name for name in told if name in report.before or name in report.after]
+    metrics = [_metrics(report, name) for name in benches]
     rows = [
         row
-        for number, benchmark in enumerate(benches)
-        for row in _rows(report, number, benchmark, metrics[number])
+        for number, name in enumerate(benches)
+        for row in _rows(report, number, name, told[name], metrics[number])
     ]
     return {
-        "benches": [words.visible(benchmark.name) for benchmark in benches],
+        "alone": report.comparison is None,
+        "benches": [words.visible(name) for name in benches],
         "metrics": [[words.visible(name) for name in names] for names in metrics],
         "fields": FIELDS,
         "side": SIDE,
@@ -77,21 +79,39 @@ def script_json(value: Any) -> str:
 
 
 def _metrics(report: ReportInput, name: str) -> tuple[str, ...]:
-    both = (*report.before[name], *report.after.get(name, ()))
+    both = (*report.before.get(name, ()), *report.after.get(name, ()))
     return distinct(metric for sample in both for metric in sample.scores)
 
 
+def _told_of(report: ReportInput) -> Mapping[str, Mapping[str, tuple[str, str]]]:
+    """Return, by benchmark, status and reason of every row that is not simply as most are."""
+    if report.comparison is not None:
+        return {each.name: _told(each) for each in report.comparison.benchmarks}
+    return {
+        name: {
+            row.id: ("missing", "missing")
+            for row in report.after.get(name, ())
+            if row.error is not None
+        }
+        for name in distinct(level.benchmark for level in report.levels)
+    }
+
+
 def _rows(
-    report: ReportInput, number: int, benchmark: BenchmarkComparison, metrics: Sequence[str]
+    report: ReportInput,
+    number: int,
+    name: str,
+    told: Mapping[str, tuple[str, str]],
+    metrics: Sequence[str],
 ) -> Iterable[tuple[Any, ...]]:
-    before = {sample.id: sample for sample in report.before[benchmark.name]}
-    after = {sample.id: sample for sample in report.after.get(benchmark.name, ())}
-    told = _told(benchmark)
+    before = {sample.id: sample for sample in report.before.get(name, ())}
+    after = {sample.id: sample for sample in report.after.get(name, ())}
+    most = "unchanged" if report.comparison is not None else "answered"
     for key in distinct((*before, *after)):
         one, two = before.get(key), after.get(key)
         some = one or two
         assert some is not None
-        status, label = told.get(key, ("unchanged", ""))
+        status, label = told.get(key, (most, ""))
         sides = _side(one, metrics), _side(two, metrics)
         yield (
             number,

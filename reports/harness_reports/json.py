@@ -14,6 +14,7 @@ from harness.report import ReportInput
 from harness.storage import write_whole
 
 NAME = "comparison.json"
+PARTS = ("comparison", "levels", "clock")
 SHOWN_ONLY = ("examples", "before", "after", "curves", "images")
 """Fields of the report's input that other files of the run folder hold."""
 
@@ -22,7 +23,8 @@ def write(report: ReportInput, folder: Path) -> Path:
     """Write ``comparison.json`` into the run folder, whole or not at all.
 
     ``comparison`` is the JSON form of :class:`harness.compare.Comparison`; read it back with
-    :func:`harness.records.from_json`. ``run`` says where it comes from. Examples are left out:
+    :func:`harness.records.from_json`. It is null where one model was measured by itself, whose
+    figures are in ``levels``. ``run`` says where it comes from. Examples are left out:
     the samples themselves lie beside this file. Only ASCII is written, so that no tool chokes.
 
     Raises:
@@ -31,9 +33,10 @@ def write(report: ReportInput, folder: Path) -> Path:
     doctor = dataclasses.replace(report.doctor, examples=()) if report.doctor else None
     bare = dataclasses.replace(report, doctor=doctor, **dict.fromkeys(SHOWN_ONLY, ()))
     run = to_json(bare)
-    comparison, clock = run.pop("comparison"), run.pop("clock")
+    parts = {name: run.pop(name) for name in PARTS}
     for name in SHOWN_ONLY:
         run.pop(name)
-    content = {"clock": clock, "comparison": comparison, "run": run}
-    text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=True, allow_nan=False)
+    text = json.dumps(
+        {**parts, "run": run}, indent=2, sort_keys=True, ensure_ascii=True, allow_nan=False
+    )
     return write_whole(folder / NAME, text + "\n")

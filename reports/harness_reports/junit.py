@@ -1,7 +1,8 @@
 """``junit.xml``: the comparison for a CI system that shows tests.
 
 One test case for each headline figure: a loss is a failure, rows without a score are an error, a
-figure that could not be had is skipped. Where a gate was asked, its rules are test cases too.
+figure that could not be had is skipped. Figures of one model by itself are cases too, and so are
+the rules of a gate where one was asked.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-from harness.compare import FAILS, UNKNOWN, BenchmarkComparison, MetricResult, Ruling
+from harness.compare import FAILS, UNKNOWN, BenchmarkComparison, MetricLevel, MetricResult, Ruling
 from harness.report import ReportInput
 from harness.storage import write_whole
 from harness_reports import numbers, words
@@ -31,8 +32,12 @@ def write(report: ReportInput, folder: Path) -> Path:
 def render(report: ReportInput) -> str:
     """Return the XML; every text of the model's or the data's is escaped and cut to one line."""
     suite = ET.Element("testsuite", name=_text(f"harness {report.method} {report.model}"))
-    for benchmark, figure in words.heads(report.comparison):
-        _case(suite, benchmark, figure)
+    if report.comparison is not None:
+        for benchmark, figure in words.heads(report.comparison):
+            _case(suite, benchmark, figure)
+    for level in report.levels:
+        if level.primary:
+            _level(suite, level)
     for rule in report.gate:
         _rule(suite, rule)
     cases = list(suite)
@@ -65,6 +70,24 @@ def _case(suite: ET.Element, benchmark: BenchmarkComparison, figure: MetricResul
     elif gone:
         ET.SubElement(case, "error", type="missing", message=_text(told))
     elif figure.difference is None:
+        ET.SubElement(case, "skipped", message=_text(told))
+    ET.SubElement(case, "system-out").text = _text(told)
+
+
+def _level(suite: ET.Element, level: MetricLevel) -> None:
+    """Add the figure of one model: it cannot fail, but its rows may be missing."""
+    case = ET.SubElement(
+        suite, "testcase", classname=_text(level.benchmark), name=_text(level.column), time="0"
+    )
+    told = (
+        f"{numbers.figure(level.figure, level.digits)} {level.unit}, 95 % interval "
+        f"{numbers.level_interval(level.interval, level.digits)}, {level.samples} rows, "
+        f"{level.clusters} images"
+    )
+    if level.missing:
+        told += f"; {level.missing} rows without a score"
+        ET.SubElement(case, "error", type="missing", message=_text(told))
+    elif level.figure is None:
         ET.SubElement(case, "skipped", message=_text(told))
     ET.SubElement(case, "system-out").text = _text(told)
 

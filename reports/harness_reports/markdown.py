@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from harness.compare import FAILS, PASSES, BenchmarkComparison, Comparison, Example, MetricResult
+from harness.errors import as_markdown
 from harness.pairs import facts
 from harness.report import ReportInput
 from harness.storage import write_whole
@@ -36,11 +37,13 @@ def write(report: ReportInput, folder: Path) -> Path:
 def render(report: ReportInput) -> str:
     """Return the report as GitHub-flavoured Markdown."""
     comparison = report.comparison
+    if comparison is None:
+        return _alone(report)
     blocks = [f"# Did {code(report.method)} make {code(report.model)} better?"]
     blocks += [f"**{plain(words.headline(comparison))}**"]
-    blocks += [f"> {plain(note)}" for note in dict.fromkeys(_notices(report))]
+    blocks += _notices(report)
     blocks += _gate(report)
-    blocks += [_results(report), _reading(report)]
+    blocks += [_results(comparison), _reading(comparison)]
     blocks += _notes(comparison)
     blocks += [
         "## Pairs",
@@ -83,21 +86,43 @@ def fenced(text: str | None) -> str:
 
 def plain(text: str) -> str:
     """Return text whose every Markdown and HTML sign is shown as itself; no mention, no link."""
-    line = words.one_line(text, limit=2000)
-    line = html.escape(line, quote=False)
-    line = re.sub(r"([\\`*_{}\[\]#~|!])", r"\\\1", line)
-    line = re.sub(r"([@:/]|www\.)(?=[\w/])", "\\1\u200b", line)
-    return re.sub(r"^([-+>]|\d+[.)])", r"\\\1", line)
+    return as_markdown(words.one_line(text, limit=2000))
 
 
-def _notices(report: ReportInput) -> Iterable[str]:
-    if report.notice:
-        yield report.notice
-    yield from report.comparison.notes
+def _notices(report: ReportInput) -> list[str]:
+    return [f"> {plain(note)}" for note in report.sentences]
 
 
-def _results(report: ReportInput) -> str:
-    coverage = f"{100 * (1 - report.comparison.alpha):g}"
+def _alone(report: ReportInput) -> str:
+    """Return the figures of one model that was measured by itself."""
+    head = ("benchmark", "figure", "95 % interval", "unit", "rows (images)", "missing")
+    rows = []
+    for level in report.levels:
+        name = f"{code(level.benchmark)} {code(level.column)}"
+        rows.append(
+            [
+                f"**{name}**" if level.primary else name,
+                numbers.figure(level.figure, level.digits),
+                numbers.level_interval(level.interval, level.digits),
+                plain(level.unit),
+                f"{level.samples} ({level.clusters})",
+                str(level.missing),
+            ]
+        )
+    told = (
+        "Headline figures are in bold. Intervals treat questions about one image as one "
+        "observation. A missing row has no score: it is left out and never counted as zero."
+    )
+    blocks = [f"# Figures of {code(report.model)}", *_notices(report)]
+    blocks += [_table(head, rows, numeric=range(1, 6)), told]
+    published = [f"- {code(name)}: {plain(text)}" for name, text in words.published(report)]
+    if published:
+        blocks += ["## What others have published", "\n".join(published)]
+    return "\n\n".join([*blocks, "## How it was made", _origin(report)]) + "\n"
+
+
+def _results(comparison: Comparison) -> str:
+    coverage = f"{100 * (1 - comparison.alpha):g}"
     head = (
         "benchmark",
         "before",
@@ -110,7 +135,7 @@ def _results(report: ReportInput) -> str:
         "verdict",
     )
     rows = []
-    for benchmark in report.comparison.benchmarks:
+    for benchmark in comparison.benchmarks:
         ordered = sorted(benchmark.figures, key=lambda figure: not figure.primary)
         rows += [_row(benchmark, figure, index == 0) for index, figure in enumerate(ordered)]
     return _table(head, rows, numeric=range(1, 8))
@@ -136,8 +161,7 @@ def _p(value: float | None) -> str:
     return numbers.p_value(value).replace("<", "&lt;")
 
 
-def _reading(report: ReportInput) -> str:
-    comparison = report.comparison
+def _reading(comparison: Comparison) -> str:
     figures = "figure" if comparison.family == 1 else "figures"
     return (
         "Differences are after minus before on the same samples; intervals and p values treat "
@@ -267,7 +291,8 @@ def _origin(report: ReportInput) -> str:
     lines = [f"- method {code(report.method)}, seed {report.seed}"]
     lines += [f"- model {code(report.model)}, benchmark data {code(report.data or 'not named')}"]
     lines += [f"- option {code(key)} = {code(value)}" for key, value in report.options.items()]
-    lines += [f"- checkpoint: {code(report.checkpoint)}"]
+    if report.comparison is not None:
+        lines += [f"- checkpoint: {code(report.checkpoint)}"]
     lines += [f"- {code(name)} {code(value)}" for name, value in sorted(report.versions.items())]
     lines += [f"- {code(name)}: {code(value)}" for name, value in sorted(report.clock.items())]
     return _folded("Settings and versions", ["\n".join(lines)])

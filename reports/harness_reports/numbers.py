@@ -40,6 +40,11 @@ def interval(ends: tuple[float, float] | None, digits: int) -> str:
     return "" if ends is None else f"[{signed(ends[0], digits)}, {signed(ends[1], digits)}]"
 
 
+def level_interval(ends: tuple[float, float] | None, digits: int) -> str:
+    """Return both ends of an interval of a figure by itself."""
+    return DASH if ends is None else f"[{figure(ends[0], digits)}, {figure(ends[1], digits)}]"
+
+
 def difference(value: float | None, ends: tuple[float, float] | None, digits: int) -> str:
     """Return a difference followed by its interval."""
     return f"{signed(value, digits)} {interval(ends, digits)}".strip()

@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.compare import VERSION
 from harness.report import ReportInput
-from harness_reports.json import SHOWN_ONLY
+from harness_reports.json import PARTS, SHOWN_ONLY
 
 
 def schema() -> dict[str, Any]:
@@ -20,7 +20,7 @@ def schema() -> dict[str, Any]:
 
     run = TypeAdapter(ReportInput).json_schema(mode="serialization")
     records = run.pop("$defs")
-    parts = {name: run["properties"].pop(name) for name in ("comparison", "clock")}
+    parts = {name: run["properties"].pop(name) for name in PARTS}
     for name in SHOWN_ONLY:
         del run["properties"][name]
     run["required"] = sorted(run["properties"])
@@ -31,7 +31,7 @@ def schema() -> dict[str, Any]:
         "title": f"comparison.json, version {VERSION}",
         "type": "object",
         "properties": {**parts, "run": run},
-        "required": ["clock", "comparison", "run"],
+        "required": ["clock", "comparison", "levels", "run"],
         "additionalProperties": False,
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -12,9 +13,11 @@ from harness.report import ReportInput
 from harness_reports import numbers, words
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+_LEAST = 9  # signs of a name or verdict on one line
 _PLAIN_WIDTH = 132  # where stdout is no terminal: a log keeps the table in one piece
 _FILES = {
     "report": "report.md",
@@ -39,38 +42,122 @@ def show(report: ReportInput, folder: Path, stream: IO[str]) -> None:
 
     terminal = stream.isatty()
     console = Console(file=stream, width=None if terminal else _PLAIN_WIDTH)
+    notes = list(report.sentences)
     if report.notice:
-        console.print(_text(report.notice, "yellow"))
-    console.print(_table(report.comparison))
-    console.print(_text(words.headline(report.comparison), "bold"))
-    for benchmark in report.comparison.benchmarks:
-        for note in benchmark.notes:
-            console.print(_text(f"Note on {benchmark.name}: {note}", "yellow"))
-    for note in report.comparison.notes:
-        if note != report.notice:
-            console.print(_text(note, "yellow"))
+        console.print(_text(notes.pop(0), "yellow"))
+    if report.comparison is None:
+        console.print(_levels(report))
+    else:
+        console.print(_fitting(report.comparison, console))
+        console.print(_text(words.headline(report.comparison), "bold"))
+        for benchmark in report.comparison.benchmarks:
+            for note in benchmark.notes:
+                console.print(_text(f"Note on {benchmark.name}: {note}", "yellow"))
+    for name, text in words.published(report):
+        console.print(_text(f"Published, {name}: {text}", "dim"))
+    for note in notes:
+        console.print(_text(note, "yellow"))
     for label, path in _places(report, folder):
         # A path is printed whole: a wrapped one could not be copied.
         console.print(Text(f"{label:<12}{path}"), soft_wrap=True)
 
 
-def _table(comparison: Comparison) -> Table:
+_COLUMNS = ("name", "before", "after", "difference", "flips", "missing", "verdict")
+_NARROW: tuple[tuple[str, ...], ...] = (
+    _COLUMNS,
+    _COLUMNS,
+    tuple(name for name in _COLUMNS if name != "missing"),
+    ("name", "before", "after", "difference", "verdict"),
+    ("name", "after", "difference", "verdict"),
+    ("name", "difference", "verdict"),
+    ("name", "difference"),
+)
+"""What is left out first where a terminal is narrow; a number is never cut."""
+
+
+def _fitting(comparison: Comparison, console: Console) -> Table | Text:
+    """Return the table with as many columns as fit; below that a few lines for each figure."""
+    from rich.text import Text
+
+    for number, chosen in enumerate(_NARROW):
+        table = _table(comparison, chosen, tall=number > 0)
+        if console.measure(table).minimum <= console.width:
+            return table
+    lines = []
+    for benchmark, figure, first in _figures(comparison):
+        name, *rest, verdict = _row(benchmark, figure, first=first)
+        lines += [name.plain.strip(), *(f"  {cell}" for cell in rest if cell.plain)]
+        lines.append(f"  {verdict}")
+    return Text("\n".join(lines))
+
+
+def _table(comparison: Comparison, chosen: Sequence[str], *, tall: bool) -> Table:
     from rich import box
     from rich.table import Table
 
     coverage = f"{100 * (1 - comparison.alpha):g}"
+    heads = {
+        "name": "benchmark",
+        "before": "before",
+        "after": "after",
+        "difference": f"difference|[{coverage} % paired]",
+        "flips": "fixed /|broken",
+        "missing": "missing|before / after",
+        "verdict": "verdict",
+    }
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("benchmark", overflow="fold")
-    table.add_column("before", justify="right", no_wrap=True)
-    table.add_column("after", justify="right", no_wrap=True)
-    table.add_column(f"difference [{coverage} % paired]", justify="right")
-    table.add_column("fixed / broken", justify="right")
-    table.add_column("missing before / after", justify="right")
-    table.add_column("verdict", overflow="fold")
+    rows = [
+        dict(zip(_COLUMNS, _row(benchmark, figure, first=first), strict=True))
+        for benchmark, figure, first in _figures(comparison)
+    ]
+    for name in chosen:
+        words_only = name in ("name", "verdict")
+        # A head may stand on two lines, a figure with its interval may not.
+        parts = heads[name].split("|")
+        head = ("\n" if tall else " ").join(parts)
+        cells = [*(row[name].cell_len for row in rows), *map(len, head.split("\n"))]
+        table.add_column(
+            head,
+            justify="left" if words_only else "right",
+            min_width=_LEAST if words_only else max(cells),
+            no_wrap=not words_only,
+            overflow="fold",
+        )
+    for row in rows:
+        table.add_row(*(row[name] for name in chosen))
+    return table
+
+
+def _figures(comparison: Comparison) -> Iterator[tuple[BenchmarkComparison, MetricResult, bool]]:
     for benchmark in comparison.benchmarks:
         ordered = sorted(benchmark.figures, key=lambda figure: not figure.primary)
         for position, figure in enumerate(ordered):
-            table.add_row(*_row(benchmark, figure, first=position == 0))
+            yield benchmark, figure, position == 0
+
+
+def _levels(report: ReportInput) -> Table:
+    """Return the figures of one model that was measured by itself."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("benchmark", overflow="fold")
+    for name in ("figure", "95 % interval", "rows", "images", "missing"):
+        table.add_column(name, justify="right", no_wrap=name == "figure")
+    last = ""
+    for level in report.levels:
+        style = "" if level.primary else "dim"
+        first = level.benchmark != last
+        cells = [
+            f"{level.benchmark} {level.column}" if first else f"  {level.column}",
+            numbers.figure(level.figure, level.digits),
+            numbers.level_interval(level.interval, level.digits),
+            str(level.samples),
+            str(level.clusters),
+            str(level.missing),
+        ]
+        table.add_row(*(_text(cell, style) for cell in cells))
+        last = level.benchmark
     return table
 
 
@@ -91,7 +178,9 @@ def _row(benchmark: BenchmarkComparison, figure: MetricResult, *, first: bool) -
 
 def _places(report: ReportInput, folder: Path) -> list[tuple[str, Path]]:
     """Return what lies there: a bundle has no checkpoint, and one of several seeds lies beside."""
-    places = {**_FILES, "checkpoint": report.checkpoint}
+    places = dict(_FILES)
+    if report.comparison is not None:
+        places["checkpoint"] = report.checkpoint
     found = [(label, Path(os.path.normpath(folder / name))) for label, name in places.items()]
     return [(label, path) for label, path in found if path.exists()]
 

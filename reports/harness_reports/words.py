@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from harness.compare import BenchmarkComparison, Comparison, MetricResult
+from harness.report import ReportInput
 from harness_reports import numbers
 
 _JOINERS = "\u200c\u200d"  # several scripts cannot be spelled without them
@@ -85,6 +86,15 @@ def judges(benchmark: BenchmarkComparison) -> str:
     """Name who gave the scores."""
     before, after = ", ".join(benchmark.judges_before), ", ".join(benchmark.judges_after)
     return before if before == after else f"{before} (before), {after} (after)"
+
+
+def published(report: ReportInput) -> list[tuple[str, str]]:
+    """Return what others have printed of the benchmarks, each with its benchmark and model."""
+    return [
+        (f"{benchmark} {model}", text)
+        for benchmark, models in report.published.items()
+        for model, text in models.items()
+    ]
 
 
 def visible(text: str) -> str:

@@ -19,7 +19,7 @@ from harness_tinyworld.minis import common
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.benchmark import Benchmark, Choices, benchmark, code_digest, expand, suites, together
+from harness.benchmark import Benchmark, Choices, benchmark, code_digest, expand, together
 from harness.benchmark.catalog import adhoc
 from harness.errors import HarnessError, UsageError
 from harness.plugins import find, load, names
@@ -59,7 +59,7 @@ def test_loading_them_all_imports_nothing_heavy() -> None:
 
 
 def test_suites_stand_for_their_papers_columns() -> None:
-    sima, seva = suites()["sima14"], suites()["seva9"]
+    sima, seva = load("suites", "sima14"), load("suites", "seva9")
     heads = [c for name in sima for c in load("benchmarks", name).columns if c.primary]
     assert len(heads) == 14
     assert len(seva) == 9

@@ -17,6 +17,7 @@ from harness.benchmark import Task, benchmark
 from harness.errors import HarnessError
 from harness.evaluate import evaluate
 from harness.model import Model
+from tests.support.contexts import eval_context
 
 
 def test_edited_data_is_read_anew_and_the_process_is_left_as_it_was(tmp_path, monkeypatch):
@@ -87,10 +88,10 @@ def test_a_mistake_in_a_task_of_ones_own_is_named_with_its_place(
     (tmp_path / "code.py").write_text(code)
     bench = benchmark(str(tmp_path / "own.yaml"))
     model = Model.open(harness_tinyworld.MODEL, device="cpu")
-    asked = {"data": tmp_path / "data", "folder": tmp_path, "fingerprints": {bench.name: "f"}}
+    context = eval_context(tmp_path, [bench], tmp_path / "data")
     if said is None:
-        (sample,) = evaluate("after", model, [bench], **asked).samples[bench.name]
+        (sample,) = evaluate("after", model, context).samples[bench.name]
         assert sample.scores["right"] in (0.0, 1.0)
     else:
         with pytest.raises(HarnessError, match=said):
-            evaluate("after", model, [bench], **asked)
+            evaluate("after", model, context)

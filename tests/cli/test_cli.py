@@ -74,3 +74,25 @@ def test_a_broken_prompt_line_is_exit_code_1(tmp_path):
     assert done.returncode == 1
     assert "Line 1 of p.jsonl cannot be used" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_suites_are_listed_and_a_benchmark_with_what_was_published():
+    from click.testing import CliRunner
+
+    from harness.cli import app
+    from harness.errors import UsageError
+    from harness.plugins import KINDS
+
+    def listed(*words):
+        return CliRunner().invoke(app, ["list", *words], standalone_mode=False)
+
+    assert "sima14" in listed("suites").output
+    assert "suite of 3: pope_random" in listed("suites", "pope3").output
+    one = listed("benchmarks", "pope").output
+    assert "published llava-1.5-7b" in one
+    assert "85.9 F1" in one
+    assert "mmvet" not in one
+    assert isinstance(listed("benchmarks", "popo").exception, UsageError)
+    assert json.loads(listed("suites", "--json").output)["pope3"]
+    (kind,) = (each for each in app.commands["list"].params if each.name == "kind")
+    assert set(kind.type.choices) == set(KINDS)

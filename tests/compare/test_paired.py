@@ -341,7 +341,7 @@ def test_different_judges_and_few_images_are_noted():
 def test_json_form_reads_back_and_holds_no_surprise():
     before, after = noisy(1, per_image=3), noisy(2, per_image=3)
     after[0] = dataclasses.replace(after[0], answer=None, scores={})
-    result = once(before, after, mean_of("score"), notes=["a note"])
+    result = once(before, after, mean_of("score"))
     text = json.dumps(to_json(result), allow_nan=False)
     assert from_json(Comparison, json.loads(text)) == result
     assert result.version == 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import PIL.Image
@@ -15,11 +14,11 @@ from harness_tinyworld import DATA
 from harness_tinyworld.scenes import POPE, PROMPT, make_scene, render
 
 from harness.compare import compare
-from harness.contamination import ImageOverlap, check_contamination, detect, overlaps_of, with_notes
+from harness.contamination import ImageOverlap, check_contamination, detect, overlaps_of
 from harness.errors import HarnessError
 from harness.plugins import load
 from harness.records import Prompt
-from harness.storage import Store
+from tests.support.contexts import run_context
 from tests.support.finished import pope
 
 Change = Callable[[PIL.Image.Image], PIL.Image.Image]
@@ -148,17 +147,11 @@ def test_a_run_finds_them_once_and_knows_them_for_ever(
 ) -> None:
     from harness.benchmark import Task, benchmark
 
-    store = Store(tmp_path / "store.sqlite")
-    inputs = {"prompts": "1", "bench:pope": "2"}
-    look = partial(
-        check_contamination,
-        planted,
-        [benchmark("pope")],
-        data=DATA,
-        store=store,
-        inputs=inputs,
-        limit=36,
-    )
+    known = {"prompts": planted, "benchmarks": [benchmark("pope")], "data": DATA, "limit": 36}
+
+    def look(**inputs: str) -> tuple[ImageOverlap, ...]:
+        return check_contamination(run_context(tmp_path, inputs=inputs, **known))
+
     (found,) = look()
     task = Task("pope/pope.yaml", DATA)
     images = list(dict.fromkeys(row.image for row in task.rows(0, 36)))
@@ -169,7 +162,7 @@ def test_a_run_finds_them_once_and_knows_them_for_ever(
         prompt.image.unlink()  # nothing is decoded again
     assert look() == (found,)
     with pytest.raises(HarnessError, match="cannot be read"):
-        look(inputs={**inputs, "prompts": "other"})
+        look(prompts="other")
 
 
 def test_the_figure_without_the_touched_rows_by_hand() -> None:
@@ -190,8 +183,6 @@ def test_the_figure_without_the_touched_rows_by_hand() -> None:
         f"Without them: accuracy {figure.before:.1f} before, {figure.after:.1f} after"
     )
     assert (none.figures, none.note) == ((), "")
-    assert with_notes(whole, [some, none]).notes == (some.note,)
-    assert with_notes(with_notes(whole, [some]), [none], [some]).notes == ()
     all_of_them = [ImageOverlap("pope", 90, tuple(row.id for row in rows), 0)]
     (gone,) = overlaps_of(all_of_them, {"pope": rows}, {"pope": better}, columns, whole)
     assert gone.note.endswith("None is left without them.")
@@ -220,7 +211,7 @@ def test_a_whole_run_tells_it_and_verify_makes_the_same_of_it(planted, tmp_path:
     outcome = run(settings)
     (overlap,) = outcome.report.overlaps
     assert len(overlap.touched.ids) == 12
-    assert overlap.note in outcome.comparison.notes
+    assert overlap.note in outcome.report.sentences
     assert "12 of 36 rows show an image of the training prompts" in (
         outcome.folder / "report.md"
     ).read_text(encoding="utf-8")

@@ -22,7 +22,7 @@ from harness.judge.server import ServerJudge
 from harness.plugins import load
 from harness.records import Sample
 from harness.settings import JudgeSettings
-from harness.storage import Store
+from tests.support.contexts import eval_context
 from tests.support.judge_server import BRIBE, Running, running
 
 NAMES = ("hallusion", "llavabench", "mementos", "mmbench", "mmhal", "mmvet", "shr")
@@ -96,17 +96,15 @@ class Desk:
     def judge(self, folder: str = "run", store: str = "store", **settings) -> Verdicts:
         only_missing = settings.pop("only_missing", False)
         seed = settings.pop("seed", 0)
-        return judge(
-            JudgeSettings(**{"judge": self.server.judge, **settings}),
+        context = eval_context(
+            self.path / folder,
             [bench(self.name)],
-            self.before,
-            self.after,
-            data=DEMO.data,
-            folder=self.path / folder,
-            store=Store(self.path / f"{store}.sqlite"),
-            only_missing=only_missing,
+            DEMO.data,
+            store=self.path / f"{store}.sqlite",
             seed=seed,
+            judging=JudgeSettings(**{"judge": self.server.judge, **settings}),
         )
+        return judge(context, self.before, self.after, only_missing=only_missing)
 
     def spare(self) -> list[str]:
         """The anchors' questions, so that a fault meets the answers alone."""
@@ -240,7 +238,7 @@ def test_every_fault_ends_in_missing(desk, server, monkeypatch, name, fault):
         assert all(FAULTS[fault] in str(sample.error) for sample in samples)
         assert {sample.verdict for sample in samples} == {None}
         assert verdicts.judging.missing == len(samples)
-        assert FAULTS[fault] in " ".join(verdicts.notes)
+        assert FAULTS[fault] in " ".join(verdicts.judging.notes)
         columns = {name: bench(name).columns}
         found = compare(verdicts.before, verdicts.after, columns).benchmarks[0]
         assert len(found.missing_before) == len(found.missing_after) == 4  # exit code 3
@@ -400,7 +398,7 @@ def test_the_cap_holds_and_what_is_left_is_missing(desk, server):
     assert 0 < calls < 5 + 7
     assert calls * 0.0003 <= 0.005
     assert verdicts.judging.missing > 0
-    assert "the cap on cost was reached" in " ".join(verdicts.notes)
+    assert "the cap on cost was reached" in " ".join(verdicts.judging.notes)
     more = mine.judge(price=(2.0, 10.0), cap=1.0, only_missing=True)
     assert more.judging.missing == 0
 

@@ -10,7 +10,6 @@ from harness.errors import HarnessError
 from harness.pairs import diagnose, diagnose_run, pair_report_text, word_distance
 from harness.pairs.diagnostics import blank_guess
 from harness.pairs.measures import changes, guesses, length_gap, overlap, sign_test
-from harness.pairs.render import pair_report_markdown
 from harness.records import Answer, Drop, Pair, Prompt, to_json
 from harness.storage import Journal
 
@@ -95,12 +94,11 @@ def test_ten_examples_are_drawn_by_seed():
     assert first != diagnose(pairs, seed=2).examples
 
 
-def test_the_report_is_json_text_and_markdown():
+def test_the_report_is_json_and_text():
     report = diagnose([pair(1, "a | b <img>\n# c", "b", changes={"blur": 0.5})])
     assert json.loads(json.dumps(to_json(report)))["pairs"] == 1
-    assert "changed by blur: 50.0% of the words" in pair_report_text(report)
-    shown = pair_report_markdown(report)
-    assert "a \\| b &lt;img\\> \\# c" in shown
+    shown = pair_report_text(report)
+    assert "changed by blur: 50.0% of the words" in shown
     assert "chosen is closer" not in shown  # no reference, no figure
 
 

@@ -16,6 +16,7 @@ from harness.plugins import load_method
 from harness.progress import Reporter, showing
 from harness.records import Drop, Pair, Prompt, from_json, to_json
 from harness.storage import Journal
+from tests.support.contexts import run_context
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def seva():
 
 def test_examples_get_the_clean_and_the_corrupted_image(folder, seva):
     options = seva.options("small", {"corruption": "invert:p=1"})
-    report = pair_diagnostics(folder, seva, options, seed=0)
+    report = pair_diagnostics(run_context(folder, seva, options))
     assert (report.pairs, report.dropped, len(report.examples)) == (12, {"equal": 1}, 10)
     for example in report.examples:
         clean, worse = (
@@ -57,20 +58,20 @@ def test_examples_get_the_clean_and_the_corrupted_image(folder, seva):
 
 def test_it_is_kept_until_the_pairs_change(folder, seva):
     options = seva.options("small", {})
-    first = pair_diagnostics(folder, seva, options, seed=0)
+    first = pair_diagnostics(run_context(folder, seva, options))
     stamp = (folder / NAME).stat().st_mtime_ns
-    assert pair_diagnostics(folder, seva, options, seed=0) == read_pair_report(folder) == first
+    assert pair_diagnostics(run_context(folder, seva, options)) == read_pair_report(folder) == first
     assert (folder / NAME).stat().st_mtime_ns == stamp
     (folder / "pairs.jsonl").unlink()
     write_pairs(folder, "other", word="bird")
-    again = pair_diagnostics(folder, seva, options, seed=0)
+    again = pair_diagnostics(run_context(folder, seva, options))
     assert {example.chosen[:6] for example in again.examples} == {"a bird"}
     names = [{n for e in r.examples for n in e.pictures.values()} for r in (first, again)]
     assert not names[0] & names[1]  # an old picture never stands for a new pair
 
 
 def test_a_report_reads_back_whole(folder, seva):
-    report = pair_diagnostics(folder, seva, seva.options("small", {}), seed=0)
+    report = pair_diagnostics(run_context(folder, seva, seva.options("small", {})))
     copied = from_json(PairReport, json.loads(json.dumps(to_json(report))))
     assert copied == report
 
@@ -86,7 +87,7 @@ def test_a_report_reads_back_whole(folder, seva):
 def test_a_broken_hook_costs_the_picture_and_not_the_run(folder, seva, hook, capsys, monkeypatch):
     monkeypatch.setattr(seva.module, "pictures", hook)
     with showing(Reporter()):
-        report = pair_diagnostics(folder, seva, seva.options("small", {}), seed=0)
+        report = pair_diagnostics(run_context(folder, seva, seva.options("small", {})))
     assert [list(example.pictures) for example in report.examples] == [["clean"]] * 10
     told = capsys.readouterr().err
     assert told.count("'pictures' of the method 'seva' (harness-seva) failed with") == 1
@@ -95,16 +96,16 @@ def test_a_broken_hook_costs_the_picture_and_not_the_run(folder, seva, hook, cap
 
 def test_a_method_without_the_hook_shows_the_clean_image(folder):
     sima = load_method("sima")
-    report = pair_diagnostics(folder, sima, sima.options("small", {}), seed=0)
+    report = pair_diagnostics(run_context(folder, sima, sima.options("small", {})))
     assert {tuple(example.pictures) for example in report.examples} == {("clean",)}
 
 
 def test_a_damaged_file_is_made_again(folder, seva):
     options = seva.options("small", {})
-    first = pair_diagnostics(folder, seva, options, seed=0)
+    first = pair_diagnostics(run_context(folder, seva, options))
     (folder / NAME).write_text("{")
     assert read_pair_report(folder) is None
-    assert pair_diagnostics(folder, seva, options, seed=0) == first
+    assert pair_diagnostics(run_context(folder, seva, options)) == first
 
 
 def test_curves_are_read_as_they_were_logged(tmp_path):
@@ -128,7 +129,7 @@ def test_examples_do_not_enter_the_comparison_file(folder, seva, tmp_path):
 
     from tests.support.hostile import report
 
-    doctor = pair_diagnostics(folder, seva, seva.options("small", {}), seed=0)
+    doctor = pair_diagnostics(run_context(folder, seva, seva.options("small", {})))
     given = dataclasses.replace(report(["plain"] * 6), doctor=doctor)
     run = json.loads(json_report.write(given, tmp_path / "out").read_text())["run"]
     assert run["doctor"]["examples"] == []

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pluggy
 import pytest
@@ -12,6 +12,7 @@ from harness.errors import HarnessError
 from harness.pairs import make_pairs
 from harness.plugins import Method
 from harness.records import Drop, Pair, Prompt, seed_of
+from tests.support.contexts import run_context
 
 PROMPTS = tuple(Prompt(f"p{n}", Path("x.png"), f"question {n}") for n in range(40))
 
@@ -32,8 +33,16 @@ def method_of(generate) -> Method:
 
 
 def run(generate, folder, prompts=PROMPTS, fingerprint="f", **more):
-    fixed = {"seed": 3, "folder": folder, "fingerprint": fingerprint}
-    return make_pairs(method_of(generate), prompts, None, None, **fixed, **more)
+    context = run_context(
+        folder,
+        method_of(generate),
+        prompts=prompts,
+        inputs={"method": fingerprint},
+        store=folder.with_suffix(".sqlite"),
+        seed=3,
+        **more,
+    )
+    return make_pairs(context, SimpleNamespace(fingerprint="model"))
 
 
 def good(prompts, seed):
@@ -146,7 +155,7 @@ def test_a_method_that_hangs_is_stopped_by_name_and_what_it_gave_is_kept(tmp_pat
             yield item
 
     with pytest.raises(HarnessError, match=r"'guest' .* no pair for .* --pair-timeout"):
-        run(hangs, tmp_path / "hung", pair_timeout=0.5)
+        run(hangs, tmp_path / "hung", pair_timeout=0.5 / 60)
     kept = (tmp_path / "hung" / "pairs.jsonl").read_text().splitlines()
     assert len(kept) > 20
     run(good, tmp_path / "hung")

@@ -11,6 +11,8 @@ from itertools import pairwise
 import pytest
 from harness_reports import json as json_report
 from harness_reports import markdown, numbers, terminal, words
+from hypothesis import given
+from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from harness.benchmark import mean_of
@@ -84,7 +86,7 @@ def test_json_is_complete_deterministic_and_reads_back(tmp_path):
     assert first == second
     assert first.isascii()
     content = json.loads(first)
-    assert sorted(content) == ["clock", "comparison", "run"]
+    assert sorted(content) == ["clock", "comparison", "levels", "run"]
     assert from_json(Comparison, content["comparison"]) == given.comparison
     later = dataclasses.replace(given, clock={"finished": "later"})
     third = json.loads(json_report.write(later, tmp_path / "three").read_bytes())
@@ -181,3 +183,57 @@ def test_headlines(scores, begin):
     before, after = map(scored, scores)
     result = compare(before, after, {"mmvet": [mean_of("score")]}, draws=200)
     assert words.headline(result).startswith(begin)
+
+
+def read_by_a_person(source):
+    """The text that a reader of rendered Markdown sees, block by block."""
+    blocks = []
+    for token in rendered(source):
+        if token.type == "inline":
+            breaks = ("softbreak", "hardbreak")
+            blocks.append(
+                "".join(" " if c.type in breaks else c.content for c in token.children or [])
+            )
+    return [block.replace("\u200b", "") for block in blocks]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "58.3%",
+        "58.3 % of 12",
+        "1. not a list",
+        "12) not a list",
+        "2024.",
+        "-0.5 points",
+        "+0.5 points",
+        "- not a list",
+        "# no heading",
+        "a_b_c and *d* and ~~e~~",
+        "5 < 6 & 7 > 3",
+        "[a](b) ![c](d) | e",
+        "\\ and \\*",
+        "= not underlined",
+        "---",
+        "***",
+        "===",
+    ],
+)
+def test_a_reader_of_markdown_sees_the_text_itself(text):
+    assert read_by_a_person(markdown.plain(text)) == [text]
+    assert read_by_a_person(f"- {markdown.plain(text)}") == [text]
+    assert read_by_a_person(f"> {markdown.plain(text)}") == [text]
+    table = f"| a | b |\n| --- | --- |\n| {markdown.plain(text)} | x |"
+    assert read_by_a_person(table) == ["a", "b", text, "x"]
+
+
+@given(st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1))
+def test_a_reader_of_markdown_sees_any_text_itself(text):
+    line = words.one_line(text, 2000)
+    assert read_by_a_person(markdown.plain(text)) == ([line] if line else [])
+
+
+def test_no_stray_backslash_reaches_a_reader_of_the_report():
+    seen = read_by_a_person(markdown.render(report(["plain"] * 6)))
+    assert not [block for block in seen if "\\" in block]
+    assert "10.0%" in seen  # equal answers, in the table of the pair diagnostics

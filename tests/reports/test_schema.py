@@ -46,7 +46,7 @@ def test_a_comparison_fits_it(validator, content):
         (("comparison", "benchmarks", 0, "figures", 0, "before"), "76.5"),
         (("comparison", "benchmarks", 0, "figures", 0, "interval"), [1.0]),
         (("comparison", "benchmarks", 0, "missing_after"), 3),
-        (("comparison", "verdict"), None),
+        (("comparison", "verdict"), 1),
         (("run", "doctor", "length", "chosen"), None),
         (("run", "gate"), "open"),
         (("other",), 1),
@@ -63,7 +63,7 @@ def test_anything_else_does_not(validator, content, place, value):
     assert all(place[: len(path)] == path for path in found)
 
 
-@pytest.mark.parametrize("key", ["clock", "comparison", "run"])
+@pytest.mark.parametrize("key", ["clock", "comparison", "levels", "run"])
 def test_no_part_may_lack(validator, content, key):
     del content[key]
     assert not validator.is_valid(content)

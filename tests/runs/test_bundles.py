@@ -19,6 +19,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.benchmark import benchmark
+from harness.context import Context, Plan
 from harness.errors import HarnessError, UsageError
 from harness.progress import Reporter, showing
 from harness.records import Sample
@@ -26,17 +28,18 @@ from harness.run import run as run_all
 from harness.runs import (
     bundle,
     compare_runs,
-    notes_on_before,
     open_evidence,
     open_run,
     take_before,
+    taken_in,
     verify,
 )
 from harness.runs.bundles import MANIFEST
 from harness.runs.redact import without_paths
 from harness.runs.verification import DIFFERS, UNKNOWN
 from harness.settings import Settings
-from harness.storage import journal_of, read_journal
+from harness.storage import journal_of, read_journal, sealed
+from tests.support.contexts import run_context
 from tests.support.finished import mmvet, pope, write_run
 
 
@@ -64,6 +67,8 @@ def rewritten(
         changed = change(members[name])
         assert changed != members[name], name
         members[name] = changed
+        if name.endswith(".jsonl"):  # its last line is mended too
+            members[name] = sealed(changed.encode()).decode()
     if rehash:
         manifest = json.loads(members[MANIFEST])
         for name in changes:
@@ -242,7 +247,8 @@ def test_a_forger_who_mends_the_hashes_is_found_by_the_rows(packed, tmp_path, ch
         return json.dumps(content)
 
     forged = rewritten(packed, tmp_path / "forged.zip", {"comparison.json": forge}, rehash=True)
-    open_evidence(forged)  # its hashes agree
+    with pytest.raises(HarnessError, match=r"does not follow from its own rows"):
+        open_evidence(forged)  # its hashes agree
     found = verify(forged)
     assert found.changed == ()
     wrong = [check for check in found.checks if check.outcome != "ok"]
@@ -257,7 +263,7 @@ def test_pairs_that_were_taken_out_are_missed(packed, tmp_path):
 
     forged = rewritten(packed, tmp_path / "forged.zip", {"pairs.jsonl": shorter}, rehash=True)
     (wrong,) = (check for check in verify(forged).checks if check.outcome != "ok")
-    assert wrong.details == ("pairs is recorded as 2, and the rows give 1",)
+    assert wrong.details[-1] == "pairs is recorded as 2, and the rows give 1"
 
 
 def test_a_benchmark_that_is_not_installed_here_is_no_pass(packed, tmp_path):
@@ -291,7 +297,7 @@ def test_a_benchmark_cannot_be_named_after_a_place_outside(packed, tmp_path):
 
     changes = {"comparison.json": renamed, "settings.json": renamed}
     evil = rewritten(packed, tmp_path / "evil.zip", changes, rehash=True)
-    with pytest.raises(HarnessError, match="no plain name"):
+    with pytest.raises(HarnessError, match="not a plain name"):
         open_evidence(evil)
 
 
@@ -351,6 +357,13 @@ def test_the_exit_code_tells(packed, tmp_path):
         assert json.loads(done.stdout)["passed"] is (code == 0)
 
 
+def wanting(folder: Path, baseline: Path | None = None) -> Context[Plan]:
+    """Return what a run of three benchmarks works on."""
+    found = [benchmark(name) for name in ("pope", "mmvet", "chair")]
+    store = folder.parent / "store.sqlite"
+    return run_context(folder, benchmarks=found, baseline=baseline, store=store)
+
+
 @pytest.fixture
 def shared(tmp_path) -> Path:
     """Make a bundle whose journals before carry known fingerprints."""
@@ -358,7 +371,7 @@ def shared(tmp_path) -> Path:
         tmp_path / "shared",
         {"pope": pope(), "mmvet": mmvet()},
         {"pope": pope(seed=9), "mmvet": mmvet(seed=9)},
-        prints={"pope": "weights A", "mmvet": "weights A"},
+        prints={"pope": wanting(tmp_path).plan.prints("A")["pope"]},  # mmvet is of other weights
     )
     return bundle(source, tmp_path / "shared.zip").path
 
@@ -377,10 +390,11 @@ def test_answers_before_are_taken_only_where_they_are_the_same_ones(shared, tmp_
     mine = own_folder(tmp_path / "mine", measured={"model": "B"})
     said = io.StringIO()
     with contextlib.redirect_stderr(said), showing(Reporter()):
-        take_before(shared, mine, {"pope": "weights A", "mmvet": "weights B", "chair": "x"})
+        take_before(wanting(mine, shared), "A")
     assert read_journal(mine / "before" / "pope.jsonl", Sample) == pope()
     assert not (mine / "before" / "mmvet.jsonl").exists()
-    (note,) = notes_on_before(mine)
+    (taken,) = taken_in(mine)
+    note = taken.note
     assert note.startswith("Before taken from shared.zip (sha256 ")
     assert note.endswith("not measured in this run: pope.")
     assert "before pope: taken" in said.getvalue()
@@ -392,12 +406,13 @@ def test_answers_before_are_taken_only_where_they_are_the_same_ones(shared, tmp_
 
 def test_what_a_run_measured_itself_is_kept_and_not_called_taken(shared, tmp_path):
     mine = own_folder(tmp_path / "mine")
-    journal = journal_of(mine / "before" / "pope.jsonl", "weights A", Sample)
+    context = wanting(mine, shared)
+    journal = journal_of(mine / "before" / "pope.jsonl", context.plan.prints("A")["pope"], Sample)
     journal.append(*pope(12))
     journal.finish()
-    take_before(shared, mine, {"pope": "weights A"})
+    take_before(context, "A")
     assert len(read_journal(mine / "before" / "pope.jsonl", Sample)) == 12
-    assert notes_on_before(mine) == ()
+    assert taken_in(mine) == ()
 
 
 def test_a_bent_bundle_is_no_baseline(shared, tmp_path):
@@ -405,7 +420,7 @@ def test_a_bent_bundle_is_no_baseline(shared, tmp_path):
         shared, tmp_path / "b.zip", {"before/pope.jsonl": lambda t: t + "\n"}, rehash=False
     )
     with pytest.raises(HarnessError, match="not what was packed"):
-        take_before(bent, own_folder(tmp_path / "mine"), {"pope": "weights A"})
+        take_before(wanting(own_folder(tmp_path / "mine"), bent), "A")
 
 
 @pytest.mark.slow
@@ -426,5 +441,5 @@ def test_a_real_run_verifies_and_serves_as_a_baseline(tmp_path):
     )
     assert two.calls == 2 * 13 + 24  # pairs and after; nothing before
     assert two.report.before["pope"] == one.report.before["pope"]
-    assert any("taken from one.zip" in note for note in two.comparison.notes)
+    assert any("taken from one.zip" in note for note in two.report.sentences)
     assert verify(two.folder).passed

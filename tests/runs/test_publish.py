@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from harness.storage import folder_digest, write_json
 from tests.support.finished import pope, write_run
 
 KEY = "hf_" + "k" * 34
@@ -96,6 +97,9 @@ def run(tmp_path_factory):
     (adapter / "adapter_model.safetensors").write_bytes(b"weights")
     (adapter / "adapter_config.json").write_text("{}")
     (adapter / "README.md").write_text("peft's own card")
+    write_json(
+        folder / "training.json", {"path": "checkpoint/adapter", "files": folder_digest(adapter)}
+    )
     return folder
 
 

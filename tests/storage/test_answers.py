@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 
 import pytest
 
 from harness.errors import HarnessError
+from harness.records import Answer
 from harness.storage import Store
 
 
@@ -33,10 +35,29 @@ def test_a_file_that_is_no_store_is_named(tmp_path):
     path = tmp_path / "s.sqlite"
     path.write_text("this is no database, and it is long enough to be looked at" * 20)
     with pytest.raises(HarnessError, match=r"s\.sqlite cannot be used"):
-        Store(path)
+        Store(path).get(["a"])
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(HarnessError, match=r"file/store\.sqlite cannot be written.*--out"):
-        Store(tmp_path / "file" / "store.sqlite")
+        Store(tmp_path / "file" / "store.sqlite").put({"a": {"x": 1}})
+
+
+def test_a_damaged_entry_is_forgotten_and_can_be_written_again(tmp_path):
+    store = Store(tmp_path / "s.sqlite")
+    whole = {"text": "yes", "tokens": 1}
+    store.put({"a": whole, "b": {"text": 7}, "c": {"tokens": "many"}, "d": whole})
+    with sqlite3.connect(tmp_path / "s.sqlite") as db:
+        db.execute("UPDATE entries SET value = '{' WHERE key = 'd'")
+    assert store.records("abcd", Answer) == {"a": Answer("yes", 1)}
+    store.put({key: whole for key in "abcd"})
+    assert set(store.records("abcd", Answer)) == set("abcd")
+
+
+def test_a_store_that_is_not_used_is_not_opened(tmp_path):
+    path = tmp_path / "s.sqlite"
+    path.write_bytes(b"damaged " * 1000)
+    Store(path).close()
+    with pytest.raises(HarnessError, match=r"s\.sqlite cannot be used"):
+        Store(path).records(["a"], Answer)

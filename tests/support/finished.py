@@ -97,7 +97,7 @@ def write_run(
             journal.append(*rows)
             journal.finish()
     columns = {name: benchmark(name).columns for name in before}
-    comparison = compare(before, after, columns, draws=draws, notes=["a note"])
+    comparison = compare(before, after, columns, draws=draws)
     place = Path("/home/jane doe/prompts/images")
     prompts = [Prompt(f"p{n}", place / f"{n}.png", f"What is {n}?") for n in range(3)]
     pairs: list[Pair | Drop] = [
@@ -127,6 +127,7 @@ def write_run(
         model="/home/jane doe/models/llava-1.5-7b-hf",
         pairs=2,
         dropped={"equal": 1},
+        notes=("a note",),
         options={"source": "critic at https://jane:secret@judge.example/v1"},
     )
     json_report.write(report, folder)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 from harness.benchmark import mean_of
@@ -66,7 +65,8 @@ def report(texts, name="mmvet", **fields):
     before, after = {name: arm(0, texts)}, {name: arm(1, texts, judge=texts[0] or "rule")}
     result = compare(before, after, {name: [mean_of("score", name=f"score {texts[0]}")]}, draws=200)
     values = dict(
-        comparison=dataclasses.replace(result, notes=tuple(texts[:3])),
+        comparison=result,
+        notes=tuple(texts[:3]),
         method=texts[0],
         model=texts[0],
         data=texts[0],

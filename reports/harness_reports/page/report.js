@@ -2,7 +2,7 @@
 (() => {
   const ROW = 60;
   const SPARE = 8;
-  const MARKS = { fixed: "▲ fixed", broken: "▼ broken", missing: "○ missing", unchanged: "– unchanged" };
+  const MARKS = { fixed: "▲ fixed", broken: "▼ broken", missing: "○ missing", unchanged: "– unchanged", answered: "answered" };
   const byId = (id) => document.getElementById(id);
   const data = JSON.parse(byId("samples").textContent);
   let pictures = null;
@@ -188,7 +188,8 @@
     pane.replaceChildren(
       make("header", {}, make("h3", {}, link), mark(sample.status, sample.label), make("span", { class: "chips" }, back, next)),
       make("div", { class: "ask" }, picture(sample.image, sample.question), ask),
-      make("div", { class: "arms" }, arm("Before", before, shown(one, "del")), arm("After", after, shown(two, "ins"))),
+      make("div", { class: "arms" }, data.alone ? null : arm("Before", before, shown(one, "del")),
+        arm(data.alone ? "Answer" : "After", after, shown(two, "ins"))),
     );
   };
 
@@ -207,10 +208,10 @@
     const terms = search.value.toLowerCase().split(/\s+/).filter(Boolean);
     if (terms.length && texts === null) texts = samples.map(searchable);
     const rest = [];
-    const counts = { all: 0, fixed: 0, broken: 0, unchanged: 0, missing: 0 };
+    const counts = { all: 0, fixed: 0, broken: 0, unchanged: 0, answered: 0, missing: 0 };
     samples.forEach((sample, at) => {
       if (bench.value !== "" && sample.bench !== data.benches[Number(bench.value)]) return;
-      if (differ.checked && answered(sample.before) === answered(sample.after)) return;
+      if (differ && differ.checked && answered(sample.before) === answered(sample.after)) return;
       if (!terms.every((term) => texts[at].includes(term))) return;
       counts.all += 1;
       counts[sample.status] += 1;
@@ -241,7 +242,7 @@
           "aria-setsize": String(found.length), "aria-posinset": String(at + 1) },
         make("div", {}, oneLine(sample.title)),
         make("div", { class: "small" }, mark(sample.status), make("span", {}, sample.bench),
-          make("span", {}, one === two ? one : `${one} → ${two}`)),
+          make("span", {}, data.alone || one === two ? two : `${one} → ${two}`)),
       );
       row.style.top = `${at * ROW}px`;
       row.addEventListener("click", () => choose(at, true, true));
@@ -274,7 +275,7 @@
     const raw = location.hash;
     const at = places.has(raw) ? places.get(raw) : undefined;
     if (at === undefined) return;
-    if (!found.includes(at)) { search.value = ""; bench.value = ""; differ.checked = false; status = "all"; filter(); }
+    if (!found.includes(at)) { search.value = ""; bench.value = ""; if (differ) differ.checked = false; status = "all"; filter(); }
     choose(found.indexOf(at), false);
     if (scroll) byId("sample").scrollIntoView({ block: "start" });
   };
@@ -282,7 +283,7 @@
   let waiting = 0;
   search.addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(filter, 80); });
   bench.addEventListener("change", filter);
-  differ.addEventListener("change", filter);
+  if (differ) differ.addEventListener("change", filter);
   for (const button of document.querySelectorAll("[data-status]")) {
     button.addEventListener("click", () => { status = button.getAttribute("data-status"); filter(); });
   }
@@ -312,7 +313,7 @@
   addEventListener("beforeprint", () => { for (const one of document.querySelectorAll("details")) one.open = true; });
 
   filter();
-  choose(samples.findIndex((sample) => sample.status !== "unchanged"), false);
+  choose(samples.findIndex((sample) => !["unchanged", "answered"].includes(sample.status)), false);
   go(true);
   document.documentElement.setAttribute("data-ready", "");
 })();

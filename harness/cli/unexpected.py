@@ -1,0 +1,65 @@
+"""The last handler: an error that nobody foresaw, and signs that a terminal cannot show."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import platform
+import traceback
+from importlib.metadata import version
+from pathlib import Path
+from typing import TextIO
+
+DEBUG = "HARNESS_DEBUG"
+_ALIKE = {
+    "–": "-",
+    "—": "-",
+    "−": "-",
+    "‑": "-",
+    "…": "...",
+    "×": "x",
+    "→": "->",
+    "≤": "<=",
+    "≥": ">=",
+    "±": "+/-",
+    "‘": "'",
+    "’": "'",
+    "“": '"',
+    "”": '"',
+    "•": "*",
+    "✓": "+",
+    "━": "-",
+    "─": "-",
+}
+"""What stands for a sign that the terminal's encoding does not have."""
+
+
+def unexpected(error: BaseException) -> str:
+    """Say in one paragraph what was raised where, and how to report it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    told = " ".join(str(error).split())[:300] or "no message"
+    return (
+        f"Something unexpected stopped this command: {type(error).__name__}: {told}{place}, "
+        f"vlm-harness {version('vlm-harness')}, Python {platform.python_version()}. Finished work "
+        "is kept: the same command goes on from there. Please report it with this line and the "
+        f"command; {DEBUG}=1 or harness --debug shows the whole traceback."
+    )
+
+
+def writable_anywhere(*streams: TextIO) -> None:
+    """Let streams write every text, whatever their encoding is: by a sign that looks alike."""
+    codecs.register_error(_HANDLER, _alike)
+    for stream in streams:
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=_HANDLER)
+
+
+_HANDLER = "harness-alike"
+
+
+def _alike(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    wrong = error.object[error.start : error.end]
+    return "".join(_ALIKE.get(sign, "?") for sign in wrong), error.end

@@ -1,0 +1,160 @@
+"""What a stage works on: the settings made concrete, the run folder and the answer store.
+
+A stage takes a :class:`Context` and gives a record. What determines its result is in the plan, so a
+stage finds its own finished work by a fingerprint and does it once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from harness.benchmark import HUB, Benchmark
+from harness.engine import ENGINE_VERSION
+from harness.plugins import Method, names
+from harness.records import Prompt, fingerprint, to_json
+from harness.settings import EvalSettings, Settings
+from harness.storage import RunRecord, Store
+
+if TYPE_CHECKING:
+    from harness.benchmark import Metric
+
+_NO_RESULT = ("out", "reports", "baseline", "judging", "pair_timeout", "image_ablation", "merge")
+"""Settings that change no answer, pair or weight."""
+_NAMED_OTHERWISE = ("model", "data", "prompts", "options", "preset")  # by what they hold
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalPlan:
+    """What is to be measured, made concrete.
+
+    Attributes:
+        settings: what the user asked for.
+        benchmarks: loaded.
+        model: folder or hub id of the model.
+        data: folder with the benchmarks' rows, or ``"hub"``.
+        notice: what every report has to say first, such as a demo's.
+        inputs: fingerprint of every input, by the names that ``settings.json`` gives them.
+        seed: of everything random.
+    """
+
+    settings: Settings | EvalSettings
+    benchmarks: tuple[Benchmark, ...]
+    model: str | Path
+    data: str | Path
+    notice: str | None
+    inputs: Mapping[str, str]
+    seed: int = 0
+
+    @property
+    def columns(self) -> dict[str, tuple[Metric, ...]]:
+        """The columns of every benchmark, by its name."""
+        return {bench.name: bench.columns for bench in self.benchmarks}
+
+    def prints(self, model: str) -> dict[str, str]:
+        """Return, by benchmark, the fingerprint of everything that determines its samples.
+
+        Args:
+            model: the model's fingerprint.
+        """
+        limit = self.settings.limit
+        return {
+            bench.name: fingerprint(
+                model, ENGINE_VERSION, self.inputs[f"bench:{bench.name}"], limit
+            )
+            for bench in self.benchmarks
+        }
+
+    def folder(self, model: str) -> Path:
+        """Name the run folder of a model with this fingerprint."""
+        code = fingerprint(model, self.inputs, self.settings.limit)
+        return self.settings.out / folder_name("eval", self.settings.model, code)
+
+    def record(self, model: str) -> RunRecord:
+        """Return what ``settings.json`` keeps of the plan and of a model with this fingerprint."""
+        return RunRecord(
+            asked={**to_json(self.settings), "data": kept_data(self.settings.data)},
+            inputs=dict(self.inputs),
+            measured={"model": model, "engine": str(ENGINE_VERSION)},
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan(EvalPlan):
+    """What is to be trained and measured, made concrete.
+
+    Attributes:
+        settings: what the user asked for.
+        method: loaded.
+        options: the method's own.
+        prompts: to make pairs from.
+    """
+
+    settings: Settings
+    method: Method
+    options: Any
+    prompts: tuple[Prompt, ...]
+
+    @property
+    def determined(self) -> tuple[object, ...]:
+        """What besides the model determines pairs and training."""
+        options = to_json(self.options) if self.options is not None else None
+        return (self.inputs["method"], self.inputs["prompts"], options, self.settings.seed)
+
+    def folder(self, model: str) -> Path:
+        """Name the run folder: method, model, and a hash of everything that decides the result."""
+        wanted = {
+            key: value
+            for key, value in to_json(self.settings).items()
+            if key not in (*_NO_RESULT, *_NAMED_OTHERWISE)
+        }
+        options = to_json(self.options) if self.options is not None else None
+        code = fingerprint(wanted, options, model, self.inputs)
+        return self.settings.out / folder_name(self.settings.method, self.settings.model, code)
+
+    def record(self, model: str) -> RunRecord:
+        """Return what ``settings.json`` keeps, with the method's options in full."""
+        record = super().record(model)
+        return dataclasses.replace(
+            record,
+            asked={**record.asked, "options": dict(self.settings.options)},
+            options=dataclasses.asdict(self.options) if self.options is not None else {},
+        )
+
+
+P = TypeVar("P", bound=EvalPlan, covariant=True)
+
+
+@dataclass(frozen=True)
+class Context(Generic[P]):
+    """What a stage is given.
+
+    Attributes:
+        plan: the settings made concrete.
+        folder: the run folder.
+        store: answers and verdicts of every run beside it.
+    """
+
+    plan: P
+    folder: Path
+    store: Store
+
+
+def folder_name(what: str, model: str, code: str) -> str:
+    """Name a run folder by what was done, with which model, and a hash of all that decides it."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(model).name).strip("-.")
+    return f"{what}-{name or 'model'}-{code[:8]}"
+
+
+def kept_data(name: str) -> str:
+    """Return what settings.json says of ``--data``: a folder by its whole path.
+
+    Judging again may be called from another folder, and after the run was moved.
+    """
+    known = name == HUB or (os.sep not in name and name in names("demos"))
+    return name if known else str(Path(name).absolute())

@@ -1,0 +1,307 @@
+"""What is recorded is held against the rows: edits are noticed, and give no traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from harness.cli import app
+from harness.errors import HarnessError
+from harness.records import Sample
+from harness.runs import bundle, open_evidence, verify
+from harness.storage import journal_of, read_json, seal_of, sealed, write_json
+from tests.support.finished import mmvet, pope, write_run
+
+CHANCE = 20261125
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return write_run(
+        tmp_path_factory.mktemp("runs") / "seva-x",
+        {"pope": pope(30), "mmvet": mmvet(24)},
+        {"pope": pope(30, right=0.8, seed=4), "mmvet": mmvet(24, right=0.6, seed=5)},
+        draws=100,
+    )
+
+
+@pytest.fixture
+def copy(run, tmp_path):
+    return Path(shutil.copytree(run, tmp_path / run.name))
+
+
+def called(*words):
+    done = CliRunner().invoke(app, [str(word) for word in words])
+    assert done.exception is None or isinstance(done.exception, SystemExit | HarnessError), (
+        words,
+        done.exception,
+    )
+    return done
+
+
+def edited_row(path, chance, *, reseal):
+    """Change one score, answer or length of one row, as a person would, or any one byte."""
+    lines = path.read_text().splitlines(keepends=True)
+    place = chance.randrange(1, len(lines) - 1)
+    row = json.loads(lines[place])
+    kind = chance.choice(["score", "answer", "byte"]) if not reseal else "score"
+    if kind == "score":
+        name = "strict" if "strict" in row["scores"] else "score"
+        row["scores"][name] = 1.0 - row["scores"][name]
+        if name == "strict":  # what a careful forger changes together
+            row["scores"]["lenient"] = row["scores"][name]
+        lines[place] = json.dumps(row, ensure_ascii=False) + "\n"
+    elif kind == "answer":
+        row["answer"] += " indeed"
+        lines[place] = json.dumps(row, ensure_ascii=False) + "\n"
+    else:
+        data = bytearray(lines[place].encode())
+        at = chance.randrange(len(data) - 1)
+        data[at] = (data[at] + chance.randrange(1, 255)) % 256
+        path.write_bytes(
+            "".join(lines[:place]).encode() + data + "".join(lines[place + 1 :]).encode()
+        )
+        return
+    text = "".join(lines).encode()
+    path.write_bytes(sealed(text) if reseal else text)
+
+
+def edited_verdict(path, chance):
+    written = read_json(path)
+    figures = [f for b in written["comparison"]["benchmarks"] for f in b["figures"]]
+    figure = chance.choice(figures)
+    field = chance.choice(["verdict", "difference", "after", "before", "p", "interval"])
+    others = ["gain", "loss", "no worse", "cannot tell", "changed", "LOSS"]
+    if field == "verdict":
+        figure["verdict"] = chance.choice([word for word in others if word != figure["verdict"]])
+    elif field == "interval":
+        figure["interval"] = [99.0, 100.0]
+    else:
+        figure[field] = (figure[field] or 0.0) + chance.choice([-0.5, 0.25, 1.0])
+    write_json(path, written)
+
+
+def test_a_hundred_edits_are_noticed_a_hundred_times(run, copy):
+    """Of rows (with their digest mended or not), of recorded figures and of weights."""
+    chance = random.Random(CHANCE)
+    journals = [f"{arm}/{name}.jsonl" for arm in ("before", "after") for name in ("pope", "mmvet")]
+    assert open_evidence(copy).after
+    for number in range(100):
+        kind = ["row", "mended row", "figure", "weights"][number % 4]
+        name = {
+            "figure": "comparison.json",
+            "weights": "checkpoint/adapter/adapter_model.safetensors",
+        }.get(kind, chance.choice(journals))
+        path = copy / name
+        whole = path.read_bytes()
+        if kind == "figure":
+            edited_verdict(path, chance)
+        elif kind == "weights":
+            at = chance.randrange(len(whole))
+            path.write_bytes(
+                whole[:at] + bytes([whole[at] ^ 1 << chance.randrange(8)]) + whole[at + 1 :]
+            )
+        else:
+            edited_row(path, chance, reseal=kind == "mended row")
+        with pytest.raises(HarnessError):
+            open_evidence(copy)
+        path.write_bytes(whole)
+    assert open_evidence(copy).after
+
+
+@pytest.mark.parametrize("words", [("gate",), ("report",), ("bundle",), ("compare", "again")])
+def test_each_command_says_so_and_decides_nothing(run, copy, words, tmp_path):
+    path = copy / "after/pope.jsonl"
+    edited_row(path, random.Random(3), reseal=True)
+    command, *others = words
+    more = ["--out", tmp_path / "x.zip"] if command == "bundle" else []
+    done = called(command, copy, *(run for _ in others), *more)
+    assert isinstance(done.exception, HarnessError)
+    assert done.exception.code == 1
+    assert "does not follow from its own rows" in str(done.exception)
+    assert "is recorded as" in str(done.exception)
+    assert "harness verify" in str(done.exception)
+    assert not list(tmp_path.glob("*.zip"))
+
+
+def test_a_word_nobody_knows_is_named_with_file_and_field(copy):
+    written = read_json(copy / "comparison.json")
+    written["comparison"]["benchmarks"][0]["figures"][1]["verdict"] = "<img src=x>"
+    write_json(copy / "comparison.json", written)
+    with pytest.raises(HarnessError, match=r"comparison\.json .*figures\[1\]\.verdict is"):
+        open_evidence(copy)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("draws", 10**9),
+        ("draws", 0),
+        ("alpha", -1.0),
+        ("alpha", "x"),
+        ("family", "@everyone"),
+        ("margin", 1e300),
+        ("seed", -1),
+        ("verdict", "better"),
+    ],
+)
+def test_settings_that_cannot_be_computed_with_are_named(copy, field, value):
+    written = read_json(copy / "comparison.json")
+    written["comparison"][field] = value
+    write_json(copy / "comparison.json", written)
+    began = time.monotonic()
+    with pytest.raises(HarnessError, match=rf"comparison\.json .*{field}"):
+        open_evidence(copy)
+    assert time.monotonic() - began < 5
+
+
+def test_another_version_of_the_figures_is_computed_again(copy):
+    written = read_json(copy / "comparison.json")
+    written["comparison"]["version"] = 0
+    written["comparison"]["benchmarks"][0]["figures"][0]["p"] = 0.5
+    written["comparison"]["benchmarks"][0]["figures"][0]["verdict"] = "loss"
+    write_json(copy / "comparison.json", written)
+    found = open_evidence(copy).report.comparison
+    assert found.benchmarks[0].figures[0].p != 0.5
+    assert found.notes[-1].startswith("Another version of the harness wrote this run")
+    edited_row(copy / "after/pope.jsonl", random.Random(1), reseal=False)
+    with pytest.raises(HarnessError):
+        open_evidence(copy)
+
+
+def test_raw_rows_and_judged_rows_are_tied_together(tmp_path):
+    raw = journal_of(tmp_path / "raw.jsonl", "a", Sample)
+    raw.append(*mmvet(3))
+    raw.finish()
+    judged = journal_of(tmp_path / "judged.jsonl", "b", Sample)
+    judged.append(*mmvet(3))
+    judged.finish(source=raw.digest)
+    assert seal_of(tmp_path / "judged.jsonl").source == seal_of(tmp_path / "raw.jsonl").digest
+    assert seal_of(tmp_path / "raw.jsonl").fits
+    other = journal_of(tmp_path / "raw.jsonl", "c", Sample)
+    other.append(*mmvet(3, right=0.0))
+    other.finish()
+    assert seal_of(tmp_path / "judged.jsonl").source != seal_of(tmp_path / "raw.jsonl").digest
+
+
+def test_a_link_is_not_packed(copy, tmp_path):
+    (tmp_path / "secret.json").write_text("{}")
+    (copy / "extra.json").symlink_to(tmp_path / "secret.json")
+    with pytest.raises(HarnessError, match=r"extra\.json cannot be packed: it is a link out of"):
+        bundle(copy, tmp_path / "x.zip")
+
+
+def test_a_zipped_run_folder_is_called_so(copy, tmp_path):
+    made = Path(shutil.make_archive(str(tmp_path / "art"), "zip", copy))
+    with pytest.raises(HarnessError, match=r"is a zipped run folder, not a bundle\. Unpack it"):
+        open_evidence(made)
+
+
+def test_a_killed_verify_leaves_nothing_for_ever(run, tmp_path, monkeypatch):
+    packed = bundle(run, tmp_path / "x.zip").path
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    left = tmp_path / "harness-bundle-left"
+    (left / "run").mkdir(parents=True)
+    os.utime(left, (1, 1))
+    assert verify(packed).passed
+    assert not list(tmp_path.glob("harness-bundle-*"))
+
+
+def test_a_pipe_or_a_device_ends_at_once(copy):
+    for name in ("after/pope.jsonl", "comparison.json", "settings.json"):
+        (copy / name).unlink()
+        os.mkfifo(copy / name)
+        with pytest.raises(HarnessError):
+            open_evidence(copy)
+
+
+DEEP = "[" * 100_000
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "comparison.json",
+        "settings.json",
+        "after/pope.jsonl",
+        "pairs.jsonl",
+        "training.json",
+        "checkpoint/curves.jsonl",
+    ],
+)
+def test_deep_json_is_no_traceback(copy, name):
+    for text in (DEEP, '{"run":' * 5000, json.dumps({"run": 5, "comparison": []})):
+        (copy / name).write_text(text)
+        for command in ("gate", "report", "verify"):
+            called(command, copy)
+
+
+def mutated(data, chance):
+    """Return data with one thing wrong: bytes, lines, values, or all of it."""
+    kind = chance.randrange(6)
+    at = chance.randrange(max(len(data), 1))
+    if kind == 0:
+        return data[:at] + bytes([chance.randrange(256)]) + data[at + 1 :]
+    if kind == 1:
+        return data[:at]
+    if kind == 2:
+        return (
+            data[:at]
+            + chance.choice([b"[" * 3000, b"\\ud800", b'"', b"\0", b"9" * 5000])
+            + data[at:]
+        )
+    if kind == 3:
+        lines = data.splitlines(keepends=True)
+        chance.shuffle(lines)
+        return b"".join(lines)
+    odd = [b"null", b"NaN", b"1e999", b"-1", b'"\\ud800"', b"[]", b"{}", b"true", b"1e400", b'"x"']
+    text = data.decode(errors="replace")
+    places = [i for i, sign in enumerate(text) if sign == ":"]
+    if not places:
+        return b""
+    at = chance.choice(places)
+    end = min((text.find(sign, at) % (len(text) + 1) for sign in ",}\n"), default=at)
+    return (text[: at + 1] + chance.choice(odd).decode() + text[end:]).encode(errors="replace")
+
+
+@pytest.mark.parametrize("part", range(5))
+def test_a_hundred_mutated_files_give_no_traceback(run, copy, tmp_path, part):
+    """Five hundred in all; a clear error or a result, and never anything else."""
+    chance = random.Random(CHANCE + part)
+    packed = bundle(run, tmp_path / "whole.zip").path
+    names = [
+        "comparison.json",
+        "settings.json",
+        "after/pope.jsonl",
+        "before/mmvet.jsonl",
+        "pairs.jsonl",
+        "training.json",
+        "versions.json",
+    ]
+    for number in range(100):
+        if number % 4 == 3:
+            target = tmp_path / "bent.zip"
+            if number % 8 == 3:
+                target.write_bytes(mutated(packed.read_bytes(), chance))
+            else:
+                with zipfile.ZipFile(packed) as old, zipfile.ZipFile(target, "w") as new:
+                    bent = chance.choice(old.namelist())
+                    for name in old.namelist():
+                        data = old.read(name)
+                        new.writestr(name, mutated(data, chance) if name == bent else data)
+            called("verify", target)
+            called("gate", target)
+            continue
+        path = copy / chance.choice(names)
+        whole = path.read_bytes()
+        path.write_bytes(mutated(whole, chance))
+        called(chance.choice(["gate", "report", "verify"]), copy)
+        path.write_bytes(whole)
