@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import PIL
 import PIL.Image
 import pytest
 from hypothesis import given
@@ -16,6 +17,7 @@ from harness.records import (
     Sample,
     fingerprint,
     from_json,
+    listed_formats,
     open_image,
     seed_of,
     to_json,
@@ -105,3 +107,17 @@ def test_sixteen_bits_are_refused_and_not_cut_to_white(tmp_path):
     PIL.Image.new("I;16", (8, 8), 4000).save(tmp_path / "deep.png")
     with pytest.raises(HarnessError, match=r"deep\.png .*8 bits a channel"):
         open_image(tmp_path / "deep.png", "prompt 'p7'")
+
+
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n"
+
+
+def test_a_file_that_would_start_another_program_is_no_image(tmp_path):
+    """Pillow hands EPS to Ghostscript, whatever the file's name says."""
+    (tmp_path / "a.png").write_bytes(EPS)
+    assert PIL.Image.open(tmp_path / "a.png").format == "EPS"
+    with pytest.raises(HarnessError, match=r"a\.png"):
+        Prompt("1", tmp_path / "a.png", "?").open_image()
+    with listed_formats(), pytest.raises(PIL.UnidentifiedImageError):
+        PIL.Image.open(tmp_path / "a.png")
+    assert PIL.Image.open(tmp_path / "a.png").format == "EPS"  # other users see what they saw

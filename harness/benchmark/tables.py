@@ -8,7 +8,6 @@ model is asked.
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +18,7 @@ from typing import Any
 from harness.benchmark.columns_read import columns_read
 from harness.benchmark.task_files import HUB, local_folder, own_data, task_settings, yaml_file
 from harness.errors import UsageError
+from harness.storage import parse_json, parse_yaml, read_bytes, read_text
 
 _KINDS = (".parquet", ".jsonl", ".json", ".csv", ".tsv", ".arrow")
 _SHARD = re.compile(r"(?P<stem>.*?)-?(?P<number>\d{5})-of-(?P<count>\d{5})(?P<rest>\..*)")
@@ -203,8 +203,12 @@ def _facts(path: Path) -> tuple[int | None, tuple[str, ...], list[object]]:
             ids = table.read(columns=["id"]).column("id").to_pylist() if kept else []
             return int(table.metadata.num_rows), names, ids
     if path.suffix == ".jsonl" and path.stat().st_size <= _LARGEST_TEXT:
-        lines = [line for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
-        values = [json.loads(line) for line in lines]
+        lines = [
+            line
+            for line in read_text(path, _LARGEST_TEXT).removeprefix("\ufeff").splitlines()
+            if line.strip()
+        ]
+        values = [parse_json(line) for line in lines]
         if not all(isinstance(value, Mapping) for value in values):
             raise ValueError("a line is no JSON object")
         every = tuple(dict.fromkeys(key for value in values for key in value))
@@ -266,11 +270,11 @@ def _configs(folder: Path) -> list[Mapping[str, Any]]:
     card = folder / "README.md"
     if not card.is_file():
         return []
-    text = card.read_text("utf-8", errors="replace")
-    head = re.match(r"---\s*\n(.*?)\n---", text, re.DOTALL)
     try:
-        found = yaml.safe_load(head[1]) if head else None
-    except (yaml.YAMLError, ValueError, RecursionError):
+        text = read_bytes(card, _LARGEST_TEXT).decode(errors="replace")
+        head = re.match(r"---\s*\n(.*?)\n---", text, re.DOTALL)
+        found = parse_yaml(head[1], yaml.SafeLoader) if head else None
+    except (OSError, ValueError):
         return []
     configs = found.get("configs") if isinstance(found, Mapping) else None
     return [one for one in configs if isinstance(one, Mapping)] if isinstance(configs, list) else []

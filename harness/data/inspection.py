@@ -17,9 +17,8 @@ from harness.benchmark import (
 )
 from harness.errors import HarnessError, UsageError
 from harness.plugins import names
-from harness.records import distinct
+from harness.records import IMAGE_FORMATS, distinct
 
-_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 _DEEP = ("I", "F")  # Pillow's modes of more than 8 bits a channel begin so
 
 
@@ -82,7 +81,7 @@ def _deep_images(file: Path) -> list[str]:
     deep, broken, first = 0, 0, None
     for row, data in _images(file):
         try:
-            with PIL.Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            with PIL.Image.open(io.BytesIO(data), formats=IMAGE_FORMATS) as image:
                 if image.mode.startswith(_DEEP):
                     deep, first = deep + 1, row if first is None else first
         except Exception:  # Pillow's readers raise many kinds; decoding would fail as well

@@ -60,7 +60,10 @@ def resolve(source: str | Path, revision: str | None = None, remote_code: bool =
     Raises:
         UsageError: if it is neither, cannot be had offline, or is no usable checkpoint.
     """
-    folder = Path(source).expanduser()
+    try:
+        folder = Path(source).expanduser()
+    except RuntimeError as error:  # ~nobody
+        raise UsageError(f"The model {source} names no folder: {error}. Write its path.") from error
     if folder.is_dir():
         if revision is not None:
             raise UsageError(

@@ -61,7 +61,7 @@ def picture_file(report: ReportInput, name: str) -> Path | None:
     if report.images is None or not _NAME.fullmatch(name):
         return None
     file = report.images / f"{name}.webp"
-    return file if file.is_file() else None
+    return file if file.is_file() and not file.is_symlink() else None
 
 
 def clusters_of(report: ReportInput) -> tuple[str, ...]:

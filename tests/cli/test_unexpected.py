@@ -1,0 +1,63 @@
+"""The last handler: whatever is raised becomes one paragraph, and --debug shows where."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+CODE = """
+import sys, click
+from harness.cli import commands
+@click.command("fall")
+@click.argument("what")
+def fall(what):
+    exec_ = {"value": ValueError("odd\\nthing"), "exit": SystemExit(0), "os": OSError(5, "bad"),
+             "memory": MemoryError(), "deep": RecursionError("deep"), "pipe": BrokenPipeError()}
+    raise exec_[what]
+commands.app.add_command(fall)
+commands.main()
+"""
+
+
+def fall(*words, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", CODE, *words],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize(
+    ("what", "told"),
+    [
+        ("value", "ValueError: odd thing (<string>:9), vlm-harness"),
+        ("exit", "SystemExit: 0 ("),
+        ("os", "OSError: [Errno 5] bad ("),
+        ("memory", "MemoryError: no message ("),
+        ("deep", "RecursionError: deep ("),
+    ],
+)
+def test_it_is_one_paragraph_with_a_way_to_report_it(what, told):
+    done = fall("fall", what)
+    assert done.returncode == 1
+    assert told in done.stderr
+    assert "Please report it" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_debug_shows_the_traceback():
+    for done in (fall("--debug", "fall", "value"), fall("fall", "value", HARNESS_DEBUG="1")):
+        assert done.returncode == 1
+        assert "Traceback (most recent call last):" in done.stderr
+        assert "Please report it" in done.stderr
+
+
+def test_nobody_reads_any_more():
+    done = fall("fall", "pipe")
+    assert (done.returncode, done.stderr) == (141, "")
