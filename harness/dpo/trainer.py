@@ -19,7 +19,7 @@ from trl.trainer.dpo_trainer import DPOTrainer
 from harness.dpo.encoding import EncodedPair, Encoder
 from harness.dpo.forward import collate, image_features, packed_logits, plain_logits
 from harness.dpo.losses import LOSSES, Knobs, Scores, competitors
-from harness.dpo.packing import token_log_probs
+from harness.dpo.packing import Layout, token_log_probs
 from harness.dpo.resume import References, load_random, load_state, save_random, save_state, seal
 from harness.errors import HarnessError
 from harness.records import Pair
@@ -54,6 +54,12 @@ class PackedTrainer(DPOTrainer):
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Write no card: the run folder's report says more."""
+
+    def _prepare_input(self, data: Any) -> Any:
+        """Move a layout too; transformers moves tensors only, and leaves it on the CPU."""
+        if isinstance(data, Layout):
+            return data.to(self.args.device)
+        return super()._prepare_input(data)
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
         network = self.accelerator.unwrap_model(self.model)
