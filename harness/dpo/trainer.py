@@ -113,7 +113,9 @@ class PackedTrainer(DPOTrainer):
                 values = self._answers(network, base, batch, features)
             if kept is None:
                 return values
-            kept.put([row.index for row in batch["rows"]], batch["counts"].tolist(), values)
+            # Counted from the rows: reading the tensor would make the host wait for a GPU.
+            counts = [len(row.answers) for row in batch["rows"]]
+            kept.put([row.index for row in batch["rows"]], counts, values)
         assert kept is not None
         return kept.get(rows).to(inputs["lengths"].device)
 
@@ -224,14 +226,14 @@ def arrange(policy: Tensor, reference: Tensor, inputs: Mapping[str, Any]) -> Sco
         inputs: the batch: ``counts`` and ``lengths``, and ``rows`` for targets.
     """
     counts: Tensor = inputs["counts"]
-    width = int(counts.max())
+    rows: Sequence[EncodedPair] = inputs["rows"]
+    width = max(len(row.answers) for row in rows)
     mask = torch.arange(width, device=counts.device)[None, :] < counts[:, None]
 
     def place(values: Tensor) -> Tensor:
         return values.new_zeros(mask.shape).masked_scatter(mask, values)
 
     targets = None
-    rows: Sequence[EncodedPair] = inputs["rows"]
     if all(row.targets is not None for row in rows):
         flat = [score for row in rows for score in row.targets or ()]
         targets = place(torch.tensor(flat, dtype=policy.dtype, device=policy.device))
