@@ -35,6 +35,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import checkout  # noqa: F401
+
 ANSWER, VOCABULARY, TILE_TOKENS = 100, 32_000, 576
 WORDS = ("blue", "red", "green", "yellow", "circle", "dog", "cat", "car", "tree", "sky", "water")
 
@@ -120,6 +122,7 @@ class Ours:
         loss = "dpo" if len(pair.rejected) == 1 else "multi_mean"
         knobs = replace(training(loss, shape), packed=packed)
         self.trainer = session.build([pair], model, folder / "ours", 0, knobs)
+        recompute(self.trainer.model, shape)
         self.row = [{"row": 0}]
 
     def step(self) -> float:
@@ -181,11 +184,18 @@ class Stock:
             processing_class=model.processor,
             peft_config=session.adapter_config(network, training("dpo", shape)),
         )
+        recompute(self.trainer.model, shape)
 
     def step(self) -> float:
         """Collate, forward and backward; returns the loss."""
         loss, self.seen = run_step(self.trainer, [dict(row) for row in self.rows])
         return loss
+
+
+def recompute(network: Any, shape: Shape) -> None:
+    """Turn gradient checkpointing on, which a trainer does when its loop begins."""
+    if shape.checkpointing:
+        network.gradient_checkpointing_enable({"use_reentrant": False})
 
 
 def training(loss: str, shape: Shape) -> Any:

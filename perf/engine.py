@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import sys
 import tempfile
@@ -28,12 +27,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-for _name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE"):
-    os.environ.setdefault(_name, "1")
+import checkout  # noqa: F401
 
-from harness.model import Model  # noqa: E402
-from harness.records import Answer, Request  # noqa: E402
-from tests.support.checkpoints import Sizes, write_llava  # noqa: E402
+from harness.model import Model
+from harness.records import Answer, Request
+from tests.support.checkpoints import Sizes, write_llava
 
 SIZES = Sizes(
     image=336,

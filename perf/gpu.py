@@ -24,6 +24,7 @@ import logging
 import multiprocessing
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -35,12 +36,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "perf")]
-for _name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE"):
-    os.environ.setdefault(_name, "1")
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from checkout import ROOT
+
 os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # the parent must not touch CUDA
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("TQDM_DISABLE", "1")
 
 Found = dict[str, Any]
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "triton", "numpy")
@@ -134,11 +135,11 @@ def fewer(more: dict[str, int], less: dict[str, int], per: int) -> Found:
 def big_llava(place: Place, sizes: Any, template: str | None = None) -> Any:
     """Open a LLaVA whose random weights are made on the device, without a file of them."""
     import torch
-    from checkpoints import LLAVA_HF_TEMPLATE, fill, write_llava
     from transformers import AutoConfig, AutoModelForImageTextToText
 
+    from harness.engine.loading import _state_of
     from harness.model import Model
-    from harness.model_load import _state_of
+    from tests.support.checkpoints import LLAVA_HF_TEMPLATE, fill, write_llava
 
     small = replace(
         sizes, hidden=64, heads=2, kv_heads=2, layers=1, mlp=64,
@@ -219,19 +220,19 @@ def seconds_of(act: Callable[[], object], times: int = 10) -> float:
 
 def agreement(place: Place) -> Found:
     """Are the engine's answers those of ``generate`` on each request alone?"""
-    import families
     from agreement import compare, tinyworld
-    from checkpoints import Sizes, write_llava
-    from harness_tinyworld import WORLD
+    from harness_tinyworld import DEMO
 
     from harness.model import Model
+    from tests.support import families
+    from tests.support.checkpoints import Sizes, write_llava
 
     formats = ("float32", "bfloat16")
     found: Found = {}
     asked = tinyworld(6 if place.tiny else 100, 16 if place.tiny else 40)
     for dtype in formats:
         found[f"tinyworld {dtype}"] = compare(
-            Model.open(WORLD.model, device=place.device, dtype=dtype), asked
+            Model.open(DEMO.model, device=place.device, dtype=dtype), asked
         )
     writers: dict[str, Callable[[Path], Path]] = {
         "llava": lambda path: write_llava(path, Sizes(kv_heads=2)),
@@ -285,11 +286,11 @@ def family_requests(rounds: int) -> list[Any]:
 def generation(place: Place) -> Found:
     """The 7B model: the engine against batches of 32 by ``generate``, and one row at a time."""
     import engine
-    from checkpoints import Sizes
 
-    from harness.model_finish import ending_of
-    from harness.model_inputs import prepare
-    from harness.model_plain import answer_alone
+    from harness.engine.fallback import answer_alone
+    from harness.engine.inputs import prepare
+    from harness.engine.stopping import ending_of
+    from tests.support.checkpoints import Sizes
 
     tiny = Sizes(vocabulary=engine.SEVEN_BILLION.vocabulary, eos_gain=0.0)
     model = big_llava(place, tiny if place.tiny else engine.SEVEN_BILLION)
@@ -313,7 +314,7 @@ def generation(place: Place) -> Found:
                 row[f"{name}_seconds"] = round(min(seconds), 3)
                 row[f"{name}_tokens_s"] = round(tokens / min(seconds), 1)
                 row[f"{name}_peak_gb"] = peak_gb(place)
-            few = list(shape.stages[0][:4])
+            few = list(shape.stages[0][:3])
             ending = ending_of(loaded.network, loaded.tokenizer)
             began = wait(place)
             for request in few:
@@ -366,9 +367,9 @@ def decode_waits(place: Place, model: Any, rows: int) -> Found:
 def engine_small(place: Place) -> Found:
     """A small model: the engine, batched ``generate`` and lmms-eval's adapter; all host time."""
     import engine
-    from checkpoints import Sizes, write_llava
 
     from harness.model import Model
+    from tests.support.checkpoints import Sizes, write_llava
 
     tiny = Sizes(vocabulary=32000, eos_gain=0.0)
     folder = write_llava(place.folder / "llava", tiny if place.tiny else engine.SIZES)
@@ -422,7 +423,8 @@ def dpo_big(place: Place) -> Found:
     """The 7B model in bfloat16: a step beside TRL's, without and with gradient checkpointing."""
     import dpo
     import engine
-    from checkpoints import BOS_TEMPLATE, Sizes
+
+    from tests.support.checkpoints import BOS_TEMPLATE, Sizes
 
     sizes = engine.SEVEN_BILLION
     if place.tiny:
@@ -490,12 +492,12 @@ def micro_batch(place: Place, model: Any, shape: Any) -> Found:
     """Four pairs of one negative, the default micro-batch: seconds and waits of the host."""
     import dpo
 
-    from harness import dpo_run
+    from harness.dpo import session
 
     pair = dpo.make_pair(place.folder, model, 1, shape.prefix)
     pairs = [replace(pair, chosen=f"{pair.chosen} {word}") for word in ("a", "the", "is", "an")]
     knobs = replace(dpo.training("dpo", shape), batch_size=4)
-    trainer = dpo_run.build(pairs, model, place.folder / "four", 0, knobs)
+    trainer = session.build(pairs, model, place.folder / "four", 0, knobs)
     rows = [{"row": number} for number in range(4)]
     dpo.run_step(trainer, rows)
     clean(place)
@@ -537,7 +539,7 @@ def whole_run(place: Place) -> Found:
 def parts(place: Place) -> Found:
     """Judge, image ablation, resumed training and merge, each against the CPU or itself."""
     found: Found = {}
-    for act in (judge_part, canary_part, resume_part):
+    for act in (judge_part, ablation_part, resume_part):
         with reported(found, act.__name__):
             found |= act(place)
     return found
@@ -545,10 +547,9 @@ def parts(place: Place) -> Found:
 
 def judge_part(place: Place) -> Found:
     """A text model's verdicts on the device are those on the CPU, in float32."""
-    from test_engine_text import qwen2
-
-    from harness.judge_local import LocalJudge
-    from harness.judge_source import Question
+    from harness.judge.local import LocalJudge
+    from harness.judge.protocol import Question
+    from tests.engine.test_text import qwen2
 
     folder = str(qwen2(place.folder / "judge"))
     asked = [
@@ -567,27 +568,26 @@ def judge_part(place: Place) -> Found:
 
 def training_case(place: Place) -> tuple[Any, list[Any]]:
     """Return a small model on the device and five pairs of one or two negatives."""
-    from checkpoints import write_llava
-    from test_dpo_resume import make_case
-
     from harness.model import Model
+    from tests.dpo.test_resume import make_case
+    from tests.support.checkpoints import write_llava
 
     folder = write_llava(place.folder / "llava")
     return Model.open(folder, device=place.device, dtype="float32"), make_case(place.folder)
 
 
-def canary_part(place: Place) -> Found:
+def ablation_part(place: Place) -> Found:
     """The image ablation's numbers on the device and on the CPU, in float32."""
     from harness import dpo
     from harness.model import Model
 
     model, pairs = training_case(place)
-    here = dataclasses.asdict(dpo.canary(pairs, model))
+    here = dataclasses.asdict(dpo.image_ablation(pairs, model))
     there = dataclasses.asdict(
-        dpo.canary(pairs, Model.open(model.path, device="cpu", dtype="float32"))
+        dpo.image_ablation(pairs, Model.open(model.path, device="cpu", dtype="float32"))
     )
     far = max(abs(here[key] - there[key]) for key in here)
-    return {"canary: largest difference to the CPU's": far}
+    return {"image ablation: largest difference to the CPU's": far}
 
 
 def resume_part(place: Place) -> Found:
@@ -595,7 +595,7 @@ def resume_part(place: Place) -> Found:
     from safetensors.torch import load_file
 
     from harness import dpo
-    from harness.dpo_curves import Curves
+    from harness.dpo.callback import Curves
     from harness.model import Model
     from harness.records import Request
 
@@ -662,7 +662,7 @@ class Section:
 
 GROUPS: tuple[tuple[Section, ...], ...] = (
     (Section("card", card, 60),),
-    (Section("generation", generation, 120),),
+    (Section("generation", generation, 150),),
     (Section("dpo_big", dpo_big, 120),),
     (Section("whole_run", whole_run, 150),),
     (Section("dpo_small", dpo_small, 60),),
@@ -682,6 +682,7 @@ def together() -> list[list[Section]]:
 
 def child(section: Section, place: Place, answer: Path, log: Path) -> None:
     """Run a section in this process, and leave what it found in a file."""
+    os.setsid()  # so that a late section is ended with the processes it started
     with log.open("w", buffering=1, encoding="utf-8") as stream:
         os.dup2(stream.fileno(), 1)
         os.dup2(stream.fileno(), 2)
@@ -717,7 +718,8 @@ def run_group(
         process.join(max(limit, 1))
         late = process.is_alive()
         if late:
-            process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.join()
         answer, log = out / f"{section.name}.part.json", out / f"{section.name}.log"
         if answer.is_file():
@@ -800,8 +802,8 @@ def warm_up() -> None:
     import transformers
     import trl.trainer.dpo_trainer  # noqa: F401
 
-    import harness.dpo_run
-    import harness.model_engine  # noqa: F401
+    import harness.dpo.session
+    import harness.engine  # noqa: F401
 
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()

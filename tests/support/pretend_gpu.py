@@ -1,16 +1,17 @@
 """A pretend GPU: on any machine, tensors that say ``gpu:0`` and refuse what a GPU refuses.
 
 ``with pretend() as seen: network.to(GPU)``. The numbers are computed by the CPU, so results can be
-compared with plain ones to the last bit; what is tried is the code's care for devices:
+compared with plain ones; what is tried is the code's care for devices:
 
 - an operation on tensors of both devices fails, as on CUDA; numbers without dimensions and CPU
   indices are allowed, as on CUDA;
-- what makes the host wait for a GPU's result is counted in ``seen.reads``: reading a number, copying
-  to the CPU, and operations whose result has a size that only the GPU knows;
+- what makes the host wait for a GPU's result is counted in ``seen.reads``: reading a number,
+  copying to the CPU, and operations whose result has a size that only the GPU knows;
 - copies to the GPU are counted in ``seen.uploads``.
 
-It is no GPU: it has no memory limit, no kernels of its own, no speed, and it never rounds otherwise.
-Rests on torch's support for backends written in Python (2.10 and later).
+It is no GPU: it has no memory limit, no kernels of its own and no speed. It rests on torch's
+support for backends written in Python (2.10 and later). Importing this registers it for the whole
+process, which must not have run a backward pass yet: import it in a process of its own.
 """
 
 from __future__ import annotations
@@ -28,8 +29,11 @@ from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
 NAME = "gpu"
-GPU = torch.device("cpu")  # becomes gpu:0 below, when the name is known to torch
-LETS_MIX = ("aten::copy_", "aten::_to_copy", "aten::index", "aten::_index", "aten::_unsafe_index")
+GPU = "gpu:0"
+LETS_MIX = (
+    "aten::copy_", "aten::_to_copy", "aten::index", "aten::index_put", "aten::index_put_",
+    "aten::_index_put_impl_", "aten::_unsafe_index", "aten::_unsafe_index_put",
+)  # fmt: skip
 SIZED_BY_CONTENT = (
     "aten::nonzero", "aten::masked_select", "aten::_unique2", "aten::unique_consecutive",
     "aten::unique_dim", "aten::bincount", "aten::equal",
@@ -94,7 +98,7 @@ def compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     tensors = [one for one in tree_leaves((args, kwargs)) if isinstance(one, torch.Tensor)]
     far = [one for one in tensors if isinstance(one, Far)]
     near = [one for one in tensors if not isinstance(one, Far) and one.dim() > 0]
-    if far and near and not name.startswith(LETS_MIX):
+    if far and near and name not in LETS_MIX:
         raise RuntimeError(
             f"Expected all tensors to be on the same device, but {name} found "
             f"{[(str(one.device), tuple(one.shape)) for one in tensors]}"
@@ -145,7 +149,7 @@ def _count(name: str, args: Any, goes: bool, came: bool) -> None:
             SEEN.uploads += 1
     elif came and (name == "aten::_local_scalar_dense" or name in SIZED_BY_CONTENT):
         SEEN.reads[name] += 1
-    elif came and name.startswith("aten::index"):
+    elif came and name in LETS_MIX:
         picks = [one for one in tree_leaves(args[1]) if isinstance(one, torch.Tensor)]
         if any(one.dtype in (torch.bool, torch.uint8) for one in picks):
             SEEN.reads["a mask as index"] += 1
@@ -165,7 +169,9 @@ def _attention(
     scale: float,
 ) -> tuple[torch.Tensor, ...]:
     """What CUDA's memory-efficient kernel computes, with its demands on the mask's shape."""
-    assert compute_log_sumexp and not dropout_p and not is_causal
+    assert compute_log_sumexp
+    assert not dropout_p
+    assert not is_causal
     scores = query.float() @ key.float().transpose(2, 3) * scale
     if bias is not None:
         if bias.shape != scores.shape or bias.dtype != query.dtype or bias.stride(-1) != 1:
@@ -189,7 +195,7 @@ class _Operations(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         known = dict(kwargs or {})
-        for place, (value, about) in enumerate(zip(args, func._schema.arguments, strict=False)):
+        for place, about in enumerate(func._schema.arguments[: len(args)]):
             if about.name == "device":  # given by position: name it and what follows
                 rest = zip(args[place:], func._schema.arguments[place:], strict=False)
                 known |= {one.name: given for given, one in rest}
@@ -198,9 +204,7 @@ class _Operations(TorchDispatchMode):
         here = [one for one in tree_leaves((args, known)) if isinstance(one, Far)]
         if not here and not is_far(known.get("device")):
             return func(*args, **known)
-        if torch._C._dispatch_has_kernel_for_dispatch_key(
-            func.name(), "CompositeImplicitAutograd"
-        ):
+        if torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd"):
             with self:
                 out = func.decompose(*args, **known)
             if out is not NotImplemented:
@@ -229,7 +233,9 @@ class _Calls(TorchFunctionMode):
         if func in (torch.Tensor.storage, torch.Tensor.untyped_storage):  # asked who shares one
             return func(first.held)
         if func is torch.Tensor.new_tensor:
-            return torch.tensor(*args[1:], **{"device": first.device, "dtype": first.dtype, **known})
+            return torch.tensor(
+                *args[1:], **{"device": first.device, "dtype": first.dtype, **known}
+            )
         if func in (torch.Tensor.__getitem__, torch.Tensor.__setitem__):
             args = (first, _listed(args[1], first.device), *args[2:])
         return func(*args, **known)
@@ -286,7 +292,6 @@ class _Backend:
 
 
 _setup_privateuseone_for_python_backend(NAME, backend_module=_Backend())
-GPU = torch.device(NAME, 0)
 
 
 @contextlib.contextmanager
