@@ -71,7 +71,7 @@ class LocalJudge:
             )
             for question in questions
         ]
-        from harness.model import split_thought
+        from harness.states import split_thought
 
         for place, answer in enumerate(self.model.answer(requests)):
             thought, said = split_thought(answer.text or "")

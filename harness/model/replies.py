@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.errors import plain
-from harness.model.thinking import split_thought
+from harness.states import split_thought
 from harness.storage import parse_json, without_keys
 
 LENGTH = "length"
