@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from harness.benchmark import HUB, Benchmark
 from harness.engine import ENGINE_VERSION
+from harness.model import short_name
 from harness.plugins import Method, names
 from harness.records import Prompt, fingerprint, to_json
 from harness.settings import EvalSettings, Settings
@@ -147,7 +148,7 @@ class Context(Generic[P]):
 
 def folder_name(what: str, model: str, code: str) -> str:
     """Name a run folder by what was done, with which model, and a hash of all that decides it."""
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(model).name).strip("-.")
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(short_name(model)).name).strip("-.")
     return f"{what}-{name or 'model'}-{code[:8]}"
 
 

@@ -14,7 +14,7 @@ from harness.conclude import conclude_alone
 from harness.context import Context
 from harness.evaluate import evaluate
 from harness.judge import judge
-from harness.model import open_model
+from harness.model import open_model, short_name
 from harness.plugins import load
 from harness.report import ReportInput, write_reports
 from harness.resolve import resolve_eval, versions
@@ -61,7 +61,7 @@ def measure(asked: EvalSettings) -> EvalResult:
         verdicts = judge(context, nothing, found.samples)
         about = ReportInput(
             comparison=None,
-            method=f"eval of {Path(asked.model).name}",
+            method=f"eval of {Path(short_name(asked.model)).name}",
             model=asked.model,
             data=asked.data,
             versions=versions(),

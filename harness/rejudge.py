@@ -106,7 +106,13 @@ def like_last(folder: Path, settings: JudgeSettings) -> JudgeSettings:
             f"The answers in {folder} were marked by the built-in grader alone. Name a judge, for "
             "example --judge openai:MODEL@http://localhost:8000/v1"
         )
-    return dataclasses.replace(settings, judge=last[1].judge, judgings=last[1].judgings)
+    accepted = last[1].judge if last[1].accepted else None
+    return dataclasses.replace(
+        settings,
+        judge=last[1].judge,
+        judgings=last[1].judgings,
+        accept_judge=settings.accept_judge or accepted,
+    )
 
 
 def _plan(

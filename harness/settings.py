@@ -20,6 +20,8 @@ class JudgeSettings:
         price: of a million tokens in and out.
         cap: money after which nothing more is asked.
         accept_drift: go on with a judge that has changed, and judge everything anew.
+        accept_judge: the judge, named once more: its verdicts count although its anchors fail.
+        thinking: tokens that a judge behind a server may think before it replies.
     """
 
     judge: str = BUILTIN
@@ -28,6 +30,8 @@ class JudgeSettings:
     price: tuple[float, float] | None = None
     cap: float | None = None
     accept_drift: bool = False
+    accept_judge: str | None = None
+    thinking: int = 4096
 
     @property
     def local(self) -> bool:
@@ -88,7 +92,7 @@ class EvalSettings:
 
     Attributes:
         benches: names of the benchmarks.
-        model: a built-in demo's name, a folder, a hub id, or ``openai:URL#NAME``.
+        model: a built-in demo's name, a folder, a hub id, or ``openai:MODEL[@URL]``.
         adapter: a PEFT adapter to put on it.
         data: where the benchmarks' rows are.
         limit: only the first rows of each benchmark.

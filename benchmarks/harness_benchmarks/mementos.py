@@ -38,7 +38,7 @@ from harness.benchmark import (
 from harness.records import Scored
 from harness_benchmarks import grader
 from harness_benchmarks.convert_mementos import OFFICIAL
-from harness_benchmarks.reading import named_list
+from harness_benchmarks.reading import named_lists
 from harness_benchmarks.standins import StandIns, read_standins
 
 KINDS = ("objects", "behaviors")
@@ -102,9 +102,11 @@ def ask(task: Task, row: Row, answer: str) -> JudgePrompt:
 def read(task: Task, row: Row, answer: str, reply: str) -> Scored:
     """Compare the extracted lists, once their synonyms are replaced."""
     scores = {}
-    for kind, label in _LISTS.items():
+    names = [f"{label} {number}" for label in _LISTS.values() for number in (1, 2)]
+    lists = iter(named_lists(reply, names))
+    for kind in _LISTS:
         words = _list(task, row, kind)
-        truth, said = (named_list(reply, f"{label} {number}") for number in (1, 2))
+        truth, said = next(lists), next(lists)
         pair = (said, truth) if words is None else words.exchanged(said, truth)
         scores[kind] = f1(*pair)
         if scores[kind] is None:

@@ -31,7 +31,6 @@ from harness.benchmark import (
     Row,
     Rubric,
     Task,
-    UnparsableReply,
     all_of,
     judge_prompt,
     mean_of,
@@ -40,7 +39,7 @@ from harness.benchmark import (
 from harness.records import Scored
 from harness_benchmarks import grader
 from harness_benchmarks.parse import letter, lettered
-from harness_benchmarks.reading import shown
+from harness_benchmarks.reading import only_letter
 
 ROTATION = 1_000_000
 """Added to a question's index for each rotation of its options."""
@@ -97,9 +96,7 @@ def read(task: Task, row: Row, answer: str, reply: str) -> Scored:
     verdict = f"read as {said} by rule"
     if not said:
         verdict = reply
-        said = verdict.strip().strip("*`'\".()")
-        if said not in (*_options(row.doc), NEITHER):
-            raise UnparsableReply(f"the judge did not reply with one letter: {shown(verdict)}")
+        said = only_letter(reply, (*_options(row.doc), NEITHER))
     return Scored({"judged": float(said == str(row.doc["answer"]))}, verdict=verdict)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     default="tinyworld",
     show_default=True,
     metavar="PATH_OR_ID",
-    help="Checkpoint: folder, hub id, openai:URL#NAME, or the embedded one.",
+    help="Checkpoint: folder, hub id, openai:MODEL[@URL], or the embedded one.",
 )
 @click.option(
     "--adapter", metavar="DIR", type=click.Path(path_type=Path), help="PEFT adapter to put on it."
@@ -42,7 +42,7 @@ def evaluate(bench: str, nproc: int, events: bool, quiet: bool, **asked: Any) ->
     \b
     harness eval --bench mmvet,pope
     harness eval --bench pope --model ./llava-1.5-7b-hf --adapter ./my-adapter --data hub
-    harness eval --bench pope --model openai:http://localhost:8000/v1#llava --data hub
+    harness eval --bench pope --model openai:llava@http://localhost:8000/v1 --data hub
     """
     from harness.cli.options import split
     from harness.eval import measure

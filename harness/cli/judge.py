@@ -29,6 +29,17 @@ _FLAGS = (
     click.option("--judge-price", metavar="IN/OUT", help="Of a million tokens in and out."),
     click.option("--judge-cap", type=click.FloatRange(min=0), help="Stop asking at this cost."),
     click.option(
+        "--judge-thinking",
+        type=click.IntRange(min=0),
+        metavar="TOKENS",
+        help="Room for a judge that thinks before it replies [4096].",
+    ),
+    click.option(
+        "--accept-judge",
+        metavar="JUDGE",
+        help="Count its verdicts although it fails anchors.",
+    ),
+    click.option(
         "--accept-drift",
         is_flag=True,
         help="Judge all anew if the judge has changed.",
@@ -47,7 +58,7 @@ def judge_settings(asked: dict[str, Any]) -> JudgeSettings:
     """Take the judge's flags out of a command's parameters.
 
     Raises:
-        UsageError: if the price is not two numbers.
+        UsageError: if price or cap are no amounts of money.
     """
     from harness.settings import JudgeSettings
 
@@ -58,6 +69,8 @@ def judge_settings(asked: dict[str, Any]) -> JudgeSettings:
         "rpm": asked.pop("judge_rpm"),
         "price": None if price is None else _price(price),
         "cap": asked.pop("judge_cap"),
+        "thinking": asked.pop("judge_thinking"),
+        "accept_judge": asked.pop("accept_judge"),
         "accept_drift": asked.pop("accept_drift"),
     }
     return JudgeSettings(**{name: value for name, value in given.items() if value is not None})
@@ -123,10 +136,8 @@ def _price(text: str) -> tuple[float, float]:
     try:
         into, out = (float(part) for part in text.split("/"))
     except ValueError:
-        into = out = -1.0
-    if min(into, out) < 0:
         raise UsageError(
             f"--judge-price {text} is not a price. Give that of a million tokens in and out, as in "
             "--judge-price 2.5/10"
-        )
+        ) from None
     return into, out

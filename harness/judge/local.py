@@ -29,10 +29,12 @@ class LocalJudge:
 
     Attributes:
         name: ``hf:`` and the hash of the weights, wherever they lie, and how it replies.
+        steady: the same question has the same reply.
         spent: nothing.
         model: whom to ask.
     """
 
+    steady = True
     spent = ""
 
     def __init__(
@@ -69,11 +71,19 @@ class LocalJudge:
             )
             for question in questions
         ]
+        from harness.model import split_thought
+
         for place, answer in enumerate(self.model.answer(requests)):
+            thought, said = split_thought(answer.text or "")
             error = answer.error
-            if error is None and answer.finish == "length":
+            if error is None and thought and not said:
+                error = (
+                    f"all {answer.tokens} tokens went into thinking; ask such a judge behind a "
+                    "server, with --judge openai:MODEL@URL, where it has room for it"
+                )
+            elif error is None and answer.finish == "length":
                 error = f"the reply was cut at {questions[place].max_tokens} tokens"
-            text = None if error else answer.text
+            text = None if error else said
             yield place, Reply(text, self._called, error, 0, answer.tokens)
 
     def close(self) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from harness.judge.local import LocalJudge
-from harness.judge.protocol import LOCAL, SERVER, Judge, check, model_and_address
+from harness.judge.protocol import LOCAL, SERVER, Judge, check
 from harness.judge.server import ServerJudge
+from harness.model import server_name
 from harness.settings import JudgeSettings
 
 
@@ -16,6 +17,6 @@ def open_judge(settings: JudgeSettings, *, device: str = "auto", dtype: str = "a
     """
     check(settings)
     if settings.judge.startswith(SERVER):
-        return ServerJudge(*model_and_address(settings.judge), settings)
+        return ServerJudge(server_name(settings.judge, "--judge"), settings)
     source = settings.judge.removeprefix(LOCAL)
     return LocalJudge(source, settings.judgings, device=device, dtype=dtype)

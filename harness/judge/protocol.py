@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import os
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
-from urllib.parse import urlsplit
 
 from harness.errors import UsageError
+from harness.model import server_name
 from harness.settings import BUILTIN, JudgeSettings
 
 SERVER, LOCAL = "openai:", "hf:"
-OFFICIAL = "https://api.openai.com/v1"
 _HOW = (
     f"Write {BUILTIN}, openai:MODEL, openai:MODEL@http://localhost:8000/v1, or hf:PATH_OR_ID "
     "after --judge."
 )
+_EXAMPLES = {"price": "2.5/10", "cap": "5"}
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,11 @@ class Judge(Protocol):
         ...
 
     @property
+    def steady(self) -> bool:
+        """Whether the same question has the same reply by construction."""
+        ...
+
+    @property
     def spent(self) -> str:
         """What asking has cost in this process, as the end of a sentence; may be empty."""
         ...
@@ -81,31 +86,22 @@ def check(settings: JudgeSettings) -> None:
     if not (word == BUILTIN or word.startswith((SERVER, LOCAL))):
         raise UsageError(f"Unknown judge '{word}'. {_HOW}")
     if word.startswith(SERVER):
-        model_and_address(word)
+        server_name(word, "--judge")
     if word == LOCAL:
         raise UsageError(f"'{word}' names no model. {_HOW}")
+    for flag, amounts in (("price", settings.price or ()), ("cap", (settings.cap or 0.0,))):
+        if not all(math.isfinite(amount) and amount >= 0 for amount in amounts):
+            raise UsageError(
+                f"--judge-{flag} {'/'.join(map(str, amounts))} is no amount of money. Give finite "
+                f"numbers from 0 on, as in --judge-{flag} {_EXAMPLES[flag]}."
+            )
+    if settings.accept_judge not in (None, word):
+        raise UsageError(
+            f"--accept-judge {settings.accept_judge} is not the judge that is asked. To count the "
+            f"verdicts of {word} although its anchors fail, say --accept-judge {word}."
+        )
     if settings.cap is not None and settings.price is None:
         raise UsageError(
             "--judge-cap counts money, so it needs the price of a million tokens in and out. Add "
             "it, for example --judge-price 2.5/10."
         )
-
-
-def model_and_address(word: str) -> tuple[str, str]:
-    """Split ``openai:MODEL[@URL]``; without a URL the environment's or the official one is meant.
-
-    Raises:
-        UsageError: if it has another form, or the URL holds a password.
-    """
-    text = word.removeprefix(SERVER)
-    model, sign, rest = text.rpartition("@http")
-    address = f"http{rest}" if sign else os.environ.get("OPENAI_BASE_URL") or OFFICIAL
-    parts = urlsplit(address)
-    if not (model if sign else text) or parts.scheme not in ("http", "https") or not parts.netloc:
-        raise UsageError(f"'{word}' names no judge behind a server. {_HOW}")
-    if "@" in parts.netloc:
-        raise UsageError(
-            "The judge's address holds a name or password, and would be written into the run "
-            "folder. Leave it out and put the key into OPENAI_API_KEY."
-        )
-    return (model if sign else text), address.rstrip("/")

@@ -63,6 +63,7 @@ class Judging:
         tokens_out: of the replies.
         anchors: one check per benchmark.
         errors: the judge's part of the uncertainty; empty for a single judging.
+        accepted: the judge failed anchors, and was accepted by name all the same.
     """
 
     judge: str
@@ -76,6 +77,12 @@ class Judging:
     reasons: tuple[str, ...] = ()
     anchors: tuple[AnchorCheck, ...] = ()
     errors: tuple[JudgeError, ...] = ()
+    accepted: bool = False
+
+    @property
+    def sound(self) -> bool:
+        """Whether every anchor answer that was marked was marked as a sound judge does."""
+        return all(check.expected == check.readable for check in self.anchors)
 
     @property
     def agreement(self) -> str:
@@ -98,6 +105,11 @@ class Judging:
             )
         if self.anchors:
             lines.append(f"Anchor answers marked as a sound judge does: {self.agreement}.")
+        if self.accepted:
+            lines.append(
+                "The judge fails anchor answers; its verdicts count because it was accepted by "
+                "name (--accept-judge)."
+            )
         if self.errors:
             parts = [f"{e.benchmark} {e.column} {e.difference:.2f}" for e in self.errors]
             lines.append(

@@ -99,6 +99,8 @@ def kept_of(folder: Path, settings: JudgeSettings, chosen: Sequence[Benchmark]) 
         )
     if settings.judgings > 1:
         return {}  # the single verdicts behind a mean lie in the store alone
+    if settings.accept_judge is None and not (last[1].sound and not last[1].accepted):
+        return {}
     names = {benchmark.name for benchmark in chosen}
     return {
         (arm, bench, sample.id): sample

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness import progress
-from harness.benchmark import JudgePrompt
+from harness.benchmark import JudgePrompt, UnparsableReply
 from harness.judge.budget import estimate
 from harness.judge.items import JudgeItem
 from harness.judge.protocol import Judge, Question, Reply
@@ -50,15 +50,17 @@ def collect(
     turns = range(settings.judgings)
     wanted = [(name, ask, turn) for name, ask in readers for turn in turns]
     one_each = {name: item for (name, _), item in readers.items()}
-    books = {name: VerdictCache(judge.name, item, store) for name, item in one_each.items()}
-    known = _known(books, wanted)
+    books = {
+        name: VerdictCache(judge.name, item, store, settings) for name, item in one_each.items()
+    }
+    known = _known(books, wanted, readers)
     unknown = distinct(name for name, ask, turn in wanted if (name, ask, turn) not in known)
     calls = 0
     if unknown:
         lacking = [Question(p[1].prompt, p[1].max_tokens) for p in wanted if p not in known]
         progress.say(f"judge: {estimate(lacking, settings.price)}; anchors besides")
         calls = _admit([books[name] for name in unknown], judge, settings)
-        known = _known(books, wanted)  # a new term has no verdicts yet
+        known = _known(books, wanted, readers)  # a new term has no verdicts yet
         order = [place for place in wanted if place not in known]
         random.Random(seed_of("judge", seed)).shuffle(order)
         calls += _ask(judge, books, readers, order, known)
@@ -73,25 +75,53 @@ def collect(
 
 
 def _known(
-    books: Mapping[str, VerdictCache], wanted: Sequence[VerdictKey]
+    books: Mapping[str, VerdictCache],
+    wanted: Sequence[VerdictKey],
+    readers: Mapping[tuple[str, JudgePrompt], JudgeItem],
 ) -> dict[VerdictKey, Reply]:
+    """Return the stored replies; one that only an earlier version could read is asked anew."""
     found: dict[VerdictKey, Reply] = {}
     for name, book in books.items():
         found |= book.known([place for place in wanted if place[0] == name])
-    return found
+    return {place: reply for place, reply in found.items() if _readable(reply, readers[place[:2]])}
+
+
+def _readable(reply: Reply, reader: JudgeItem) -> bool:
+    try:
+        reader.read(reply.text or "")
+    except UnparsableReply:
+        return False
+    return True
 
 
 def _admit(books: Sequence[VerdictCache], judge: Judge, settings: JudgeSettings) -> int:
-    """Let the judge mark the anchors, and find out whether it is the one it was."""
-    places = [(book, anchor) for book in books for anchor in book.anchors]
-    asked = [(book, item) for book, item in places if item.ask is not None]
-    questions = [Question(i.ask.prompt, i.ask.max_tokens) for _, i in asked if i.ask is not None]
-    replies: dict[str, dict[str, Reply]] = {book.name: {} for book in books}
+    """Let the judge mark the anchors, and find out whether it is sound and the one it was.
+
+    Each is asked twice, in random order: a judge that takes turns, whatever it is asked, would
+    else pass now and then.
+    """
+    turns = range(1 if judge.steady else 2)
+    asked = [
+        (book, item, turn)
+        for book in books
+        for item in book.anchors
+        for turn in turns
+        if item.ask is not None
+    ]
+    random.Random(seed_of("anchors")).shuffle(asked)
+    questions = [
+        Question(item.ask.prompt, item.ask.max_tokens, turn)
+        for _, item, turn in asked
+        if item.ask is not None
+    ]
+    replies: dict[str, dict[str, list[Reply]]] = {book.name: {} for book in books}
     calls = 0
     with progress.bar("anchors", len(questions), "verdicts") as bar:
         for place, reply in judge.ask(questions):
-            book, item = asked[place]
-            replies[book.name][item.sample.id] = reply
+            book, item, turn = asked[place]
+            # The first turn is the one that counts for the drift, so it stays in front.
+            each = replies[book.name].setdefault(item.sample.id, [])
+            each.insert(0 if turn == 0 else len(each), reply)
             calls += reply.asked
             bar.advance(1)
     for book in books:

@@ -96,7 +96,9 @@ def judge(
         [whom.name, settings.judgings],
     )
     done = finished(folder, name, chosen)
-    if done is not None and not done.missing and not settings.accept_drift:
+    accepted = settings.accept_judge is not None
+    believed = done is not None and (accepted or (done.sound and not done.accepted))
+    if done is not None and believed and not done.missing and not settings.accept_drift:
         return _verdicts(arms, judged_samples(folder, done), done)
     kept = kept_of(folder, settings, chosen) if only_missing else {}
     items = _items(chosen, arms, plan.data, kept)
@@ -170,6 +172,8 @@ def _mark(
         tokens_out=sum(reply.tokens_out for reply in used),
         anchors=heard.checks,
         errors=_errors(chosen, judged) if settings.judgings > 1 else (),
+        accepted=settings.accept_judge is not None
+        and any(check.expected < check.anchors for check in heard.checks),
     )
     return samples, judging
 

@@ -16,6 +16,7 @@ from harness.judge.items import JudgeItem
 from harness.judge.protocol import Reply
 from harness.judge.records import AnchorCheck
 from harness.records import fingerprint, to_json
+from harness.settings import JudgeSettings
 from harness.storage import Store
 
 DRIFT = 0.1
@@ -26,6 +27,8 @@ _TERMS = 100
 
 VerdictKey = tuple[str, JudgePrompt, int]
 """Benchmark, question, and number of the judging."""
+Marks = Mapping[str, tuple[float, ...]]
+"""By anchor, its marks, one for each time it was asked."""
 
 
 class VerdictCache:
@@ -34,32 +37,37 @@ class VerdictCache:
     Attributes:
         name: of the benchmark.
         model: what the judge called itself at the beginning of the term; empty before the first.
-        anchors: made-up answers of undisputed worth.
+        anchors: made-up answers of undisputed worth; a judge that fails them is not believed.
         closed: why nothing more is to be asked, or ``None``.
     """
 
-    def __init__(self, judge: str, item: JudgeItem, store: Store) -> None:
+    def __init__(self, judge: str, item: JudgeItem, store: Store, settings: JudgeSettings) -> None:
         """Look up the current term.
 
         Args:
             judge: its name.
             item: any answer of the benchmark.
             store: where verdicts are kept.
+            settings: the judge as it was named, and whether its anchors may fail.
         """
         self.name = item.benchmark
         self.closed: str | None = None
         self.anchors = _anchors(item)
         self._rubric, self._store, self._judge = item.rubric, store, judge
         self._terms = [f"term:{self._print(number)}" for number in range(_TERMS)]
-        self._marks: dict[str, float] | None = None
+        self._word, self._accepted = settings.judge, settings.accept_judge is not None
+        self._marks: Marks | None = None
         self._drift: float | None = None
         found = store.get(self._terms)
         self._term = sum(term in found for term in self._terms) - 1
-        self.model = str(found[self._terms[self._term]]["model"]) if self._term >= 0 else ""
+        term = found[self._terms[self._term]] if self._term >= 0 else {"model": ""}
+        self.model = str(term["model"])
+        failed = bool(term.get("accepted")) or self._failure(self._first_marks(), {}) is not None
+        self._withheld = failed and not self._accepted
 
     def known(self, places: Sequence[VerdictKey]) -> dict[VerdictKey, Reply]:
-        """Return the stored replies of this term."""
-        if self._term < 0:
+        """Return the stored replies of this term, unless its judge failed the anchors."""
+        if self._term < 0 or self._withheld or self.closed is not None:
             return {}
         keys = {place: self._key(place) for place in places}
         found = self._store.records(keys.values(), Reply)
@@ -78,19 +86,23 @@ class VerdictCache:
         self._store.put({self._key(place): to_json(reply)})
         return reply
 
-    def check_drift(self, replies: Mapping[str, Reply], *, accept: bool) -> None:
+    def check_drift(self, replies: Mapping[str, Sequence[Reply]], *, accept: bool) -> None:
         """Begin or go on with a term, given fresh replies to the anchors.
+
+        Args:
+            replies: by anchor, one for each time it was asked.
+            accept: begin a new term with a judge that has changed.
 
         Raises:
             HarnessError: if the judge is another one than in this term, and that is not accepted.
         """
-        names = sorted({reply.model for reply in replies.values() if reply.model})
+        names = sorted({reply.model for each in replies.values() for reply in each if reply.model})
         if len(names) > 1:
             raise HarnessError(
                 f"The judge {self._judge} answered under several names ({', '.join(names)}), so "
                 "nobody knows whose verdicts these are. Name one dated version with --judge."
             )
-        marks, reasons = self._marks_of(replies)
+        marks, unreadable, reasons = self._marks_of(replies)
         changed = self._changed(names[0], marks) if names and self._term >= 0 else None
         if changed is not None and not accept:
             raise HarnessError(
@@ -98,37 +110,73 @@ class VerdictCache:
                 "version that judged before, or judge everything anew with --accept-drift."
             )
         if not marks:  # whoever marks no anchor would mark no answer either, and cost as much
-            self.closed = f"no anchor answer got a mark: {next(iter(reasons), 'none was asked')}"
+            why = next(iter([*unreadable.values(), *reasons]), "none was asked")
+            self.closed = f"no anchor answer got a mark: {why}"
             return
-        self._marks = marks
+        self._marks, self._withheld = marks, False
+        failure = self._failure(marks, unreadable)
+        if failure is None and not self._tells(marks):
+            failure = f"too few anchor answers got a reply: {next(iter(reasons), 'none')}"
+        if failure is not None and not self._accepted:
+            self.closed = (
+                f"{failure}. So its verdicts on {self.name} do not count; name another judge, or "
+                f"add --accept-judge {self._word} to count them all the same"
+            )
+            return
         if self._term < 0 or changed is not None:
             self._term += 1
             self.model = names[0]
             self._drift = None
-            self._store.put({self._terms[self._term]: {"model": self.model}})
-        self._store.put({self._anchor_key(name): {"mark": mark} for name, mark in marks.items()})
+            entry: dict[str, object] = {"model": self.model}
+            entry |= {"accepted": True} if failure is not None else {}
+            self._store.put({self._terms[self._term]: entry})
+        first = {name: each[0] for name, each in marks.items()}
+        self._store.put({self._anchor_key(name): {"mark": mark} for name, mark in first.items()})
 
     def checked(self) -> AnchorCheck:
         """Return how the anchors were marked: now, or when the term began."""
         marks = self._first_marks() if self._marks is None else self._marks
-        bands = {anchor.name: (anchor.low, anchor.high) for anchor in self._rubric.anchors}
-        sound = [bands[name][0] <= mark <= bands[name][1] for name, mark in marks.items()]
         return AnchorCheck(
             benchmark=self.name,
-            anchors=len(bands),
+            anchors=len(self._rubric.anchors),
             readable=len(marks),
-            expected=sum(sound),
+            expected=len(marks) - len(self._wrong(marks)),
             drift=self._drift,
         )
 
-    def _changed(self, model: str, marks: Mapping[str, float]) -> str | None:
+    def _wrong(self, marks: Marks) -> list[str]:
+        """Say of each anchor that was not marked as a sound judge does how it was marked."""
+        return [
+            f"'{anchor.name}' got {' and '.join(f'{mark:g}' for mark in dict.fromkeys(found))}, a "
+            f"sound judge gives {anchor.low:g}"
+            + (f" to {anchor.high:g}" if anchor.high > anchor.low else "")
+            for anchor in self._rubric.anchors
+            if (found := marks.get(anchor.name, ()))
+            and not all(anchor.low <= mark <= anchor.high for mark in found)
+        ]
+
+    def _failure(self, marks: Marks, unreadable: Mapping[str, str]) -> str | None:
+        """Say which anchors the judge failed, if it did."""
+        wrong = self._wrong(marks) + [f"'{name}': {why}" for name, why in unreadable.items()]
+        if not wrong:
+            return None
+        count = len(self._rubric.anchors)
+        return f"the judge fails {len(wrong)} of {count} anchor answers ({'; '.join(wrong)})"
+
+    def _tells(self, marks: Marks) -> bool:
+        """Whether among the marked anchors are good and bad ones, so that they tell something."""
+        bands = [(each.low, each.high) for each in self._rubric.anchors if each.name in marks]
+        return max(low for low, _ in bands) > min(high for _, high in bands)
+
+    def _changed(self, model: str, marks: Marks) -> str | None:
         if model != self.model:
             return (
                 f"The judge {self._judge} calls itself {model}; it was {self.model} when its "
                 f"first verdicts on {self.name} were stored."
             )
         before = self._first_marks()
-        moves = {name: mark - before[name] for name, mark in marks.items() if name in before}
+        now = {name: each[0] for name, each in marks.items() if name in before}
+        moves = {name: mark - before[name][0] for name, mark in now.items()}
         if not moves:
             return None
         drift = sum(map(abs, moves.values())) / len(moves) / self._rubric.span
@@ -136,36 +184,39 @@ class VerdictCache:
         if drift <= DRIFT:
             return None
         moved = ", ".join(
-            f"'{name}' {before[name]:g} then, {marks[name]:g} now" for name in moves if moves[name]
+            f"'{name}' {before[name][0]:g} then, {now[name]:g} now" for name in moves if moves[name]
         )
         return (
             f"The judge {self._judge} has drifted on {self.name}: its marks for the anchor answers "
             f"moved by {drift:.0%} of the scale, more than {DRIFT:.0%} ({moved})."
         )
 
-    def _marks_of(self, replies: Mapping[str, Reply]) -> tuple[dict[str, float], list[str]]:
-        """Return the marks of the anchors that got one, and why the others did not."""
-        marks, reasons = dict[str, float](), list[str]()
+    def _marks_of(
+        self, replies: Mapping[str, Sequence[Reply]]
+    ) -> tuple[Marks, dict[str, str], list[str]]:
+        """Return the marks of the anchors, which could not be read, and why others got no reply."""
+        marks, unreadable, reasons = dict[str, tuple[float, ...]](), dict[str, str](), list[str]()
         for anchor, item in zip(self._rubric.anchors, self.anchors, strict=True):
-            reply = replies.get(item.sample.id)
-            if reply is None:
-                continue
-            if reply.text is None:
-                reasons.append(reply.error or "no reply")
-                continue
-            try:
-                mark = item.read(reply.text).scores[anchor.metric]
-            except UnparsableReply as error:
-                reasons.append(str(error))
-                continue
-            if mark is not None:
-                marks[anchor.name] = mark
-        return marks, reasons
+            for reply in replies.get(item.sample.id, ()):
+                if reply.text is None:
+                    reasons.append(reply.error or "no reply")
+                    continue
+                try:
+                    mark = item.read(reply.text).scores[anchor.metric]
+                except UnparsableReply as error:
+                    unreadable.setdefault(anchor.name, str(error))
+                    continue
+                if mark is not None:
+                    marks[anchor.name] = (*marks.get(anchor.name, ()), mark)
+        readable = {name: each for name, each in marks.items() if name not in unreadable}
+        return readable, unreadable, reasons
 
-    def _first_marks(self) -> dict[str, float]:
+    def _first_marks(self) -> Marks:
+        if self._term < 0:
+            return {}
         keys = {anchor.name: self._anchor_key(anchor.name) for anchor in self._rubric.anchors}
         found = self._store.get(keys.values())
-        return {name: float(found[key]["mark"]) for name, key in keys.items() if key in found}
+        return {name: (float(found[key]["mark"]),) for name, key in keys.items() if key in found}
 
     def _print(self, term: int) -> str:
         anchors = [(anchor.name, anchor.doc, anchor.answer) for anchor in self._rubric.anchors]

@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 from harness.engine import ENGINE_VERSION, weights_fingerprint
+from harness.model.address import OFFICIAL, SCHEME, ServerName, server_name, short_name
 from harness.model.ask import ask_each
 from harness.model.distributed import everywhere
 from harness.model.launch import run_distributed
 from harness.model.model import Model
 from harness.model.open import open_model
-from harness.model.openai_client import KEY, Passing, Refused, connect, patiently
-from harness.model.server import SCHEME
+from harness.model.openai_client import THOUGHT, ChatClient
+from harness.model.replies import ChatReply, Passing, Refused
 from harness.model.spec import Spec
+from harness.model.thinking import split_thought
+from harness.model.workers import at_once
 
 __all__ = [
     "ENGINE_VERSION",
-    "KEY",
+    "OFFICIAL",
     "SCHEME",
+    "THOUGHT",
+    "ChatClient",
+    "ChatReply",
     "Model",
     "Passing",
     "Refused",
+    "ServerName",
     "Spec",
     "ask_each",
-    "connect",
+    "at_once",
     "everywhere",
     "open_model",
-    "patiently",
     "run_distributed",
+    "server_name",
+    "short_name",
+    "split_thought",
     "weights_fingerprint",
 ]

@@ -6,15 +6,16 @@ from pathlib import Path
 
 from harness.engine import sees
 from harness.errors import UsageError
+from harness.model.address import SCHEME
 from harness.model.model import Model
-from harness.model.server import SCHEME, ServerModel
+from harness.model.server import ServerModel
 from harness.storage import Store
 
 
 def open_model(
     source: str | Path, *, store: Store | None = None, device: str = "auto", dtype: str = "auto"
 ) -> Model:
-    """Open a vision-language model, named as a folder, a hub id, or ``openai:URL#NAME``.
+    """Open a vision-language model, named as a folder, a hub id, or ``openai:MODEL[@URL]``.
 
     No weights are loaded yet.
 

@@ -1,8 +1,7 @@
-"""A model behind an OpenAI-compatible server: vLLM, SGLang, ``transformers serve``.
+"""A model behind an OpenAI-compatible server: vLLM, SGLang, ``transformers serve``, an API.
 
-``openai:URL#NAME`` names it. Requests go out many at once and are tried again when the server is
-busy or away; what fails for good is a missing answer. Keys are read by the client library from its
-own environment variable and never written anywhere.
+``openai:MODEL[@URL]`` names it. Requests go out many at once through
+:class:`harness.model.openai_client.ChatClient`; what fails for good is a missing answer.
 """
 
 from __future__ import annotations
@@ -10,30 +9,34 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import threading
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness import progress
 from harness.engine import ImageDigests, answer_key
 from harness.errors import UsageError
+from harness.model.address import server_name
 from harness.model.model import Model
-from harness.model.openai_client import connect, patiently
+from harness.model.openai_client import ChatClient
+from harness.model.replies import ChatReply, Refused
+from harness.model.workers import at_once
 from harness.records import Answer, Request, to_json
 from harness.storage import Store
 
 if TYPE_CHECKING:
     import PIL.Image
 
-SCHEME = "openai:"
 WINDOW = 256
 
 
 class ServerModel(Model):
     """Answers requests through a server; it can be asked, but not trained.
 
-    A server does not score choices: :attr:`Answer.choices` stays empty, so ``logit`` columns are
+    The log-probabilities of choices are known where the server gives those of the first token and
+    every choice is one token; else :attr:`Answer.choices` stays empty, so ``logit`` columns are
     missing while the written answers count.
 
     Attributes:
@@ -51,33 +54,30 @@ class ServerModel(Model):
         at_once: int = 32,
         pause: float = 1.0,
         timeout: float = 300.0,
+        deadline: float = 600.0,
     ) -> None:
         """Read the name; nothing is sent.
 
         Args:
-            source: ``openai:URL#NAME``, such as ``openai:http://localhost:8000/v1#llava``.
+            source: ``openai:MODEL[@URL]``, such as ``openai:llava@http://localhost:8000/v1``.
             store: where answers are kept.
             at_once: most requests under way at the same time.
             pause: seconds before the second try; doubles with each further one.
-            timeout: seconds after which one try is given up.
+            timeout: seconds for one whole reply.
+            deadline: seconds for one request with all tries and waiting.
 
         Raises:
             UsageError: if the name is not of that form.
         """
-        address, _, name = source.removeprefix(SCHEME).partition("#")
-        if not source.startswith(SCHEME) or not address.startswith("http") or not name:
-            raise UsageError(
-                f"'{source}' names no server model. Write openai:URL#NAME, for example "
-                "openai:http://localhost:8000/v1#llava-1.5-7b."
-            )
+        self._server = server_name(source, "--model")
         self.source = source
         self.path = Path(source)
         self.adapter = None
         self.calls = 0
-        self._address, self._name = address, name
         self._store, self._at_once = store, at_once
-        self._pause, self._timeout = pause, timeout
-        self._client: Any = None
+        self._pause, self._timeout, self._deadline = pause, timeout, deadline
+        self._client: ChatClient | None = None
+        self._unsaid = threading.Lock()  # taken by whoever says that there are no log-probabilities
 
     @property
     def fingerprint(self) -> str:
@@ -85,7 +85,7 @@ class ServerModel(Model):
 
         A server does not say which weights it runs, so stored answers are as good as the name.
         """
-        text = f"server {self._address} {self._name}"
+        text = f"server {self._server.address} {self._server.model}"
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
@@ -142,41 +142,53 @@ class ServerModel(Model):
             self._client = None
 
     def answer(self, requests: Iterable[Request]) -> Iterator[Answer]:
-        """Answer requests in their order, many at once; stored answers are not asked again."""
-        stream = iter(requests)
-        with ThreadPoolExecutor(self._at_once) as pool:
-            while window := list(islice(stream, WINDOW)):
-                yield from self._through(window, pool)
+        """Answer requests in their order, many at once; stored answers are not asked again.
 
-    def _through(self, window: list[Request], pool: ThreadPoolExecutor) -> Iterator[Answer]:
+        Whoever stops taking answers ends what is under way.
+        """
+        stream = iter(requests)
+        done = False
+        try:
+            while window := list(islice(stream, WINDOW)):
+                yield from self._through(window)
+            done = True
+        finally:
+            if not done and self._client is not None:
+                self._client.stop()
+                self._client = None
+
+    def _through(self, window: list[Request]) -> Iterator[Answer]:
         digests = ImageDigests()
         keys = [answer_key(self.fingerprint, self.render(r), r, digests) for r in window]
         ready = self._store.records(keys, Answer) if self._store is not None else {}
-        sent: dict[str, Future[Answer]] = {}
-        if len(set(keys)) > len(ready):
-            self._connect()
-        for key, request in zip(keys, window, strict=True):
-            if key not in ready and key not in sent:
-                self.calls += 1
-                sent[key] = pool.submit(self._ask, request)
+        # Earlier versions kept answers that were all thought, without a word.
+        ready = {k: a for k, a in ready.items() if a.text or a.finish != "length"}
+        lacking = {key: r for key, r in zip(keys, window, strict=True) if key not in ready}
+        names = list(lacking)
+        self.calls += len(names)
+        client = self._connected() if names else None
+        coming = at_once(self._at_once, lambda key: self._ask(lacking[key], client), names)
         for key in keys:
-            if key not in ready:
-                ready[key] = sent[key].result()
-                if self._store is not None and ready[key].text is not None:
-                    self._store.put({key: to_json(ready[key])})
+            while key not in ready:
+                place, answer = next(coming)
+                ready[names[place]] = answer
+                if self._store is not None and answer.text is not None:
+                    self._store.put({names[place]: to_json(answer)})
             yield ready[key]
 
-    def _ask(self, request: Request) -> Answer:
+    def _ask(self, request: Request, client: ChatClient | None) -> Answer:
         refused = _cannot(request)
-        if refused:
+        if refused or client is None:
             return Answer(text=None, finish="missing", error=refused)
         try:
-            reply = patiently(lambda: self._send(request), pause=self._pause)
-            return _answer_of(reply, request)
-        except Exception as error:
+            return self._answer_of(self._send(request, client), request, client)
+        except Refused as error:
             return Answer(text=None, finish="missing", error=f"the server failed: {error}")
+        except Exception as error:  # such as an image that cannot be written as PNG
+            told = f"the request could not be sent: {type(error).__name__}: {error}"
+            return Answer(text=None, finish="missing", error=told)
 
-    def _send(self, request: Request) -> Any:
+    def _send(self, request: Request, client: ChatClient) -> ChatReply:
         images = [{"type": "image_url", "image_url": {"url": _url(i)}} for i in request.images]
         content: Any = [*images, {"type": "text", "text": request.prompt}]
         settings: dict[str, Any] = {"temperature": request.temperature, "top_p": request.top_p}
@@ -184,16 +196,66 @@ class ServerModel(Model):
             settings["seed"] = request.seed % 2**31
         if request.stop:
             settings["stop"] = list(request.stop)
-        return self._client.chat.completions.create(
-            model=self._name,
-            messages=[{"role": "user", "content": content}],
-            max_tokens=request.max_new_tokens,
-            **settings,
+        return client.chat(
+            content, request.max_new_tokens, settings, logprobs=bool(request.choices)
         )
 
-    def _connect(self) -> None:
+    def _answer_of(self, reply: ChatReply, request: Request, client: ChatClient) -> Answer:
+        if reply.text is None or reply.silent:
+            return Answer(
+                text=None,
+                tokens=reply.tokens_out,
+                finish=reply.finish if reply.silent else "missing",
+                error=_why_silent(reply),
+            )
+        if request.choices and not reply.first and self._unsaid.acquire(blocking=False):
+            how = "gives none" if client.logprobs else "refuses to give any"
+            progress.say(
+                f"{self._server.model}: the server {how} of the log-probabilities of choices, so "
+                "logit columns are missing"
+            )
+        text = reply.text
+        for stop in request.stop:
+            text = text.split(stop)[0]
+        return Answer(
+            text=text.strip(),
+            tokens=reply.tokens_said,
+            finish="length" if reply.finish == "length" else "stop",
+            choices=choice_logprobs(reply, request.choices),
+        )
+
+    def _connected(self) -> ChatClient:
         if self._client is None:
-            self._client = connect(self._address, self._timeout)
+            self._client = ChatClient(
+                self._server, pause=self._pause, timeout=self._timeout, deadline=self._deadline
+            )
+        return self._client
+
+
+def choice_logprobs(reply: ChatReply, choices: tuple[str, ...]) -> tuple[float, ...]:
+    """Return the log-probability of each choice, from those of the first token of a reply.
+
+    A choice is looked for as one token, which some servers write with a space before it. Where one
+    is not among the most probable tokens, nothing is known of any: it may be several tokens.
+    """
+    if reply.thought:  # then the first token is that of a thought
+        return ()
+    found = [reply.first.get(each, reply.first.get(f" {each}")) for each in choices]
+    known = tuple(value for value in found if value is not None)
+    return known if len(known) == len(choices) else ()
+
+
+def _why_silent(reply: ChatReply) -> str:
+    if reply.finish == "refused":
+        return "the model refused to reply"
+    if not reply.silent:
+        return "the server sent no text"
+    if reply.thinks:
+        return (
+            f"thought only: all {reply.tokens_out} tokens went into thinking, and none was left "
+            "for an answer; raise the limit of new tokens"
+        )
+    return f"cut after {reply.tokens_out} tokens, before a word was said"
 
 
 def _cannot(request: Request) -> str | None:
@@ -211,18 +273,3 @@ def _url(image: PIL.Image.Image) -> str:
     buffer = io.BytesIO()
     image.convert("RGB").save(buffer, format="PNG", compress_level=1)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def _answer_of(reply: Any, request: Request) -> Answer:
-    choice = reply.choices[0]
-    text = choice.message.content
-    if text is None:
-        return Answer(text=None, finish="missing", error="the server sent no text")
-    for stop in request.stop:
-        text = text.split(stop)[0]
-    usage = getattr(reply, "usage", None)
-    return Answer(
-        text=text.strip(),
-        tokens=int(usage.completion_tokens) if usage else 0,
-        finish="length" if choice.finish_reason == "length" else "stop",
-    )

@@ -32,10 +32,12 @@ from harness.storage.reading import (
     read_text,
 )
 from harness.storage.run_record import RunRecord
+from harness.storage.secrets import KEY, without_keys
 from harness.storage.throughput import Throughput, note_throughput, read_throughputs
 from harness.storage.thumbnails import image_folder, save_thumbnail
 
 __all__ = [
+    "KEY",
     "Journal",
     "Memo",
     "RunRecord",
@@ -66,6 +68,7 @@ __all__ = [
     "save_thumbnail",
     "seal_of",
     "sealed",
+    "without_keys",
     "write_json",
     "write_whole",
 ]

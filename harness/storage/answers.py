@@ -16,6 +16,7 @@ from harness.errors import HarnessError
 from harness.records import from_json
 from harness.storage.journal import cannot_write
 from harness.storage.reading import parse_json
+from harness.storage.secrets import without_keys
 
 T = TypeVar("T")
 
@@ -121,7 +122,7 @@ class Store:
         Raises:
             HarnessError: if the disk is full or the file cannot be written.
         """
-        rows = [(key, json.dumps(value)) for key, value in entries.items()]
+        rows = [(key, without_keys(json.dumps(value))) for key, value in entries.items()]
         try:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.executemany("INSERT OR IGNORE INTO entries VALUES (?, ?)", rows)

@@ -22,6 +22,7 @@ from harness import progress
 from harness.errors import HarnessError
 from harness.records import VERSION, from_json, to_json
 from harness.storage.reading import open_regular, parse_json, read_bytes
+from harness.storage.secrets import without_keys
 
 T = TypeVar("T")
 
@@ -40,7 +41,7 @@ def write_whole(path: Path, text: str) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with beside.open("w", encoding="utf-8", errors=_ODD) as file:
-            file.write(text)
+            file.write(without_keys(text))
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)
@@ -233,7 +234,7 @@ class Journal(Generic[T]):
             if self._file is None:
                 self._file = self._open()
             text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-            data = text.encode(errors=_ODD)
+            data = without_keys(text).encode(errors=_ODD)
             self._file.write(data)
             self._file.flush()
             os.fsync(self._file.fileno())

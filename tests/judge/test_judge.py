@@ -19,9 +19,11 @@ from harness.judge import Verdicts, judge, last_judging
 from harness.judge.items import items_of
 from harness.judge.protocol import Question
 from harness.judge.server import ServerJudge
+from harness.model import ServerName
 from harness.plugins import load
 from harness.records import Sample
 from harness.settings import JudgeSettings
+from harness.storage import Store
 from tests.support.contexts import eval_context
 from tests.support.judge_server import BRIBE, Running, running
 
@@ -150,7 +152,8 @@ def metric(name: str) -> str:
     ],
 )
 def test_verdicts_become_scores_in_both_arms(desk, server, name, right, wrong):
-    verdicts = desk(name).judge()
+    mine = desk(name)
+    verdicts = mine.judge()
     before, after = verdicts.before[name], verdicts.after[name]
     if right is not None:
         assert {sample.scores[metric(name)] for sample in before} == {right}
@@ -163,7 +166,9 @@ def test_verdicts_become_scores_in_both_arms(desk, server, name, right, wrong):
     assert check.drift is None, "nothing to compare with yet"
     # every distinct question once: four rows, three of them answered in two ways; some equal
     asked = server.stats()["seen"]
-    assert len(asked) == len(set(asked)) == verdicts.calls <= 7 + check.anchors
+    answers = [prompt for prompt in asked if prompt not in mine.spare()]
+    assert len(answers) == len(set(answers)) <= 7
+    assert len(asked) == verdicts.calls == len(answers) + 2 * check.anchors, "anchors twice"
     columns = {name: bench(name).columns}
     assert compare(verdicts.before, verdicts.after, columns).missing == 0
 
@@ -253,10 +258,12 @@ def test_what_passes_is_tried_again(desk, server, monkeypatch, fault):
     if fault == "timeout":
         monkeypatch.setattr(ServerJudge, "timeout", 0.7)
     server.control(fault=f"{fault} once")
-    verdicts = desk("mmvet").judge()
+    mine = desk("mmvet")
+    verdicts = mine.judge()
     assert verdicts.judging.missing == 0
     seen = server.stats()["seen"]
-    assert {seen.count(prompt) for prompt in seen} == {2}
+    assert {seen.count(prompt) for prompt in seen if prompt not in mine.spare()} == {2}
+    assert {seen.count(prompt) for prompt in mine.spare()} == {3}, "an anchor is asked twice"
 
 
 def test_a_model_that_wants_its_limit_under_another_name_gets_it(desk, server):
@@ -267,7 +274,7 @@ def test_a_model_that_wants_its_limit_under_another_name_gets_it(desk, server):
 
 
 def test_whoever_stops_waiting_is_let_go_at_once(server):
-    judge = ServerJudge("rules", f"{server.base}/v1", JudgeSettings())
+    judge = ServerJudge(ServerName("rules", f"{server.base}/v1"), JudgeSettings())
     questions = [
         Question(judge_prompt("", "", reference="1", answer=f"{i}"), 9) for i in range(200)
     ]
@@ -387,6 +394,120 @@ def test_a_name_that_changes_within_a_sitting_gives_no_verdict(desk, server):
     assert errors == {"no verdict: the server answered as rules-9, not as rules-1"}
 
 
+# A judge that is sound
+
+
+CONSTANT = {
+    "hallusion": ("correct", "incorrect", "unclear"),
+    "llavabench": ("9 9", "9 1", "5 5"),
+    "mementos": (
+        "Object list 1: [dog]\nAction list 1: [run]\nObject list 2: [dog]\nAction list 2: [run]",
+    ),
+    "mmbench": ("A", "B", "Z"),
+    "mmhal": ("Rating: 6", "Rating: 3", "Rating: 0"),
+    "mmvet": ("1.0", "0.5", "0.0"),
+    "shr": ("1. correct\n2. correct", "1. hallucination\n2. correct"),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_constant_judge_is_found_and_not_believed(desk, server, name):
+    for number, reply in enumerate(CONSTANT[name]):
+        mine = desk(name)
+        server.control(constant=reply)
+        verdicts = mine.judge(folder=f"{number}", store=f"{number}")
+        samples = [*verdicts.before[name], *verdicts.after[name]]
+        assert all(sample.scores[metric(name)] is None for sample in samples)
+        assert all("anchor answers ('" in str(sample.error) for sample in samples)
+        assert len(server.stats()["seen"]) == 2 * len(mine.spare()), "nothing else was asked"
+        assert not verdicts.judging.sound
+
+
+@pytest.mark.parametrize(
+    ("name", "replies"),
+    [
+        ("llavabench", ["9 9", "9 1"]),
+        ("mmvet", ["1.0", "0.0"]),
+        ("hallusion", ["correct", "incorrect"]),
+        ("mmbench", ["A", "B"]),
+        ("mmhal", ["Rating: 5", "Rating: 1"]),
+    ],
+)
+def test_an_alternating_judge_is_found(desk, server, monkeypatch, name, replies):
+    for at_once, turn in ((1, 0), (1, 1), (32, 0)):
+        monkeypatch.setattr(ServerJudge, "at_once", at_once)
+        server.control(alternating=replies[turn:] + replies[:turn])
+        verdicts = desk(name).judge(folder=f"{at_once}{turn}", store=f"{at_once}{turn}")
+        assert verdicts.judging.verdicts == 0
+        assert "fails" in " ".join(verdicts.notes)
+
+
+def test_a_judge_that_fails_counts_where_it_is_accepted_by_name(desk, server):
+    mine = desk("mmvet")
+    server.control(constant="1.0")
+    first = mine.judge()
+    assert first.judging.missing == 8
+    # Anchors: right, half, wrong, other words, says nothing; 1.0 is right for two of them.
+    assert "the judge fails 3 of 5 anchor answers ('half' got 1" in " ".join(first.notes)
+    assert f"--accept-judge {server.judge}" in " ".join(first.notes)
+    accepted = mine.judge(accept_judge=server.judge)
+    assert {s.scores["score"] for s in (*accepted.before["mmvet"], *accepted.after["mmvet"])} == {1}
+    assert "accepted by name" in " ".join(accepted.notes)
+    server.control(constant="1.0")
+    assert mine.judge(accept_judge=server.judge).reused
+    assert server.stats()["seen"] == []
+    assert mine.judge().judging.missing == 8, "and not without saying so again"
+    assert mine.judge(folder="other").judging.missing == 8, "nor in another run"
+    with pytest.raises(UsageError, match="is not the judge that is asked"):
+        mine.judge(accept_judge="openai:somebody")
+
+
+def test_an_anchor_without_a_reply_is_no_failure_but_all_of_one_kind_are(desk, server):
+    mine = desk("mmvet")
+    right, half, wrong, other, nothing = mine.spare()
+    every = {item.ask.prompt for item in mine.items()} | set(mine.spare())
+    server.control(fault="400", spare=sorted(every - {half}))
+    assert mine.judge().judging.missing == 0
+    for number, lost in enumerate(({right, other, half}, {wrong, nothing, half})):
+        server.control(fault="400", spare=sorted(every - lost))
+        verdicts = mine.judge(folder=f"{number}", store=f"{number}")
+        assert verdicts.judging.missing == 8
+        assert "too few anchor answers got a reply" in " ".join(verdicts.notes)
+
+
+def test_a_verdict_that_only_an_earlier_version_could_read_is_asked_anew(desk, server):
+    mine = desk("mmvet")
+    mine.judge()
+    store = Store(mine.path / "store.sqlite")
+    rows = store._db.execute("SELECT key, value FROM entries").fetchall()
+    (key, value) = next((k, v) for k, v in rows if k.startswith("verdict:"))
+    old = {**json.loads(value), "text": "0.3-0.4"}
+    store._db.execute("UPDATE entries SET value = ? WHERE key = ?", (json.dumps(old), key))
+    server.control()
+    again = mine.judge(folder="other")
+    assert again.judging.missing == 0
+    assert len(server.stats()["seen"]) == 1 + 2 * 5
+
+
+# A judge that thinks
+
+
+def test_a_judge_that_thinks_first_gets_room_or_a_reason(desk, server):
+    server.control(thinks=900)
+    assert desk("mmvet").judge().judging.missing == 0
+    for stage, folder in ((4096, "much"), (6000, "more")):
+        mine = desk("mmvet")
+        server.control(thinks=5000)
+        verdicts = mine.judge(folder=folder, store=folder, thinking=stage)
+        assert verdicts.judging.missing == (8 if stage < 5000 else 0)
+        if stage < 5000:
+            notes = " ".join(verdicts.notes)
+            assert "give the judge more with --judge-thinking (now 4096)" in notes
+    mine = desk("mmvet")
+    server.control(aloud=True)
+    assert mine.judge(folder="aloud", store="aloud").judging.missing == 0
+
+
 # Money and pace
 
 
@@ -474,9 +595,10 @@ def test_the_rules_of_the_server_do_fall_for_a_naive_prompt():
     ("word", "message"),
     [
         ("gpt-4o", "Unknown judge"),
-        ("openai:", "names no judge"),
-        ("openai:@http://x/v1", "names no judge"),
-        ("openai:m@http://", "names no judge"),
+        ("openai:", "names no model"),
+        ("openai:@http://x/v1", "names no model"),
+        ("openai:m@http://", "not an http:// or https:// address with a host"),
+        ("openai:qwen@127.0.0.1:8765/v1", "Write --judge openai:qwen@http://127.0.0.1:8765/v1"),
         ("openai:m@https://user:word@host/v1", "name or password"),
         ("hf:", "names no model"),
     ],
@@ -484,6 +606,17 @@ def test_the_rules_of_the_server_do_fall_for_a_naive_prompt():
 def test_a_judge_that_is_none_is_refused(desk, word, message):
     with pytest.raises(UsageError, match=message):
         desk("mmvet").judge(judge=word)
+
+
+@pytest.mark.parametrize("amount", [float("nan"), float("inf"), -1.0])
+def test_prices_and_caps_are_amounts_of_money(desk, amount):
+    for settings in (
+        {"price": (amount, 1.0)},
+        {"price": (1.0, amount)},
+        {"price": (1.0, 1.0), "cap": amount},
+    ):
+        with pytest.raises(UsageError, match="is no amount of money"):
+            desk("mmvet").judge(**settings)
 
 
 def test_a_cap_without_a_price_is_refused(desk):

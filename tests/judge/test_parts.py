@@ -1,4 +1,4 @@
-"""The judge's parts: reading replies, the judge's own error, patience, purse, a local judge."""
+"""The judge's parts: reading replies, the judge's own error, purse, a local judge."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ import random
 import re
 import threading
 import time
-from email.utils import formatdate
+from collections.abc import Iterator
 
-import httpx
 import numpy as np
-import openai
 import pytest
 from harness_benchmarks import hallusion, llavabench, mementos, mmbench, mmhal, mmvet, shr
 from harness_tinyworld import DEMO
@@ -25,7 +23,6 @@ from harness.benchmark.rubric import fenced
 from harness.judge.budget import Budget, estimate
 from harness.judge.protocol import Question
 from harness.judge.uncertainty import Judged, errors_of
-from harness.model import openai_client
 from harness.plugins import load, names
 from harness.records import Sample, Scored
 from tests.support.judge_server import BLOCK
@@ -64,6 +61,22 @@ MEMENTOS, MMBENCH = row(description="d"), row(A="x", B="y", C="nan", answer="B")
         (mmvet, MMVET, "", " **1.0** ", {"score": 1.0}),
         (mmvet, MMVET, "", "1", {"score": 1.0}),
         (mmvet, MMVET, "", "0.5.", {"score": 0.5}),
+        (mmvet, MMVET, "", "**0.5**", {"score": 0.5}),
+        (mmvet, MMVET, "", "`0.5`", {"score": 0.5}),
+        (mmvet, MMVET, "", "-0", {"score": 0.0}),
+        (mmvet, MMVET, "", ".5", {"score": 0.5}),
+        (mmvet, MMVET, "", "0,5", None),
+        (mmvet, MMVET, "", "1,0", None),
+        (mmvet, MMVET, "", "0.3-0.4", None),
+        (mmvet, MMVET, "", "0.4 or 0.5", None),
+        (mmvet, MMVET, "", "1/1", None),
+        (mmvet, MMVET, "", "0*1", None),
+        (mmvet, MMVET, "", "1e-1", None),
+        (mmvet, MMVET, "", "0." + "1" * 5000, None),
+        (mmvet, MMVET, "", "0" * 5000, None),
+        (mmvet, MMVET, "", "\u0660", None),
+        (mmvet, MMVET, "", "\uff10.\uff15", None),
+        (mmvet, MMVET, "", "0.5\n0.7", None),
         (mmvet, MMVET, "", "0.", None),
         (mmvet, MMVET, "", "1.1", None),
         (mmvet, MMVET, "", "-0.1", None),
@@ -74,7 +87,18 @@ MEMENTOS, MMBENCH = row(description="d"), row(A="x", B="y", C="nan", answer="B")
         (mmvet, MMVET, "", "", None),
         (mmhal, MMHAL, "", "Fine.\nRating: 6", {"score": 6.0, "hallucinated": 0.0}),
         (mmhal, MMHAL, "", "**Rating: 2**", {"score": 2.0, "hallucinated": 1.0}),
-        (mmhal, MMHAL, "", "Rating: 3, informative", {"score": 3.0, "hallucinated": 0.0}),
+        (mmhal, MMHAL, "", "Rating: 4", {"score": 4.0, "hallucinated": 0.0}),
+        (mmhal, MMHAL, "", "Because it is.\n\n## **Rating:** 3.", {"score": 3.0}),
+        (mmhal, MMHAL, "", "Rating: 3, informative", None),
+        (mmhal, MMHAL, "", "Rating: 3-4", None),
+        (mmhal, MMHAL, "", "Rating: 4 or 5", None),
+        (mmhal, MMHAL, "", "Rating: 1,5", None),
+        (mmhal, MMHAL, "", "Rating: 6/10", None),
+        (mmhal, MMHAL, "", "Rating: 6 of 10", None),
+        (mmhal, MMHAL, "", "Rating: 4\nNo, I take that back: it is a 2.", None),
+        (mmhal, MMHAL, "", "At first a rating of 5.\nRating: 3", None),
+        (mmhal, MMHAL, "", "Rating: " + "9" * 5000, None),
+        (mmhal, MMHAL, "", "Rating: \u0663", None),
         (mmhal, MMHAL, "", "Rating: 7", None),
         (mmhal, MMHAL, "", "Rating: 2.5", None),
         (mmhal, MMHAL, "", "Rating: 1\nRating: 6", None),
@@ -87,10 +111,21 @@ MEMENTOS, MMBENCH = row(description="d"), row(A="x", B="y", C="nan", answer="B")
         (hallusion, BARE, "", "incorrect", {"right": 0.0}),
         (hallusion, row(category="VS", figure_id="1"), "", "unclear", {"right": 0.0}),
         (hallusion, DRAWN, "", "not correct", None),
+        (hallusion, DRAWN, "", "correct?", None),
+        (hallusion, DRAWN, "", "correct? No, this is a hallucination", None),
+        (hallusion, DRAWN, "", "Correct.\nOr incorrect.", None),
         (hallusion, DRAWN, "", "It is correct", None),
         (hallusion, DRAWN, "", "correct or incorrect", None),
         (llavabench, LLAVA, "", "8 7\nBecause 1 2.", {"reference": 8.0, "model": 7.0}),
         (llavabench, LLAVA, "", "\n9.5, 3\n", {"reference": 9.5, "model": 3.0}),
+        (llavabench, LLAVA, "", "**8** **7**", {"reference": 8.0, "model": 7.0}),
+        (llavabench, LLAVA, "", "8, 7", {"reference": 8.0, "model": 7.0}),
+        (llavabench, LLAVA, "", "8,5", None),
+        (llavabench, LLAVA, "", "8,5 7", None),
+        (llavabench, LLAVA, "", "8-9 7", None),
+        (llavabench, LLAVA, "", "8/10 7/10", None),
+        (llavabench, LLAVA, "", "8 7\nOn second thoughts:\n6 9", None),
+        (llavabench, LLAVA, "", "8 " + "7" * 5000, None),
         (llavabench, LLAVA, "", "8", None),
         (llavabench, LLAVA, "", "8 7 6", None),
         (llavabench, LLAVA, "", "Assistant 1: 8, Assistant 2: 7", None),
@@ -100,6 +135,14 @@ MEMENTOS, MMBENCH = row(description="d"), row(A="x", B="y", C="nan", answer="B")
          {"sentences": 2.0, "hallucinated": 1.0, "any": 1.0}),
         (shr, SHR, "One. Two.", "1. cannot judge\n2. Correct",
          {"sentences": 2.0, "hallucinated": 0.0, "any": 0.0}),
+        (shr, SHR, "One. Two.", "**Judgement:**\n**1.** **correct**: x\n2. hallucination - y",
+         {"hallucinated": 1.0}),
+        (shr, SHR, "One. Two.", "1. correct? No, this is a hallucination\n2. correct", None),
+        (shr, SHR, "One. Two.", "1. correct or hallucination\n2. correct", None),
+        (shr, SHR, "One. Two.", "1. correct, no, wrong\n2. correct", None),
+        (shr, SHR, "One. Two.", "1. incorrect\n2. correct", None),
+        (shr, SHR, "One. Two.", "1. correct\n2. correct\nBut 2 is a hallucination.", None),
+        (shr, SHR, "One. Two.", "1. correct\n" + "2" * 5000 + ". correct", None),
         (shr, SHR, "One. Two.", "1. correct", None),
         (shr, SHR, "One. Two.", "1. correct\n1. correct", None),
         (shr, SHR, "One. Two.", "1. correct\n2. fine", None),
@@ -113,10 +156,21 @@ MEMENTOS, MMBENCH = row(description="d"), row(A="x", B="y", C="nan", answer="B")
          "Object list 1: []\nAction list 1: [run]\nObject list 2: [dog]\nAction list 2: []", None),
         (mementos, MEMENTOS, "", "Object list 1: [dog]\nAction list 1: [run]", None),
         (mementos, MEMENTOS, "",
+         "Object list 1: [dog] or [cat]\nAction list 1: [run]\nObject list 2: [dog]\n"
+         "Action list 2: []", None),
+        (mementos, MEMENTOS, "",
+         "Object list 1: [dog]\nAction list 1: [run]\nObject list 2: [dog]\nAction list 2: []\n"
+         "No, Object list 2: [cat]", None),
+        (mementos, MEMENTOS, "",
          "Object list 1: dog\nAction list 1: [run]\nObject list 2: [a]\nAction list 2: []", None),
         (mmbench, MMBENCH, "w", "B", {"judged": 1.0}),
         (mmbench, MMBENCH, "w", "**A**", {"judged": 0.0}),
         (mmbench, MMBENCH, "w", "Z", {"judged": 0.0}),
+        (mmbench, MMBENCH, "w", "(B)", {"judged": 1.0}),
+        (mmbench, MMBENCH, "w", "B.", {"judged": 1.0}),
+        (mmbench, MMBENCH, "w", "A/B", None),
+        (mmbench, MMBENCH, "w", "B?", None),
+        (mmbench, MMBENCH, "w", "B) no, A", None),
         (mmbench, MMBENCH, "w", "C", None),
         (mmbench, MMBENCH, "w", "b", None),
         (mmbench, MMBENCH, "w", "A or B", None),
@@ -134,14 +188,61 @@ def test_replies_are_read_strictly(module, doc, answer, reply, wanted):
     assert set(rubric.metrics(doc)) <= set(found)
 
 
-@given(st.text(max_size=40))
-def test_no_reply_at_all_becomes_a_number_outside_of_the_scale(reply):
-    for module, doc, high in ((mmvet, MMVET, 1), (mmhal, MMHAL, 6), (mmbench, MMBENCH, 1)):
+EVERY = (
+    (mmvet, MMVET, "w"),
+    (mmhal, MMHAL, "w"),
+    (mmbench, MMBENCH, "w"),
+    (hallusion, DRAWN, "w"),
+    (llavabench, LLAVA, "w"),
+    (shr, SHR, "One. Two."),
+    (mementos, MEMENTOS, "w"),
+)
+PIECES = st.sampled_from(
+    ["Rating:", "rating", "0.5", "1", "4", "9", "10", "-", "/", ",", ".", " ", "\n", "or", "*",
+     "correct", "incorrect", "unclear", "hallucination", "cannot judge", "?", "No", "A", "B", "Z",
+     "1.", "2.", "1. correct", "2. hallucination", "[dog]", "Object list 1:", "Action list 2:",
+     "Judgement:", "#", "|", "`", "\u0664", "\uff14", "nan", "inf", "9" * 400]
+)  # fmt: skip
+
+
+def read_by_all(reply: str) -> Iterator[tuple[str, dict[str, float | None]]]:
+    for module, doc, answer in EVERY:
         try:
-            scores = module.EXAM.read(TASK, doc, "w", reply).scores
+            yield module.__name__, module.EXAM.read(TASK, doc, answer, reply).scores
         except UnparsableReply:
             continue
-        assert all(0 <= value <= high for value in scores.values())
+
+
+@given(st.one_of(st.text(max_size=40), st.lists(PIECES, max_size=12).map("".join)))
+def test_no_reply_at_all_becomes_a_number_outside_of_the_scale(reply):
+    """Whatever it is: a verdict or Unreadable, and never another exception."""
+    highest = {"mmhal": 6, "llavabench": 10, "shr": 2}
+    for name, scores in read_by_all(reply):
+        most = highest.get(name.rpartition(".")[2], 1)
+        assert all(value is not None and 0 <= value <= most for value in scores.values())
+
+
+MARKS = {
+    mmvet: st.sampled_from(["0.0", "0.3", "0.5", "1.0", "1"]),
+    mmhal: st.integers(0, 6).map(lambda n: f"Rating: {n}"),
+    hallusion: st.sampled_from(["correct", "incorrect", "unclear"]),
+    llavabench: st.tuples(st.integers(1, 10), st.integers(1, 10)).map(lambda p: f"{p[0]} {p[1]}"),
+    mmbench: st.sampled_from(["A", "B", "Z"]),
+}
+
+
+@given(st.data(), st.sampled_from(list(MARKS)))
+def test_a_verdict_that_goes_on_is_none_and_its_dress_does_not_matter(data, module):
+    mark = data.draw(MARKS[module])
+    doc = {each: doc for each, doc, _ in EVERY}[module]
+    plain = module.EXAM.read(TASK, doc, "w", mark).scores
+    dress = data.draw(st.sampled_from(["{}", " {} ", "**{}**", "`{}`", "\n{}\n", "*{}*", '"{}"']))
+    assert module.EXAM.read(TASK, doc, "w", dress.format(mark)).scores == plain
+    more = data.draw(st.sampled_from(
+        ["-4", "/10", ",5", " or 5", "?", " no", "% sure", "; 3", " to 6", "..", "e1", "!", "=1"]
+    ))  # fmt: skip
+    with pytest.raises(UnparsableReply):
+        module.EXAM.read(TASK, doc, "w", mark + more)
 
 
 @pytest.mark.parametrize(
@@ -270,56 +371,6 @@ def test_the_error_is_the_spread_of_figures_over_repeated_judging(kind):
             arm = [judged(i, verdicts[i], names, f"{i}") for i in range(rows)]
             told.append(errors_of(bench_of(column), arm, arm)[0].before)
     assert np.mean(told) == pytest.approx(np.std(figures), rel=0.1)
-
-
-# Patience with servers
-
-
-class Flaky:
-    """Raises the errors in turn, then returns."""
-
-    def __init__(self, *errors: Exception) -> None:
-        self.errors, self.calls = list(errors), 0
-
-    def __call__(self) -> str:
-        self.calls += 1
-        if self.errors:
-            raise self.errors.pop(0)
-        return "done"
-
-
-def status(code: int, message: str = "no", **headers: str) -> openai.APIStatusError:
-    request = httpx.Request("POST", "http://x")
-    response = httpx.Response(code, headers=headers, request=request)
-    return openai.APIStatusError(message, response=response, body=None)
-
-
-def test_waiting_times(monkeypatch):
-    waits: list[float] = []
-    monkeypatch.setattr(openai_client.time, "sleep", waits.append)
-    monkeypatch.setattr(openai_client.random, "uniform", lambda a, b: 1.0)
-    later = formatdate(time.time() + 30, usegmt=True)
-    headers = [{}, {"retry-after": "7"}, {"retry-after": later}, {"retry-after": "9999"},
-               {"retry-after": "soon"}]  # fmt: skip
-    flaky = Flaky(*(status(429, **one) for one in headers))
-    assert openai_client.patiently(flaky, pause=1.0) == "done"
-    assert waits[0] == 1.0
-    assert waits[1] == 7.0
-    assert 27 <= waits[2] <= 30
-    assert waits[3:] == [60.0, 16.0]
-
-
-def test_what_is_of_no_use_is_not_tried_again(monkeypatch):
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
-    denied = Flaky(status(401, "Incorrect key sk-sec***"))
-    with pytest.raises(openai_client.Refused, match="does not accept the key") as caught:
-        openai_client.patiently(denied, pause=0)
-    assert (denied.calls, caught.value.denied) == (1, True)
-    assert "sk-sec" not in str(caught.value)
-    wrong = Flaky(status(400, "you sent sk-secret"))
-    with pytest.raises(openai_client.Refused, match=r"APIStatusError 400: you sent \*\*\*"):
-        openai_client.patiently(wrong, pause=0)
-    assert wrong.calls == 1
 
 
 # The purse

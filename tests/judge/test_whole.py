@@ -135,7 +135,9 @@ def test_one_model_alone_is_judged_at_once_or_later(server: Running, tmp_path: P
     assert {row["judge"] for row in rows} == {"rules-1"}
     mean = sum(100 * row["scores"]["score"] for row in rows) / len(rows)
     assert f"mmvet score {mean:.1f}" in " ".join(text.split())
-    assert len(server.stats()["seen"]) == 5 + len({row["prompt"] + row["answer"] for row in rows})
+    assert len(server.stats()["seen"]) == 2 * 5 + len(
+        {row["prompt"] + row["answer"] for row in rows}
+    )
 
     later, text = harness("judge", plain, "--judge", server.judge, "--quiet")
     assert later == ExitCode.DONE

@@ -146,7 +146,7 @@ def test_what_a_server_cannot_do_is_said(server: Server) -> None:
     assert "local model" in (answers[0].error or "")
     assert (answers[1].text, answers[1].choices) == ("B", ())
     assert len(server.seen) == 1
-    with pytest.raises(UsageError, match="openai:URL#NAME"):
+    with pytest.raises(UsageError, match="Write --model openai:MODEL@http://localhost"):
         open_model("openai:localhost")
     with pytest.raises(UsageError, match="trained"):
         _ = model.network

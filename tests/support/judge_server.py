@@ -103,7 +103,7 @@ class State:
         self.seen: list[str] = []
         self.keys: list[str] = []
         self.limits: list[int | None] = []
-        self.together = self.most = 0
+        self.together = self.most = self.turn = 0
 
 
 STATE = State()
@@ -173,6 +173,11 @@ class Handler(BaseHTTPRequestHandler):
             self.send(int(fault), {"error": {"message": f"no: {key}"}}, {"Retry-After": wait})
             return
         text: str | None = judged(prompt, bool(control.get("generous")))
+        if "constant" in control or "alternating" in control:
+            with STATE.lock:
+                STATE.turn += 1
+                texts = control.get("alternating") or [control["constant"]]
+                text = texts[STATE.turn % len(texts)]
         if control.get("wavering") and re.fullmatch(r"\d\.\d", text):
             text = wavering(prompt, body["seed"], text)
         said = {
@@ -186,6 +191,12 @@ class Handler(BaseHTTPRequestHandler):
         if fault in said:
             text = said[fault]
         message = {"role": "assistant", "content": text}
+        if control.get("aloud"):
+            message["content"] = f"<think>\nIs it {text}? No, 0.7.\n</think>\n\n{text}"
+        if control.get("thinks"):
+            message["reasoning_content"] = "hmm " * 99
+            if body["max_tokens"] < control["thinks"]:
+                message["content"], fault = None, "length"
         if fault == "refusal":
             message["refusal"] = "I will not."
         choice = {"index": 0, "message": message, "finish_reason": "stop"}

@@ -1,0 +1,101 @@
+"""Removes the key for servers from texts, before they are kept or shown.
+
+A server may send the key back in an answer, a model's name or an error, whole or in part, and in
+the encodings of URLs, JSON, HTML and base64. Every text from a server passes :func:`without_keys`,
+and so does everything that is written into run folders and stores.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import os
+import re
+from collections.abc import Iterator
+
+KEY = "OPENAI_API_KEY"
+"""Environment variable of the key for servers."""
+SHORTEST = 8
+"""Characters of a key that give it away; shorter keys ("EMPTY", "none") are no secrets."""
+
+_HIDDEN = "***"
+_CODED = re.compile(
+    r"%(?P<url>[0-9a-fA-F]{2})|\\u(?P<json>[0-9a-fA-F]{4})|\\x(?P<hex>[0-9a-fA-F]{2})"
+    r"|&#x(?P<html>[0-9a-fA-F]{1,6});|&#(?P<number>[0-9]{1,7});|\\(?P<same>[\"\\/])"
+)
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{11,}={0,2}")  # 8 bytes take 11 signs
+_STANDARD = str.maketrans("-_", "+/")
+
+
+def without_keys(text: str) -> str:
+    """Return a text with every trace of the key, of 8 characters or more, replaced by ``***``."""
+    key = os.environ.get(KEY, "").strip()
+    return _Secret.of(key).removed(text) if len(key) >= SHORTEST else text
+
+
+class _Secret:
+    """One key, and how to find its parts quickly."""
+
+    def __init__(self, key: str) -> None:
+        windows = {key[start : start + SHORTEST] for start in range(len(key) - SHORTEST + 1)}
+        self._window = re.compile(f"(?=({'|'.join(map(re.escape, sorted(windows)))}))")
+        # Any window holds one of these whole: most texts hold none, and are done with.
+        self._pieces = tuple({key[start : start + 5] for start in range(0, len(key) - 4, 4)})
+
+    @classmethod
+    @functools.lru_cache(maxsize=4)
+    def of(cls, key: str) -> _Secret:
+        return cls(key)
+
+    def removed(self, text: str) -> str:
+        spans = sorted({*self._plain(text), *self._in_codes(text), *self._in_base64(text)})
+        if not spans:
+            return text
+        parts: list[str] = []
+        end = 0
+        for start, stop in spans:
+            if start > end or not parts:
+                parts += [text[end:start], _HIDDEN]
+            end = max(end, stop)
+        return "".join([*parts, text[end:]])
+
+    def _plain(self, text: str) -> Iterator[tuple[int, int]]:
+        if any(piece in text for piece in self._pieces):
+            for match in self._window.finditer(text):
+                yield match.start(), match.start() + SHORTEST
+
+    def _in_codes(self, text: str) -> Iterator[tuple[int, int]]:
+        r"""Find it where single characters are written as ``%73``, ``\u0073`` or ``&#115;``."""
+        decoded = _CODED.sub(_sign, text)
+        if decoded == text or not any(piece in decoded for piece in self._pieces):
+            return
+        places = [0]  # of each decoded sign in the text, and of what follows the last one
+        end = 0
+        for match in _CODED.finditer(text):
+            places += range(end + 1, match.start() + 1)
+            places.append(match.end())
+            end = match.end()
+        places += range(end + 1, len(text) + 1)
+        for start, stop in self._plain(decoded):
+            yield places[start], places[stop]
+
+    def _in_base64(self, text: str) -> Iterator[tuple[int, int]]:
+        for match in _BASE64.finditer(text):
+            run = match[0].rstrip("=").translate(_STANDARD)
+            for offset in range(4):
+                part = run[offset:]
+                part = part[: len(part) - (len(part) % 4 == 1)]
+                decoded = base64.b64decode(part + "=" * (-len(part) % 4)).decode("latin-1")
+                if next(self._plain(decoded), None) is not None:
+                    yield match.span()
+                    break
+
+
+def _sign(match: re.Match[str]) -> str:
+    if match["same"]:
+        return match["same"]
+    if match["number"]:
+        code = int(match["number"])
+    else:
+        code = int(match["url"] or match["json"] or match["hex"] or match["html"], 16)
+    return chr(code) if code < 0x110000 else "\ufffd"
