@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.benchmark import Metric, adhoc_columns, benchmark, is_adhoc_result
-from harness.compare import examples_of
+from harness.compare import Comparison, Example, examples_of
 from harness.conclude import conclude, conclude_alone
 from harness.contamination import ImageOverlap
 from harness.data import same_data
@@ -102,7 +102,7 @@ def open_run(folder: Path) -> FinishedRun:
     more = tuple(_arms(seed_folder(folder, index), names, data, judged) for index in others)
     report = dataclasses.replace(
         report,
-        examples=examples_of(comparison, before, after) if comparison is not None else (),
+        examples=_examples(file, comparison, before, after),
         before=before,
         after=after,
         doctor=read_pair_report(folder) or report.doctor,
@@ -110,6 +110,18 @@ def open_run(folder: Path) -> FinishedRun:
         images=image_folder(folder),
     )
     return FinishedRun(folder, report, before, after, data, imported, more)
+
+
+def _examples(
+    file: Path, comparison: Comparison | None, before: Samples, after: Samples
+) -> tuple[Example, ...]:
+    try:
+        return examples_of(comparison, before, after) if comparison is not None else ()
+    except KeyError as error:
+        raise HarnessError(
+            f"{file} names the row {error}, which the run does not hold. Get the run again from "
+            "where it came, or call the command that made it again."
+        ) from error
 
 
 def _arms(
