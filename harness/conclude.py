@@ -15,6 +15,7 @@ from harness.contamination import ImageOverlap, overlaps_of
 from harness.judge import Judging, Verdicts
 from harness.records import Samples
 from harness.report import ReportInput
+from harness.states import count_states
 
 if TYPE_CHECKING:
     from harness.benchmark import Metric
@@ -53,6 +54,7 @@ def conclude(
         about,
         comparison=comparison,
         levels=(),
+        states={},
         published={},
         judging=arms.judging,
         overlaps=overlaps_of(touched, before, after, columns, comparison),
@@ -85,6 +87,7 @@ def conclude_alone(
         about,
         comparison=None,
         levels=levels_of(samples, columns),
+        states={name: count_states(rows) for name, rows in samples.items()},
         published={} if about.notice else named,
         judging=judging,
         overlaps=(),

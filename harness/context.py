@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _NO_RESULT = ("out", "reports", "baseline", "judging", "pair_timeout", "image_ablation", "merge")
 """Settings that change no answer, pair or weight."""
+_ONLY_WHEN_GIVEN = ("max_new_tokens",)
+"""Settings of a later version: without them a run lies where it always lay."""
 _NAMED_OTHERWISE = ("model", "data", "prompts", "options", "preset")  # by what they hold
 
 
@@ -63,17 +65,23 @@ class EvalPlan:
         Args:
             model: the model's fingerprint.
         """
-        limit = self.settings.limit
+        rows = (self.settings.limit, *self._cut)
         return {
             bench.name: fingerprint(
-                model, ENGINE_VERSION, self.inputs[f"bench:{bench.name}"], limit
+                model, ENGINE_VERSION, self.inputs[f"bench:{bench.name}"], *rows
             )
             for bench in self.benchmarks
         }
 
+    @property
+    def _cut(self) -> tuple[str, ...]:
+        """Where answers are cut, if not where the tasks say: then no part of a fingerprint."""
+        limit = self.settings.max_new_tokens
+        return () if limit is None else (f"max_new_tokens={limit}",)
+
     def folder(self, model: str) -> Path:
         """Name the run folder of a model with this fingerprint."""
-        code = fingerprint(model, self.inputs, self.settings.limit)
+        code = fingerprint(model, self.inputs, self.settings.limit, *self._cut)
         return self.settings.out / folder_name("eval", self.settings.model, code)
 
     def record(self, model: str) -> RunRecord:
@@ -113,6 +121,7 @@ class Plan(EvalPlan):
             key: value
             for key, value in to_json(self.settings).items()
             if key not in (*_NO_RESULT, *_NAMED_OTHERWISE)
+            and not (key in _ONLY_WHEN_GIVEN and value is None)
         }
         options = to_json(self.options) if self.options is not None else None
         code = fingerprint(wanted, options, model, self.inputs)

@@ -77,14 +77,22 @@ def blaming(what: str) -> Iterator[None]:
     except HarnessError:
         raise
     except Exception as error:
-        import traceback
-
-        cause = cause_of(error)
-        frame = traceback.extract_tb(cause.__traceback__)[-1]
         raise HarnessError(
-            f"{what} failed: {type(cause).__name__}: {cause} ({Path(frame.filename).name}:"
-            f"{frame.lineno}). Repair it and run the same command again; answers are kept."
+            f"{what} failed: {reason_of(error)}. Repair it and run the same command again; answers "
+            "are kept."
         ) from error
+
+
+def reason_of(error: BaseException) -> str:
+    """Return kind, message and place of an error that foreign code or data raised, on one line."""
+    import traceback
+
+    if isinstance(error, HarnessError):
+        return plain(str(error))
+    cause = cause_of(error)
+    frames = traceback.extract_tb(cause.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    return f"{type(cause).__name__}: {plain(str(cause))[:300]}{place}"
 
 
 def cause_of(error: BaseException) -> BaseException:

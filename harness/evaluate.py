@@ -1,7 +1,8 @@
 """Ask a model every row of a benchmark and score the answers, one record per row.
 
 The loop is ours, the documents and the per-answer scoring are lmms-eval's. A row whose answer or
-verdict could not be had is journalled as missing, never as zero, and is asked again next time.
+verdict could not be had is journalled with the reason, never as zero, and is asked again next time.
+The first rows go ahead of the others: when none of them can be measured, nothing more is asked.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from typing import Any
 from harness import progress
 from harness.benchmark import Benchmark, Row, Task
 from harness.context import Context, EvalPlan
-from harness.errors import blaming
+from harness.errors import HarnessError, reason_of
 from harness.model import ask_each
-from harness.records import Answer, Request, Sample
+from harness.records import Answer, Request, Sample, Scored, as_read
+from harness.states import FIRST, MISSING, REFUSED, failed, none_measured, settled
 from harness.storage import Journal, Throughput, journal_of, note_throughput, save_thumbnail
 
 _BATCH = 32
@@ -38,6 +40,9 @@ def evaluate(arm: str, model: Any, context: Context[EvalPlan]) -> Evaluation:
         arm: names the folder of the journals and the bars.
         model: whom to ask.
         context: the benchmarks, their data, and the run folder.
+
+    Raises:
+        HarnessError: if none of a benchmark's first rows can be measured; it says why.
     """
     plan, folder = context.plan, context.folder
     prints = plan.prints(model.fingerprint)
@@ -46,90 +51,146 @@ def evaluate(arm: str, model: Any, context: Context[EvalPlan]) -> Evaluation:
     for benchmark in plan.benchmarks:
         path = folder / arm / f"{benchmark.name}.jsonl"
         journal = journal_of(path, prints[benchmark.name], Sample)
-        if not journal.complete or any(row.error is not None for row in journal.rows):
+        if not journal.complete or not all(map(settled, journal.rows)):
             reused = False
             _drop_missing(journal)
-            _fill(journal, arm, model, benchmark, plan.data, folder, plan.settings.limit)
+            asked = plan.settings
+            asking = _Asking(arm, model, benchmark, plan.data, folder, asked.max_new_tokens)
+            asking.fill(journal, asked.limit)
         samples[benchmark.name] = tuple(journal.rows)
     return Evaluation(samples, reused)
 
 
 def _drop_missing(journal: Journal[Sample]) -> None:
     """Keep the rows before the first missing one; answers behind it are still in the store."""
-    first = next((i for i, row in enumerate(journal.rows) if row.error is not None), None)
+    first = next((i for i, row in enumerate(journal.rows) if not settled(row)), None)
     if first is not None:
         journal.forget(first)
 
 
-def _fill(
-    journal: Journal[Sample],
-    arm: str,
-    model: Any,
-    benchmark: Benchmark,
-    data: str | Path,
-    folder: Path,
-    limit: int | None,
-) -> None:
-    with progress.bar(f"{arm} {benchmark.name}", None, "answers") as bar:
-        bar.advance(0, "loading the benchmark")
-        task = Task(benchmark.task, data)
-        total = len(task) if limit is None else min(limit, len(task))
-        bar.expect(total)
-        done = len(journal.rows)
-        bar.advance(done, "taken from an earlier call" if done else "asking the model")
-        waiting: list[Sample] = []
-        calls, began = model.calls, time.monotonic()
-        for row, answer in _answered(model, task, benchmark, done, total):
-            waiting.append(_sample(task, benchmark, row, answer))
-            save_thumbnail(folder, row.image, row.images)
-            bar.advance(1, "asking the model")
-            if len(waiting) >= _BATCH:
-                journal.append(*waiting)
-                waiting.clear()
-        journal.append(*waiting)
-        journal.finish()
-        asked, seconds = model.calls - calls, time.monotonic() - began
-        if asked:
-            note_throughput(folder, Throughput(arm, benchmark.name, asked, round(seconds, 3)))
+@dataclass(frozen=True)
+class _Asking:
+    """One benchmark put to one model."""
+
+    arm: str
+    model: Any
+    benchmark: Benchmark
+    data: str | Path
+    folder: Path
+    max_new_tokens: int | None
+
+    def fill(self, journal: Journal[Sample], limit: int | None) -> None:
+        """Ask what the journal lacks and write it there."""
+        with progress.bar(f"{self.arm} {self.benchmark.name}", None, "answers") as bar:
+            bar.advance(0, "loading the benchmark")
+            task = Task(self.benchmark.task, self.data)
+            total = len(task) if limit is None else min(limit, len(task))
+            bar.expect(total)
+            done = len(journal.rows)
+            bar.advance(done, "taken from an earlier call" if done else "asking the model")
+            calls, began = self.model.calls, time.monotonic()
+            if not done:
+                done = self._first(journal, task, total, bar)
+            waiting: list[Sample] = []
+            for sample in self._samples(task, done, total):
+                waiting.append(sample)
+                bar.advance(1, "asking the model")
+                if len(waiting) >= _BATCH:
+                    journal.append(*waiting)
+                    waiting.clear()
+            journal.append(*waiting)
+            journal.finish()
+            asked, seconds = self.model.calls - calls, time.monotonic() - began
+            if asked:
+                throughput = Throughput(self.arm, self.benchmark.name, asked, round(seconds, 3))
+                note_throughput(self.folder, throughput)
+
+    def _first(self, journal: Journal[Sample], task: Task, total: int, bar: progress.Bar) -> int:
+        """Ask few rows at a time until one can be measured, and return how many that took.
+
+        Rows that cannot be read say nothing of the model: only asked ones are counted.
+
+        Raises:
+            HarnessError: if the model was asked the first rows and none can be measured, or there
+                are no more.
+        """
+        seen: list[Sample] = []
+        limit = self._limit(task)
+        while len(seen) < total:
+            seen += self._samples(task, len(seen), min(len(seen) + FIRST, total))
+            if not all(failed(sample, limit) for sample in seen):
+                break
+            asked = [sample for sample in seen if sample.prompt]
+            if len(asked) >= FIRST or len(seen) == total:
+                what = f"{self.benchmark.name} ({self.arm})"
+                rows = asked[:FIRST] or seen
+                raise HarnessError(none_measured(what, rows, limit, self.model.source))
+        journal.append(*seen)
+        bar.advance(len(seen), "asking the model")
+        return len(seen)
+
+    def _limit(self, task: Task) -> int:
+        return self.max_new_tokens or self.benchmark.max_new_tokens or task.max_new_tokens
+
+    def _samples(self, task: Task, start: int, stop: int) -> Iterator[Sample]:
+        limit = self._limit(task)
+
+        def requests(row: Row) -> Iterator[Request]:
+            if row.problem is None:
+                choices = _choices(self.benchmark, row)
+                yield Request(row.text, row.images, max_new_tokens=limit, choices=choices)
+
+        for row, answers in ask_each(self.model, task.rows(start, stop), requests):
+            answer = answers[0] if answers else Answer(None, finish=MISSING, error=row.problem)
+            save_thumbnail(self.folder, row.image, row.images)
+            yield sample_of(task, self.benchmark, row, answer)
 
 
-def _answered(
-    model: Any, task: Task, benchmark: Benchmark, start: int, stop: int
-) -> Iterator[tuple[Row, Answer]]:
-    limit = benchmark.max_new_tokens or task.max_new_tokens
-
-    def requests(row: Row) -> Iterator[Request]:
-        yield Request(row.text, row.images, max_new_tokens=limit, choices=benchmark.asked(row))
-
-    for row, (answer,) in ask_each(model, task.rows(start, stop), requests):
-        yield row, answer
+def _choices(benchmark: Benchmark, row: Row) -> tuple[str, ...]:
+    """Return what to ask beside the question; a fault here comes up again when it is scored."""
+    try:
+        return benchmark.asked(row)
+    except Exception:
+        return ()
 
 
-def _sample(task: Task, benchmark: Benchmark, row: Row, answer: Answer) -> Sample:
-    error, judge, verdict = answer.error, benchmark.judge, None
+def sample_of(task: Task, benchmark: Benchmark, row: Row, answer: Answer) -> Sample:
+    """Score one answer; whatever a scorer cannot digest is refused with the reason.
+
+    That is one odd answer where others pass. Where none of the first rows passes, the caller
+    stops, and the reason names the place in the benchmark's code.
+    """
+    read = as_read(answer)
+    error, scored = read.error, Scored({}, benchmark.judge)
+    groups: Mapping[str, str] = {}
+    units: Mapping[str, str] = {}
     scores: Mapping[str, float | None] = {}
-    if answer.text is None:
+    try:
+        if row.problem is None:
+            groups, units = benchmark.groups(row.doc), benchmark.units(row.doc)
+        if read.text is not None:
+            scored = benchmark.score(task, row, read.text)
+            scores = {**scored.scores, **benchmark.logit(row, read)}
+    except Exception as refusal:
+        error = error or f"{REFUSED}: {reason_of(refusal)}"
+    if read.text is None:
         error = error or "the model gave no answer"
-    else:
-        with blaming(f"Scoring row {row.id} of {benchmark.name}"):
-            scored = benchmark.score(task, row, answer.text)
-        scores, judge, verdict = scored.scores, scored.judge, scored.verdict
-        if any(value is None for value in scores.values()):
-            error = f"no verdict from {judge}"
-        scores = {**scores, **benchmark.logit(row, answer)}
+    elif any(value is None for value in scored.scores.values()):
+        error = ": ".join(filter(None, (f"no verdict from {scored.judge}", scored.verdict)))
     return Sample(
         id=row.id,
         content=row.content,
         cluster=row.image,
         prompt=row.text,
         target=row.target,
-        answer=answer.text,
-        tokens=answer.tokens,
-        finish=answer.finish,
+        answer=read.text,
+        tokens=read.tokens,
+        finish=read.finish,
         error=error,
         scores=scores,
-        judge=judge,
-        verdict=verdict,
-        groups=benchmark.groups(row.doc),
-        units=benchmark.units(row.doc),
+        judge=scored.judge,
+        verdict=scored.verdict,
+        groups=groups,
+        units=units,
+        thought=read.thought,
     )

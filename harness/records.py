@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -18,12 +18,15 @@ from harness.json_form import fingerprint as fingerprint
 from harness.json_form import from_json as from_json
 from harness.json_form import to_json as to_json
 from harness.old_names import forward
+from harness.states import CUT, LENGTH, THOUGHT_ONLY, split_thought, state_of
 
 if TYPE_CHECKING:
     import PIL.Image
     import torch
 
 VERSION = 1
+MOST_PIXELS = 90_000_000
+"""About where Pillow begins to warn; such an image takes 270 MB as RGB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +117,12 @@ class Answer:
     Attributes:
         text: the answer without special tokens, stripped of surrounding white space.
         tokens: how many tokens were generated, the end token included.
-        finish: ``"stop"``, ``"length"`` (cut at ``max_new_tokens``) or ``"missing"``.
+        finish: ``"stop"``, ``"length"`` (cut at ``max_new_tokens``), ``"missing"``, or
+            ``"not finite"`` where the network gave NaN or infinity.
         error: why the answer is missing.
         choices: log-probability (nats, summed over tokens) of each asked choice; empty where
             they cannot be had, as from a server.
+        thought: what the model thought before it answered, where that came apart from the text.
     """
 
     text: str | None
@@ -125,6 +130,34 @@ class Answer:
     finish: str = "stop"
     error: str | None = None
     choices: tuple[float, ...] = ()
+    thought: str = ""
+
+    @property
+    def state(self) -> str:
+        """What became of it, see :mod:`harness.states`."""
+        return state_of(self.text, thought=self.thought, finish=self.finish, error=self.error)
+
+
+def as_read(answer: Answer) -> Answer:
+    """Return an answer as scorers, judges and lengths read it: without its thinking part.
+
+    One that ends inside its thought, or is cut before a word was said, is no answer. ``tokens``
+    are those of the answer alone, by its share of the letters where both came in one text.
+    """
+    if answer.text is None:
+        return answer
+    inline, text = split_thought(answer.text)
+    thought = "\n".join(filter(None, (answer.thought, inline)))
+    tokens = answer.tokens
+    if inline and text:
+        tokens = max(1, round(tokens * len(text) / len(answer.text)))
+    read = replace(answer, text=text, thought=thought, tokens=tokens)
+    ended = f"after {answer.tokens} tokens" if answer.finish == LENGTH else "by itself"
+    if thought and not text:
+        return replace(read, text=None, error=f"{THOUGHT_ONLY}: it ended {ended}, before an answer")
+    if read.state == CUT and not text:
+        return replace(read, text=None, error=f"{CUT} {ended}, before a word was said")
+    return read
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +189,7 @@ class Sample:
         groups: named categories of the row (``category``, ``capability`` ...).
         units: names of what the row counts together with in some column: the pair of MME, the
             question of MMBench's rotations. Known also where the answer is missing.
+        thought: what the model thought before it answered; no part of answer and length.
     """
 
     id: str
@@ -172,6 +206,18 @@ class Sample:
     verdict: str | None = None
     groups: Mapping[str, str] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
+    thought: str = ""
+
+    @property
+    def state(self) -> str:
+        """What became of the row, see :mod:`harness.states`."""
+        return state_of(
+            self.answer,
+            thought=self.thought,
+            finish=self.finish,
+            error=self.error,
+            scores=self.scores,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,14 +280,30 @@ def open_image(path: Path, owner: str) -> PIL.Image.Image:
 
     try:
         with PIL.Image.open(path, formats=IMAGE_FORMATS) as image:
-            if image.mode.startswith(("I", "F")):
-                raise ValueError(f"its mode is {image.mode}; save it with 8 bits a channel")
+            if problem := image_problem(image):
+                raise ValueError(problem)
             return PIL.ImageOps.exif_transpose(image).convert("RGB")
     except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
         raise HarnessError(
             f"The image of {owner} cannot be read: {path} ({error}). "
             "Replace the file, or remove its line from the prompt file, and run again."
         ) from error
+
+
+def image_problem(image: PIL.Image.Image) -> str | None:
+    """Say why an image is not shown to a model, before its pixels are decoded.
+
+    With more than 8 bits a channel, converting would cut it to white; with too many pixels, it
+    would take the machine's memory.
+    """
+    if image.mode.startswith(("I", "F")):
+        return f"its mode is {image.mode}; save it with 8 bits a channel"
+    if image.width * image.height > MOST_PIXELS:
+        return (
+            f"it has {image.width} x {image.height} pixels, and {MOST_PIXELS:,} are the most that "
+            "are read; save it smaller"
+        )
+    return None
 
 
 def distinct(items: Iterable[T]) -> tuple[T, ...]:

@@ -13,6 +13,7 @@ from harness.errors import HarnessError, UsageError
 from harness.judge import Judging
 from harness.pairs import PairReport
 from harness.records import Samples, distinct
+from harness.states import StateCount, sentences
 from harness.train import Ablation
 
 
@@ -69,6 +70,7 @@ class ReportInput:
         judging: who judged open answers; ``None`` where the built-in grader's scores stand.
         overlaps: benchmark images that the training prompts show, and figures without them.
         levels: the figures of one model by itself; empty where there is a comparison.
+        states: of the rows of one model by itself, by benchmark; empty where there is a comparison.
         published: what others have printed of the benchmarks, by benchmark and model name.
         seeds: training seeds that the comparison is over, where there are several.
         taken: answers before that come from another run.
@@ -98,6 +100,7 @@ class ReportInput:
     judging: Judging | None = None
     overlaps: tuple[Overlap, ...] = ()
     levels: tuple[MetricLevel, ...] = ()
+    states: Mapping[str, tuple[StateCount, ...]] = field(default_factory=dict)
     published: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     seeds: tuple[int, ...] = ()
     taken: tuple[Taken, ...] = ()
@@ -142,6 +145,8 @@ class ReportInput:
         found += self.judging.notes if self.judging is not None else ()
         found += [overlap.note for overlap in self.overlaps]
         found += [_on_seeds(self.seeds)] if self.seeds else []
+        for name, counts in self.states.items():
+            found += [f"{name}: {sentence}" for sentence in sentences({"": counts})]
         return distinct(filter(None, (*found, *self.notes)))
 
 

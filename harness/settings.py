@@ -53,6 +53,7 @@ class Settings:
         options: ``--set`` texts, sorted by key.
         seed: seed of pair-making, training and intervals.
         limit: only the first rows of each benchmark.
+        max_new_tokens: where answers are cut, in the place of each task's own limit.
         max_prompts: only the first prompts.
         reports: names of the reports to write.
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
@@ -74,6 +75,7 @@ class Settings:
     options: tuple[tuple[str, str], ...] = ()
     seed: int = 0
     limit: int | None = None
+    max_new_tokens: int | None = None
     max_prompts: int | None = None
     reports: tuple[str, ...] = ("json", "markdown")
     device: str = "auto"
@@ -96,6 +98,7 @@ class EvalSettings:
         adapter: a PEFT adapter to put on it.
         data: where the benchmarks' rows are.
         limit: only the first rows of each benchmark.
+        max_new_tokens: where answers are cut, in the place of each task's own limit.
         device: where the model runs.
         dtype: its precision.
         out: where run folders and the store lie.
@@ -107,6 +110,7 @@ class EvalSettings:
     adapter: Path | None = None
     data: str = EMBEDDED
     limit: int | None = None
+    max_new_tokens: int | None = None
     device: str = "auto"
     dtype: str = "auto"
     out: Path = Path("runs")

@@ -297,7 +297,7 @@ def _figure(
     figures, missing = [], 0
     for samples in trained:
         units = units_of(column, join(name, samples, samples))
-        missing += sum(len(unit.rows) for unit in units if not unit.paired)
+        missing += sum(len(unit.rows) for unit in units if unit.lacks("after"))
         counted, _, _ = arrays_of(units)
         figures.append(float(column.value(counted.sum(axis=0))) if len(counted) else nan)
     value = sum(figures) / len(figures)

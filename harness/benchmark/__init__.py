@@ -11,6 +11,7 @@ from harness.benchmark.catalog import (
     expand,
     is_adhoc_result,
     number_of,
+    scores_in,
 )
 from harness.benchmark.definition import Benchmark, Choices
 from harness.benchmark.metrics import (
@@ -37,7 +38,7 @@ from harness.benchmark.task_files import (
     task_settings,
     yaml_file,
 )
-from harness.old_names import forward
+from harness.old_names import forward as _forward
 from harness.records import Scored
 
 __all__ = [
@@ -79,6 +80,7 @@ __all__ = [
     "mean_of",
     "number_of",
     "ratio_of",
+    "scores_in",
     "some",
     "tables_below",
     "task_settings",
@@ -89,4 +91,4 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
-    __getattr__ = forward(__name__)
+    __getattr__ = _forward(__name__)

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from harness.benchmark.definition import Benchmark
 from harness.benchmark.metrics import Metric
 from harness.benchmark.task_files import task_settings, tasks_folder
-from harness.errors import HarnessError, UsageError, near_miss
+from harness.errors import UsageError, near_miss
 from harness.plugins import digest_of, find, load, names
 from harness.records import Scored, distinct
 from harness.storage import folder_digest
@@ -108,7 +108,7 @@ def adhoc(name: str) -> Benchmark:
         + re.sub(r"[^A-Za-z0-9._-]+", "-", title).strip("-."),
         title=title,
         task=str(path),
-        score=_score,
+        score=_Score(frozenset(metrics)),
         columns=adhoc_columns(metrics),
         licence="see the data set's card",
         source=f"lmms-eval task {title}",
@@ -139,6 +139,7 @@ def adhoc_columns(
                 high=high,
                 digits=1 if high >= 100 else 2,
                 primary=not columns,
+                applies=_Has(metric),
             )
         )
     return tuple(columns)
@@ -192,32 +193,56 @@ def _described(path: Path) -> tuple[str, dict[str, bool | None]]:
     }
 
 
-def _score(task: Task, row: Row, answer: str) -> Scored:
-    """Take every numeric value that ``process_results`` gives a row."""
-    official = task.score(row, answer)
-    values = {name: number_of(value) for name, value in official.items()}
-    found = {name: value for name, value in values.items() if value is not None}
-    if not found:
-        raise HarnessError(
-            f"lmms-eval's task {task.path} gives no number for a single row (it gives "
-            f"{', '.join(official) or 'nothing'}), so before and after cannot be compared. Write a "
-            "benchmark for it; see docs/write-a-benchmark.md."
-        )
-    return Scored(found)
+@dataclass(frozen=True)
+class _Score:
+    """Take every numeric value that ``process_results`` gives a row; a lost one is ``None``."""
+
+    metrics: frozenset[str]
+
+    def __call__(self, task: Task, row: Row, answer: str) -> Scored:
+        official = task.score(row, answer)
+        found = scores_in(official)
+        scores = {
+            name: value
+            for name, value in found.items()
+            if value is not None or name in self.metrics
+        }
+        told = ", ".join(official) or "nothing"
+        return Scored(scores, verdict=None if scores else f"no number for a row; it gives {told}")
+
+
+def scores_in(values: Mapping[str, Any]) -> dict[str, float | None]:
+    """Return the numbers among a row's values: a lost one is ``None``, and a text is none at all.
+
+    So a metric that a row does not have (it does not apply) and one that it should have and lost
+    (``None``, NaN) stay apart.
+    """
+    return {name: number_of(value) for name, value in values.items() if _numeric(value)}
 
 
 @dataclass(frozen=True)
 class _Given:
-    """Sum of a metric over the rows that have it, and their number; a failed row is missing."""
+    """Sum of a metric over the rows that have it, and their number; a lost one is missing."""
 
     metric: str
 
     def __call__(self, rows: Sequence[Sample]) -> tuple[float, float] | None:
-        if any(row.error is not None for row in rows):
-            return None
-        found = [row.scores.get(self.metric) for row in rows]
-        known = [value for value in found if value is not None]
-        return (float(sum(known)), float(len(known)))
+        has = _Has(self.metric)
+        values = [row.scores.get(self.metric) for row in rows if has(row) is not False]
+        known = [value for value in values if value is not None]
+        return (float(sum(known)), float(len(known))) if len(known) == len(values) else None
+
+
+@dataclass(frozen=True)
+class _Has:
+    """Whether a row has a metric; one that failed tells nothing."""
+
+    metric: str
+
+    def __call__(self, row: Sample) -> bool | None:
+        if self.metric in row.scores:
+            return True
+        return False if row.error is None else None
 
 
 @dataclass(frozen=True)
@@ -240,6 +265,17 @@ def number_of(value: Any) -> float | None:
         keys = [key for key in _IN_PLACE if key in value]
         return number_of(value[keys[0]]) if keys else None
     if isinstance(value, bool | int | float) or hasattr(value, "__float__"):
-        number = float(value)
+        try:
+            number = float(value)
+        except (TypeError, ValueError, OverflowError):
+            return None
         return number if math.isfinite(number) else None
     return None
+
+
+def _numeric(value: Any) -> bool:
+    """Say whether a value is a number, or stands where one should be."""
+    if isinstance(value, Mapping):
+        keys = [key for key in _IN_PLACE if key in value]
+        return bool(keys) and _numeric(value[keys[0]])
+    return value is None or isinstance(value, bool | int | float) or hasattr(value, "__float__")

@@ -41,6 +41,8 @@ class Metric:
         mean: the figure is the mean of the first counter, each group weighing the same. Flips are
             read from such a column.
         lenient: name of the column that judges the same rows by content rather than by format.
+        applies: whether a row has this figure at all; ``None`` where that cannot be known, as the
+            row failed. A row to which it does not apply is no missing one.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Metric:
     primary: bool = False
     mean: bool = False
     lenient: str = ""
+    applies: Callable[[Sample], bool | None] = lambda row: True
 
 
 def mean_of(

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.judge import judge_flags, judge_settings
-from harness.cli.options import BENCH, DATA, DEVICE, DTYPE, EVENTS, LIMIT, NPROC, OUT, QUIET
+from harness.cli.options import (
+    BENCH,
+    DATA,
+    DEVICE,
+    DTYPE,
+    EVENTS,
+    LIMIT,
+    MAX_NEW_TOKENS,
+    NPROC,
+    OUT,
+    QUIET,
+)
 from harness.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -29,6 +40,7 @@ if TYPE_CHECKING:
 )
 @DATA
 @LIMIT
+@MAX_NEW_TOKENS
 @DEVICE
 @DTYPE
 @NPROC

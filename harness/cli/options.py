@@ -21,6 +21,12 @@ DATA = click.option(
 LIMIT = click.option(
     "--limit", type=click.IntRange(min=1), help="Only the first rows of each benchmark."
 )
+MAX_NEW_TOKENS = click.option(
+    "--max-new-tokens",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Where answers are cut, for all benchmarks; by default where each task says.",
+)
 DEVICE = click.option(
     "--device",
     type=click.Choice(["auto", "cpu", "cuda"]),

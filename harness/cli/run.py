@@ -15,6 +15,7 @@ from harness.cli.options import (
     DTYPE,
     EVENTS,
     LIMIT,
+    MAX_NEW_TOKENS,
     NPROC,
     OUT,
     QUIET,
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     help="Train with so many seeds, from --seed on, and compare over all of them.",
 )
 @LIMIT
+@MAX_NEW_TOKENS
 @click.option("--max-prompts", type=click.IntRange(min=1), help="Only the first prompts.")
 @click.option(
     "--report",

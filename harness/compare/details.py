@@ -32,9 +32,9 @@ def missing_of(
             arm.update(sample.id for sample in samples if sample.answer is None)
         for unit in (unit for column in units for unit in column):
             names = [joined.before[index].id for index in unit.rows]
-            if unit.before is None:
+            if unit.lacks("before"):
                 lacking[0].update(names)
-            if unit.after is None:
+            if unit.lacks("after"):
                 lacking[1].update(names)
     return tuple(sorted(lacking[0])), tuple(sorted(lacking[1]))
 

@@ -30,18 +30,26 @@ class Joined:
 
 @dataclass(frozen=True)
 class Unit:
-    """Rows that count together in one column; ``None`` counters are missing."""
+    """Rows that count together in one column; ``None`` counters are missing.
+
+    One to which the column does not ``apply`` in either arm is neither measured nor missing.
+    """
 
     key: str
     rows: tuple[int, ...]
     cluster: int
     before: tuple[float, ...] | None
     after: tuple[float, ...] | None
+    applies: bool = True
 
     @property
     def paired(self) -> bool:
-        """Whether both arms have counters."""
+        """Whether it counts: both arms have counters."""
         return self.before is not None and self.after is not None
+
+    def lacks(self, arm: str) -> bool:
+        """Whether an arm, ``"before"`` or ``"after"``, lacks what the column should have."""
+        return self.applies and getattr(self, arm) is None
 
 
 def join(
@@ -90,7 +98,9 @@ def join(
 def units_of(column: Metric, joined: Joined) -> tuple[Unit, ...]:
     """Count every group of rows in both arms.
 
-    Rows that share an image, or a group, are never split between clusters.
+    Rows that share an image, or a group, are never split between clusters. A unit counts only
+    where both arms have it: a score that one arm lacks, or a column that applies in one arm only,
+    is missing there.
     """
     keys = [column.group(sample) for sample in joined.before]
     rows: dict[str, list[int]] = {}
@@ -102,8 +112,11 @@ def units_of(column: Metric, joined: Joined) -> tuple[Unit, ...]:
             key,
             tuple(members),
             clusters[members[0]],
-            _counters(column, [joined.before[index] for index in members]),
-            _counters(column, [joined.after[index] for index in members]),
+            *_sides(
+                column,
+                [joined.before[index] for index in members],
+                [joined.after[index] for index in members],
+            ),
         )
         for key, members in rows.items()
     )
@@ -157,6 +170,26 @@ def cluster_numbers(rows: Iterable[tuple[tuple[str, str], ...]]) -> list[int]:
             parent[root(other)] = root(first)
     numbers: dict[tuple[str, str], int] = {}
     return [numbers.setdefault(root(names[0]), len(numbers)) for names in listed]
+
+
+def _sides(
+    column: Metric, before: Sequence[Sample], after: Sequence[Sample]
+) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None, bool]:
+    """Return the counters of both arms, and whether the column applies to the unit at all."""
+    has = [_applies(column, rows) for rows in (before, after)]
+    if True not in has and False in has:
+        return None, None, False
+    one, two = (
+        None if there is False else _counters(column, rows)
+        for there, rows in zip(has, (before, after), strict=True)
+    )
+    return one, two, True
+
+
+def _applies(column: Metric, rows: Sequence[Sample]) -> bool | None:
+    """Return whether a column applies to rows of one arm; a failed row tells nothing."""
+    known = [there for row in rows if (there := column.applies(row)) is not None]
+    return any(known) if known else None
 
 
 def _counters(column: Metric, rows: Sequence[Sample]) -> tuple[float, ...] | None:

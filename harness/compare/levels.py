@@ -78,7 +78,7 @@ def _level(name: str, column: Metric, units: Sequence[Unit], primary: bool) -> M
         interval=interval,
         samples=sum(len(unit.rows) for unit in paired),
         clusters=len({unit.cluster for unit in paired}),
-        missing=sum(len(unit.rows) for unit in units if not unit.paired),
+        missing=sum(len(unit.rows) for unit in units if unit.lacks("after")),
         higher_is_better=column.higher_is_better,
     )
 

@@ -25,6 +25,7 @@ from harness.compare.records import (
 from harness.compare.verdicts import decide, overall
 from harness.errors import HarnessError
 from harness.records import Sample, Samples, distinct, seed_of
+from harness.states import count_states
 from harness.stats import Estimate, clipped, rounded
 
 
@@ -146,6 +147,8 @@ def _benchmark(
         length=length_of(first, units[first.name], joined, own),
         groups=groups_of(first, units[first.name], joined, own),
         notes=notes_of(joined, judges, missing, figures),
+        states_before=count_states(row for one in trained for row in one.before),
+        states_after=count_states(row for one in trained for row in one.after),
     )
 
 
@@ -201,7 +204,7 @@ def _figure(
 
 def _lost(units: Sequence[Sequence[Unit]], arm: str) -> int:
     """Count the rows of units without counters in any of the trainings."""
-    return sum(len(one[0].rows) for one in units if any(getattr(u, arm) is None for u in one))
+    return sum(len(one[0].rows) for one in units if any(u.lacks(arm) for u in one))
 
 
 def _margin_p(found: Estimate, column: Metric, margin: float) -> float | None:

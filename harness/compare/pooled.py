@@ -61,6 +61,7 @@ def _pooled(column: Metric, trained: Sequence[Sequence[Unit]]) -> tuple[Unit, ..
             one[0],
             before=_side([unit.before for unit in one]),
             after=_side([unit.after for unit in one]),
+            applies=any(unit.applies for unit in one),
         )
         for one in zip(*trained, strict=True)
     )

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.states import StateCount
+
 VERSION = 1
 
 GAIN, LOSS, CHANGED = "gain", "loss", "changed"
@@ -161,6 +163,8 @@ class BenchmarkComparison:
         length: answer length.
         groups: headline figure by category.
         notes: what a reader has to know.
+        states_before: rows by state before, with the most frequent reason; over all trainings.
+        states_after: rows by state after.
     """
 
     name: str
@@ -179,6 +183,8 @@ class BenchmarkComparison:
     length: Length
     groups: tuple[GroupResult, ...]
     notes: tuple[str, ...] = ()
+    states_before: tuple[StateCount, ...] = ()
+    states_after: tuple[StateCount, ...] = ()
 
     @property
     def fixed(self) -> tuple[str, ...]:

@@ -185,6 +185,7 @@ def inspect(
     rows = (
         (row.id, (*names_in(row.doc), benchmark.image_source(row.doc)), row.images)
         for row in task.rows(0, limit)
+        if row.problem is None
     )
     return scan(benchmark.name, rows, known)
 

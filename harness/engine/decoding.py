@@ -84,8 +84,10 @@ def decode(
     advance: Advance,
     keep: Keep,
     penalty: float = 1.0,
-) -> list[list[int]]:
+) -> list[list[int] | None]:
     """Continue every row to its end and return the generated ids, end tokens included.
+
+    A row whose logits are not finite at any step has no answer: ``None``.
 
     Args:
         rows: the answers to make.
@@ -101,7 +103,15 @@ def decode(
     if len(alive) < len(rows):
         keep(alive)
         logits = logits[alive]
+    broken: set[int] = set()
     while alive:
+        sound = finite(logits)
+        if not all(sound):
+            broken.update(place for place, fine in zip(alive, sound, strict=True) if not fine)
+            lines = [line for line, fine in enumerate(sound) if fine]
+            keep(lines)
+            alive, logits = [alive[line] for line in lines], logits[lines]
+            continue
         tokens = picker.pick(logits, alive, made)
         for place, token in zip(alive, tokens, strict=True):
             made[place].append(token)
@@ -118,4 +128,12 @@ def decode(
             alive = [alive[line] for line in going]
             tokens = [tokens[line] for line in going]
         logits = advance(tokens)
-    return made
+    return [None if place in broken else tokens for place, tokens in enumerate(made)]
+
+
+def finite(logits: torch.Tensor) -> list[bool]:
+    """Say of every row of logits whether a next token can be read from it.
+
+    NaN and infinity are always the largest. Minus infinity alone only rules tokens out.
+    """
+    return [bool(fine) for fine in logits.amax(-1).isfinite().tolist()]

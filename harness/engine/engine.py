@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import count
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from harness.engine.decoding import DecodingRow, decode
-from harness.engine.fallback import answer_alone
+from harness.engine.fallback import NotFinite, answer_alone
 from harness.engine.forward import Passes
 from harness.engine.inputs import Prepared, describe
 from harness.engine.keys import EngineRequest
@@ -25,7 +26,8 @@ from harness.engine.stopping import choice_tokens, ending_of
 from harness.engine.support import can_share, same_logits
 from harness.engine.vision import Features, Preparer
 from harness.errors import HarnessError
-from harness.records import Answer
+from harness.records import Answer, Request
+from harness.states import NOT_FINITE
 
 Found = list[tuple[int, Answer]]
 
@@ -68,10 +70,15 @@ class Engine:
         prompts: list[Prepared | None] = []
         for index, item in enumerate(items):
             try:
-                prompts.append(self._preparer.prepare(item))
+                prompt = self._preparer.prepare(item)
+                refused = self.budget.refuses(len(prompt.ids), item.request.max_new_tokens)
             except Exception as error:
                 prompts.append(None)
                 yield index, _missing(error)
+                continue
+            prompts.append(None if refused else prompt)
+            if refused:
+                yield index, Answer(text=None, finish="missing", error=refused)
         whole = [index for index, prompt in enumerate(prompts) if prompt is not None]
         window = [prompt for prompt in prompts if prompt is not None]
         shared = [place for place, prompt in enumerate(window) if self._trust(prompt, adapter)]
@@ -79,7 +86,7 @@ class Engine:
         for place, answer in self._shared(window, shared, adapter):
             yield whole[place], answer
         for place in alone:
-            with self._loaded.with_adapter(adapter):
+            with self._with_adapter(adapter):
                 answer = self._alone(window[place])
             yield whole[place], answer
 
@@ -130,9 +137,24 @@ class Engine:
         rows = [DecodingRow(prompts[member].request, prompts[member].ids) for member in members]
         made = decode(rows, logits[lines], self._ending, live.advance, live.keep, self._penalty)
         return [
-            (member, self._ending.answer(tokens, prompts[member].request, score))
+            (member, self._answer(tokens, prompts[member].request, score))
             for member, tokens, score in zip(members, made, scores, strict=True)
         ]
+
+    def _answer(
+        self, tokens: list[int] | None, request: Request, choices: tuple[float, ...]
+    ) -> Answer:
+        if tokens is None or not all(map(isfinite, choices)):
+            return self._not_finite()
+        return self._ending.answer(tokens, request, choices)
+
+    def _not_finite(self) -> Answer:
+        adapter = f" with the adapter {self._adapter}" if self._adapter else ""
+        dtype = str(self._loaded.dtype).removeprefix("torch.")
+        error = (
+            f"{NOT_FINITE}: {self._loaded.source.path}{adapter} gives NaN or infinity in {dtype}"
+        )
+        return Answer(text=None, finish=NOT_FINITE, error=error)
 
     def _score(
         self, state: State, logits: Any, prompts: Sequence[Prepared], lines: Sequence[int]
@@ -168,7 +190,10 @@ class Engine:
 
     def _alone(self, prompt: Prepared) -> Answer:
         try:
-            return answer_alone(self._loaded, prompt, self._ending)
+            answer = answer_alone(self._loaded, prompt, self._ending)
+            return answer if all(map(isfinite, answer.choices)) else self._not_finite()
+        except NotFinite:
+            return self._not_finite()
         except Exception as error:
             return _missing(error)
 
@@ -194,9 +219,10 @@ class Engine:
             import torch
 
             with self._with_adapter(adapter), torch.inference_mode():
-                self._trusted[kind] = same_logits(
-                    self._loaded, prompt, lambda: self._first_logits(prompt)
-                )
+                same = same_logits(self._loaded, prompt, lambda: self._first_logits(prompt))
+            if same is None:
+                return False
+            self._trusted[kind] = same
         return self._trusted[kind]
 
     def _first_logits(self, prompt: Prepared) -> Any:

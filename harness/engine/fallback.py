@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from harness.engine.decoding import finite
 from harness.engine.inputs import Prepared, network_inputs
 from harness.engine.loading import Loaded
 from harness.engine.sampling import draw
 from harness.engine.stopping import Ending, choice_tokens
 from harness.records import Answer
 
+if TYPE_CHECKING:
+    import torch
+
+
+class NotFinite(Exception):  # noqa: N818  (a finding about the weights)
+    """The network gave logits that are not finite."""
+
+
+def _checked(ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+    """Stop ``generate`` at logits from which no token can be read."""
+    if not all(finite(scores)):
+        raise NotFinite
+    return scores
+
 
 def answer_alone(loaded: Loaded, prepared: Prepared, ending: Ending) -> Answer:
     """Answer one request without any sharing.
 
     Greedy decoding is ``generate`` itself; a sampled token is drawn by the same rule as elsewhere.
+
+    Raises:
+        NotFinite: if logits are not finite at any step.
     """
     import torch
 
@@ -31,11 +49,11 @@ def answer_alone(loaded: Loaded, prepared: Prepared, ending: Ending) -> Answer:
             1, torch.tensor(token, device=scores.device), 0.0
         )
 
-    more: dict[str, Any] = {}
+    more: dict[str, Any] = {"logits_processor": [_checked]}
     if request.stop:  # not generate's own stop_strings: those also end answers without the text
         more["stopping_criteria"] = [stopped]
     if request.temperature > 0:
-        more["logits_processor"] = [drawn]
+        more["logits_processor"].append(drawn)
     with torch.inference_mode():
         output = loaded.network.generate(
             **inputs,

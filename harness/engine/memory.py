@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from harness.engine.loading import Loaded
@@ -26,6 +27,10 @@ class Budget:
         token_bytes: keys and values of one token, in bytes.
         rows: most answers in one batch.
         tokens: most prompt tokens in one pass.
+        positions: longest sequence that the model knows; ``None`` where its config names none.
+        free: bytes that one answer alone may take.
+        scores: bytes of attention scores for each pair of a prompt's tokens, where they are all
+            held at once; a GPU that runs out of memory is met when it does.
     """
 
     features: int
@@ -34,6 +39,9 @@ class Budget:
     token_bytes: int
     rows: int
     tokens: int
+    positions: int | None
+    free: int
+    scores: int
 
     @classmethod
     def of(cls, loaded: Loaded, memory: int | None) -> Budget:
@@ -47,7 +55,29 @@ class Budget:
             token_bytes=token_bytes(loaded),
             rows=_GPU_ROWS if on_gpu else _CPU_ROWS,
             tokens=_GPU_TOKENS if on_gpu else _CPU_TOKENS,
+            positions=positions_of(loaded.network.config.get_text_config()),
+            free=_free(loaded.device) if on_gpu else _available(),
+            scores=0 if on_gpu else 2 * 4 * _heads(loaded),
         )
+
+    def refuses(self, prompt: int, new: int) -> str | None:
+        """Say why a prompt of so many tokens is not computed at all, or ``None``.
+
+        Args:
+            prompt: its tokens, those of images included.
+            new: where the answer is cut.
+        """
+        if self.positions is not None and prompt >= self.positions:
+            return (
+                f"refused: prompt of {prompt:,} tokens, the model has {self.positions:,} positions"
+            )
+        needed = (prompt + new) * self.token_bytes + prompt**2 * self.scores
+        if needed > self.free:
+            return (
+                f"refused: prompt of {prompt:,} tokens and answer of {new:,} need "
+                f"{needed / 1e9:.1f} GB, and {self.free / 1e9:.1f} GB are free"
+            )
+        return None
 
     def fits(self, jobs: Sequence[Job]) -> bool:
         """Tell whether these jobs may be computed together."""
@@ -67,13 +97,39 @@ class Budget:
         self.segments = self.segments // 2
 
 
+def positions_of(config: Any) -> int | None:
+    """Return the longest sequence that a decoder knows, stretched positions included."""
+    known = getattr(config, "max_position_embeddings", None)
+    if not isinstance(known, int) or known <= 0:
+        return None
+    rope = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
+    if not isinstance(rope, dict):
+        return known
+    factor = float(rope.get("factor") or 1.0)
+    return max(known, int((rope.get("original_max_position_embeddings") or known) * factor))
+
+
 def token_bytes(loaded: Loaded) -> int:
     """Return the bytes of keys and values that the decoder keeps per token."""
     config: Any = loaded.network.config.get_text_config()
-    heads = int(config.num_attention_heads)
+    heads = _heads(loaded)
     kept = int(getattr(config, "num_key_value_heads", None) or heads)
     width = int(getattr(config, "head_dim", None) or config.hidden_size // heads)
     return 2 * int(config.num_hidden_layers) * kept * width * int(loaded.dtype.itemsize)
+
+
+def _heads(loaded: Loaded) -> int:
+    return int(loaded.network.config.get_text_config().num_attention_heads)
+
+
+def _available() -> int:
+    """Return the memory that a process may still take, what the system only caches included."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        found = next(line for line in lines if line.startswith("MemAvailable:"))
+        return int(found.split()[1]) * 1024
+    except (OSError, StopIteration, ValueError, IndexError):
+        return _free_pages()
 
 
 def _free(device: Any) -> int:
@@ -81,5 +137,9 @@ def _free(device: Any) -> int:
         import torch
 
         return int(torch.cuda.mem_get_info(device)[0] * _GPU_SHARE)
+    return int(_free_pages() * _CPU_SHARE)
+
+
+def _free_pages() -> int:
     pages = os.sysconf("SC_AVPHYS_PAGES") if hasattr(os, "sysconf") else 1 << 19
-    return int(pages * os.sysconf("SC_PAGE_SIZE") * _CPU_SHARE)
+    return pages * os.sysconf("SC_PAGE_SIZE")

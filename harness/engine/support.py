@@ -55,7 +55,7 @@ def can_share(network: Any) -> bool:
     )
 
 
-def same_logits(loaded: Loaded, prompt: Prepared, ours: Callable[[], torch.Tensor]) -> bool:
+def same_logits(loaded: Loaded, prompt: Prepared, ours: Callable[[], torch.Tensor]) -> bool | None:
     """Compare the logits after one prompt with those of the network's own forward.
 
     Args:
@@ -66,11 +66,14 @@ def same_logits(loaded: Loaded, prompt: Prepared, ours: Callable[[], torch.Tenso
     Returns:
         Whether they agree: to rounding in float32, and in 16-bit formats as closely as two
         correct orders of summation do. A family that treats images or positions differently from
-        what the shared path assumes is off by far more.
+        what the shared path assumes is off by far more. ``None`` if the network's own logits are
+        not finite: this prompt tells nothing.
     """
     import torch
 
     theirs = loaded.network(**network_inputs(loaded, prompt)).logits[0, -1].float()
+    if not theirs.amax().isfinite():
+        return None
     try:
         found = ours().float()
     except (RuntimeError, ValueError, TypeError, AttributeError, KeyError, IndexError):

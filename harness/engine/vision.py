@@ -84,7 +84,8 @@ class Preparer:
         if ids.count(image_token) != len(pictures):
             raise ValueError(
                 f"the prompt has {ids.count(image_token)} places for images and the request "
-                f"{len(pictures)} images"
+                f"{len(pictures)} images; check that the chat template is this model's own, and "
+                "not one for text"
             )
         waiting = iter(pictures)
         grown: list[int] = []
@@ -105,6 +106,11 @@ class Preparer:
             made = processor.image_processor(
                 images=[item.request.images[place]], return_tensors="pt"
             )
+            if processor.patch_size is None:
+                raise ValueError(
+                    "the processor knows no patch_size; write it into processor_config.json, as "
+                    f"config.json has it: {_patch_size(self._loaded)}"
+                )
             places = processor.replace_image_token(made, 0).count(processor.image_token)
             known = pictures_of(dict(made), view, places)
             size = sum(value.nbytes for value in known.tensors.values())
@@ -164,6 +170,10 @@ class Features:
             made[pictures.key] = part
             self._known.put(pictures.key, part, part.nbytes)
         return made
+
+
+def _patch_size(loaded: Loaded) -> Any:
+    return getattr(getattr(loaded.network.config, "vision_config", None), "patch_size", "unknown")
 
 
 def _stackable(pictures: Pictures) -> tuple[object, ...]:

@@ -20,9 +20,12 @@ from harness.errors import HarnessError
 from harness.pairs.timeout import time_limit
 from harness.plugins import Method
 from harness.records import Drop, Pair, Prompt, distinct, fingerprint, from_json, to_json
+from harness.states import FIRST, STATES, most_frequent, stopped
 from harness.storage import Journal, write_whole
 
 _BATCH = 16
+_NO_ANSWER = ("missing", "empty")
+"""Reasons of a drop that say something of the model, not of the prompt or the method."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +79,12 @@ def _fill(journal: Journal[Pair | Drop], plan: Plan, model: Any) -> None:
         bar.advance(done, "taken from an earlier call" if done else "")
         waiting: list[Pair | Drop] = []
         last = None
+        leading: tuple[Drop, ...] | None = None if done else ()
         made = method.make_pairs(prompts[done:], model, plan.options, plan.seed)
         for item in _patiently(made, method, pair_timeout, journal.path):
             waiting.append(_checked(item, method, known))
+            if leading is not None:
+                leading = _leading(leading, waiting[-1], method, model)
             if waiting[-1].prompt.id != last:
                 last = waiting[-1].prompt.id
                 bar.advance(1, f"{type(item).__name__.lower()} {last}")
@@ -87,6 +93,33 @@ def _fill(journal: Journal[Pair | Drop], plan: Plan, model: Any) -> None:
                 waiting.clear()
         journal.append(*waiting)
         journal.finish()
+
+
+def _leading(
+    drops: tuple[Drop, ...], item: Pair | Drop, method: Method, model: Any
+) -> tuple[Drop, ...] | None:
+    """Collect the prompts from the first on that got no answer; ``None`` after one that did.
+
+    Raises:
+        HarnessError: if that is so for all of the first prompts.
+    """
+    if isinstance(item, Pair) or item.reason not in _NO_ANSWER:
+        return None
+    drops = (*drops, item)
+    prompts = distinct(drop.prompt.id for drop in drops)
+    if len(prompts) < FIRST:
+        return drops
+    errors = Counter(str(drop.meta.get("error") or drop.reason) for drop in drops)
+    reason = most_frequent(errors)
+    told = stopped(
+        f"The pairs of '{method.name}'",
+        f"the first {len(prompts)} prompts got no answers",
+        next((state for state in STATES if reason.startswith(state)), drops[0].reason),
+        f"{max(errors.values())} of {len(drops)}",
+        reason,
+        str(getattr(model, "source", "the model")),
+    )
+    raise HarnessError(told)
 
 
 def _patiently(

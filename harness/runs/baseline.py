@@ -76,4 +76,5 @@ def _parts(name: str, folder: Path) -> dict[str, Any]:
         "other data": record.inputs.get(f"data:{name}"),
         "other data or scoring code": record.inputs.get(f"bench:{name}"),
         "another --limit": record.asked.get("limit"),
+        "another --max-new-tokens": record.asked.get("max_new_tokens"),
     }

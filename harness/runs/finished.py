@@ -33,6 +33,7 @@ from harness.train import kept_ablation
 
 BEFORE = "before"
 _TAKEN = "taken.json"
+_LONG = 60  # signs of a name that becomes a file's; four bytes each at most
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,9 @@ def open_run(folder: Path) -> FinishedRun:
     comparison = report.comparison
     names = [each.name for each in comparison.benchmarks] if comparison is not None else []
     data, imported = _inputs(folder, record, names)
+    long = [part for part in (*names, *data, *Path(report.checkpoint).parts) if len(part) > _LONG]
+    if long:
+        raise HarnessError(f"{file} names {long[0]!r:.60}..., too long for a file; not opened.")
     if any(Path(name).name != name for name in (*names, *data)):  # a foreign bundle may say "../x"
         raise HarnessError(f"{file} names a benchmark that is not a plain name; it is not opened.")
     judged = report.judging.benchmarks if report.judging is not None else ()

@@ -14,9 +14,9 @@ from math import isclose
 from pathlib import Path
 from typing import Any
 
-from harness.benchmark import number_of
+from harness.benchmark import scores_in
 from harness.errors import HarnessError, UsageError
-from harness.records import Sample, fingerprint
+from harness.records import Answer, Sample, as_read, fingerprint
 from harness.runs.imports import Imported, note_on_images, words_in
 from harness.storage import lines_of, parse_json, read_json
 
@@ -70,9 +70,10 @@ def _imported(task: str, file: Path) -> Imported:
         raise HarnessError(f"{file} holds no rows. Evaluate again with --log_samples.")
     results = _results(file)
     directions = results.get("higher_is_better", {}).get(task, {})
+    scored = [scores_in({key: row[key] for key in row if key not in _BESIDE}) for row in rows]
     values = {
-        metric: [number_of(row.get(metric)) for row in rows]
-        for metric in dict.fromkeys(key for row in rows for key in row if key not in _BESIDE)
+        metric: [each.get(metric) for each in scored]
+        for metric in dict.fromkeys(metric for each in scored for metric in each)
     }
     values = {metric: each for metric, each in values.items() if set(each) != {None}}
     if not values:
@@ -86,8 +87,8 @@ def _imported(task: str, file: Path) -> Imported:
     samples = tuple(
         _sample(
             row,
-            {names[metric]: values[metric][index] for metric in names},
-            words_in(_answer(row)) if in_words else counted[index] or 0,
+            {names[m]: value for m, value in scored[index].items() if m in names},
+            in_words=in_words,
         )
         for index, row in enumerate(rows)
     )
@@ -178,8 +179,14 @@ def _results(file: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _sample(row: Mapping[str, Any], scores: Mapping[str, float | None], tokens: int) -> Sample:
-    prompt, target, answer = _text(row.get("input")), str(row.get("target")), _answer(row)
+def _sample(
+    row: Mapping[str, Any], scores: Mapping[str, float | None], *, in_words: bool
+) -> Sample:
+    prompt, target, read = _text(row.get("input")), str(row.get("target")), _read(row)
+    lost = [metric for metric, value in scores.items() if value is None]
+    error = read.error
+    if error is None and lost:
+        error = f"lmms-eval gave no number for {', '.join(lost)}"
     dicts = [value for value in row.values() if isinstance(value, Mapping)]
     media = row.get("input_media")
     judges = [str(value["eval_model"]) for value in dicts if value.get("eval_model")]
@@ -192,19 +199,24 @@ def _sample(row: Mapping[str, Any], scores: Mapping[str, float | None], tokens: 
         cluster=fingerprint(media) if media else f"row {row['doc_id']}",
         prompt=prompt,
         target=target,
-        answer=answer,
-        tokens=tokens,
-        finish="stop" if answer is not None else "missing",
-        error=None if answer is not None else "lmms-eval could not get an answer",
-        scores=scores if answer is not None else dict.fromkeys(scores),
+        answer=read.text,
+        tokens=words_in(read.text) if in_words else read.tokens,
+        finish=read.finish,
+        error=error,
+        scores=scores if read.text is not None else dict.fromkeys(scores),
         judge=judges[0] if judges else "lmms-eval",
         groups=groups,
+        thought=read.thought,
     )
 
 
-def _answer(row: Mapping[str, Any]) -> str | None:
+def _read(row: Mapping[str, Any]) -> Answer:
+    """Return what the model said, without its thinking part."""
     text = _text(row.get("filtered_resps"))
-    return None if text.startswith(_FAILED) else text
+    if text.startswith(_FAILED):
+        return Answer(None, finish="missing", error="lmms-eval could not get an answer")
+    tokens = _tokens(row)
+    return as_read(Answer(text, words_in(text) if tokens is None else tokens))
 
 
 def _text(value: Any) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError, UsageError
-from harness.records import Sample, fingerprint
+from harness.records import Answer, Sample, as_read, fingerprint
 from harness.runs.imports import Imported, note_on_images, words_in
 from harness.storage import read_json
 
@@ -90,8 +90,12 @@ def _sample(row: Mapping[str, Any], score: str, value: float | None) -> Sample:
     said = row["prediction"]
     # A table cannot tell an empty answer from none; one that was judged was there.
     lost = (said is None and value is None) or _FAILED in str(said)
-    answer = None if lost else _plain(said)
-    error = "VLMEvalKit could not get an answer" if answer is None else None
+    read = as_read(
+        Answer(None, finish="missing", error="VLMEvalKit could not get an answer")
+        if lost
+        else Answer(_plain(said), thought=_plain(row.get("thinking")))
+    )
+    answer, error = read.text, read.error
     if error is None and value is None:
         error = f"no number in column '{score}'"
     return Sample(
@@ -102,12 +106,13 @@ def _sample(row: Mapping[str, Any], score: str, value: float | None) -> Sample:
         target=target,
         answer=answer,
         tokens=words_in(answer),
-        finish="missing" if answer is None else "stop",
+        finish=read.finish,
         error=error,
         scores={score: value if error is None else None},
         judge="VLMEvalKit",
         verdict=_plain(row["log"]) if row.get("log") is not None else None,
         groups={name: _plain(row[name]) for name in _GROUPS if row.get(name) is not None},
+        thought=read.thought,
     )
 
 

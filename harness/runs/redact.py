@@ -35,6 +35,7 @@ _SPOKEN = frozenset(
         "row",
         "rows",
         "target",
+        "thought",
         "value",
         "verdict",
         "words",

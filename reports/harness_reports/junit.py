@@ -63,6 +63,7 @@ def _case(suite: ET.Element, benchmark: BenchmarkComparison, figure: MetricResul
         f"p {numbers.p_value(figure.p_holm)}: {words.verdict(figure)}"
     )
     gone = figure.missing_before + figure.missing_after
+    told += "".join(f"; {note}" for note in words.notes(benchmark)[len(benchmark.notes) :])
     if gone:
         told += f"; {words.missing(benchmark)} rows without a score before / after"
     if figure.verdict == "loss":

@@ -174,7 +174,7 @@ def _reading(comparison: Comparison) -> str:
 
 def _notes(comparison: Comparison) -> list[str]:
     benchmarks = comparison.benchmarks
-    notes = [f"- {code(b.name)}: {plain(note)}" for b in benchmarks for note in b.notes]
+    notes = [f"- {code(b.name)}: {plain(note)}" for b in benchmarks for note in words.notes(b)]
     scored = [f"- {code(b.name)} was scored by {code(words.judges(b))}." for b in benchmarks]
     told = [*words.trainings(comparison), *words.sensitivity(comparison)]
     return ["\n".join([*notes, *(f"- {plain(text)}" for text in told), *scored])]

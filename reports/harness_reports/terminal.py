@@ -51,7 +51,7 @@ def show(report: ReportInput, folder: Path, stream: IO[str]) -> None:
         console.print(_fitting(report.comparison, console))
         console.print(_text(words.headline(report.comparison), "bold"))
         for benchmark in report.comparison.benchmarks:
-            for note in benchmark.notes:
+            for note in words.notes(benchmark):
                 console.print(_text(f"Note on {benchmark.name}: {note}", "yellow"))
     for name, text in words.published(report):
         console.print(_text(f"Published, {name}: {text}", "dim"))

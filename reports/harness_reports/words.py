@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from harness.compare import BenchmarkComparison, Comparison, MetricResult
 from harness.report import ReportInput
+from harness.states import sentences
 from harness_reports import numbers
 
 _JOINERS = "\u200c\u200d"  # several scripts cannot be spelled without them
@@ -75,6 +76,12 @@ def sensitivity(comparison: Comparison) -> list[str]:
 def missing(benchmark: BenchmarkComparison) -> str:
     """Return missing samples, before and after."""
     return f"{len(benchmark.missing_before)} / {len(benchmark.missing_after)}"
+
+
+def notes(benchmark: BenchmarkComparison) -> tuple[str, ...]:
+    """Return what a reader has to know of a benchmark, and what became of its rows."""
+    arms = {"before": benchmark.states_before, "after": benchmark.states_after}
+    return (*benchmark.notes, *sentences(arms))
 
 
 def flips(benchmark: BenchmarkComparison) -> str:

@@ -203,7 +203,7 @@ def test_the_command(tmp_path):
     text = subprocess.run(words, capture_output=True, text=True)
     assert text.returncode == 0, text.stderr
     data = json.loads(text.stdout)
-    assert [board["column"] for board in data["boards"]] == ["accuracy", "score"]
+    assert [board["column"] for board in data["rankings"]] == ["accuracy", "score"]
     assert (data["family"], data["pairs"]) == (4, 6)
     alone = subprocess.run(words[:6], capture_output=True, text=True)
     assert alone.returncode == 2

@@ -137,8 +137,10 @@ def test_a_task_file_of_ones_own_becomes_a_benchmark(tmp_path: Path) -> None:
 
     totals = np.sum([found.columns[0].count([row]) for row in rows], axis=0)
     assert found.columns[0].value(totals) == pytest.approx(200 / 3), "the row without it is out"
-    with pytest.raises(HarnessError, match="gives no number for a single row"):
-        found.score(Fake({"right": "yes"}), None, "")
+    nothing = found.score(Fake({"right": "yes"}), None, "")
+    assert (nothing.scores, nothing.verdict) == ({}, "no number for a row; it gives right")
+    lost = found.score(Fake({"right": float("nan"), "wrong": {"score": None}, "x": None}), None, "")
+    assert lost.scores == {"right": None, "wrong": None}, "lost is not the same as not there"
 
 
 @pytest.mark.parametrize(

@@ -64,13 +64,8 @@ def score(doc, results): return {"right": float(doc["target"] in results[0])}
     [
         (OWN, CODE, None),
         (OWN.replace("code.score", "code.scoer"), CODE, r"Reading the task .*own\.yaml .*scoer"),
-        (OWN, CODE.replace('doc["image"]', 'doc["img"]'), r"row 0 of .*'img' \(code\.py:2\)"),
-        pytest.param(
-            OWN,
-            CODE.replace("results[0]", "results[1]"),
-            r"row 0 of file-own .* \(code\.py:3\)",
-            marks=pytest.mark.slow,  # lmms-eval tries again, with pauses
-        ),
+        (OWN, CODE.replace('doc["image"]', 'doc["img"]'), r"row 0: .*'img' \(code\.py:2\)"),
+        (OWN, CODE.replace("results[0]", "results[1]"), r"row 0: refused .* \(code\.py:3\)"),
         (OWN.replace("split: test", "split: tset"), CODE, r"of own \(split tset\) cannot"),
     ],
 )

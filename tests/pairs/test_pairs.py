@@ -162,3 +162,42 @@ def test_a_method_that_hangs_is_stopped_by_name_and_what_it_gave_is_kept(tmp_pat
     run(good, tmp_path / "whole")
     hung, whole = ((tmp_path / n / "pairs.jsonl").read_bytes() for n in ("hung", "whole"))
     assert hung == whole
+
+
+def test_a_beginning_without_answers_ends_at_once(tmp_path):
+    seen = []
+
+    def mute(prompts, seed):
+        for prompt in prompts:
+            seen.append(prompt.id)
+            yield Drop(prompt, "missing", {"error": "not finite: m gives NaN"})
+
+    told = (
+        r"The pairs of 'guest': the first 8 prompts got no answers, .* asked nothing more. "
+        r"8 of 8: not finite: m gives NaN\. .*--dtype float32"
+    )
+    with pytest.raises(HarnessError, match=told):
+        run(mute, tmp_path)
+    assert len(seen) == 8
+    assert not (tmp_path / "pairs.jsonl").exists() or not read_rows(tmp_path)
+
+
+def read_rows(folder):
+    return [line for line in (folder / "pairs.jsonl").read_text().splitlines() if "prompt" in line]
+
+
+def test_a_beginning_with_one_answer_goes_on_and_other_drops_are_no_silence(tmp_path):
+    def late(prompts, seed):
+        for number, prompt in enumerate(prompts):
+            if number == 7:
+                yield Pair(prompt, "a", ("b",))
+            else:
+                yield Drop(prompt, "missing", {"error": "away"})
+
+    assert run(late, tmp_path / "late").dropped == {"missing": 39}
+
+    def unparsable(prompts, seed):
+        for number, prompt in enumerate(prompts):
+            yield Pair(prompt, "a", ("b",)) if number == 39 else Drop(prompt, "unparsable")
+
+    assert run(unparsable, tmp_path / "words").dropped == {"unparsable": 39}

@@ -352,3 +352,23 @@ def test_20000_samples_open_and_stay_smooth(browser, tmp_path, images, beside):
         opened.page.click("[data-status=fixed]")
         assert opened.count() == 2000
         assert opened.quiet
+
+
+def test_the_page_of_one_model_shows_one_arm(browser, tmp_path):
+    """No "before", nothing fixed or broken; what has no answer is found by its filter."""
+    from tests.reports.test_alone import alone
+
+    file = html.write(alone(), tmp_path)
+    with window(browser) as opened:
+        opened.open(file)
+        assert opened.count() == 5
+        assert opened.page.locator("#sample .arm").count() == 1
+        assert "no answer" in opened.shown(), "what is missing is shown first"
+        chips = opened.page.locator("[data-status]").all_inner_texts()
+        assert [chip.split()[0] for chip in chips] == ["All", "Answered", "Missing"]
+        opened.page.click("[data-status=missing]")
+        assert opened.count() == 1
+        opened.page.click("[data-status=answered]")
+        assert opened.count() == 4
+        assert "Before" not in opened.shown()
+        assert opened.quiet

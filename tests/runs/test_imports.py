@@ -13,6 +13,8 @@ from typing import Any
 import openpyxl
 import pytest
 
+from harness.benchmark import adhoc_columns
+from harness.compare import compare
 from harness.errors import HarnessError, UsageError
 from harness.runs import (
     bundle,
@@ -299,3 +301,42 @@ def test_imports_do_not_overwrite_runs_or_mix(tmp_path):
     write_import(read_vlmevalkit([other]), tmp_path / "other", source="VLMEvalKit", name="b")
     with pytest.raises(HarnessError, match="row 2 is only in the second run"):
         compare_runs(open_run(tmp_path / "run"), open_run(tmp_path / "other"))
+
+
+def lmms_file(folder, scores, **more):
+    folder.mkdir()
+    rows = [
+        {
+            "doc_id": index,
+            "input": f"Question {index}?",
+            "target": "t",
+            "filtered_resps": ["a"],
+            "gpt_eval_score": {"question_id": index, "score": score},
+            **{key: value for key, value in more.items() if index == 0},
+        }
+        for index, score in enumerate(scores)
+    ]
+    file = folder / "20261121_100000_samples_mmvet2.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return read_lmms([file])[0]
+
+
+@pytest.mark.parametrize("lost", [float("nan"), None, float("inf")])
+def test_scores_that_one_side_lost_are_no_gain(tmp_path, lost):
+    scores = [0.0] * 20 + [1.0] * 40
+    before = lmms_file(tmp_path / "a", scores)
+    after = lmms_file(tmp_path / "b", [lost] * 20 + scores[20:])
+    columns = {"b": adhoc_columns(before.metrics)}
+    result = compare({"b": before.samples}, {"b": after.samples}, columns, draws=100)
+    (figure,) = result.benchmarks[0].figures
+    assert (figure.difference, figure.samples, figure.verdict) == (0.0, 40, "no change")
+    assert (figure.missing_before, figure.missing_after, result.missing) == (0, 20, 20)
+    states = [(each.state, each.rows) for each in result.benchmarks[0].states_after]
+    assert states == [("answered", 40), ("missing", 20)]
+    assert "gave no number for gpt_eval_score" in result.benchmarks[0].states_after[1].reason
+
+
+def test_a_thought_in_an_import_is_kept_apart(tmp_path):
+    found = lmms_file(tmp_path / "a", [1.0, 1.0], filtered_resps=["<think>hm, no</think> yes"])
+    first = found.samples[0]
+    assert (first.answer, first.thought, first.tokens) == ("yes", "hm, no", 1)

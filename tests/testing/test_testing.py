@@ -133,7 +133,7 @@ def test_options_must_be_frozen_and_have_a_json_form(install):
         "@hookimpl\ndef train", "class Options:\n    n = 1\n\n@hookimpl\ndef train"
     )
     install("plain", plain + "    yield 1\n")
-    with pytest.raises(UsageError, match="no dataclass"):
+    with pytest.raises(UsageError, match="not a dataclass"):
         check_method("plain")
 
 

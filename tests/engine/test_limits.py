@@ -1,0 +1,123 @@
+"""What is no answer: logits that are not finite, and prompts too long for model or memory."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from harness.engine import Engine
+from harness.engine.decoding import finite
+from harness.engine.memory import positions_of
+from harness.model import Model
+from harness.records import Request
+from harness.storage import Store
+from tests.support.checkpoints import Sizes, write_llava
+
+SOUND, SICK = "is there a dog in the image?", "is there a cat in the image?"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint whose embedding of one word, and of nothing else, is NaN."""
+    path = write_llava(tmp_path_factory.mktemp("sick"), Sizes(positions=200), seed=3)
+    tokenizer = Model.open(path, device="cpu").base.loaded().tokenizer
+    ids = set(tokenizer.encode(SICK)) - set(tokenizer.encode(SOUND))
+    weights = load_file(path / "model.safetensors")
+    name = next(key for key in weights if "embed_tokens" in key)
+    weights[name][sorted(ids)] = float("nan")
+    save_file(weights, path / "model.safetensors", metadata={"format": "pt"})
+    return path
+
+
+def ask(model: Model, *questions: str, **options) -> list:
+    return list(model.answer(Request(q, max_new_tokens=5, **options) for q in questions))
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["shared", "alone"])
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_logits_that_are_not_finite_are_no_answer_and_their_neighbours_are(
+    folder: Path, tmp_path: Path, shared: bool, temperature: float
+) -> None:
+    store = Store(tmp_path / "store.sqlite")
+    model = Model.open(folder, device="cpu", store=store)
+    if not shared:
+        model.base.engine().passes = None
+    sick, sound, again = ask(model, SICK, SOUND, SICK, temperature=temperature)
+    assert sound.text is not None
+    assert sound.state in ("answered", "cut")
+    for answer in (sick, again):
+        assert (answer.text, answer.finish, answer.state) == (None, "not finite", "not finite")
+        assert answer.error == f"not finite: {folder} gives NaN or infinity in float32"
+    calls = model.calls
+    ask(model, SICK, SOUND, temperature=temperature)
+    assert model.calls == calls + 1, "what is not finite is never stored"
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["shared", "alone"])
+def test_log_probabilities_that_are_not_finite_are_no_answer(folder: Path, shared: bool) -> None:
+    model = Model.open(folder, device="cpu")
+    if not shared:
+        model.base.engine().passes = None
+    (fine,) = ask(model, SOUND, choices=("dog", "yes"))
+    (sick,) = ask(model, SOUND, choices=("dog", "cat dog"))
+    assert len(fine.choices) == 2
+    assert fine.text is not None
+    assert (sick.text, sick.finish, sick.choices) == (None, "not finite", ())
+
+
+def test_finite_by_hand() -> None:
+    inf, nan = float("inf"), float("nan")
+    rows = [[0.0, 1.0], [-inf, 1.0], [nan, 1.0], [0.0, inf], [-inf, -inf], [1e38, -1e38]]
+    assert finite(torch.tensor(rows)) == [True, True, False, False, False, True]
+
+
+def test_a_prompt_beyond_the_positions_is_refused_before_it_is_computed(folder: Path) -> None:
+    model = Model.open(folder, device="cpu")
+    short, long = ask(model, "dog " * 20, "dog " * 6_000)
+    assert short.text is not None
+    assert long.text is None
+    assert long.state == "missing"
+    form = r"refused: prompt of \d\d,\d{3} tokens, the model has 200 positions"
+    assert re.fullmatch(form, long.error or "")
+
+
+def test_a_prompt_that_free_memory_cannot_hold_is_refused(folder: Path) -> None:
+    engine = Engine(Model.open(folder, device="cpu").base.loaded())
+    budget = engine.budget
+    budget.positions, budget.scores, budget.free = None, 0, budget.token_bytes * 100
+    assert budget.refuses(60, 40) is None
+    assert (budget.refuses(61, 40) or "").startswith(
+        "refused: prompt of 61 tokens and answer of 40"
+    )
+    budget.scores = budget.token_bytes
+    assert budget.refuses(9, 10) is None, "9 * 9 + 9 + 10 = 100"
+    assert budget.refuses(9, 11) is not None
+
+
+class Config:
+    def __init__(self, **fields: object) -> None:
+        self.__dict__.update(fields)
+
+
+@pytest.mark.parametrize(
+    ("config", "positions"),
+    [
+        (Config(), None),
+        (Config(max_position_embeddings=2048), 2048),
+        (Config(max_position_embeddings=4096, rope_scaling={"factor": 4.0}), 16384),
+        (
+            Config(
+                max_position_embeddings=131072,
+                rope_parameters={"factor": 32.0, "original_max_position_embeddings": 4096},
+            ),
+            131072,
+        ),
+        (Config(max_position_embeddings=32768, rope_scaling={"mrope_section": [1]}), 32768),
+    ],
+)
+def test_positions_by_hand(config: Config, positions: int | None) -> None:
+    assert positions_of(config) == positions
