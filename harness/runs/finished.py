@@ -33,7 +33,7 @@ from harness.train import kept_ablation
 
 BEFORE = "before"
 _TAKEN = "taken.json"
-_LONG = 60  # signs of a name that becomes a file's; four bytes each at most
+_LONG = 240  # bytes of a name that becomes a file's, with room for an ending
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,11 @@ def open_run(folder: Path) -> FinishedRun:
     comparison = report.comparison
     names = [each.name for each in comparison.benchmarks] if comparison is not None else []
     data, imported = _inputs(folder, record, names)
-    long = [part for part in (*names, *data, *Path(report.checkpoint).parts) if len(part) > _LONG]
+    long = [
+        part
+        for part in (*names, *data, *Path(report.checkpoint).parts)
+        if len(part.encode(errors="replace")) > _LONG
+    ]
     if long:
         raise HarnessError(f"{file} names {long[0]!r:.60}..., too long for a file; not opened.")
     if any(Path(name).name != name for name in (*names, *data)):  # a foreign bundle may say "../x"
