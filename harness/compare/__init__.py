@@ -25,7 +25,7 @@ from harness.compare.records import (
     Terms,
 )
 from harness.compare.verdicts import Summary, deciding, excludes_zero, summary, unreadable
-from harness.old_names import forward
+from harness.old_names import forward as _forward
 
 __all__ = [
     "CANNOT_TELL",
@@ -63,4 +63,4 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
-    __getattr__ = forward(__name__)
+    __getattr__ = _forward(__name__)

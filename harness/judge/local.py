@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from harness.judge.protocol import Question, Reply
 from harness.plugins import load, names
 from harness.records import Request, seed_of
+from harness.states import split_thought
 
 if TYPE_CHECKING:
     from harness.model import Model
@@ -71,8 +72,6 @@ class LocalJudge:
             )
             for question in questions
         ]
-        from harness.model import split_thought
-
         for place, answer in enumerate(self.model.answer(requests)):
             thought, said = split_thought(answer.text or "")
             error = answer.error

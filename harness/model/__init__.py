@@ -12,7 +12,6 @@ from harness.model.open import open_model
 from harness.model.openai_client import THOUGHT, ChatClient
 from harness.model.replies import ChatReply, Passing, Refused
 from harness.model.spec import Spec
-from harness.model.thinking import split_thought
 from harness.model.workers import at_once
 
 __all__ = [
@@ -34,6 +33,5 @@ __all__ = [
     "run_distributed",
     "server_name",
     "short_name",
-    "split_thought",
     "weights_fingerprint",
 ]

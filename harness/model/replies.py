@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.errors import plain
-from harness.model.thinking import split_thought
+from harness.states import LENGTH, split_thought
 from harness.storage import parse_json, without_keys
 
-LENGTH = "length"
 BUSY = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 """Codes of what may be better next time."""
 

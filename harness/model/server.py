@@ -24,6 +24,7 @@ from harness.model.openai_client import ChatClient
 from harness.model.replies import ChatReply, Refused
 from harness.model.workers import at_once
 from harness.records import Answer, Request, to_json
+from harness.states import CUT, LENGTH, MISSING, THOUGHT_ONLY
 from harness.storage import Store
 
 if TYPE_CHECKING:
@@ -179,14 +180,14 @@ class ServerModel(Model):
     def _ask(self, request: Request, client: ChatClient | None) -> Answer:
         refused = _cannot(request)
         if refused or client is None:
-            return Answer(text=None, finish="missing", error=refused)
+            return Answer(text=None, finish=MISSING, error=refused)
         try:
             return self._answer_of(self._send(request, client), request, client)
         except Refused as error:
-            return Answer(text=None, finish="missing", error=f"the server failed: {error}")
+            return Answer(text=None, finish=MISSING, error=f"the server failed: {error}")
         except Exception as error:  # such as an image that cannot be written as PNG
             told = f"the request could not be sent: {type(error).__name__}: {error}"
-            return Answer(text=None, finish="missing", error=told)
+            return Answer(text=None, finish=MISSING, error=told)
 
     def _send(self, request: Request, client: ChatClient) -> ChatReply:
         images = [{"type": "image_url", "image_url": {"url": _url(i)}} for i in request.images]
@@ -205,8 +206,9 @@ class ServerModel(Model):
             return Answer(
                 text=None,
                 tokens=reply.tokens_out,
-                finish=reply.finish if reply.silent else "missing",
+                finish=reply.finish if reply.silent else MISSING,
                 error=_why_silent(reply),
+                thought=reply.thought,
             )
         if request.choices and not reply.first and self._unsaid.acquire(blocking=False):
             how = "gives none" if client.logprobs else "refuses to give any"
@@ -220,7 +222,8 @@ class ServerModel(Model):
         return Answer(
             text=text.strip(),
             tokens=reply.tokens_said,
-            finish="length" if reply.finish == "length" else "stop",
+            finish=LENGTH if reply.finish == LENGTH else "stop",
+            thought=reply.thought,
             choices=choice_logprobs(reply, request.choices),
         )
 
@@ -250,12 +253,15 @@ def _why_silent(reply: ChatReply) -> str:
         return "the model refused to reply"
     if not reply.silent:
         return "the server sent no text"
-    if reply.thinks:
+    if reply.thought:
         return (
-            f"thought only: all {reply.tokens_out} tokens went into thinking, and none was left "
-            "for an answer; raise the limit of new tokens"
+            f"{THOUGHT_ONLY}: all {reply.tokens_out} tokens went into thinking; raise the limit "
+            "with --max-new-tokens"
         )
-    return f"cut after {reply.tokens_out} tokens, before a word was said"
+    return (
+        f"{CUT} after {reply.tokens_out} tokens, before a word was said; if the model thinks "
+        "first, raise the limit with --max-new-tokens"
+    )
 
 
 def _cannot(request: Request) -> str | None:

@@ -439,7 +439,7 @@ def test_an_alternating_judge_is_found(desk, server, monkeypatch, name, replies)
         server.control(alternating=replies[turn:] + replies[:turn])
         verdicts = desk(name).judge(folder=f"{at_once}{turn}", store=f"{at_once}{turn}")
         assert verdicts.judging.verdicts == 0
-        assert "fails" in " ".join(verdicts.notes)
+        assert "fails" in " ".join(verdicts.judging.notes)
 
 
 def test_a_judge_that_fails_counts_where_it_is_accepted_by_name(desk, server):
@@ -448,11 +448,11 @@ def test_a_judge_that_fails_counts_where_it_is_accepted_by_name(desk, server):
     first = mine.judge()
     assert first.judging.missing == 8
     # Anchors: right, half, wrong, other words, says nothing; 1.0 is right for two of them.
-    assert "the judge fails 3 of 5 anchor answers ('half' got 1" in " ".join(first.notes)
-    assert f"--accept-judge {server.judge}" in " ".join(first.notes)
+    assert "the judge fails 3 of 5 anchor answers ('half' got 1" in " ".join(first.judging.notes)
+    assert f"--accept-judge {server.judge}" in " ".join(first.judging.notes)
     accepted = mine.judge(accept_judge=server.judge)
     assert {s.scores["score"] for s in (*accepted.before["mmvet"], *accepted.after["mmvet"])} == {1}
-    assert "accepted by name" in " ".join(accepted.notes)
+    assert "accepted by name" in " ".join(accepted.judging.notes)
     server.control(constant="1.0")
     assert mine.judge(accept_judge=server.judge).reused
     assert server.stats()["seen"] == []
@@ -472,7 +472,7 @@ def test_an_anchor_without_a_reply_is_no_failure_but_all_of_one_kind_are(desk, s
         server.control(fault="400", spare=sorted(every - lost))
         verdicts = mine.judge(folder=f"{number}", store=f"{number}")
         assert verdicts.judging.missing == 8
-        assert "too few anchor answers got a reply" in " ".join(verdicts.notes)
+        assert "too few anchor answers got a reply" in " ".join(verdicts.judging.notes)
 
 
 def test_a_verdict_that_only_an_earlier_version_could_read_is_asked_anew(desk, server):
@@ -501,7 +501,7 @@ def test_a_judge_that_thinks_first_gets_room_or_a_reason(desk, server):
         verdicts = mine.judge(folder=folder, store=folder, thinking=stage)
         assert verdicts.judging.missing == (8 if stage < 5000 else 0)
         if stage < 5000:
-            notes = " ".join(verdicts.notes)
+            notes = " ".join(verdicts.judging.notes)
             assert "give the judge more with --judge-thinking (now 4096)" in notes
     mine = desk("mmvet")
     server.control(aloud=True)

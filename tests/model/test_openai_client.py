@@ -18,6 +18,7 @@ from harness.model.replies import ChatReply
 from harness.model.server import ServerModel, choice_logprobs
 from harness.progress import Reporter, showing
 from harness.records import Request
+from harness.states import CUT, THOUGHT_ONLY
 from harness.storage import Store
 from tests.support.nasty_server import Nasty, misbehaving
 
@@ -269,7 +270,8 @@ def test_an_answer_that_is_all_thought_is_missing_and_not_stored(nasty, tmp_path
         model = ServerModel(nasty.model(f"{name} row"), store=store)
         answer = next(model.answer([Request("a", max_new_tokens=7)]))
         assert (answer.text, answer.finish) == (None, "length")
-        assert "thinking" in (answer.error or "")
+        assert "raise the limit" in (answer.error or "")
+        assert answer.state == (THOUGHT_ONLY if name == "thinkcut" else CUT)
         before = asked(nasty, f"{name} row")
         list(ServerModel(nasty.model(f"{name} row"), store=store).answer([Request("a", (), 7)]))
         assert asked(nasty, f"{name} row") > before
