@@ -36,9 +36,6 @@ _TAKEN = "taken.json"
 _LONG = 240  # bytes of a name that becomes a file's, with room for an ending
 
 
-_NO_ANSWERS = ("out", "reports", "margin", "alpha", "accept_missing")
-
-
 @dataclass(frozen=True)
 class FinishedRun:
     """A run as it lies on disk.
@@ -168,11 +165,9 @@ def taken_memo(folder: Path, name: str) -> Memo:
 def _same_run(first: FinishedRun, second: FinishedRun) -> bool:
     """Whether two folders hold the same job with the same answers, as a run and its bundle do."""
 
-    def job(run: FinishedRun) -> dict[str, Any]:
-        found: dict[str, Any] = read_json(run.folder / "settings.json")
-        asked = found.get("asked", {})
-        kept = {key: value for key, value in asked.items() if key not in _NO_ANSWERS}
-        return {**found, "asked": kept}
+    def job(run: FinishedRun) -> tuple[Any, ...]:
+        told = run.report
+        return (told.method, told.model, told.data, told.seed, dict(told.options), dict(run.data))
 
     return (
         not first.imported
