@@ -7,10 +7,10 @@ here, so that none of them can forget what a reader has to know.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from harness.compare import Comparison, compare, examples_of, levels_of
+from harness.compare import Comparison, Terms, compare, examples_of, levels_of
 from harness.contamination import ImageOverlap, overlaps_of
 from harness.judge import Judging, Verdicts
 from harness.records import Samples
@@ -28,6 +28,7 @@ def conclude(
     *,
     seed: int = 0,
     like: Comparison | None = None,
+    terms: Terms | None = None,
     touched: Sequence[ImageOverlap] = (),
     more: Sequence[tuple[Samples, Samples]] = (),
 ) -> ReportInput:
@@ -38,7 +39,8 @@ def conclude(
         arms: the samples of both, and who judged them.
         columns: of every benchmark, in the order of the result.
         seed: of the resampling.
-        like: a comparison whose seed, draws, margin and level are used instead.
+        like: a comparison whose seed, draws and terms are used instead.
+        terms: margin, level, and benchmarks whose missing rows are accepted.
         touched: rows whose images the training prompts show.
         more: both arms of further training seeds.
 
@@ -48,8 +50,8 @@ def conclude(
     before, after = arms.before, arms.after
     settings: dict[str, Any] = {"seed": seed}
     if like is not None:
-        settings = {name: getattr(like, name) for name in ("seed", "draws", "margin", "alpha")}
-    comparison = compare(before, after, columns, more=more, **settings)
+        settings, terms = {name: getattr(like, name) for name in ("seed", "draws")}, like.terms
+    comparison = compare(before, after, columns, more=more, **settings, **asdict(terms or Terms()))
     return replace(
         about,
         comparison=comparison,

@@ -25,7 +25,10 @@ from harness.storage import RunRecord, Store
 if TYPE_CHECKING:
     from harness.benchmark import Metric
 
-_NO_RESULT = ("out", "reports", "baseline", "judging", "pair_timeout", "image_ablation", "merge")
+_NO_RESULT = (
+    *("out", "reports", "baseline", "judging", "pair_timeout", "image_ablation", "merge"),
+    *("margin", "alpha", "accept_missing"),
+)
 """Settings that change no answer, pair or weight."""
 _ONLY_WHEN_GIVEN = ("max_new_tokens",)
 """Settings of a later version: without them a run lies where it always lay."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import progress
-from harness.compare import Comparison
+from harness.compare import Comparison, Terms
 from harness.conclude import conclude
 from harness.contamination import check_contamination
 from harness.context import Context, Plan
@@ -94,6 +94,7 @@ def run(settings: Settings) -> Outcome:
             verdicts,
             plan.columns,
             seed=settings.seed,
+            terms=Terms(settings.margin, settings.alpha, settings.accept_missing),
             touched=check_contamination(context),
         )
         writers = {name: load("reports", name) for name in settings.reports}

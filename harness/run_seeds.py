@@ -22,6 +22,11 @@ from harness.runs import FinishedRun, columns_of, open_run, seed_folder
 from harness.settings import Settings
 from harness.storage import RunRecord, locked
 
+_TOO_FEW = 2
+TWO_SEEDS = (
+    "Two seeds say next to nothing of how far seeds differ: after correction no difference may be "
+    "told at all. Take three or more."
+)
 _KEPT = ("before", "after", "judged", "images")
 _FILES = (
     "settings.json",
@@ -46,6 +51,8 @@ def run_seeds(settings: Settings, count: int) -> Outcome:
     """
     if count == 1:
         return run(settings)
+    if count == _TOO_FEW:
+        progress.say(TWO_SEEDS)
     outcomes = []
     for seed in range(settings.seed, settings.seed + count):
         progress.say(f"Seed {seed}: {seed - settings.seed + 1} of {count}.")
@@ -81,6 +88,7 @@ def _together(first: Outcome, runs: Sequence[FinishedRun], seed: int) -> ReportI
         Verdicts(before, after, first.report.judging),
         {name: columns_of(name, *runs) for name in before},
         seed=seed,
+        terms=first.comparison.terms,
         touched=[overlap.touched for overlap in first.report.overlaps],
         more=more,
     )

@@ -64,6 +64,9 @@ class Settings:
         image_ablation: ask after training whether the pairs' answers still need their images.
         merge: write base and adapter as one checkpoint too.
         baseline: bundle or run folder whose answers before are taken where they are the same ones.
+        margin: what "no worse" allows for, in percent of a metric's scale.
+        alpha: level of tests and intervals.
+        accept_missing: benchmarks whose missing rows shall not stand against a gain.
     """
 
     method: str
@@ -86,6 +89,9 @@ class Settings:
     image_ablation: bool = False
     merge: bool = False
     baseline: Path | None = None
+    margin: float = 1.0
+    alpha: float = 0.05
+    accept_missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def simulate(seeds: int, apart: float, runs: int, draws: int) -> tuple[float, fl
             own = random.normal(0, apart) + random.normal(0, 0.2, len(images))
             trained.append(units(before, before + shared + own, images))
         for place, some in enumerate((trained[:1], trained)):
-            found, _, _ = estimate(COLUMN, some, seed=run, draws=draws, alpha=0.05)
+            found, _ = estimate(COLUMN, some, seed=run, draws=draws, alpha=0.05)
             held[place] += found.interval[0] <= 0.0 <= found.interval[1]
     return float(held[0] / runs), float(held[1] / runs)
 

@@ -1,27 +1,29 @@
 """What a run would find out, and what it would take, before anything is spent.
 
-The smallest difference that a run has four chances in five to tell follows from the spread of the
-rows' differences and from how many images there are. Both are taken from an earlier run where one
-is named; else from plain assumptions, which are printed with the result.
+The minimum detectable difference (MDD) is simulated (:mod:`harness.stats.power`): from how single
+images moved in an earlier run where one is named, else from plain assumptions, which are printed
+with the result.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from math import sqrt
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness import stats
 from harness.analysis.sizes import Size, size_of
 from harness.benchmark import Benchmark, Metric, headline
-from harness.compare import MetricResult
+from harness.compare import confidence_of
 from harness.records import Sample
 from harness.runs import FinishedRun
+from harness.stats import Design, Moves
 from harness.storage import read_throughputs
 
 TYPICAL, CAUTIOUS = 0.10, 0.30
 """Shares of rows that change sides between two models, assumed where no run is named."""
+ALPHA, WANTED = 0.05, 2.0
+"""Level of the tests, and the difference, in percent of the scale, that images are counted for."""
 _LETTERS_PER_TOKEN = 4
 _ARMS = 2
 
@@ -35,12 +37,17 @@ class Detectable:
         column: the column's name.
         unit: of the differences.
         digits: decimals in tables.
-        mdd: smallest true difference with 80 % power; from a run, or assuming that 10 % of rows
-            change sides and count as independent. ``None`` where nothing can be said.
+        mdd: minimum detectable difference, with 80 % power; from a run, or assuming that 10 % of
+            rows change sides and count as independent. ``None`` where nothing can be said, or where
+            no difference of any size would be told.
         mdd_corrected: the same after the correction over the planned benchmarks at its most severe.
         mdd_conservative: assuming that 30 % change sides and rows of one image move together;
             ``None`` where a run was taken, or the number of images is not known.
         source: ``"run"``, ``"assumed"`` or ``"unknown"``.
+        images_needed: how many images tell two hundredths of the scale after correction; ``None``
+            where no number does.
+        seeds_needed: how many trainings do so on the planned images; ``None`` where fifty do not,
+            or where the named run says nothing about seeds.
     """
 
     benchmark: str
@@ -51,6 +58,8 @@ class Detectable:
     mdd_corrected: float | None
     mdd_conservative: float | None
     source: str
+    images_needed: int | None = None
+    seeds_needed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -88,12 +97,16 @@ class Estimate:
         costs: what it takes, by benchmark.
         family: how many headline columns the correction runs over.
         source: name of the run that the figures were taken from; ``None`` where they are assumed.
+        seeds: trainings of the planned run.
+        seed_spread_known: whether the named run has several seeds, so that their spread is counted.
     """
 
     detectable: tuple[Detectable, ...]
     costs: tuple[Cost, ...]
     family: int
     source: str | None
+    seeds: int = 1
+    seed_spread_known: bool = False
 
     @property
     def seconds(self) -> float | None:
@@ -111,6 +124,7 @@ def estimate(
     name: str | None = None,
     limit: int | None = None,
     judgings: int = 1,
+    seeds: int = 1,
 ) -> Estimate:
     """Say what a run on these benchmarks could tell and what it would take.
 
@@ -122,6 +136,7 @@ def estimate(
         name: what the result calls that run.
         limit: only the first rows of each benchmark.
         judgings: verdicts per answer that a judge will give.
+        seeds: trainings of the planned run.
     """
     family = sum(len(headline(benchmark.columns)) for benchmark in benchmarks)
     detectable: list[Detectable] = []
@@ -134,9 +149,10 @@ def estimate(
             _cost(benchmark, size, rows, (throughputs or {}).get(benchmark.name), judgings)
         )
         for column in headline(benchmark.columns):
-            figure = _measured(run, benchmark.name, column.name)
-            detectable.append(_reach(benchmark.name, column, size, figure, family))
-    return Estimate(tuple(detectable), tuple(costs), family, name)
+            plan = _Plan(size, family, seeds)
+            detectable.append(_reach(benchmark.name, column, plan, run))
+    known = run is not None and bool(run.more)
+    return Estimate(tuple(detectable), tuple(costs), family, name, seeds, known)
 
 
 def throughputs_of(folder: Path) -> dict[str, float]:
@@ -158,32 +174,56 @@ def _with_images_of(rows: Sequence[Sample], size: Size) -> Size:
     return Size(size.rows, max(images, 1), f"{size.source}; images as dense as in the run")
 
 
-def _measured(run: FinishedRun | None, benchmark: str, column: str) -> MetricResult | None:
-    if run is None or run.report.comparison is None:
-        return None
-    for each in run.report.comparison.benchmarks:
-        for figure in each.figures:
-            if (each.name, figure.column) == (benchmark, column):
-                return figure
-    return None
+@dataclass(frozen=True)
+class _Plan:
+    size: Size
+    family: int
+    seeds: int
 
 
-def _reach(
-    name: str, column: Metric, size: Size, figure: MetricResult | None, family: int
-) -> Detectable:
+def _reach(name: str, column: Metric, plan: _Plan, run: FinishedRun | None) -> Detectable:
     fields = (name, column.name, column.unit, column.digits)
-    if figure is not None and figure.error and figure.clusters > 1 and (size.images or size.rows):
-        images = size.images or size.rows or 0
-        error = figure.error * sqrt(figure.clusters / images)
-        return Detectable(*fields, *_told(error, images, family), None, "run")
+    size, span = plan.size, column.high - column.low
+    known = _measured(run, name, column)
+    if known is not None and known.moves is not None and (size.images or size.rows):
+        spread = known.seed_error * known.seeds**0.5
+        design = Design(size.images or size.rows or 0, span, plan.seeds, spread)
+        found = Detectable(*fields, *_told(known.moves, design, plan.family), None, "run")
+        return _needed(found, known.moves, design, plan.family)
     if not _row_by_row(column) or size.rows is None or size.rows < 2:
         return Detectable(*fields, None, None, None, "unknown")
-    span = column.high - column.low
-    mdd = _told(span * sqrt(TYPICAL / size.rows), size.rows, family)
+    moves, design = _assumed(TYPICAL, span), Design(size.rows, span, plan.seeds)
+    mdd = _told(moves, design, plan.family)
     mdd_conservative = None
     if size.images is not None and size.images > 1:
-        mdd_conservative = stats.detectable(span * sqrt(CAUTIOUS / size.images), size.images - 1)
-    return Detectable(*fields, *mdd, mdd_conservative, "assumed")
+        together = replace(design, images=size.images)
+        mdd_conservative = stats.detectable(_assumed(CAUTIOUS, span), together)
+    return _needed(
+        Detectable(*fields, *mdd, mdd_conservative, "assumed"), moves, design, plan.family
+    )
+
+
+def _measured(run: FinishedRun | None, name: str, column: Metric) -> stats.Confidence | None:
+    """Return what an earlier run says of a column."""
+    if run is None or name not in run.before or name not in run.after:
+        return None
+    arms = ((run.before, run.after), *run.more)
+    return confidence_of(name, column, [(one[name], two[name]) for one, two in arms])
+
+
+def _needed(found: Detectable, moves: Moves, design: Design, family: int) -> Detectable:
+    level, wanted = ALPHA / family, WANTED / 100 * design.span
+    return replace(
+        found,
+        images_needed=stats.images_for(wanted, moves, design, alpha=level),
+        seeds_needed=stats.seeds_for(wanted, moves, design, alpha=level)
+        if design.seed_spread
+        else None,
+    )
+
+
+def _assumed(share: float, span: float) -> Moves:
+    return Moves((0.0, span), (1 - share, share))
 
 
 def _row_by_row(column: Metric) -> bool:
@@ -191,11 +231,10 @@ def _row_by_row(column: Metric) -> bool:
     return column.mean and column.group is Metric.group
 
 
-def _told(error: float, count: int, family: int) -> tuple[float, float]:
-    free = max(count - 1, 1)
+def _told(moves: Moves, design: Design, family: int) -> tuple[float | None, float | None]:
     return (
-        stats.detectable(error, free),
-        stats.detectable(error, free, alpha=0.05 / family),
+        stats.detectable(moves, design, alpha=ALPHA),
+        stats.detectable(moves, design, alpha=ALPHA / family),
     )
 
 

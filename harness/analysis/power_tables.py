@@ -13,13 +13,21 @@ _DASH = "–"
 def power_text(found: Estimate) -> str:
     """Return two tables and what they rest on."""
     costs = {cost.benchmark: cost for cost in found.costs}
-    mdd: list[Sequence[str]] = [("column", "rows", "images", "told from", "corrected", "cautious")]
+    mdd: list[Sequence[str]] = [
+        ("column", "rows", "images", "MDD", "corrected", "cautious", "images for 2 %", "seeds")
+    ]
     mdd += [_reach(reach, costs[reach.benchmark]) for reach in found.detectable]
     take: list[Sequence[str]] = [
         ("benchmark", "answers", "time", "judge questions", "judge tokens in")
     ]
     take += [_cost(cost) for cost in found.costs]
-    parts = ["Smallest true difference with 80 % power", *_table(mdd), "", *_basis(found), ""]
+    parts = [
+        "Minimum detectable difference (MDD): the true one that is told with 80 % power",
+        *_table(mdd),
+        "",
+        *_basis(found),
+        "",
+    ]
     parts += ["What both evaluations take", *_table(take), "", *_terms(found)]
     return "\n".join(parts) + "\n"
 
@@ -34,6 +42,8 @@ def _reach(reach: Detectable, cost: Cost) -> tuple[str, ...]:
             _number(each, reach)
             for each in (reach.mdd, reach.mdd_corrected, reach.mdd_conservative)
         ),
+        _count(reach.images_needed),
+        _count(reach.seeds_needed),
     )
 
 
@@ -52,8 +62,8 @@ def _basis(found: Estimate) -> list[str]:
     lines = []
     if any(reach.source == "run" for reach in found.detectable):
         lines.append(
-            f"From {found.source}: the spread of its rows' differences, brought to the planned "
-            "number of images."
+            f"From {found.source}: how far single images moved, in either direction, simulated for "
+            "the planned number of images."
         )
     if any(reach.source == "assumed" for reach in found.detectable):
         lines.append(
@@ -64,6 +74,20 @@ def _basis(found: Estimate) -> list[str]:
     lines.append(
         f"Corrected: at its most severe over the {found.family} headline columns of the plan."
     )
+    lines.append(
+        "Images for 2 %: how many tell two hundredths of the scale after correction; a dash where "
+        "no number does, and in the columns before where no difference of any size is told."
+    )
+    if not found.seed_spread_known:
+        lines.append(
+            "Seeds: how much trainings with other seeds differ is not known here; name a run of "
+            "several seeds with --from. Until then the differences above hold for one training."
+        )
+    elif found.seeds == 1:
+        lines.append(
+            "One seed is planned: a comparison of one training says nothing of other seeds. Plan "
+            "more with --seeds."
+        )
     counted: dict[str, list[str]] = {}
     for cost in found.costs:
         counted.setdefault(cost.counted, []).append(cost.benchmark)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.options import PATH, lines
+from harness.cli.options import ACCEPT_MISSING, ALPHA, MARGIN, PATH, lines, named
 from harness.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
+    from harness.compare import Terms
     from harness.runs import FinishedRun
 
 
@@ -19,10 +20,20 @@ if TYPE_CHECKING:
 @click.argument("runs", metavar="RUN RUN ...", nargs=-1, required=True, type=PATH)
 @click.option("--against", metavar="NAME", help="Baseline of a leaderboard: a run, or 'before'.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the intervals.")
+@MARGIN
+@ALPHA
+@ACCEPT_MISSING
 @click.option("--markdown", is_flag=True, help="A leaderboard as Markdown.")
 @click.option("--json", "events", is_flag=True, help="As one JSON object.")
 def compare(
-    runs: tuple[Path, ...], against: str | None, seed: int, markdown: bool, events: bool
+    runs: tuple[Path, ...],
+    against: str | None,
+    seed: int,
+    margin: float,
+    alpha: float,
+    accept_missing: str | None,
+    markdown: bool,
+    events: bool,
 ) -> ExitCode:
     """Compare what came out of runs or bundles: two in full, more as a leaderboard.
 
@@ -30,6 +41,7 @@ def compare(
     harness compare runs/seva-tinyworld-1a2b3c4d runs/sima-tinyworld-5e6f7a8b
     harness compare seva.zip sima.zip multineg.zip --against before --markdown
     """
+    from harness.compare import Terms
     from harness.runs import open_evidence
 
     if len(runs) < 2:
@@ -39,11 +51,12 @@ def compare(
         )
     found = [open_evidence(path) for path in runs]
     if len(found) == 2 and against is None and not markdown:
-        return _compare_two(found[0], found[1], runs[1], seed=seed, events=events)
+        terms = Terms(margin, alpha, named(accept_missing))
+        return _compare_two(found[0], found[1], runs[1], seed=seed, terms=terms, events=events)
     from harness.analysis import leaderboard_markdown, leaderboard_text, rank
     from harness.records import to_json
 
-    board = rank(found, against=against, seed=seed)
+    board = rank(found, against=against, seed=seed, alpha=alpha)
     if events:
         click.echo(json.dumps(to_json(board)))
     else:
@@ -54,13 +67,19 @@ def compare(
 
 
 def _compare_two(
-    first: FinishedRun, second: FinishedRun, place: Path, *, seed: int, events: bool
+    first: FinishedRun,
+    second: FinishedRun,
+    place: Path,
+    *,
+    seed: int,
+    terms: Terms,
+    events: bool,
 ) -> ExitCode:
     from harness.plugins import load
     from harness.records import to_json
     from harness.runs import compare_runs
 
-    report = compare_runs(first, second, seed=seed)
+    report = compare_runs(first, second, seed=seed, terms=terms)
     if events:
         click.echo(json.dumps(to_json(report.compared)))
     else:

@@ -55,7 +55,9 @@ def gate(
 
     run = open_evidence(folder)
     if baseline is not None:
-        report = compare_runs(open_evidence(baseline), run, seed=seed)
+        recorded = run.report.comparison  # whose margin and level were set before the run
+        terms = recorded.terms if recorded is not None else None
+        report = compare_runs(open_evidence(baseline), run, seed=seed, terms=terms)
     else:
         report = run.report
     report = dataclasses.replace(report, gate=check_rules(report.compared, rules))

@@ -59,6 +59,33 @@ EVENTS = click.option("--json", "events", is_flag=True, help="One JSON event per
 QUIET = click.option("--quiet", is_flag=True, help="No progress on stderr.")
 
 
+MARGIN = click.option(
+    "--margin",
+    type=click.FloatRange(min=0, max=100, min_open=True, max_open=True),
+    default=1.0,
+    show_default=True,
+    metavar="PERCENT",
+    help='What "no worse" allows for, in percent of a metric\'s scale.',
+)
+ALPHA = click.option(
+    "--alpha",
+    type=click.FloatRange(min=0.0001, max=0.5),
+    default=0.05,
+    show_default=True,
+    help="Level of tests and intervals.",
+)
+ACCEPT_MISSING = click.option(
+    "--accept-missing",
+    metavar="A,B",
+    help='Benchmarks whose missing rows shall not stand against a gain or "no worse".',
+)
+
+
+def named(text: str | None) -> tuple[str, ...]:
+    """Return the names that commas join; none where nothing is given."""
+    return tuple(dict.fromkeys(part.strip() for part in (text or "").split(",") if part.strip()))
+
+
 def split(text: str, option: str) -> tuple[str, ...]:
     """Return the names that commas join, each once.
 

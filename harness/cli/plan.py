@@ -22,9 +22,16 @@ from harness.cli.options import BENCH, DATA, LIMIT, PATH, lines, split
     type=click.IntRange(min=1),
     help="Verdicts per answer.",
 )
+@click.option("--seeds", default=1, type=click.IntRange(min=1), help="Trainings.")
 @click.option("--json", "events", is_flag=True, help="As one JSON object.")
 def plan(
-    bench: str, data: str, source: Path | None, limit: int | None, judgings: int, events: bool
+    bench: str,
+    data: str,
+    source: Path | None,
+    limit: int | None,
+    judgings: int,
+    seeds: int,
+    events: bool,
 ) -> None:
     """Say what a run could tell and what it would take; nothing is asked or spent.
 
@@ -56,6 +63,7 @@ def plan(
         name=source.name if source is not None else None,
         limit=limit,
         judgings=judgings,
+        seeds=seeds,
     )
     if events:
         click.echo(json.dumps({**to_json(found), "seconds": found.seconds}))

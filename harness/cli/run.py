@@ -9,17 +9,21 @@ import click
 
 from harness.cli.judge import judge_flags, judge_settings
 from harness.cli.options import (
+    ACCEPT_MISSING,
+    ALPHA,
     BENCH,
     DATA,
     DEVICE,
     DTYPE,
     EVENTS,
     LIMIT,
+    MARGIN,
     MAX_NEW_TOKENS,
     NPROC,
     OUT,
     QUIET,
     key_values,
+    named,
     split,
 )
 from harness.errors import ExitCode
@@ -97,6 +101,9 @@ if TYPE_CHECKING:
     "--image-ablation", is_flag=True, help="Ask whether the trained model needs the image."
 )
 @click.option("--merge", is_flag=True, help="Write base and adapter as one checkpoint too.")
+@MARGIN
+@ALPHA
+@ACCEPT_MISSING
 @judge_flags
 @EVENTS
 @QUIET
@@ -105,6 +112,7 @@ def run(
     reports: str,
     options: tuple[str, ...],
     seeds: int,
+    accept_missing: str | None,
     nproc: int,
     events: bool,
     quiet: bool,
@@ -128,6 +136,7 @@ def run(
         reports=distinct(("json", *split(reports, "--report"))),
         options=key_values(options),
         judging=judge_settings(asked),
+        accept_missing=named(accept_missing),
         **asked,
     )
 

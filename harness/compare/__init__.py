@@ -9,6 +9,7 @@ from harness.compare.gate import FAILS, PASSES, UNKNOWN, Ruling, check_rules, ex
 from harness.compare.joining import Unit, arrays_of, join, units_of
 from harness.compare.levels import MetricLevel, levels_of
 from harness.compare.paired import compare
+from harness.compare.pooled import confidence_of
 from harness.compare.records import (
     CANNOT_TELL,
     CHANGED,
@@ -21,8 +22,9 @@ from harness.compare.records import (
     Comparison,
     Example,
     MetricResult,
+    Terms,
 )
-from harness.compare.verdicts import excludes_zero
+from harness.compare.verdicts import Summary, deciding, excludes_zero, summary, unreadable
 from harness.old_names import forward as _forward
 
 __all__ = [
@@ -42,16 +44,22 @@ __all__ = [
     "MetricLevel",
     "MetricResult",
     "Ruling",
+    "Summary",
+    "Terms",
     "Unit",
     "arrays_of",
     "check_rules",
     "compare",
+    "confidence_of",
+    "deciding",
     "examples_of",
     "excludes_zero",
     "exit_code",
     "join",
     "levels_of",
+    "summary",
     "units_of",
+    "unreadable",
 ]
 
 if not TYPE_CHECKING:

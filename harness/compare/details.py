@@ -10,8 +10,9 @@ from harness.benchmark import Metric, flip_column
 from harness.compare.flips import alike_in_length, sides
 from harness.compare.joining import Joined, Unit, arrays_of
 from harness.compare.records import GroupResult, Length, MetricResult
+from harness.compare.unmeasured import lost_and_kept
 from harness.records import Sample
-from harness.stats import clipped, rounded
+from harness.stats import clipped, half_up, rounded
 
 _DRAWS = 2_000  # nothing here gets a verdict, so the ends of intervals may be rougher
 _MANY = 0.05  # share of missing rows from which a note warns
@@ -103,6 +104,20 @@ def groups_of(
     return tuple(figures)
 
 
+def lost_notes(column: Metric, units: Sequence[Unit]) -> tuple[str, ...]:
+    """Compare the rows that one arm did not score with the others, by what the other arm scored."""
+    notes = []
+    for arm, other in (("after", "before"), ("before", "after")):
+        found = lost_and_kept(column, units, arm)
+        if found is not None:
+            lost, kept = (f"{half_up(value, column.digits)}" for value in found)
+            notes.append(
+                f"{column.name}: rows without a score {arm} had {lost} {column.unit} {other}, the "
+                f"others {kept}."
+            )
+    return tuple(notes)
+
+
 def notes_of(
     joined: Joined,
     judges: tuple[tuple[str, ...], tuple[str, ...]],
@@ -138,7 +153,8 @@ def notes_of(
 
 def _estimate(column: Metric, units: Sequence[Unit], settings: Mapping[str, Any]) -> stats.Estimate:
     own = {**settings, "draws": min(int(settings["draws"]), _DRAWS)}
-    return stats.estimate(*arrays_of(units), column.value, plain_mean=column.mean, **own)
+    span = column.high - column.low
+    return stats.estimate(*arrays_of(units), column.value, plain_mean=column.mean, span=span, **own)
 
 
 def _names(sample: Sample) -> list[tuple[str, str]]:

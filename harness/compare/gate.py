@@ -4,11 +4,17 @@ Rules are joined by commas; each names a benchmark, or one column of it, and wha
 
 - ``pope<-0.5``: the measured difference lies below -0.5 of the column's unit. A point estimate:
   chance alone may fail it or pass it.
-- ``pope.lower<-2``: the lower end of the interval does: a fall of 2 cannot be ruled out.
-- ``pope.upper<-0.5``: even the upper end does: the fall is beyond chance and beyond the threshold.
+- ``pope.lower<-2``: the lower bound does: a fall of 2 cannot be ruled out. Bounds are ends of the
+  interval that also allow for rare large changes which were not seen.
+- ``pope.upper<-0.5``: even the upper one does: the fall is beyond chance and beyond the threshold.
 - ``pope.f1<-1``: a column other than the headline ones. Where lower is better, write ``>``.
 - ``pope:loss``: the verdict, corrected over the run's benchmarks. ``any:loss`` asks every headline
-  figure.
+  figure, and every column that lost in a benchmark whose headline gained: what the run's own
+  headline counts as a loss.
+- ``mmvet:not-worse``: fails unless the figure is shown to have gained, or to be no worse by the
+  margin.
+
+A benchmark whose answers mostly say nothing after measures their form: no rule passes there.
 """
 
 from __future__ import annotations
@@ -18,16 +24,25 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.compare.records import VERDICTS, BenchmarkComparison, Comparison, MetricResult
+from harness.compare.records import (
+    GAIN,
+    NO_CHANGE,
+    NO_WORSE,
+    VERDICTS,
+    Comparison,
+    MetricResult,
+)
+from harness.compare.verdicts import RuleTarget, deciding, unreadable
 from harness.errors import ExitCode, UsageError, near_miss
 
 DEFAULT = "any:loss"
+NOT_WORSE = "not-worse"
 ANY = "any"
+_ASKED = (*VERDICTS, NOT_WORSE)
+_SHOWN_NOT_WORSE = (GAIN, NO_WORSE, NO_CHANGE)
 PASSES, FAILS, UNKNOWN = "passes", "fails", "unknown"
 _ENDS = {"lower": 0, "upper": 1}
 _NUMBER = re.compile(r"(?P<target>.+?)\s*(?P<sign>[<>])\s*(?P<limit>[^<>]+)")
-
-RuleTarget = tuple[BenchmarkComparison, MetricResult]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +105,10 @@ def _ruled(comparison: Comparison, rule: str) -> list[Ruling]:
                 f"'{rule}' is not a rule. Write BENCH<NUMBER, BENCH.COLUMN<NUMBER or "
                 "BENCH:VERDICT, as in pope<-0.5 or mmvet:loss."
             )
-        if verdict not in VERDICTS:
+        if verdict not in _ASKED:
             raise UsageError(
-                f"There is no verdict '{verdict}' (in '{rule}').{near_miss(verdict, VERDICTS)} "
-                f"Verdicts: {', '.join(VERDICTS)}."
+                f"There is no verdict '{verdict}' (in '{rule}').{near_miss(verdict, _ASKED)} "
+                f"Verdicts: {', '.join(_ASKED)}."
             )
         return [_by_verdict(rule, place, verdict) for place in _places(comparison, target, rule)]
     target, sign = match["target"], match["sign"]
@@ -136,9 +151,7 @@ def _places(comparison: Comparison, target: str, rule: str) -> list[RuleTarget]:
     if target in known:
         return known[target]
     if target == ANY:
-        return [
-            (b, figure) for b in comparison.benchmarks for figure in b.figures if figure.primary
-        ]
+        return list(deciding(comparison))
     names = [benchmark.name for benchmark in comparison.benchmarks]
     bench = next((name for name in names if target.startswith(f"{name}.")), None)
     choice = [name for name in known if bench is None or name.startswith(f"{bench}.")]
@@ -150,12 +163,15 @@ def _places(comparison: Comparison, target: str, rule: str) -> list[RuleTarget]:
 
 
 def _by_verdict(rule: str, place: RuleTarget, verdict: str) -> Ruling:
-    benchmark, figure = place
-    outcome = FAILS if figure.verdict == verdict else PASSES
+    figure = place[1]
+    failed = figure.verdict == verdict
+    if verdict == NOT_WORSE:
+        failed = figure.verdict not in _SHOWN_NOT_WORSE
+    outcome = FAILS if failed else PASSES
     if figure.difference is None:
         outcome = UNKNOWN
-    told = f"{_measured(figure)}, verdict: {figure.verdict}"
-    return Ruling(rule, benchmark.name, figure.column, outcome, told)
+    told = f"{_measured(figure, figure.interval)}, verdict: {figure.verdict}"
+    return _ruling(rule, place, outcome, told)
 
 
 def _by_limit(rule: _Limit, place: RuleTarget) -> Ruling:
@@ -174,24 +190,35 @@ def _by_limit(rule: _Limit, place: RuleTarget) -> Ruling:
     def beyond(value: float) -> bool:
         return value < rule.limit if rule.sign == "<" else value > rule.limit
 
-    ends = [beyond(end) for end in figure.interval]
+    bounds = figure.bounds or figure.interval
+    ends = [beyond(end) for end in bounds]
     failed = beyond(figure.difference) if rule.end is None else ends[_ENDS[rule.end]]
     if all(ends):
-        says = "the whole interval lies beyond the threshold"
+        says = "all within the bounds lies beyond the threshold"
     elif any(ends):
-        says = "the interval holds the threshold: chance alone could decide this"
+        says = "the bounds hold the threshold: chance alone could decide this"
     else:
-        says = "the whole interval lies on the good side of the threshold"
-    told = f"{_measured(figure)}; {says}"
-    return Ruling(rule.text, benchmark.name, figure.column, FAILS if failed else PASSES, told)
+        says = "all within the bounds lies on the good side of the threshold"
+    told = f"{_measured(figure, bounds)}; {says}"
+    return _ruling(rule.text, place, FAILS if failed else PASSES, told)
 
 
-def _measured(figure: MetricResult) -> str:
+def _ruling(rule: str, place: RuleTarget, outcome: str, told: str) -> Ruling:
+    """Make a ruling; where answers say nothing, a rule that would pass cannot be decided."""
+    benchmark, figure = place
+    if unreadable(benchmark):
+        share = 100 * benchmark.unread[1]
+        told += f"; {share:.0f} % of the answers after are empty or could not be read"
+        outcome = UNKNOWN if outcome == PASSES else outcome
+    return Ruling(rule, benchmark.name, figure.column, outcome, told)
+
+
+def _measured(figure: MetricResult, ends: tuple[float, float] | None) -> str:
     if figure.difference is None:
         return "no difference could be had"
     # Two more decimals than tables show: a threshold is compared with what was measured.
     digits = figure.digits + 2
     text = f"{figure.difference:+.{digits}f}"
-    if figure.interval is not None:
-        text += " [{:+.{d}f}, {:+.{d}f}]".format(*figure.interval, d=digits)
+    if ends is not None:
+        text += " [{:+.{d}f}, {:+.{d}f}]".format(*ends, d=digits)
     return f"{text} {figure.unit}"

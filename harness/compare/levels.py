@@ -10,7 +10,7 @@ from harness import stats
 from harness.benchmark import Metric, headline
 from harness.compare.joining import Unit, arrays_of, join, units_of
 from harness.records import Sample, Samples
-from harness.stats import canonical, jackknife_error, rounded, sums_of
+from harness.stats import canonical, rounded, sums_of
 
 if TYPE_CHECKING:
     from numpy import float64
@@ -106,8 +106,14 @@ def _figure(
         level = float(column.value(counters.sum(axis=0)))
         if not np.isfinite(level):
             return None, None
-        ends = stats.interval(clusters, figure, jackknife_error(clusters, figure))
-    if ends is None:
+        known = stats.distribution(
+            clusters,
+            figure,
+            extremes=(column.low, column.high),
+            images=stats.effective(images),
+            turned=sign,
+        )
+    if known is None:
         return level, None
-    low, high = sorted(sign * end for end in ends)
+    low, high = known.interval(0.05)
     return level, (round(max(low, column.low), 10), round(min(high, column.high), 10))

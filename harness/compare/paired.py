@@ -6,12 +6,12 @@ together: join, estimate each column, correct over the run, judge, and look at w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from harness import stats
 from harness.benchmark import Metric, flip_column, headline
-from harness.compare.details import groups_of, length_of, missing_of, moves_of, notes_of
+from harness.compare.details import groups_of, length_of, lost_notes, missing_of, moves_of, notes_of
 from harness.compare.flips import flips_of
 from harness.compare.joining import Joined, Unit, images_in, join, units_of
 from harness.compare.pooled import estimate
@@ -22,6 +22,7 @@ from harness.compare.records import (
     Comparison,
     MetricResult,
 )
+from harness.compare.unmeasured import unread_of, worst_case
 from harness.compare.verdicts import decide, overall
 from harness.errors import HarnessError
 from harness.records import Sample, Samples, distinct, seed_of
@@ -40,6 +41,7 @@ def compare(
     alpha: float = 0.05,
     partial: bool = False,
     more: Sequence[tuple[Samples, Samples]] = (),
+    accept_missing: Collection[str] = (),
 ) -> Comparison:
     """Compare two arms on the same benchmarks.
 
@@ -55,6 +57,7 @@ def compare(
         more: both arms of further trainings with other seeds. Figures are then means over the
             trainings, and errors allow for yet other seeds; flips, lengths and categories are
             those of the first training.
+        accept_missing: benchmarks whose missing rows shall not stand against a gain or "no worse".
 
     Raises:
         HarnessError: if the arms do not hold the same benchmarks and rows.
@@ -63,26 +66,36 @@ def compare(
     for one, two in trained:
         _check_names(one, two, columns)
     settings = {"seed": seed, "draws": draws, "alpha": alpha}
+    family = _family(columns)
     results = [
         _benchmark(
             name,
             [join(name, one[name], two[name], partial=partial) for one, two in trained],
             columns[name],
             margin=margin,
+            family=family,
             settings=settings,
         )
         for name in columns
     ]
-    judged = decide(results, alpha)
-    heads = [figure for result in judged for figure in result.figures if figure.primary]
+    judged = decide(results, alpha, accept_missing)
     return Comparison(
         benchmarks=judged,
-        verdict=overall([figure.verdict for figure in heads]),
-        family=len(heads),
+        verdict=overall(judged),
+        family=family[0],
         seed=seed,
         draws=draws,
         alpha=alpha,
         margin=margin,
+        accepted=tuple(name for name in columns if name in accept_missing),
+    )
+
+
+def _family(columns: Mapping[str, Sequence[Metric]]) -> tuple[int, int]:
+    """Return over how many figures headline columns, and the others, are corrected."""
+    return (
+        sum(len(headline(each)) for each in columns.values()),
+        sum(len(each) for each in columns.values()),
     )
 
 
@@ -114,6 +127,7 @@ def _benchmark(
     columns: Sequence[Metric],
     *,
     margin: float,
+    family: tuple[int, int],
     settings: Mapping[str, Any],
 ) -> BenchmarkComparison:
     joined = trained[0]
@@ -121,8 +135,10 @@ def _benchmark(
     units = {column: found[0] for column, found in every.items()}
     heads = headline(columns)
     own = {**settings, "seed": seed_of(settings["seed"], name)}
+    itself = all(_itself(one) for one in trained)
     figures = tuple(
-        _figure(column, every[column.name], column in heads, margin, own) for column in columns
+        _figure(column, every[column.name], own, column in heads, margin, family, itself)
+        for column in columns
     )
     missing = missing_of(
         (one, [every[column.name][index] for column in heads]) for index, one in enumerate(trained)
@@ -146,10 +162,21 @@ def _benchmark(
         fell=fell,
         length=length_of(first, units[first.name], joined, own),
         groups=groups_of(first, units[first.name], joined, own),
-        notes=notes_of(joined, judges, missing, figures),
+        notes=notes_of(joined, judges, missing, figures) + lost_notes(first, units[first.name]),
+        unread=unread_of(trained),
+        changed_answers=sum(
+            a.answer != b.answer
+            for one in trained
+            for a, b in zip(one.before, one.after, strict=True)
+        ),
         states_before=count_states(row for one in trained for row in one.before),
         states_after=count_states(row for one in trained for row in one.after),
     )
+
+
+def _itself(joined: Joined) -> bool:
+    """Whether both arms are the same records: a run compared with itself, which is no inference."""
+    return all(a is b for a, b in zip(joined.before, joined.after, strict=True))
 
 
 def _judges(samples: Sequence[Sample]) -> tuple[str, ...]:
@@ -159,16 +186,20 @@ def _judges(samples: Sequence[Sample]) -> tuple[str, ...]:
 def _figure(
     column: Metric,
     trained: Sequence[Sequence[Unit]],
+    settings: Mapping[str, Any],
     primary: bool,
     margin: float,
-    settings: Mapping[str, Any],
+    family: tuple[int, int],
+    itself: bool,
 ) -> MetricResult:
-    found, seeds, seed_error = estimate(column, trained, **settings)
+    found, seeds = estimate(column, trained, **settings)
     reach = column.high - column.low
     allowed = margin / 100 * reach
     units = list(zip(*trained, strict=True))
     paired = [one[0] for one in units if all(unit.paired for unit in one)]
-    return MetricResult(
+    alone, corrected = _detectable(found, settings["alpha"], family[0 if primary else 1])
+    worst = None if itself else worst_case(column, trained, found.difference)
+    figure = MetricResult(
         column=column.name,
         unit=column.unit,
         digits=column.digits,
@@ -193,13 +224,27 @@ def _figure(
         test=found.test,
         effect=rounded(found.effect),
         design_effect=rounded(found.design_effect),
-        detectable=None,
-        detectable_corrected=None,
-        verdict=NO_CHANGE if found.identical else CANNOT_TELL,
+        detectable=rounded(alone),
+        detectable_corrected=rounded(corrected),
+        verdict=CANNOT_TELL,
         freedom=rounded(found.freedom),
         seeds=tuple(map(rounded, seeds)),
-        seed_error=rounded(seed_error),
+        seed_error=rounded(found.seed_error),
+        bounds=clipped(found.bounds, reach),
+        worst=clipped(worst, reach),
     )
+    if itself and found.difference is not None:
+        nothing = (0.0, 0.0)
+        return replace(
+            figure, verdict=NO_CHANGE, interval=nothing, bounds=nothing, error=0.0, p_margin=0.0
+        )
+    return figure
+
+
+def _detectable(found: Estimate, alpha: float, family: int) -> tuple[float | None, float | None]:
+    if found.confidence is None:
+        return None, None
+    return found.confidence.detectable(alpha), found.confidence.detectable(alpha / family)
 
 
 def _lost(units: Sequence[Sequence[Unit]], arm: str) -> int:
@@ -208,7 +253,6 @@ def _lost(units: Sequence[Sequence[Unit]], arm: str) -> int:
 
 
 def _margin_p(found: Estimate, column: Metric, margin: float) -> float | None:
-    if found.difference is None or found.error is None or column.higher_is_better is None:
+    if found.confidence is None or column.higher_is_better is None:
         return None
-    better = found.difference if column.higher_is_better else -found.difference
-    return stats.margin_p(better, found.error, found.freedom or 1.0, margin)
+    return found.confidence.p_worse(margin, higher_is_better=column.higher_is_better)

@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from harness import stats
 from harness.benchmark import Metric
-from harness.compare.joining import Unit, arrays_of
+from harness.compare.joining import Unit, arrays_of, join, units_of
 from harness.errors import HarnessError
-from harness.stats import canonical, spread_of, sums_of, widened, within_of
+from harness.records import Sample
 
 if TYPE_CHECKING:
-    from harness.stats import Estimate, Value
+    from harness.stats import Confidence, Estimate, Value
+
+_FEW = 100  # resamples where nothing but the spread of images is asked for
 
 
 def estimate(
     column: Metric, trained: Sequence[Sequence[Unit]], **settings: Any
-) -> tuple[Estimate, tuple[float | None, ...], float | None]:
+) -> tuple[Estimate, tuple[float | None, ...]]:
     """Compare a column's arms, averaged over trainings.
 
     Args:
@@ -27,25 +29,30 @@ def estimate(
         settings: ``seed``, ``draws`` and ``alpha`` of :func:`harness.stats.estimate`.
 
     Returns:
-        The estimate, each training's own difference, and the standard error that the choice of
-        training seeds adds; no differences and ``None`` with a single training.
+        The estimate, and each training's own difference; none with a single training.
     """
+    span = column.high - column.low
     if len(trained) == 1:
-        plain = stats.estimate(
-            *arrays_of(trained[0]), column.value, plain_mean=column.mean, **settings
-        )
-        return plain, (), None
-    together = arrays_of(_pooled(column, trained))
-    count = len(trained)
-    found = stats.estimate(*together, _mean_over(column.value, count), **settings)
-    differences = tuple(_difference(column, part) for part in _parts(together[:2], count))
-    known = [value for value in differences if value is not None]
-    if found.difference is None or len(known) < count:
-        return found, differences, None
-    before, after, images = together
-    clusters = canonical(sums_of(before, images), sums_of(after, images))[0]
-    spread = spread_of(known, within_of(clusters, column.value, count))
-    return widened(found, spread, count, alpha=settings["alpha"]), differences, spread
+        arms = arrays_of(trained[0])
+        return stats.estimate(
+            *arms, column.value, plain_mean=column.mean, span=span, **settings
+        ), ()
+    before, after, images = arrays_of(_pooled(column, trained))
+    value = _mean_over(column.value, len(trained))
+    differences = tuple(_difference(column, part) for part in _parts((before, after), len(trained)))
+    known = [each for each in differences if each is not None]
+    seeds = known if len(known) == len(trained) else []
+    found = stats.estimate(before, after, images, value, span=span, seeds=seeds, **settings)
+    return found, differences
+
+
+def confidence_of(
+    name: str, column: Metric, trained: Sequence[tuple[Sequence[Sample], Sequence[Sample]]]
+) -> Confidence | None:
+    """Return what both arms of each training say of a column, of the rows that both hold."""
+    units = [units_of(column, join(name, *arms, partial=True)) for arms in trained]
+    found, _ = estimate(column, units, draws=_FEW)
+    return found.confidence
 
 
 def _pooled(column: Metric, trained: Sequence[Sequence[Unit]]) -> tuple[Unit, ...]:

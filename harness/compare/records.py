@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from harness.states import StateCount
 
-VERSION = 1
+VERSION = 2
 
 GAIN, LOSS, CHANGED = "gain", "loss", "changed"
 NO_WORSE, CANNOT_TELL, NO_CHANGE, MIXED = "no worse", "cannot tell", "no change", "mixed"
@@ -38,7 +38,7 @@ class MetricResult:
         difference: after minus before.
         interval: 95 % interval of the difference (more exactly 1 - ``alpha`` of the comparison).
         error: standard error of the difference over images.
-        p: two-sided mid-p value.
+        p: two-sided p value.
         p_exact: the same with ties in full.
         p_holm: ``p`` corrected over the headline columns of the run (Holm); columns beside the
             headline are corrected over all columns of the run.
@@ -48,13 +48,18 @@ class MetricResult:
         test: which test gave ``p``.
         effect: difference in standard deviations of one unit's contribution (Cohen's d_z).
         design_effect: how many times the variance grew because rows share images.
-        detectable: smallest true difference that had an 80 % chance of being found, uncorrected.
+        detectable: minimum detectable difference: the true one that such a comparison finds with
+            a chance of 80 %, uncorrected; ``None`` where no difference of any size would be found.
         detectable_corrected: the same when the correction is at its most severe.
         verdict: ``"gain"``, ``"loss"``, ``"no worse"``, ``"cannot tell"``, ``"no change"``, and
             ``"changed"`` where neither direction is better.
-        freedom: degrees of freedom of ``error``.
+        freedom: degrees of freedom of the error over images.
         seeds: each training's own difference, where there are several.
-        seed_error: standard error that the choice of training seeds adds; part of ``error``.
+        seed_error: standard error over training seeds; part of ``error``.
+        bounds: ends that also allow for rare large changes among images that were not seen; "no
+            worse" and a gate's ``lower`` and ``upper`` rest on them.
+        worst: lowest and highest difference that the missing rows leave possible; ``None`` where
+            nothing is missing.
     """
 
     column: str
@@ -87,6 +92,8 @@ class MetricResult:
     freedom: float | None = None
     seeds: tuple[float | None, ...] = ()
     seed_error: float | None = None
+    bounds: tuple[float, float] | None = None
+    worst: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -163,6 +170,10 @@ class BenchmarkComparison:
         length: answer length.
         groups: headline figure by category.
         notes: what a reader has to know.
+        unread: share of the answered rows whose answer is empty or could not be read, before and
+            after.
+        changed_answers: rows whose answer differs between the arms, in any training; ``None``
+            where an older version did not count them.
         states_before: rows by state before, with the most frequent reason; over all trainings.
         states_after: rows by state after.
     """
@@ -183,6 +194,8 @@ class BenchmarkComparison:
     length: Length
     groups: tuple[GroupResult, ...]
     notes: tuple[str, ...] = ()
+    unread: tuple[float, float] = (0.0, 0.0)
+    changed_answers: int | None = None
     states_before: tuple[StateCount, ...] = ()
     states_after: tuple[StateCount, ...] = ()
 
@@ -195,6 +208,21 @@ class BenchmarkComparison:
     def broken(self) -> tuple[str, ...]:
         """Ids of what was right before and is wrong after."""
         return tuple(flip.id for flip in self.flips if flip.direction == "broken")
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What was laid down before a comparison was made.
+
+    Attributes:
+        margin: what counts as worse, in percent of a column's range.
+        alpha: level of tests and intervals.
+        accept_missing: benchmarks whose missing rows shall not stand against a gain or "no worse".
+    """
+
+    margin: float = 1.0
+    alpha: float = 0.05
+    accept_missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -211,7 +239,8 @@ class Comparison:
         margin: what counts as worse, in percent of a column's range.
         notes: sentences for the reader, in a file of version 0.1 alone; later ones hold the
             records that they follow from.
-        version: of this record.
+        version: of this record; figures of version 1 were computed otherwise.
+        accepted: benchmarks whose missing rows were accepted: they do not bound the verdict.
     """
 
     benchmarks: tuple[BenchmarkComparison, ...]
@@ -223,6 +252,12 @@ class Comparison:
     margin: float
     notes: tuple[str, ...] = ()
     version: int = VERSION
+    accepted: tuple[str, ...] = ()
+
+    @property
+    def terms(self) -> Terms:
+        """What was laid down before it was made."""
+        return Terms(self.margin, self.alpha, self.accepted)
 
     @property
     def missing(self) -> int:

@@ -1,9 +1,13 @@
-"""From estimates to verdicts: correct over the run, and say only what can be told."""
+"""From estimates to verdicts: correct over the run, and say only what can be told.
+
+What the run came to is decided here and nowhere else: :func:`summary` is read by the headline, the
+gate's default rule and JUnit, so that they cannot contradict each other.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 from harness import stats
 from harness.compare.records import (
@@ -15,13 +19,134 @@ from harness.compare.records import (
     NO_CHANGE,
     NO_WORSE,
     BenchmarkComparison,
+    Comparison,
     MetricResult,
 )
 from harness.stats import rounded
 
+_UNREAD = 0.20  # share of answers that say nothing from which a benchmark measures no more
+_RISEN = 0.10  # and by how much it must have risen
+_LENGTH = 0.30  # change of the mean answer length that the headline mentions
 
-def decide(results: Sequence[BenchmarkComparison], alpha: float) -> tuple[BenchmarkComparison, ...]:
-    """Correct p values over the run and turn them into verdicts."""
+RuleTarget = tuple[BenchmarkComparison, MetricResult]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run came to.
+
+    Attributes:
+        verdict: over the run.
+        gains: headline figures that gained.
+        losses: headline figures that lost, and columns beside the headline that lost in a
+            benchmark whose headline gained.
+        undecided: headline figures that did neither.
+        heads: how many headline figures there are.
+        unread: benchmarks whose answers after mostly say nothing.
+        lengths: benchmarks whose answers became much longer or shorter, and the change as a share.
+        unmeasured: rows without a score in one arm or both, by benchmark.
+        same_answers: neither an answer nor a score differs, in any benchmark.
+    """
+
+    verdict: str
+    gains: tuple[RuleTarget, ...]
+    losses: tuple[RuleTarget, ...]
+    undecided: tuple[RuleTarget, ...]
+    heads: int
+    unread: tuple[BenchmarkComparison, ...]
+    lengths: tuple[tuple[BenchmarkComparison, float], ...]
+    unmeasured: tuple[tuple[BenchmarkComparison, int], ...]
+    same_answers: bool
+
+
+def summary(comparison: Comparison) -> Summary:
+    """Return what a comparison comes to."""
+    benchmarks = comparison.benchmarks
+    heads = [(each, f) for each in benchmarks for f in each.figures if f.primary]
+    losses = [place for each in benchmarks for place in losses_in(each)]
+    gone = [(each, len({*each.missing_before, *each.missing_after})) for each in benchmarks]
+    changes = [(each, change) for each in benchmarks if (change := _length(each)) is not None]
+    return Summary(
+        verdict=overall(benchmarks),
+        gains=tuple((each, f) for each, f in heads if f.verdict == GAIN),
+        losses=tuple(losses),
+        undecided=tuple((each, f) for each, f in heads if f.verdict not in (GAIN, LOSS)),
+        heads=len(heads),
+        unread=tuple(filter(unreadable, benchmarks)),
+        lengths=tuple((each, change) for each, change in changes if abs(change) > _LENGTH),
+        unmeasured=tuple((each, count) for each, count in gone if count),
+        same_answers=bool(benchmarks) and all(map(_same, benchmarks)),
+    )
+
+
+def overall(benchmarks: Sequence[BenchmarkComparison]) -> str:
+    """Return the verdict over the headline figures of a run.
+
+    A gain stands only where no column of its benchmark that has a direction lost.
+    """
+    verdicts = [figure.verdict for each in benchmarks for figure in each.figures if figure.primary]
+    lost = any(losses_in(each) for each in benchmarks)
+    if GAIN in verdicts:
+        return MIXED if lost else GAIN
+    if lost:
+        return LOSS
+    if set(verdicts) == {NO_CHANGE}:
+        every = {figure.verdict for each in benchmarks for figure in each.figures}
+        return NO_CHANGE if every == {NO_CHANGE} else CANNOT_TELL
+    return NO_WORSE if set(verdicts) <= {NO_CHANGE, NO_WORSE} else CANNOT_TELL
+
+
+def deciding(comparison: Comparison) -> tuple[RuleTarget, ...]:
+    """Return the figures that the run's verdict rests on: headline ones and :func:`losses_in`.
+
+    They are what JUnit lists and what the gate's ``any`` asks.
+    """
+    return tuple(
+        (each, figure)
+        for each in comparison.benchmarks
+        for figure in each.figures
+        if figure.primary or (each, figure) in losses_in(each)
+    )
+
+
+def losses_in(benchmark: BenchmarkComparison) -> list[RuleTarget]:
+    """Return the headline figures that lost, and any column that lost where the headline gained."""
+    gained = any(figure.primary and figure.verdict == GAIN for figure in benchmark.figures)
+    return [
+        (benchmark, figure)
+        for figure in benchmark.figures
+        if figure.verdict == LOSS and (figure.primary or gained)
+    ]
+
+
+def unreadable(benchmark: BenchmarkComparison) -> bool:
+    """Whether so many answers after say nothing that the benchmark measures their form."""
+    before, after = benchmark.unread
+    return after > _UNREAD and after - before > _RISEN
+
+
+def _same(benchmark: BenchmarkComparison) -> bool:
+    alike = all(figure.test == "identical" for figure in benchmark.figures if figure.samples)
+    return benchmark.changed_answers == 0 and alike
+
+
+def _length(benchmark: BenchmarkComparison) -> float | None:
+    length = benchmark.length
+    if not length.before or length.after is None:
+        return None
+    return length.after / length.before - 1
+
+
+def decide(
+    results: Sequence[BenchmarkComparison], alpha: float, accepted: Collection[str] = ()
+) -> tuple[BenchmarkComparison, ...]:
+    """Correct p values over the run and turn them into verdicts.
+
+    Args:
+        results: with plain p values.
+        alpha: level of the tests.
+        accepted: benchmarks whose missing rows do not bound the verdict.
+    """
     every = [figure for result in results for figure in result.figures]
     heads = [figure for figure in every if figure.primary]
     wide, narrow = _corrections(every), _corrections(heads)
@@ -29,10 +154,12 @@ def decide(results: Sequence[BenchmarkComparison], alpha: float) -> tuple[Benchm
     for result in results:
         figures = []
         for figure in result.figures:
-            family = heads if figure.primary else every
             strict, mild, margin = (narrow if figure.primary else wide)[id(figure)]
             corrected = replace(figure, p_holm=strict, p_discovery=mild, p_margin=margin)
-            figures.append(_verdict(corrected, len(family), alpha))
+            verdict = _verdict(corrected, alpha, bounded=result.name not in accepted)
+            if unreadable(result) and verdict != LOSS:
+                verdict = CANNOT_TELL
+            figures.append(replace(corrected, verdict=verdict))
         judged.append(replace(result, figures=tuple(figures)))
     return tuple(judged)
 
@@ -56,37 +183,35 @@ def _corrections(family: Sequence[MetricResult]) -> dict[int, tuple[float | None
     }
 
 
-def _verdict(figure: MetricResult, family: int, alpha: float) -> MetricResult:
-    if figure.error and figure.freedom:
-        error, freedom = figure.error, figure.freedom
-        figure = replace(
-            figure,
-            detectable=rounded(stats.detectable(error, freedom, alpha=alpha)),
-            detectable_corrected=rounded(stats.detectable(error, freedom, alpha=alpha / family)),
-        )
+def _verdict(figure: MetricResult, alpha: float, *, bounded: bool) -> str:
     if figure.verdict == NO_CHANGE or figure.difference is None:
-        return figure
+        return figure.verdict
     told = figure.p_holm is not None and figure.p_holm <= alpha and excludes_zero(figure.interval)
     if told and figure.higher_is_better is None:
-        return replace(figure, verdict=CHANGED)
-    if told:
-        better = (figure.difference > 0) == figure.higher_is_better
-        return replace(figure, verdict=GAIN if better else LOSS)
-    if figure.p_margin is not None and figure.p_margin <= alpha:
-        return replace(figure, verdict=NO_WORSE)
-    return figure
+        return CHANGED
+    better = (figure.difference > 0) == figure.higher_is_better
+    if told and not better:
+        return LOSS
+    if told and not (bounded and _contradicted(figure, figure.interval, 0.0)):
+        return GAIN
+    no_worse = figure.p_margin is not None and figure.p_margin <= alpha
+    if no_worse and not (bounded and _contradicted(figure, figure.bounds, figure.margin)):
+        return NO_WORSE
+    return CANNOT_TELL
 
 
-def overall(verdicts: Sequence[str]) -> str:
-    """Return the verdict over the headline figures of a run."""
-    if GAIN in verdicts and LOSS in verdicts:
-        return MIXED
-    for verdict in (GAIN, LOSS):
-        if verdict in verdicts:
-            return verdict
-    if set(verdicts) == {NO_CHANGE}:
-        return NO_CHANGE
-    return NO_WORSE if set(verdicts) <= {NO_CHANGE, NO_WORSE} else CANNOT_TELL
+def _contradicted(figure: MetricResult, ends: tuple[float, float] | None, margin: float) -> bool:
+    """Whether missing rows at their worst leave a loss of ``margin`` possible.
+
+    Their worst moves the difference; the reach of chance stays what it is.
+    """
+    if figure.worst is None or figure.difference is None:
+        return False
+    if ends is None:
+        return True
+    if figure.higher_is_better:
+        return ends[0] - (figure.difference - figure.worst[0]) <= -margin
+    return ends[1] + (figure.worst[1] - figure.difference) >= margin
 
 
 def excludes_zero(interval: tuple[float, float] | None) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from harness.benchmark import Benchmark, JudgePrompt, Row, Rubric, Task, UnparsableReply
 from harness.errors import HarnessError
 from harness.judge.protocol import Reply
+from harness.judge.uncertainty import combined
 from harness.records import Sample, Scored
 
 ARMS = ("before", "after")
@@ -112,7 +112,7 @@ def marked(
     metrics = item.rubric.metrics(item.row)
     scores: dict[str, float | None] = dict.fromkeys(metrics)
     if verdicts:
-        scores = _together([verdict.scores for verdict in verdicts], vote=item.rubric.vote)
+        scores = combined([verdict.scores for verdict in verdicts], vote=item.rubric.vote)
         error = None
     sample = dataclasses.replace(
         item.sample,
@@ -122,17 +122,6 @@ def marked(
         verdict=_words(verdicts),
     )
     return sample, verdicts
-
-
-def _together(
-    verdicts: Sequence[Mapping[str, float | None]], *, vote: bool
-) -> dict[str, float | None]:
-    combined = statistics.median_low if vote else statistics.fmean
-    found: dict[str, float | None] = {}
-    for metric in verdicts[0]:
-        values = [value for scores in verdicts if (value := scores[metric]) is not None]
-        found[metric] = float(combined(values)) if len(values) == len(verdicts) else None
-    return found
 
 
 def _words(verdicts: Sequence[Scored]) -> str | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.benchmark import Metric, adhoc_columns, benchmark, is_adhoc_result
-from harness.compare import Comparison, Example, examples_of
+from harness.compare import Comparison, Example, Terms, examples_of
 from harness.conclude import conclude, conclude_alone
 from harness.contamination import ImageOverlap
 from harness.data import same_data
@@ -34,6 +34,9 @@ from harness.train import kept_ablation
 BEFORE = "before"
 _TAKEN = "taken.json"
 _LONG = 240  # bytes of a name that becomes a file's, with room for an ending
+
+
+_NO_ANSWERS = ("out", "reports", "margin", "alpha", "accept_missing")
 
 
 @dataclass(frozen=True)
@@ -162,8 +165,33 @@ def taken_memo(folder: Path, name: str) -> Memo:
     return Memo(folder / BEFORE / _TAKEN, part=name)
 
 
-def compare_runs(first: FinishedRun, second: FinishedRun, *, seed: int = 0) -> ReportInput:
+def _same_run(first: FinishedRun, second: FinishedRun) -> bool:
+    """Whether two folders hold the same job with the same answers, as a run and its bundle do."""
+
+    def job(run: FinishedRun) -> dict[str, Any]:
+        found: dict[str, Any] = read_json(run.folder / "settings.json")
+        asked = found.get("asked", {})
+        kept = {key: value for key, value in asked.items() if key not in _NO_ANSWERS}
+        return {**found, "asked": kept}
+
+    return (
+        not first.imported
+        and first.after == second.after
+        and first.more == second.more
+        and job(first) == job(second)
+    )
+
+
+def compare_runs(
+    first: FinishedRun, second: FinishedRun, *, seed: int = 0, terms: Terms | None = None
+) -> ReportInput:
     """Compare what two methods made of a model, on the rows that both runs asked.
+
+    Args:
+        first: the run that stands for "before".
+        second: the run that stands for "after".
+        seed: of the resampling.
+        terms: margin, level, and benchmarks whose missing rows are accepted.
 
     Raises:
         UsageError: if the runs share no benchmark.
@@ -179,6 +207,8 @@ def compare_runs(first: FinishedRun, second: FinishedRun, *, seed: int = 0) -> R
         prints = (first.data[name], second.data[name])
         same_data(name, first.after[name], second.after[name], prints)
     columns = {name: columns_of(name, second, first) for name in shared}
+    if _same_run(first, second):  # a run compared with itself: no difference, not a small one
+        second = dataclasses.replace(second, after=first.after, more=first.more)
     before, after = _chosen(first.after, shared), _chosen(second.after, shared)
     notes = [first.report.notice] if first.report.notice else []
     for run in (first, second):
@@ -202,6 +232,7 @@ def compare_runs(first: FinishedRun, second: FinishedRun, *, seed: int = 0) -> R
         Verdicts(before, after),
         columns,
         seed=seed,
+        terms=terms,
         touched=_touched(shared, first, second),
         more=[(_chosen(one, shared), _chosen(two, shared)) for (_, one), (_, two) in trained],
     )

@@ -86,6 +86,7 @@ def recompute(
         draws=recorded.draws,
         margin=recorded.margin,
         alpha=recorded.alpha,
+        accept_missing=recorded.accepted,
         partial=any(each.left_out for each in recorded.benchmarks),
         more=[
             ({name: one[name] for name in columns}, {name: two[name] for name in columns})

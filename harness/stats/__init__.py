@@ -2,40 +2,45 @@
 
 from __future__ import annotations
 
+from harness.stats.confidence import Confidence
 from harness.stats.inference import (
     Estimate,
     benjamini_hochberg,
-    detectable,
+    distribution,
+    effective,
     estimate,
     holm,
-    interval,
-    margin_p,
     mcnemar,
     swap_test,
 )
+from harness.stats.power import Design, Moves, detectable, images_for, moves_of, seeds_for
 from harness.stats.resampling import Value, bootstrap, canonical, jackknife_error, sums_of
 from harness.stats.rounding import clipped, half_up, rounded
-from harness.stats.seeds import spread_of, widened, within_of
+from harness.stats.seeds import error_of
 
 __all__ = [
+    "Confidence",
+    "Design",
     "Estimate",
+    "Moves",
     "Value",
     "benjamini_hochberg",
     "bootstrap",
     "canonical",
     "clipped",
     "detectable",
+    "distribution",
+    "effective",
+    "error_of",
     "estimate",
     "half_up",
     "holm",
-    "interval",
+    "images_for",
     "jackknife_error",
-    "margin_p",
     "mcnemar",
+    "moves_of",
     "rounded",
-    "spread_of",
+    "seeds_for",
     "sums_of",
     "swap_test",
-    "widened",
-    "within_of",
 ]

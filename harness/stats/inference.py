@@ -8,11 +8,24 @@ never taken for independent. Figures, differences and errors are in the figure's
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from math import isfinite
+from dataclasses import dataclass, field, replace
+from math import hypot, isfinite
 from typing import TYPE_CHECKING, Any
 
-from harness.stats.resampling import Clusters, bootstrap, canonical, jackknife_error, sums_of, swaps
+from harness.stats.confidence import Confidence
+from harness.stats.power import moves_of
+from harness.stats.resampling import (
+    Clusters,
+    bootstrap,
+    canonical,
+    jackknife_error,
+    leave_one_out,
+    spread_of,
+    sums_of,
+    swaps,
+    telling,
+)
+from harness.stats.seeds import error_of
 
 if TYPE_CHECKING:
     from numpy import float64
@@ -33,15 +46,19 @@ class Estimate:
         after: the figure after.
         difference: after minus before.
         interval: two ends around the difference.
-        error: standard error of the difference, over clusters.
-        p: two-sided mid-p value of "the two arms are interchangeable".
-        p_exact: the same counting ties in full, hence never too small.
-        test: which test gave ``p``.
+        bounds: ends that also allow for rare large changes that were not seen.
+        error: standard error of the difference, over clusters and seeds.
+        p: two-sided p value: the larger one of the test of exchangeable arms (mid-p) and of the
+            level at which the interval starts to hold zero.
+        p_exact: the same with ties of the test counted in full, hence never too small.
+        test: which test of exchangeable arms it was.
         effect: difference in standard deviations of one row's contribution (Cohen's d_z).
         design_effect: variance over clusters divided by the variance if rows were independent.
         clusters: how many clusters there are.
         identical: not a single counter differs between the arms.
-        freedom: degrees of freedom of ``error``.
+        freedom: degrees of freedom of the error over clusters.
+        seed_error: standard error over training seeds; ``None`` with one training.
+        confidence: what interval, bounds and p were read from.
     """
 
     before: float | None
@@ -57,6 +74,9 @@ class Estimate:
     clusters: int
     identical: bool
     freedom: float | None = None
+    bounds: tuple[float, float] | None = None
+    seed_error: float | None = None
+    confidence: Confidence | None = field(default=None, repr=False)
 
 
 def estimate(
@@ -69,6 +89,8 @@ def estimate(
     seed: int = 0,
     draws: int = 10_000,
     alpha: float = 0.05,
+    span: float = 100.0,
+    seeds: Sequence[float] = (),
 ) -> Estimate:
     """Compare two arms of the same rows.
 
@@ -81,6 +103,8 @@ def estimate(
         seed: of the resampling.
         draws: how many resamples.
         alpha: 1 minus the interval's coverage.
+        span: largest possible change of the figure.
+        seeds: each training's own difference, where the counters hold several trainings.
     """
     import numpy as np
 
@@ -92,74 +116,107 @@ def estimate(
         low, high = _number(value(before.sum(axis=0))), _number(value(after.sum(axis=0)))
         if low is None or high is None:
             return replace(nothing, before=low, after=high)
-        if np.array_equal(before, after):
-            return Estimate(
-                low, high, 0.0, (0.0, 0.0), 0.0, 1.0, 1.0, "identical", 0.0, None, count, True
-            )
-        difference = high - low
         pooled, sign = canonical(sums_of(before, clusters), sums_of(after, clusters))
         rows = Clusters(before, after, np.ones(len(before), dtype=np.int64))
         alone = jackknife_error(rows, value)
-        # Changes that cancel within every image leave no spread between images, yet are no proof.
-        error = jackknife_error(pooled, value) or alone
         p, p_exact, test = _test(before, after, pooled, value, plain_mean, seed, draws)
-        ends = interval(pooled, value, error, seed=seed, draws=draws, alpha=alpha)
-    if ends is not None and sign < 0:
-        ends = (-ends[1], -ends[0])
-    elif ends is not None and sign == 0:
-        ends = (min(ends[0], -ends[1]), max(ends[1], -ends[0]))
+        known = distribution(
+            pooled,
+            value,
+            extremes=(-span, span),
+            images=effective(clusters),
+            otherwise=alone,
+            turned=sign,
+            seeds=seeds,
+            seed=seed,
+            draws=draws,
+        )
+    own = known.p() if known else 0.0
     return Estimate(
         before=low,
         after=high,
-        difference=difference,
-        interval=ends,
-        error=error,
-        p=p,
-        p_exact=p_exact,
+        difference=high - low,
+        interval=known.interval(alpha) if known else None,
+        bounds=known.bounds(alpha) if known else None,
+        error=hypot(known.error, known.seed_error) if known else None,
+        p=p if p is None else max(p, own),
+        p_exact=p_exact if p_exact is None else max(p_exact, own),
         test=test,
-        effect=difference / (alone * len(before) ** 0.5) if alone else None,
-        design_effect=(error / alone) ** 2 if alone and error else None,
+        effect=(high - low) / (alone * len(before) ** 0.5) if alone else None,
+        design_effect=(known.error / alone) ** 2 if known and alone else None,
         clusters=count,
-        identical=False,
+        identical=test == "identical",
         freedom=count - 1 if count > 1 else None,
+        seed_error=error_of(seeds) if len(seeds) > 1 else None,
+        confidence=known,
     )
 
 
-def interval(
+def distribution(
     clusters: Clusters,
     value: Value,
-    error: float | None,
     *,
+    extremes: tuple[float, float],
+    images: float,
+    otherwise: float | None = None,
+    turned: int = 1,
+    seeds: Sequence[float] = (),
     seed: int = 0,
     draws: int = 10_000,
-    alpha: float = 0.05,
-) -> tuple[float, float] | None:
-    """Return an interval for second minus first: at each end the more cautious of two methods.
+) -> Confidence | None:
+    """Return the confidence distribution of second minus first.
 
-    One is the percentile bootstrap over clusters at levels widened for few clusters, alpha / 2
-    becoming Phi(-sqrt(G / (G - 1)) t) with t the t quantile at G - 1 degrees of freedom (Hesterberg
-    2015, "What teachers should know about the bootstrap", section 5). The other is the difference
-    plus or minus t delete-one-cluster jackknife errors. The first follows skew, the second is right
-    with few clusters; perf/calibration.py shows that neither alone covers 95 % everywhere.
-    ``None`` with one cluster, or where too many resampled figures are undefined.
+    Args:
+        clusters: counters of both arms.
+        value: turns summed counters into the figure.
+        extremes: lowest and highest value that one cluster can have.
+        images: effective number of clusters, see :func:`effective`.
+        otherwise: standard error where clusters show no spread.
+        turned: -1 if ``clusters`` are those of exchanged arms, 0 if exchanging changes nothing.
+        seeds: each training's own difference.
+        seed: of the resampling.
+        draws: how many resamples.
+
+    Returns:
+        ``None`` with one cluster, or where too many resampled figures are undefined.
     """
     import numpy as np
-    from scipy import special
 
-    count = int(clusters.counts.sum())
-    if count < 2 or error is None:
+    left = leave_one_out(clusters, value)
+    if left is None:
         return None
+    count = int(clusters.counts.sum())
     first, second = clusters.total
     difference = float(value(second) - value(first))
-    quantile = float(special.stdtrit(count - 1, 1 - alpha / 2))
-    tail = float(special.ndtr(-((count / (count - 1)) ** 0.5) * quantile))
-    drawn = bootstrap(clusters, value, draws, np.random.default_rng((seed, 1)))
-    defined = drawn[np.isfinite(drawn)]
-    if len(defined) < (1 - _UNDEFINED) * len(drawn):
-        return None
-    low, high = np.quantile(defined, [tail, 1 - tail])
-    reach = quantile * error
-    return min(float(low), difference - reach), max(float(high), difference + reach)
+    drawn = None
+    if np.any(clusters.first != clusters.second):
+        drawn = bootstrap(clusters, value, draws, np.random.default_rng((seed, 1)))
+        defined = drawn[np.isfinite(drawn)]
+        if len(defined) < (1 - _UNDEFINED) * len(drawn):
+            return None
+        drawn = np.sort(defined) - difference
+    return Confidence(
+        difference=-difference if turned < 0 else difference,
+        # Changes that cancel within every image leave no spread between images, yet are no proof.
+        error=spread_of(left, clusters.counts) or otherwise or 0.0,
+        freedom=count - 1,
+        extremes=extremes,
+        images=images,
+        telling=telling(clusters, left),
+        drawn=drawn,
+        turned=turned,
+        seed_error=error_of(seeds),
+        seeds=max(len(seeds), 1),
+        moves=moves_of(count * difference - (count - 1) * left, clusters.counts, extremes[1]),
+    )
+
+
+def effective(clusters: NDArray[Any]) -> float:
+    """Return the number of clusters of equal size in which rows would be as concentrated."""
+    import numpy as np
+
+    sizes = np.bincount(clusters).astype(float)
+    return float(sizes.sum() ** 2 / (sizes**2).sum())
 
 
 def swap_test(
@@ -199,29 +256,6 @@ def mcnemar(fixed: int, broken: int) -> tuple[float, float]:
     return tail - tie, min(1.0, tail)
 
 
-def margin_p(difference: float, error: float, freedom: float, margin: float) -> float:
-    """Return the one-sided p of "worse by ``margin`` or more", with t at ``freedom`` degrees.
-
-    One half of the two one-sided tests (Schuirmann 1987); positive differences are better.
-    """
-    from scipy import special
-
-    if error == 0.0:
-        return 0.0 if difference > -margin else 1.0
-    return float(special.stdtr(freedom, -(difference + margin) / error))
-
-
-def detectable(error: float, freedom: float, *, alpha: float = 0.05, power: float = 0.8) -> float:
-    """Return the smallest true difference that a two-sided test finds with this power.
-
-    (t at 1 - alpha / 2 plus t at ``power``) times the standard error.
-    """
-    from scipy import special
-
-    reach = special.stdtrit(freedom, 1 - alpha / 2) + special.stdtrit(freedom, power)
-    return float(reach) * error
-
-
 def holm(values: Sequence[float]) -> tuple[float, ...]:
     """Correct p values so that the chance of any false alarm keeps its level (Holm 1979)."""
     order = sorted(range(len(values)), key=values.__getitem__)
@@ -254,6 +288,8 @@ def _test(
     import numpy as np
 
     count = int(pooled.counts.sum())
+    if np.array_equal(before, after):
+        return 1.0, 1.0, "identical"
     if count < 2:
         return None, None, "none"
     both = np.concatenate([before, after])

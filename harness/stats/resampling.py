@@ -144,24 +144,49 @@ def swaps(
     return np.concatenate(out), False
 
 
+def leave_one_out(clusters: Clusters, value: Value) -> NDArray[float64] | None:
+    """Return the difference without one cluster of each pattern, shape (patterns,).
+
+    ``None`` with one cluster, or where leaving out some cluster leaves no figure.
+    """
+    import numpy as np
+
+    if int(clusters.counts.sum()) < 2:
+        return None
+    first, second = clusters.total
+    left = value(second - clusters.second) - value(first - clusters.first)
+    return left if np.all(np.isfinite(left)) else None
+
+
 def jackknife_error(clusters: Clusters, value: Value) -> float | None:
     """Return the delete-one-cluster jackknife standard error of the difference.
 
     (G - 1) / G times the sum of squared deviations of the leave-one-out differences from their
     mean (Efron and Stein 1981). ``None`` where leaving out some cluster leaves no figure.
     """
+    left = leave_one_out(clusters, value)
+    return None if left is None else spread_of(left, clusters.counts)
+
+
+def spread_of(left: NDArray[float64], counts: NDArray[Any]) -> float:
+    """Return the jackknife standard error from leave-one-out differences."""
+    count = int(counts.sum())
+    mean = float(counts @ left) / count
+    return float(((count - 1) / count * float(counts @ (left - mean) ** 2)) ** 0.5)
+
+
+def telling(clusters: Clusters, left: NDArray[float64]) -> int:
+    """Count the clusters that are neither unchanged nor like the most common of the others.
+
+    Where they are few, they may not show how large the rare changes are.
+    """
     import numpy as np
 
-    count = int(clusters.counts.sum())
-    if count < 2:
-        return None
-    first, second = clusters.total
-    left = value(second - clusters.second) - value(first - clusters.first)
-    if not np.all(np.isfinite(left)):
-        return None
-    mean = float(clusters.counts @ left) / count
-    spread = float(clusters.counts @ (left - mean) ** 2)
-    return float(((count - 1) / count * spread) ** 0.5)
+    still = np.all(clusters.first == clusters.second, axis=1)
+    alike = int(clusters.counts[still].sum())
+    _, kind = np.unique(left.round(9), return_inverse=True)
+    most = int(np.bincount(kind.ravel(), weights=clusters.counts).max())
+    return int(clusters.counts.sum()) - max(alike, most)
 
 
 def _blocks(draws: int, width: int) -> Iterator[int]:

@@ -1,8 +1,9 @@
 """``junit.xml``: the comparison for a CI system that shows tests.
 
-One test case for each headline figure: a loss is a failure, rows without a score are an error, a
-figure that could not be had is skipped. Figures of one model by itself are cases too, and so are
-the rules of a gate where one was asked.
+One test case for each figure that the run's verdict rests on: a loss is a failure, rows without a
+score are an error, as are answers that mostly say nothing; a figure that could not be had is
+skipped. Figures of one model by itself are cases too, and so are the rules of a gate where one was
+asked.
 """
 
 from __future__ import annotations
@@ -11,7 +12,16 @@ import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-from harness.compare import FAILS, UNKNOWN, BenchmarkComparison, MetricLevel, MetricResult, Ruling
+from harness.compare import (
+    FAILS,
+    UNKNOWN,
+    BenchmarkComparison,
+    MetricLevel,
+    MetricResult,
+    Ruling,
+    deciding,
+    unreadable,
+)
 from harness.report import ReportInput
 from harness.storage import write_whole
 from harness_reports import numbers, words
@@ -33,7 +43,7 @@ def render(report: ReportInput) -> str:
     """Return the XML; every text of the model's or the data's is escaped and cut to one line."""
     suite = ET.Element("testsuite", name=_text(f"harness {report.method} {report.model}"))
     if report.comparison is not None:
-        for benchmark, figure in words.heads(report.comparison):
+        for benchmark, figure in deciding(report.comparison):
             _case(suite, benchmark, figure)
     for level in report.levels:
         if level.primary:
@@ -68,6 +78,8 @@ def _case(suite: ET.Element, benchmark: BenchmarkComparison, figure: MetricResul
         told += f"; {words.missing(benchmark)} rows without a score before / after"
     if figure.verdict == "loss":
         ET.SubElement(case, "failure", type="loss", message=_text(told))
+    elif unreadable(benchmark):
+        ET.SubElement(case, "error", type="unread", message=_text(words.unread(benchmark)))
     elif gone:
         ET.SubElement(case, "error", type="missing", message=_text(told))
     elif figure.difference is None:

@@ -6,7 +6,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
-from harness.compare import BenchmarkComparison, Comparison, MetricResult
+from harness.compare import BenchmarkComparison, Comparison, MetricResult, Summary, summary
 from harness.report import ReportInput
 from harness.states import sentences
 from harness_reports import numbers
@@ -15,23 +15,86 @@ _JOINERS = "\u200c\u200d"  # several scripts cannot be spelled without them
 
 
 def headline(comparison: Comparison) -> str:
-    """Answer "did it get better?" in a sentence or two."""
-    gains, losses = _named(comparison, "gain"), _named(comparison, "loss")
-    if comparison.verdict == "mixed":
+    """Answer "did it get better?", and say what a reader must know before believing it."""
+    found = summary(comparison)
+    parts = [unread(benchmark) for benchmark in found.unread]
+    parts += [_answer(comparison, found), _tally(found)]
+    parts += [_not_measured(comparison, *gone) for gone in found.unmeasured]
+    parts += _lengths(found)
+    return " ".join(filter(None, parts))
+
+
+def unread(benchmark: BenchmarkComparison) -> str:
+    """Say how many answers say nothing, and what follows."""
+    before, after = (f"{100 * share:.0f} %" for share in benchmark.unread)
+    return (
+        f"{benchmark.name}: {after} of the answers after are empty or could not be read "
+        f"({before} before), so only its losses are decided."
+    )
+
+
+def _answer(comparison: Comparison, found: Summary) -> str:
+    gains, losses = _named(found.gains), _named(found.losses)
+    if found.verdict == "mixed":
         return f"Mixed: better on {gains}, worse on {losses}."
-    if comparison.verdict == "gain":
-        alone = all(figure.verdict == "gain" for _, figure in heads(comparison))
-        return f"Yes: better on {gains}." + ("" if alone else " No loss could be told elsewhere.")
-    if comparison.verdict == "loss":
+    if found.verdict == "gain":
+        return f"Yes: better on {gains}."
+    if found.verdict == "loss":
         return f"No: worse on {losses}, better on none."
-    if comparison.verdict == "no change":
-        return "No change: every sample scored exactly the same before and after."
-    if comparison.verdict == "no worse":
+    if found.verdict == "no change":
+        return (
+            "No change: the same answers are compared with themselves, and every sample scored "
+            "exactly the same."
+        )
+    if found.same_answers:
+        return (
+            "No change: every answer is the same before and after. That is a fact about these "
+            "rows; of other images only the intervals say what can be told."
+        )
+    if found.verdict == "no worse":
         return (
             f"Not better, and not worse by more than the margin ({comparison.margin:g} % of the "
             "scale) on any benchmark."
         )
     return f"Cannot tell: {_limits(comparison)}"
+
+
+def _tally(found: Summary) -> str:
+    """Count what became of the headline figures, where there are several."""
+    if found.heads < 2 or found.verdict == "no change":
+        return ""
+    beside = sum(not figure.primary for _, figure in found.losses)
+    text = (
+        f"Of {found.heads} headline figures: {_count(len(found.gains), 'gain')}, "
+        f"{_count(len(found.losses) - beside, 'loss')}, {len(found.undecided)} undecided"
+    )
+    return text + (f"; {_count(beside, 'loss')} beside the headline." if beside else ".")
+
+
+def _count(number: int, what: str) -> str:
+    many = {"gain": "gains", "loss": "losses"}[what]
+    return f"{number} {what if number == 1 else many}"
+
+
+def _not_measured(comparison: Comparison, benchmark: BenchmarkComparison, rows: int) -> str:
+    text = f"{rows} of {benchmark.samples} rows of {benchmark.name} were not measured"
+    if benchmark.name in comparison.accepted:
+        return f"{text} (accepted)."
+    return f"{text}."
+
+
+def _lengths(found: Summary) -> list[str]:
+    """Say where answers became much longer or shorter."""
+    told = []
+    for word, sign in (("shorter", -1), ("longer", 1)):
+        places = [
+            f"{abs(100 * change):.0f} % on {benchmark.name}"
+            for benchmark, change in found.lengths
+            if change * sign > 0
+        ]
+        if places:
+            told.append(f"Answers became {word}: {listed(places)}.")
+    return told
 
 
 def verdict(figure: MetricResult) -> str:
@@ -62,15 +125,34 @@ def trainings(comparison: Comparison) -> list[str]:
 
 
 def sensitivity(comparison: Comparison) -> list[str]:
-    """Return the smallest differences that these samples could have told."""
+    """Return the minimum detectable differences of the headline figures."""
     return [
-        f"{benchmark.name} {figure.column}: a true difference of "
-        f"{numbers.figure(figure.detectable, figure.digits)} {figure.unit} had an 80 % chance to "
-        f"be told by itself, {numbers.figure(figure.detectable_corrected, figure.digits)} after "
-        "correction."
+        f"{benchmark.name} {figure.column}: {_detectable(figure)}"
         for benchmark, figure in heads(comparison)
-        if figure.detectable is not None
+        if figure.detectable is not None or _never(comparison, figure)
     ]
+
+
+def _detectable(figure: MetricResult) -> str:
+    if figure.detectable is None:
+        return "no difference of any size would be told in four of five such comparisons."
+    text = (
+        f"a true difference of {numbers.figure(figure.detectable, figure.digits)} {figure.unit} "
+        "had an 80 % chance to be told by itself, "
+    )
+    if figure.detectable_corrected is None:
+        return f"{text}none of any size after correction."
+    return f"{text}{numbers.figure(figure.detectable_corrected, figure.digits)} after correction."
+
+
+def _never(comparison: Comparison, figure: MetricResult) -> bool:
+    """Whether a figure was measured and yet no difference of any size would have been told."""
+    return (
+        comparison.version > 1
+        and figure.interval is not None
+        and figure.verdict != "no change"
+        and figure.detectable_corrected is None
+    )
 
 
 def missing(benchmark: BenchmarkComparison) -> str:
@@ -130,27 +212,36 @@ def _shown(character: str) -> str:
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-def _named(comparison: Comparison, wanted: str) -> str:
-    found = [
-        f"{benchmark.name} {figure.column} "
-        f"({numbers.signed(figure.difference, figure.digits)} {figure.unit})"
-        for benchmark, figure in heads(comparison)
-        if figure.verdict == wanted
-    ]
-    return listed(found)
+def _named(places: Sequence[tuple[BenchmarkComparison, MetricResult]]) -> str:
+    return listed(
+        [
+            f"{benchmark.name} {figure.column} "
+            f"({numbers.signed(figure.difference, figure.digits)} {figure.unit})"
+            for benchmark, figure in places
+        ]
+    )
 
 
 def _limits(comparison: Comparison) -> str:
     several = Counter(benchmark.name for benchmark, _ in heads(comparison))
-    parts = [
-        f"{benchmark.name} {f'{figure.column} ' if several[benchmark.name] > 1 else ''}"
-        f"{numbers.figure(figure.detectable_corrected, figure.digits)} {figure.unit}"
-        for benchmark, figure in heads(comparison)
-        if figure.detectable_corrected is not None and figure.verdict == "cannot tell"
-    ]
+    parts, never = [], []
+    for benchmark, figure in heads(comparison):
+        name = (
+            f"{benchmark.name} {figure.column}" if several[benchmark.name] > 1 else benchmark.name
+        )
+        if figure.verdict == "cannot tell" and figure.detectable_corrected is not None:
+            least = numbers.figure(figure.detectable_corrected, figure.digits)
+            parts.append(f"{name} {least} {figure.unit}")
+        elif figure.verdict == "cannot tell" and _never(comparison, figure):
+            never.append(name)
     text = "what was measured is within what chance does with this many samples."
     if parts:
-        text += f" The smallest differences with four chances in five to be told: {listed(parts)}."
+        text += (
+            " Minimum detectable differences (told in four of five such comparisons): "
+            f"{listed(parts)}."
+        )
+    if never:
+        text += f" No difference of any size could be told on {listed(never)}."
     return text
 
 

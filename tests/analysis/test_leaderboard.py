@@ -67,7 +67,8 @@ def test_p_values_are_corrected_over_all_runs(three):
     runs = {standing.run: standing for standing in board.runs}
     smaller, larger = sorted(plain.values())
     assert runs["c"].p_holm == pytest.approx(2 * smaller, abs=1e-9)
-    assert runs["b"].p_holm == pytest.approx(max(larger, 2 * smaller), abs=1e-9)
+    # Two flips in two hundred images: what is not seen yet stands against the test's p.
+    assert runs["b"].p_holm > max(larger, 2 * smaller)
 
 
 def test_the_baseline_may_be_any_run(three):
@@ -85,7 +86,8 @@ def test_the_common_start_may_be_the_baseline(three, tmp_path):
     board = rank(three, against="before", draws=500).rankings[0]
     assert {standing.run for standing in board.runs} == {"before", "a", "b", "c"}
     assert {s.run: s.difference for s in board.runs}["a"] == 0
-    assert {s.run: s.verdict for s in board.runs}["a"] == "no change"
+    # The same answers, and yet not the same model: nothing was told, which is not "no change".
+    assert {s.run: s.verdict for s in board.runs}["a"] == "cannot tell"
     path = write_run(tmp_path / "d", {"mmvet": judged(99)}, {"mmvet": judged(100)}, method="d")
     with pytest.raises(UsageError, match=r"same answers before to mmvet other scores\. Judge both"):
         rank([*three, open_run(path)], against="before", draws=500)
@@ -106,11 +108,11 @@ def test_training_seeds_count_as_what_they_are(tmp_path):
         more = tuple((before, {"mmvet": other}) for other in others)
         runs.append(dataclasses.replace(run, more=more))
     found = rank(runs, against="base", draws=500).rankings[0]
-    runs = {standing.run: standing for standing in found.runs}
-    assert runs["steady"].figure == runs["shaky"].figure == 75.0
-    assert runs["steady"].difference == runs["shaky"].difference == 25.0
-    assert runs["steady"].verdict == "gain"
-    assert runs["shaky"].verdict == "cannot tell"
+    told = {standing.run: standing for standing in found.runs}
+    assert told["steady"].figure == told["shaky"].figure == 75.0
+    assert told["steady"].difference == told["shaky"].difference == 25.0
+    assert told["steady"].verdict == "gain"
+    assert told["shaky"].verdict == "cannot tell"
     again = rank(runs, against="before", draws=500).rankings[0]
     assert {s.run: s.verdict for s in again.runs}["steady"] == "gain"
     alone = dataclasses.replace(runs[2], more=())

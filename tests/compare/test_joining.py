@@ -115,7 +115,7 @@ def test_a_metric_that_only_one_arm_gives_is_lost_in_the_other():
     (figure,) = found.benchmarks[0].figures
     assert (figure.before, figure.after, figure.samples) == (100.0, 100.0, 40)
     assert (figure.missing_before, figure.missing_after) == (0, 20)
-    assert found.verdict == "no change"
+    assert found.verdict == "cannot tell"
 
 
 def test_rows_to_which_nothing_applies_are_no_missing_ones():

@@ -18,7 +18,16 @@ from harness_tinyworld import DEMO
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.benchmark import Benchmark, Row, Task, UnparsableReply, judge_prompt, mean_of, ratio_of
+from harness.benchmark import (
+    Benchmark,
+    Row,
+    Task,
+    UnparsableReply,
+    all_of,
+    judge_prompt,
+    mean_of,
+    ratio_of,
+)
 from harness.benchmark.rubric import fenced
 from harness.judge.budget import Budget, estimate
 from harness.judge.protocol import Question
@@ -371,6 +380,38 @@ def test_the_error_is_the_spread_of_figures_over_repeated_judging(kind):
             arm = [judged(i, verdicts[i], names, f"{i}") for i in range(rows)]
             told.append(errors_of(bench_of(column), arm, arm)[0].before)
     assert np.mean(told) == pytest.approx(np.std(figures), rel=0.1)
+
+
+@pytest.mark.parametrize("sides", [1, 3])
+def test_the_error_of_a_vote_is_the_spread_of_votes(sides):
+    """A simulation: three verdicts vote, and all are given anew 300 times.
+
+    A third of the answers is judged by a hair; ``sides`` rows count together. The variance of a
+    mean would be 1.2 to 1.9 times too small.
+    """
+    rng = np.random.default_rng(1)
+    rows, turns = 120, 3
+    chance = np.where(rng.random(rows) < 0.35, rng.uniform(0.15, 0.85, rows), 0.0)
+    column = all_of("score", group=lambda row: f"{int(row.id) // sides}", primary=True)
+    bench = dataclasses.replace(bench_of(column), rubric=mmbench.EXAM)
+    figures, told = [], []
+    for _ in range(300):
+        verdicts = (rng.random((rows, turns)) >= chance[:, None]).astype(float)
+        votes = np.median(verdicts, axis=1).reshape(-1, sides)
+        figures.append(100 * float(votes.all(axis=1).mean()))
+        if len(told) < 30:
+            arm = [judged(i, verdicts[i][:, None], ("score",), f"{i}") for i in range(rows)]
+            told.append(errors_of(bench, arm, arm)[0].before)
+    assert np.mean(told) == pytest.approx(np.std(figures), rel=0.2)
+
+
+def test_a_vote_of_one_answer_wavers_in_both_arms_together():
+    arm = [judged(0, np.array([[0.0], [1.0], [1.0]]), ("score",), "a")]
+    bench = dataclasses.replace(bench_of(mean_of("score", primary=True)), rubric=mmbench.EXAM)
+    (error,) = errors_of(bench, arm, arm)
+    # Two of three right: three draws vote right in 20 of 27 cases, and the figure is 0 or 100.
+    assert error.before == pytest.approx(100 * math.sqrt(20 / 27 * 7 / 27), rel=0.1)
+    assert error.difference == 0.0
 
 
 # The purse

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
@@ -172,10 +172,79 @@ def _holm_by_closure(values):
     return tuple(corrected[index] for index in range(len(values)))
 
 
-def test_detectable_difference_and_margin_use_the_t_distribution():
-    expected = (scipy_stats.t.ppf(0.975, 39) + scipy_stats.t.ppf(0.8, 39)) * 1.5
-    assert stats.detectable(1.5, 39) == pytest.approx(expected)
-    assert stats.margin_p(-0.2, 0.5, 39, 1.0) == pytest.approx(scipy_stats.t.sf(1.6, 39))
+def test_the_interval_and_p_are_one_inversion():
+    before, after = some_rows(9, rows=300, graded=True)
+    known = stats.estimate(before, after, np.arange(300), MEAN, draws=2_000).confidence
+    level = known.p()
+    low, high = known.interval(level)
+    assert min(abs(low), abs(high)) == pytest.approx(0.0, abs=1e-6)
+    worse = known.p_worse(3.0, higher_is_better=True)
+    assert known.bounds(2 * worse)[0] == pytest.approx(-3.0, abs=1e-6)
+    ends = [known.interval(alpha) for alpha in (0.2, 0.05, 0.01, 0.001)]
+    assert all(wide[0] < tight[0] and wide[1] > tight[1] for tight, wide in pairwise(ends))
+
+
+def test_one_image_more_of_the_worst_value_by_hand():
+    """Forty images, none changed: the 41st lost everything, and t has 39 degrees of freedom."""
+    scores = ones(np.ones(40))
+    found = stats.estimate(scores, scores, np.arange(40), MEAN)
+    moved = np.r_[np.zeros(40), -100.0]
+    low = moved.mean() - scipy_stats.t.ppf(0.975, 39) * scipy_stats.sem(moved)
+    assert found.interval == found.bounds == pytest.approx((low, -low))
+    assert found.p == 1.0
+    p = scipy_stats.t.sf((moved.mean() + 10) / scipy_stats.sem(moved), 39)
+    assert found.confidence.p_worse(10.0, higher_is_better=True) == pytest.approx(p, rel=1e-6)
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_nothing_observed_is_certain(rows):
+    """All fixed, none flipped, three images or three hundred: no interval without width."""
+    for count in (3, 300):
+        images = np.arange(count * rows) // rows
+        zero, one = ones(np.zeros(count * rows)), ones(np.ones(count * rows))
+        for before, after in ((zero, one), (one, one), (zero, zero)):
+            low, high = stats.estimate(before, after, images, MEAN, draws=200).interval
+            assert low < after[0, 0] * 100 - before[0, 0] * 100 - 0.5
+            assert high >= after[0, 0] * 100 - before[0, 0] * 100
+
+
+def test_seeds_enter_at_every_level_and_are_not_pretested_away():
+    """Three seeds: at 5 % and at 0.36 % the reaches of images and seeds add up by hand."""
+    before, after = some_rows(11, rows=200, graded=True)
+    seeds = (-2.0, 1.0, 4.0)
+    found = stats.estimate(before, after, np.arange(200), MEAN, draws=200, seeds=seeds)
+    alone = stats.estimate(before, after, np.arange(200), MEAN, draws=200)
+    assert found.seed_error == pytest.approx(3 / 3**0.5)
+    for alpha in (0.05, 0.05 / 14):
+        one = alone.confidence.reach(alpha / 2)[0]
+        both = np.hypot(one, scipy_stats.t.ppf(1 - alpha / 2, 2) * found.seed_error)
+        assert found.confidence.reach(alpha / 2)[0] == pytest.approx(both)
+    assert found.interval[1] - found.interval[0] > alone.interval[1] - alone.interval[0]
+
+
+def test_the_detectable_difference_is_told_four_times_in_five():
+    """A tenth of 400 rows moves, in either direction: McNemar's test under a planted effect.
+
+    Half-way between as many flips as a shifted logit makes and losses on top of the others.
+    """
+    moves = stats.Moves((0.0, 100.0), (0.9, 0.1))
+    found = stats.detectable(moves, stats.Design(400, 100.0))
+    random, told = np.random.default_rng(0), 0
+    effect = found / 100
+    moving = (np.hypot(0.1, effect) + 0.1 + effect) / 2
+    for _ in range(2_000):
+        ups = random.binomial(400, (moving + effect) / 2)
+        downs = random.binomial(400 - ups, (moving - effect) / 2 / (1 - (moving + effect) / 2))
+        told += stats.mcnemar(ups, downs)[0] <= 0.05
+    assert told / 2_000 == pytest.approx(0.8, abs=0.05)
+
+
+def test_where_nothing_can_be_told_there_is_no_number():
+    moves = stats.Moves((0.0, 100.0), (0.9, 0.1))
+    assert stats.detectable(moves, stats.Design(4, 100.0), alpha=0.05 / 14) is None
+    assert stats.detectable(moves, stats.Design(1, 100.0)) is None
+    assert stats.images_for(2.0, moves, stats.Design(40, 100.0, 3, 5.0)) is None
+    assert stats.seeds_for(2.0, moves, stats.Design(9000, 100.0, 1, 1.0)) in range(4, 9)
 
 
 @st.composite
@@ -219,11 +288,13 @@ def test_order_of_rows_and_names_of_clusters_do_not_matter(table, random):
 
 @settings(max_examples=30, deadline=None)
 @given(tables())
-def test_an_arm_against_itself_is_exactly_nothing(table):
+def test_equal_counters_are_no_difference_and_no_certainty(table):
     before, _, clusters = table
     found = stats.estimate(before, before.copy(), clusters, MEAN, draws=300)
     assert found.identical
-    assert (found.difference, found.interval, found.p) == (0.0, (0.0, 0.0), 1.0)
+    assert (found.difference, found.p) == (0.0, 1.0)
+    if found.interval is not None:
+        assert found.interval[0] == -found.interval[1] < 0
 
 
 def test_doubling_every_image_shrinks_the_error_and_copying_rows_within_one_does_not():
