@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from harness.benchmark import Metric, adhoc_columns, benchmark, is_adhoc_result
@@ -165,9 +165,10 @@ def taken_memo(folder: Path, name: str) -> Memo:
 def _same_run(first: FinishedRun, second: FinishedRun) -> bool:
     """Whether two folders hold the same job with the same answers, as a run and its bundle do."""
 
-    def job(run: FinishedRun) -> tuple[Any, ...]:
+    def job(run: FinishedRun) -> tuple[Any, ...]:  # without what a bundle leaves out: paths, keys
         told = run.report
-        return (told.method, told.model, told.data, told.seed, dict(told.options), dict(run.data))
+        model = PurePath(told.model).name
+        return (told.method, model, told.seed, dict(run.data), told.comparison, told.levels)
 
     return (
         not first.imported
