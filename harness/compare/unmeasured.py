@@ -61,6 +61,8 @@ def unread_of(trained: Sequence[Joined]) -> tuple[float, float]:
 
 def lost_and_kept(column: Metric, units: Sequence[Unit], arm: str) -> tuple[float, float] | None:
     """Return the other arm's mean over the units that ``arm`` lacks, and over those it has."""
+    if not column.mean or not any(unit.lacks(arm) for unit in units):
+        return None
     other = "after" if arm == "before" else "before"
     lost, kept = (
         [
@@ -70,7 +72,7 @@ def lost_and_kept(column: Metric, units: Sequence[Unit], arm: str) -> tuple[floa
         ]
         for gone in (True, False)
     )
-    if not column.mean or not lost or not kept:
+    if not lost or not kept:
         return None
     return sum(lost) / len(lost), sum(kept) / len(kept)
 
