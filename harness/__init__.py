@@ -11,7 +11,8 @@ from harness.benchmark import Benchmark
 from harness.errors import HarnessError, UsageError
 from harness.hookspecs import hookimpl
 from harness.model import ask_each
-from harness.old_names import forward, install
+from harness.old_names import forward as _forward
+from harness.old_names import install as _install
 from harness.records import Answer, Demo, Drop, Pair, Prompt, Request, Sample, Scored, seed_of
 
 __all__ = [
@@ -32,5 +33,5 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
-    install()
-    __getattr__ = forward(__name__)
+    _install()
+    __getattr__ = _forward(__name__)

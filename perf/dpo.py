@@ -35,6 +35,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import checkout  # noqa: F401
+
 ANSWER, VOCABULARY, TILE_TOKENS = 100, 32_000, 576
 WORDS = ("blue", "red", "green", "yellow", "circle", "dog", "cat", "car", "tree", "sky", "water")
 
@@ -55,13 +57,14 @@ class Shape:
     rank: int = 16
     tiles: int = 1
     prefix: int = 640
+    checkpointing: bool = False
 
 
 QUICK = Shape(hidden=256, layers=6, heads=4, mlp=688, vision_hidden=64, vision_layers=6)
 FULL = Shape(hidden=512, layers=10, heads=8, mlp=1376, vision_hidden=128, vision_layers=8)
 
 
-def make_model(folder: Path, shape: Shape) -> Any:
+def make_model(folder: Path, shape: Shape, device: str = "cpu", dtype: str = "auto") -> Any:
     """Write and open the random model; one CLIP patch of 2x2 pixels gives one image token."""
     from harness.model import Model
     from tests.support.checkpoints import BOS_TEMPLATE, Sizes, write_llava
@@ -77,7 +80,7 @@ def make_model(folder: Path, shape: Shape) -> Any:
         path = llava_next(folder / "model", sizes)
     else:
         path = write_llava(folder / "model", sizes, template=BOS_TEMPLATE)
-    return Model.open(path, device="cpu")
+    return Model.open(path, device=device, dtype=dtype)
 
 
 def make_pair(folder: Path, model: Any, negatives: int, prefix: int) -> Any:
@@ -119,6 +122,7 @@ class Ours:
         loss = "dpo" if len(pair.rejected) == 1 else "multi_mean"
         knobs = replace(training(loss, shape), packed=packed)
         self.trainer = session.build([pair], model, folder / "ours", 0, knobs)
+        recompute(self.trainer.model, shape)
         self.row = [{"row": 0}]
 
     def step(self) -> float:
@@ -126,16 +130,19 @@ class Ours:
         loss, self.seen = run_step(self.trainer, list(self.row))
         return loss
 
+    def apart(self, stock: Stock) -> float:
+        """Largest relative difference between the last steps' mean log-probabilities and TRL's."""
+        keys = ("logps/chosen", "logps/rejected")
+        return max(abs(self.seen[key] / stock.seen[key] - 1) for key in keys)
+
     def agrees_with(self, stock: Stock) -> bool:
         """Whether loss and mean log-probabilities of the last steps are TRL's in float32.
 
         The log-probabilities, sums of 100 terms near -10, agree to 1e-6 relative; the loss to
         what that leaves of it.
         """
-        keys = ("logps/chosen", "logps/rejected")
-        far = [abs(self.seen[key] / stock.seen[key] - 1) for key in keys]
         slack = 0.1 * 2e-6 * abs(self.seen["logps/chosen"])
-        return max(far) < 1e-6 and abs(self.seen["loss"] - stock.seen["loss"]) < slack
+        return self.apart(stock) < 1e-6 and abs(self.seen["loss"] - stock.seen["loss"]) < slack
 
     def forget(self) -> None:
         """Forget the reference, as before the first epoch."""
@@ -162,9 +169,12 @@ class Stock:
             }
             for rejected in pair.rejected
         ]
+        weight = next(network.parameters())
         arguments = DPOConfig(
-            output_dir=str(folder / "stock"), max_length=None, bf16=False, use_cpu=True,
-            gradient_checkpointing=False, report_to="none", save_strategy="no", seed=0,
+            output_dir=str(folder / "stock"), max_length=None,
+            bf16=weight.is_cuda and "bfloat16" in str(weight.dtype), use_cpu=not weight.is_cuda,
+            gradient_checkpointing=shape.checkpointing, report_to="none", save_strategy="no",
+            gradient_checkpointing_kwargs={"use_reentrant": False}, seed=0,
             disable_tqdm=True, dataloader_pin_memory=False,
         )  # fmt: skip
         self.trainer = DPOTrainer(
@@ -174,6 +184,7 @@ class Stock:
             processing_class=model.processor,
             peft_config=session.adapter_config(network, training("dpo", shape)),
         )
+        recompute(self.trainer.model, shape)
 
     def step(self) -> float:
         """Collate, forward and backward; returns the loss."""
@@ -181,13 +192,20 @@ class Stock:
         return loss
 
 
+def recompute(network: Any, shape: Shape) -> None:
+    """Turn gradient checkpointing on, which a trainer does when its loop begins."""
+    if shape.checkpointing:
+        network.gradient_checkpointing_enable({"use_reentrant": False})
+
+
 def training(loss: str, shape: Shape) -> Any:
     """The knobs both sides share."""
     from harness.dpo import Training
 
     return Training(
-        loss=loss, lora_rank=shape.rank, lora_alpha=2 * shape.rank, batch_size=1, accumulation=1
-    )
+        loss=loss, lora_rank=shape.rank, lora_alpha=2 * shape.rank, batch_size=1, accumulation=1,
+        gradient_checkpointing=shape.checkpointing,
+    )  # fmt: skip
 
 
 def run_step(trainer: Any, examples: list[Any]) -> tuple[float, dict[str, float]]:
@@ -223,7 +241,7 @@ def compact(wanted: bool) -> None:
 
 @dataclass(frozen=True)
 class Timed:
-    """One step: CPU seconds, memory above the idle process in MB, and what it computed."""
+    """One step: seconds, memory above the idle process in MB, and what it computed."""
 
     seconds: float
     peak_mb: float
@@ -231,8 +249,13 @@ class Timed:
 
 
 def timed(side: Any) -> Timed:
-    """Run one step with the memory of earlier ones given back, so that its own peak is seen."""
+    """Run one step with the memory of earlier ones given back, so that its own peak is seen.
+
+    On a CPU its processor time counts, on a GPU the wall time until the GPU is done.
+    """
     gc.collect()
+    if side.trainer.model.device.type == "cuda":
+        return timed_on_gpu(side)
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
     idle = resident("VmRSS")
@@ -241,6 +264,19 @@ def timed(side: Any) -> Timed:
     began = time.process_time()
     loss = side.step()
     return Timed(time.process_time() - began, resident("VmHWM") - idle, loss)
+
+
+def timed_on_gpu(side: Any) -> Timed:
+    """Do what :func:`timed` does, on a GPU, where memory is what torch had allocated at most."""
+    import torch
+
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    idle, began = torch.cuda.memory_allocated(), time.perf_counter()
+    loss = side.step()
+    torch.cuda.synchronize()
+    seconds = time.perf_counter() - began
+    return Timed(seconds, (torch.cuda.max_memory_allocated() - idle) / 1e6, loss)
 
 
 def resident(field: str) -> float:
@@ -308,8 +344,13 @@ def measure(
     wake(ours.trainer, stock.trainer)
     separate = Ours(model, pair, shape, folder, packed=False) if plain else None
     first, later, theirs, as_installed, unpacked = [], [], [], [], []
+    on_gpu = ours.trainer.model.device.type == "cuda"
+    if on_gpu:  # the first step also builds kernels
+        for side in (ours, stock):
+            timed(side)
     for _ in range(rounds):
-        compact(True)
+        if not on_gpu:
+            compact(True)
         theirs.append(timed(stock))
         ours.forget()
         first.append(timed(ours))
@@ -326,6 +367,7 @@ def measure(
         "ratio": round(median(theirs) / step, 3),
         "bound": round(count["stock"] / count["ours"], 3),
         "equal": ours.agrees_with(stock),
+        "apart": ours.apart(stock),
         "peak_mb": round(max(one.peak_mb for one in first), 1),
         "peak_mb_trl": round(max(one.peak_mb for one in theirs), 1),
         "seconds": round(step, 3),
@@ -342,7 +384,7 @@ def measure(
 
 
 def median(steps: list[Timed]) -> float:
-    """Median of the CPU seconds."""
+    """Median of the seconds."""
     return statistics.median(one.seconds for one in steps)
 
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import sys
 import tempfile
@@ -28,12 +27,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-for _name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE"):
-    os.environ.setdefault(_name, "1")
+import checkout  # noqa: F401
 
-from harness.model import Model  # noqa: E402
-from harness.records import Answer, Request  # noqa: E402
-from tests.support.checkpoints import Sizes, write_llava  # noqa: E402
+from harness.model import Model
+from harness.records import Answer, Request
+from tests.support.checkpoints import Sizes, write_llava
 
 SIZES = Sizes(
     image=336,
@@ -199,8 +197,8 @@ def adapter(folder: Path, device: str) -> Callable[[Shape], list[str | None]]:
     return run
 
 
-def batched(model: Model) -> Callable[[Shape], list[str | None]]:
-    """Return plain ``generate`` with left padding, one batch per stage and setting."""
+def batched(model: Model, most: int | None = None) -> Callable[[Shape], list[str | None]]:
+    """Return plain ``generate``, padded left: a batch per stage and setting, or of ``most``."""
     import torch
 
     def run(shape: Shape) -> list[str | None]:
@@ -208,26 +206,26 @@ def batched(model: Model) -> Callable[[Shape], list[str | None]]:
         found: dict[int, str] = {}
         for stage in shape.stages:
             for sampled in (False, True):
-                part = [r for r in stage if (r.temperature > 0) == sampled]
-                if not part:
-                    continue
-                inputs = processor(
-                    text=[model.render(request) for request in part],
-                    images=[list(request.images) for request in part],
-                    padding=True,
-                    padding_side="left",
-                    return_tensors="pt",
-                ).to(network.device, network.dtype)
+                whole = [r for r in stage if (r.temperature > 0) == sampled]
+                step = most or max(len(whole), 1)
                 settings: dict[str, Any] = {"do_sample": False}
                 if sampled:
                     settings = {"do_sample": True, "temperature": 0.8, "top_k": 0}
-                with torch.inference_mode():
-                    output = network.generate(
-                        **inputs, **settings, max_new_tokens=part[0].max_new_tokens
-                    )
-                made = output[:, inputs["input_ids"].shape[1] :]
-                texts = processor.tokenizer.batch_decode(made, skip_special_tokens=True)
-                found.update((id(r), t.strip()) for r, t in zip(part, texts, strict=True))
+                for part in (whole[at : at + step] for at in range(0, len(whole), step)):
+                    inputs = processor(
+                        text=[model.render(request) for request in part],
+                        images=[list(request.images) for request in part],
+                        padding=True,
+                        padding_side="left",
+                        return_tensors="pt",
+                    ).to(network.device, network.dtype)
+                    with torch.inference_mode():
+                        output = network.generate(
+                            **inputs, **settings, max_new_tokens=part[0].max_new_tokens
+                        )
+                    made = output[:, inputs["input_ids"].shape[1] :]
+                    texts = processor.tokenizer.batch_decode(made, skip_special_tokens=True)
+                    found.update((id(r), t.strip()) for r, t in zip(part, texts, strict=True))
         return [found[id(request)] for request in shape.rows]
 
     return run
@@ -296,19 +294,6 @@ def measure(
     return {name: statistics.median(values) for name, values in seconds.items()}, answers
 
 
-def seven_billion(folder: Path) -> None:
-    """Print the engine's tokens per second at LLaVA-1.5-7B size on a GPU, random weights."""
-    model = Model.open(write_llava(folder, SEVEN_BILLION, dtype="bfloat16"))
-    run = ours(model)
-    for shape in shapes(True, True):
-        run(replace(shape, stages=tuple(stage[:2] for stage in shape.stages)))
-        began = time.perf_counter()
-        run(shape)
-        seconds = time.perf_counter() - began
-        tokens = sum(request.max_new_tokens for request in shape.rows)
-        print(f"7B {shape.name}: {tokens / seconds:.0f} new tokens/s, {seconds:.2f} s")
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(
@@ -354,8 +339,6 @@ def main() -> None:
                 "equal": equal,
                 "over_batched": round(seconds["batched"] / seconds["ours"], 3),
             }
-        if on_gpu and asked.full:
-            seven_billion(Path(place) / "seven")
     if asked.json:
         print(json.dumps(results))
 

@@ -38,7 +38,7 @@ from harness.benchmark.task_files import (
     task_settings,
     yaml_file,
 )
-from harness.old_names import forward
+from harness.old_names import forward as _forward
 from harness.records import Scored
 
 __all__ = [
@@ -91,4 +91,4 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
-    __getattr__ = forward(__name__)
+    __getattr__ = _forward(__name__)

@@ -23,7 +23,7 @@ from harness.compare.records import (
     MetricResult,
 )
 from harness.compare.verdicts import excludes_zero
-from harness.old_names import forward
+from harness.old_names import forward as _forward
 
 __all__ = [
     "CANNOT_TELL",
@@ -55,4 +55,4 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
-    __getattr__ = forward(__name__)
+    __getattr__ = _forward(__name__)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from harness.dpo.api import image_ablation, merge, train
 from harness.dpo.config import LOSSES, ONE_NEGATIVE, Training
 from harness.dpo.curves import Curve, read_curves
-from harness.old_names import forward
+from harness.old_names import forward as _forward
 
 __all__ = [
     "LOSSES",
@@ -21,4 +21,4 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
-    __getattr__ = forward(__name__)
+    __getattr__ = _forward(__name__)

@@ -59,13 +59,16 @@ class Curves(TrainerCallback):
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **known: Any) -> None:
         """Refuse a gradient that would make every weight NaN."""
-        for name, weight in known["model"].named_parameters():
-            if weight.grad is not None and not bool(torch.isfinite(weight.grad).all()):
-                raise HarnessError(
-                    f"The gradient of {name} is not finite at step {state.global_step + 1}; "
-                    "training stopped before it could spoil the weights. Lower "
-                    "learning_rate or beta. The last checkpoint is kept."
-                )
+        weights = known["model"].named_parameters()
+        seen = [(name, weight.grad) for name, weight in weights if weight.grad is not None]
+        # Read once for all weights: each reading makes the host wait for a GPU.
+        finite = torch.stack([torch.isfinite(grad).all() for _, grad in seen]).tolist()
+        if not all(finite):
+            raise HarnessError(
+                f"The gradient of {seen[finite.index(False)][0]} is not finite at step "
+                f"{state.global_step + 1}; training stopped before it could spoil the weights. "
+                "Lower learning_rate or beta. The last checkpoint is kept."
+            )
 
     def on_log(self, args: Any, state: Any, control: Any, **known: Any) -> None:
         """Append the step's line."""

@@ -185,10 +185,13 @@ def _positions(network: Any, batch: Mapping[str, Any]) -> Tensor:
         batch["rows"], batch["layout"].blocks, batch["vision"], strict=True
     ):
         prompt = slice(block.start, block.start + block.prefix)
-        ids = batch["input_ids"][:, prompt]
-        types = {key: torch.tensor([values]).to(ids) for key, values in row.extra.items()}
-        placed[..., prompt], shift = place(ids, image_grid_thw=vision["image_grid_thw"], **types)
-        placed[..., prompt.stop : block.end] += shift
+        # On the CPU: the function reads its numbers one by one, and a GPU would be waited for.
+        types = {key: torch.tensor([values]) for key, values in row.extra.items()}
+        found, shift = place(
+            torch.tensor([row.prompt]), image_grid_thw=vision["image_grid_thw"].cpu(), **types
+        )
+        placed[..., prompt] = found.to(placed.device)
+        placed[..., prompt.stop : block.end] += shift.to(placed.device)
     return placed
 
 

@@ -19,7 +19,7 @@ from trl.trainer.dpo_trainer import DPOTrainer
 from harness.dpo.encoding import EncodedPair, Encoder
 from harness.dpo.forward import collate, image_features, packed_logits, plain_logits
 from harness.dpo.losses import LOSSES, Knobs, Scores, competitors
-from harness.dpo.packing import token_log_probs
+from harness.dpo.packing import Layout, token_log_probs
 from harness.dpo.resume import References, load_random, load_state, save_random, save_state, seal
 from harness.errors import HarnessError
 from harness.records import Pair
@@ -54,6 +54,12 @@ class PackedTrainer(DPOTrainer):
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Write no card: the run folder's report says more."""
+
+    def _prepare_input(self, data: Any) -> Any:
+        """Move a layout too; transformers moves tensors only, and leaves it on the CPU."""
+        if isinstance(data, Layout):
+            return data.to(self.args.device)
+        return super()._prepare_input(data)
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
         network = self.accelerator.unwrap_model(self.model)
@@ -107,7 +113,9 @@ class PackedTrainer(DPOTrainer):
                 values = self._answers(network, base, batch, features)
             if kept is None:
                 return values
-            kept.put([row.index for row in batch["rows"]], batch["counts"].tolist(), values)
+            # Counted from the rows: reading the tensor would make the host wait for a GPU.
+            counts = [len(row.answers) for row in batch["rows"]]
+            kept.put([row.index for row in batch["rows"]], counts, values)
         assert kept is not None
         return kept.get(rows).to(inputs["lengths"].device)
 
@@ -218,14 +226,14 @@ def arrange(policy: Tensor, reference: Tensor, inputs: Mapping[str, Any]) -> Sco
         inputs: the batch: ``counts`` and ``lengths``, and ``rows`` for targets.
     """
     counts: Tensor = inputs["counts"]
-    width = int(counts.max())
+    rows: Sequence[EncodedPair] = inputs["rows"]
+    width = max(len(row.answers) for row in rows)
     mask = torch.arange(width, device=counts.device)[None, :] < counts[:, None]
 
     def place(values: Tensor) -> Tensor:
         return values.new_zeros(mask.shape).masked_scatter(mask, values)
 
     targets = None
-    rows: Sequence[EncodedPair] = inputs["rows"]
     if all(row.targets is not None for row in rows):
         flat = [score for row in rows for score in row.targets or ()]
         targets = place(torch.tensor(flat, dtype=policy.dtype, device=policy.device))

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 NAME = "harness_shared"
 _SCORES_AT_ONCE = 1 << 25
 _STEP = 32
+ALIGNED = 16
+"""Columns of a mask come in multiples of this, where one kernel attends."""
 
 
 class Layout(Protocol):
@@ -188,10 +190,16 @@ class Grid:
         self._even = int(size.min()) == self._widest
         self._used = int(column.max()) + 1
         own.reserve(self._used)
+        self._fused = device.type != "cpu" and own.keys[0].shape[-1] % 8 == 0
+        self._biases: dict[str, torch.Tensor | None] = {}
+        if self._fused:
+            self._used = -(-self._used // ALIGNED) * ALIGNED
         reach = own.lengths[:, None] + torch.arange(self._most)
         hidden = torch.arange(self._used) > reach[..., None]
         own.lengths = own.lengths + rows
-        self._row, self._column = row.to(device), column.to(device)
+        _, heads, capacity, _ = own.keys[0].shape
+        line = (row[:, None] * heads + torch.arange(heads)) * capacity + column[:, None]
+        self._own_lines = line.flatten().to(device)
         self._slot = (row * self._most + offset).to(device)
         self._cell = (group * self._widest + place).to(device)
         self._lines = (len(counts), len(size))
@@ -201,23 +209,43 @@ class Grid:
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float
     ) -> torch.Tensor:
         """See :class:`Layout`."""
+        import torch
+
         own = self._own
-        own.keys[layer][self._row, :, self._column] = key
-        own.values[layer][self._row, :, self._column] = value
+        for held, new in ((own.keys[layer], key), (own.values[layer], value)):
+            width = new.shape[-1]
+            held.view(-1, width).index_copy_(0, self._own_lines, new.reshape(-1, width))
         spread = self._unpack(query, self._slot, (self._lines[0], self._most), self._square)
         keys, values = (held[layer][:, :, : self._used] for held in (own.keys, own.values))
-        near, near_weight = _look(spread, keys, values, scale, self._hidden)
+        near, near_weight = self._look("near", spread, keys, values, scale, self._hidden)
         near, near_weight = self._repack(near, near_weight, self._slot, self._square)
         if self._prefixes is None:
             return near
         prefix = self._prefixes
         spread = self._unpack(query, self._cell, (self._lines[1], self._widest), self._even)
-        far, far_weight = _look(
-            spread, prefix.keys[layer], prefix.values[layer], scale, prefix.hidden
+        far, far_weight = self._look(
+            "far", spread, prefix.keys[layer], prefix.values[layer], scale, prefix.hidden
         )
         far, far_weight = self._repack(far, far_weight, self._cell, self._even)
         share = (far_weight - near_weight).sigmoid()[..., None].to(near.dtype)
-        return near + share * (far - near)
+        return torch.lerp(near, far, share)
+
+    def _look(
+        self,
+        part: str,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        scale: float,
+        hidden: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Attend by one kernel where there is one; its mask is made once per pass."""
+        if not self._fused:
+            return _look(query, key, value, scale, hidden)
+        if part not in self._biases:
+            shared = query.shape[1] // key.shape[1]
+            self._biases[part] = _bias(hidden, shared, query.dtype)
+        return _look_fused(query, key, value, scale, self._biases[part])
 
     def _unpack(
         self, query: torch.Tensor, slot: torch.Tensor, shape: tuple[int, int], full: bool
@@ -283,3 +311,39 @@ def _look(
     weight = scores.logsumexp(-1)
     found = (scores - weight[..., None]).exp_().to(value.dtype) @ value
     return found.view(lines, heads, tokens, width), weight.view(lines, heads, tokens)
+
+
+def _look_fused(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    scale: float,
+    bias: torch.Tensor | None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Do what :func:`_look` does by torch's kernel of few launches, which GPUs have.
+
+    A decoding step of a batch is short: on a GPU the host's launches take longer than the work.
+    """
+    import torch
+
+    lines, heads, tokens, width = query.shape
+    kept = key.shape[1]
+    folded = query.reshape(lines, kept, heads // kept * tokens, width)
+    if bias is not None:
+        bias = bias.expand(lines, kept, folded.shape[2], key.shape[2])
+    found, weight, *_ = torch.ops.aten._scaled_dot_product_efficient_attention(
+        folded, key, value, bias, True, 0.0, False, scale=scale
+    )
+    weight = weight[..., : folded.shape[2]]
+    return found.reshape(lines, heads, tokens, width), weight.reshape(lines, heads, tokens)
+
+
+def _bias(hidden: torch.Tensor | None, shared: int, dtype: torch.dtype) -> torch.Tensor | None:
+    """Return what is added to the scores: ``(lines, 1, shared * tokens or 1, columns)``."""
+    import torch
+
+    if hidden is None:
+        return None
+    bias = torch.zeros(hidden.shape, dtype=dtype, device=hidden.device)
+    bias = bias.masked_fill_(hidden, -torch.inf)
+    return bias if bias.shape[2] == 1 else bias.repeat(1, 1, shared, 1)

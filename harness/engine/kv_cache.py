@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.engine.attention import Own, Prefixes
+from harness.engine.attention import ALIGNED, Own, Prefixes
 from harness.engine.prefixes import Node, Symbols
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ def stacked(segments: Sequence[Segment]) -> Prefixes | None:
     longest = max(lengths)
     hidden = None
     if min(lengths) < longest:
+        longest = -(-longest // ALIGNED) * ALIGNED
         hidden = torch.arange(longest) >= torch.tensor(lengths)[:, None]
         hidden = hidden[:, None, None].to(segments[0].keys[0].device)
     return Prefixes(

@@ -222,12 +222,29 @@ def load(source: Source) -> Loaded:
             "again."
         )
     network = network.to(source.device).eval()
+    if source.device != "cpu":
+        _tell_cudnn(source.dtype)
     if source.device == "cpu" and sum(p.numel() for p in network.parameters()) < _SMALL:
         # Its operations are too short to share: threads would mostly wait for each other.
         torch.set_num_threads(1)
     loaded = Loaded(source, network, processor, sees=sees(source.path))
     loaded.state = _state_of(network)
     return loaded
+
+
+def _tell_cudnn(dtype: str) -> None:
+    """Set for this process what cuDNN decides otherwise than the engine and training need.
+
+    Its attention, torch's first choice on Hopper, builds a plan for every new length, and here
+    every prompt, answer and training row has its own. Its float32 convolutions round products to
+    10 bits unless told not to: answers in other batches then differ by 0.006 instead of 0.00001
+    nats. See docs/performance.md, "On a GPU".
+    """
+    import torch
+
+    torch.backends.cuda.enable_cudnn_sdp(False)
+    if dtype == "float32":
+        torch.backends.cudnn.allow_tf32 = False
 
 
 def _opened(source: Source) -> tuple[Any, Any, dict[str, Any]]:

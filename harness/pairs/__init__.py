@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.old_names import forward
+from harness.old_names import forward as _forward
 from harness.pairs.diagnostics import diagnose, diagnose_run
 from harness.pairs.gallery import pair_diagnostics, read_pair_report
 from harness.pairs.generate import PairSet, make_pairs
@@ -31,4 +31,4 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
-    __getattr__ = forward(__name__)
+    __getattr__ = _forward(__name__)

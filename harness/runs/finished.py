@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.benchmark import Metric, adhoc_columns, benchmark, is_adhoc_result
-from harness.compare import examples_of
+from harness.compare import Comparison, Example, examples_of
 from harness.conclude import conclude, conclude_alone
 from harness.contamination import ImageOverlap
 from harness.data import same_data
@@ -33,6 +33,7 @@ from harness.train import kept_ablation
 
 BEFORE = "before"
 _TAKEN = "taken.json"
+_LONG = 240  # bytes of a name that becomes a file's, with room for an ending
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,13 @@ def open_run(folder: Path) -> FinishedRun:
     comparison = report.comparison
     names = [each.name for each in comparison.benchmarks] if comparison is not None else []
     data, imported = _inputs(folder, record, names)
+    long = [
+        part
+        for part in (*names, *data, *Path(report.checkpoint).parts)
+        if len(part.encode(errors="replace")) > _LONG
+    ]
+    if long:
+        raise HarnessError(f"{file} names {long[0]!r:.60}..., too long for a file; not opened.")
     if any(Path(name).name != name for name in (*names, *data)):  # a foreign bundle may say "../x"
         raise HarnessError(f"{file} names a benchmark that is not a plain name; it is not opened.")
     judged = report.judging.benchmarks if report.judging is not None else ()
@@ -102,7 +110,7 @@ def open_run(folder: Path) -> FinishedRun:
     more = tuple(_arms(seed_folder(folder, index), names, data, judged) for index in others)
     report = dataclasses.replace(
         report,
-        examples=examples_of(comparison, before, after) if comparison is not None else (),
+        examples=_examples(file, comparison, before, after),
         before=before,
         after=after,
         doctor=read_pair_report(folder) or report.doctor,
@@ -110,6 +118,18 @@ def open_run(folder: Path) -> FinishedRun:
         images=image_folder(folder),
     )
     return FinishedRun(folder, report, before, after, data, imported, more)
+
+
+def _examples(
+    file: Path, comparison: Comparison | None, before: Samples, after: Samples
+) -> tuple[Example, ...]:
+    try:
+        return examples_of(comparison, before, after) if comparison is not None else ()
+    except KeyError as error:
+        raise HarnessError(
+            f"{file} names the row {error}, which the run does not hold. Get the run again from "
+            "where it came, or call the command that made it again."
+        ) from error
 
 
 def _arms(

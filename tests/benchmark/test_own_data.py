@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -13,8 +14,9 @@ from harness.benchmark import Task, benchmark, data_fingerprint
 from harness.errors import UsageError
 from harness.evaluate import evaluate
 from harness.model import Model
-from harness.resolve import benchmarks_of, prints_of
+from harness.resolve import benchmarks_of
 from tests.support.checkpoints import write_llava
+from tests.support.contexts import eval_context
 
 YAML = """
 task: own_json
@@ -64,14 +66,9 @@ def test_turned_references_are_other_data_and_are_scored(tmp_path, monkeypatch) 
 
     def measured() -> list[float | None]:
         benches, inputs = benchmarks_of([task], "hub")
-        found = evaluate(
-            "after",
-            model,
-            benches,
-            data="hub",
-            folder=tmp_path / "run",
-            fingerprints=prints_of(benches, inputs, model.fingerprint, None),
-        )
+        context = eval_context(tmp_path / "run", benches, "hub")
+        plan = dataclasses.replace(context.plan, inputs=inputs)
+        found = evaluate("after", model, dataclasses.replace(context, plan=plan))
         return [row.scores["acc"] for rows in found.samples.values() for row in rows]
 
     task = write(tmp_path, "yes")

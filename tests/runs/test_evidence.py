@@ -163,6 +163,16 @@ def test_settings_that_cannot_be_computed_with_are_named(copy, field, value):
     assert time.monotonic() - began < 5
 
 
+@pytest.mark.parametrize("name", ["nobody", "\ud800"])
+def test_a_flip_of_a_row_that_is_not_there_is_named(copy, name):
+    written = read_json(copy / "comparison.json")
+    flips = [each["flips"] for each in written["comparison"]["benchmarks"]]
+    next(filter(None, flips))[0]["id"] = name
+    write_json(copy / "comparison.json", written)
+    with pytest.raises(HarnessError, match=r"comparison\.json names the row"):
+        open_evidence(copy)
+
+
 def test_another_version_of_the_figures_is_computed_again(copy):
     written = read_json(copy / "comparison.json")
     written["comparison"]["version"] = 0
