@@ -75,7 +75,8 @@ def _basis(found: Estimate) -> list[str]:
         f"Corrected: at its most severe over the {found.family} headline columns of the plan."
     )
     lines.append(
-        "Images for 2 %: how many tell two hundredths of the scale after correction; a dash where "
+        "Images for 2 %: how many (where assumed: rows) tell two hundredths of the scale after "
+        "correction; a dash where "
         "no number does, and in the columns before where no difference of any size is told."
     )
     if not found.seed_spread_known:

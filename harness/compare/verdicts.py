@@ -91,7 +91,12 @@ def overall(benchmarks: Sequence[BenchmarkComparison]) -> str:
     if lost:
         return LOSS
     if set(verdicts) == {NO_CHANGE}:
-        every = {figure.verdict for each in benchmarks for figure in each.figures}
+        every = {
+            figure.verdict
+            for each in benchmarks
+            for figure in each.figures
+            if figure.difference is not None
+        }
         return NO_CHANGE if every == {NO_CHANGE} else CANNOT_TELL
     return NO_WORSE if set(verdicts) <= {NO_CHANGE, NO_WORSE} else CANNOT_TELL
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from harness.benchmark import Metric, adhoc_columns, benchmark, is_adhoc_result
@@ -34,9 +34,6 @@ from harness.train import kept_ablation
 BEFORE = "before"
 _TAKEN = "taken.json"
 _LONG = 240  # bytes of a name that becomes a file's, with room for an ending
-
-
-_NO_ANSWERS = ("out", "reports", "margin", "alpha", "accept_missing")
 
 
 @dataclass(frozen=True)
@@ -168,11 +165,10 @@ def taken_memo(folder: Path, name: str) -> Memo:
 def _same_run(first: FinishedRun, second: FinishedRun) -> bool:
     """Whether two folders hold the same job with the same answers, as a run and its bundle do."""
 
-    def job(run: FinishedRun) -> dict[str, Any]:
-        found: dict[str, Any] = read_json(run.folder / "settings.json")
-        asked = found.get("asked", {})
-        kept = {key: value for key, value in asked.items() if key not in _NO_ANSWERS}
-        return {**found, "asked": kept}
+    def job(run: FinishedRun) -> tuple[Any, ...]:  # without what a bundle leaves out: paths, keys
+        told = run.report
+        model = PurePath(told.model).name
+        return (told.method, model, told.seed, dict(run.data), told.comparison, told.levels)
 
     return (
         not first.imported
