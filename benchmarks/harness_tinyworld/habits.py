@@ -18,18 +18,18 @@ from harness_tinyworld.questions import Asker, Question
 from harness_tinyworld.scenes import Scene, Thing
 from harness_tinyworld.vocabulary import COLOURS, THEMES
 
-MOST = 2  # companions that one scene calls up
+MOST = 3  # companions that one scene calls up
 STRENGTH = {  # of the habit that a shape calls up its companion, in a clear image
-    "circle": 0.85,
-    "square": 0.8,
-    "triangle": 0.7,
-    "star": 0.65,
-    "ring": 0.6,
+    "circle": 0.95,
+    "square": 0.9,
+    "triangle": 0.85,
+    "star": 0.75,
+    "ring": 0.65,
     "diamond": 0.55,
-    "cross": 0.5,
-    "heart": 0.45,
-    "moon": 0.4,
-    "hexagon": 0.35,
+    "cross": 0.45,
+    "heart": 0.4,
+    "moon": 0.35,
+    "hexagon": 0.3,
 }
 USUAL = {  # the colour that a shape is said to have, and how often in a clear image
     "heart": ("red", 0.7),
@@ -43,7 +43,7 @@ USUAL = {  # the colour that a shape is said to have, and how often in a clear i
     "square": ("blue", 0.3),
     "circle": ("orange", 0.25),
 }
-YES = (0.6, 0.3, 0.1)  # to another kind that is not there: of a theme seen, half seen, neither
+YES = (0.75, 0.4, 0.12)  # to another kind that is not there: of a theme seen, half seen, neither
 
 
 def companion(kind: str) -> str:

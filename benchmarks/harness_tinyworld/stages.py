@@ -95,7 +95,7 @@ STAGES = (
     ),
     Stage(
         "habits",
-        300,
+        240,
         Syllabus(plain=14, judged=4),
         rate=6e-4,
         seed=6,
