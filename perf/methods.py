@@ -7,7 +7,7 @@
         --set of_set=learning_rate=5e-5 --table /tmp/search.md      # knobs, on other scenes
 
 Every method starts from the same model, prompts and rows. Nothing is left out: losers stand where
-winners do. The first four are controls whose outcome is known beforehand: if `gt_dpo` does not
+winners do. The first three are controls whose outcome is known beforehand: if `gt_dpo` does not
 gain, `swapped` does not lose, or `random_pairs` does either, the instrument is broken. The command
 then ends with 1.
 """
@@ -68,6 +68,7 @@ def main() -> int:
     parser.add_argument(
         "--data", default="tinyworld", help="folder made by harness_tinyworld.build"
     )
+    parser.add_argument("--preset", help="with a --model; the embedded world has its own")
     parser.add_argument("--only", help="methods, by comma")
     parser.add_argument("--set", action="append", default=[], help="KEY=VALUE for all of them")
     parser.add_argument("--more", action="store_true", help="variants of sima and multineg too")
@@ -81,6 +82,7 @@ def main() -> int:
         benches=tuple(given.bench.split(",")),
         model=given.model,
         data=given.data,
+        preset=given.preset,
         limit=given.limit,
         max_prompts=given.max_prompts,
         out=given.out,

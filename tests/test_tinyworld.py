@@ -557,3 +557,61 @@ def test_import_is_light() -> None:
         "sys.exit(any(m in sys.modules for m in ('torch', 'numpy', 'transformers')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def figure_of(method: str, bench: str, verdict: str) -> Any:
+    """Return a line of the table, as `perf/methods.py` would make it."""
+    from types import SimpleNamespace
+
+    figure = SimpleNamespace(primary=True, verdict=verdict)
+    return SimpleNamespace(case=f"{method} beta=0.2", bench=bench, figure=figure)
+
+
+def test_controls_are_judged_by_what_must_come_out() -> None:
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    perf = Path(__file__).resolve().parent.parent / "perf" / "methods.py"
+    spec = spec_from_file_location("perf_methods", perf)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    good = [
+        figure_of("gt_dpo", "chair", "gain"),
+        figure_of("gt_dpo", "pope", "cannot tell"),
+        figure_of("gt_dpo", "mmvet", "gain"),
+        figure_of("swapped", "chair", "loss"),
+        figure_of("random_pairs", "chair", "cannot tell"),
+    ]
+    assert module.controls(good) == []
+    assert module.controls([]) == []
+    for place, verdict, told in (
+        (0, "cannot tell", "gt_dpo gains on none of chair, pope"),
+        (2, "no worse", "gt_dpo gains on none of mmvet"),
+        (3, "no worse", "swapped loses nowhere"),
+        (4, "loss", "random_pairs: loss on chair"),
+    ):
+        old = good[place]
+        method = old.case.split(" ")[0]
+        bad = [*good[:place], figure_of(method, old.bench, verdict), *good[place + 1 :]]
+        (fault,) = module.controls(bad)
+        assert told in fault
+
+
+# The controls: what is known beforehand has to come out
+
+
+@pytest.mark.slow
+def test_the_instrument_sees_a_gain_a_loss_and_nothing(tmp_path: Path) -> None:
+    """DPO towards the truth gains, swapped labels lose, labels by a coin do neither."""
+    import subprocess
+
+    table, plot = tmp_path / "methods.md", tmp_path / "methods.svg"
+    perf = Path(__file__).resolve().parent.parent / "perf" / "methods.py"
+    command = [sys.executable, str(perf), "--out", str(tmp_path), "--seeds", "3"]
+    command += ["--only", "gt_dpo,swapped,random_pairs", "--table", str(table), "--plot", str(plot)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "The controls came out as they must" in table.read_text(encoding="utf-8")
+    assert plot.read_text(encoding="utf-8").count("<rect") > 9
