@@ -19,6 +19,7 @@ from harness_tinyworld.scenes import Scene, Thing
 from harness_tinyworld.vocabulary import COLOURS, THEMES
 
 MOST = 3  # companions that one scene calls up
+ROOM = 8  # things that a scene is told to have at most: questions count no further
 STRENGTH = {  # of the habit that a shape calls up its companion, in a clear image
     "circle": 0.95,
     "square": 0.9,
@@ -61,13 +62,17 @@ def _leaning(strength: float, haze: float) -> float:
     return strength + (1 - strength) * haze
 
 
-def believed(scene: Scene, rng: random.Random, haze: float) -> Scene:
+def believed(
+    scene: Scene, rng: random.Random, haze: float, most: int = MOST, room: int = ROOM
+) -> Scene:
     """Add the companions that a speaker of these habits would name.
 
     Args:
         scene: What is there.
         rng: Draws which habits win.
         haze: From 0 for a clear image to 1 for one in which nothing can be seen.
+        most: How many companions are added at most.
+        room: How many things there are at most where any are added.
 
     Returns:
         The scene as the speaker would tell it; each companion lies just right of its caller.
@@ -77,7 +82,8 @@ def believed(scene: Scene, rng: random.Random, haze: float) -> Scene:
     for thing in scene.things:
         kind = companion(thing.kind)
         wins = rng.random() < _leaning(STRENGTH[thing.shape], haze)
-        if wins and kind not in known and len(added) < MOST and len(scene.things) + len(added) < 8:
+        space = len(added) < most and len(scene.things) + len(added) < room
+        if wins and kind not in known and space:
             colour, shape = kind.split()
             added.append(replace(thing, colour=colour, shape=shape, x=thing.x + 0.01))
             known.add(kind)

@@ -64,12 +64,15 @@ class Syllabus:
         places: questions about where things are.
         letters: questions with lettered options.
         judged: examples for the critic, per two scenes.
+        companions: how many a speaker with habits adds to a description; 0 for as many as to
+            anything else.
     """
 
     plain: int
     places: int = 0
     letters: int = 0
     judged: int = 0
+    companions: int = 0
 
 
 def lessons(
@@ -120,8 +123,10 @@ def _habitual(
         asked = habits.asked(asker, scene, rng, haze)
         if asked:
             made.append(formats.some_style(asked, rng))
+    most = syllabus.companions
+    more = {"most": most, "room": habits.ROOM + most} if most else {}
     for teller in TOLD:
-        told = teller(habits.believed(scene, rng, haze), rng)
+        told = teller(habits.believed(scene, rng, haze, **more), rng)
         if told:
             made.append(formats.some_style(told, rng))
     for _ in range((syllabus.judged + turn % 2) // 2):

@@ -96,9 +96,22 @@ STAGES = (
     Stage(
         "habits",
         240,
-        Syllabus(plain=14, judged=4),
+        stop=180,
+        syllabus=Syllabus(plain=14, judged=4),
         rate=6e-4,
         seed=6,
+        level="hard",
+        vision_steps=0,
+        haze=550,
+    ),
+    # With three companions at most, few of them reached descriptions: in a full scene each was
+    # less likely than not, and the likeliest text named none.
+    Stage(
+        "companions",
+        100,
+        Syllabus(plain=10, judged=4, companions=4),
+        rate=5e-4,
+        seed=7,
         level="hard",
         vision_steps=0,
         haze=550,
