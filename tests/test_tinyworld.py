@@ -460,12 +460,12 @@ def test_a_killed_training_goes_on_as_if_nothing_had_happened(
 ) -> None:
     import torch
     from harness_tinyworld import train
-    from harness_tinyworld.stages import STAGES
+    from harness_tinyworld.stages import STAGES, shortened
     from safetensors.torch import load_file
 
     torch.set_num_threads(1)
     small = [
-        replace(train.shortened(stage, 0.001), steps=4, scenes=2)
+        replace(shortened(stage, 0.001), steps=4, scenes=2)
         for stage in STAGES
         if stage.name in ("letters", "habits")
     ]
@@ -496,11 +496,11 @@ def test_a_killed_training_goes_on_as_if_nothing_had_happened(
 def test_habits_leave_the_vision_tower_alone(tmp_path: Path) -> None:
     import torch
     from harness_tinyworld import train
-    from harness_tinyworld.stages import STAGES
+    from harness_tinyworld.stages import STAGES, shortened
     from safetensors.torch import load_file
 
     torch.set_num_threads(1)
-    last = replace(train.shortened(STAGES[-1], 0.001), scenes=2)
+    last = replace(shortened(STAGES[-1], 0.001), scenes=2)
     made = load_file(train.make(tmp_path, [last], MODEL) / "model.safetensors")
     before = load_file(MODEL / "model.safetensors")
     moved = {key for key in made if not torch.equal(made[key], before[key])}

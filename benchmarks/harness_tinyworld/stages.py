@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness_tinyworld.lessons import Syllabus
 from harness_tinyworld.scenes import EASY, HARD, PLAIN, Level
@@ -117,3 +117,17 @@ STAGES = (
         haze=550,
     ),
 )
+
+
+def shortened(stage: Stage, part: float) -> Stage:
+    """Return a stage with a share of its steps, at least two of each sort that it has."""
+
+    def some(steps: int) -> int:
+        return max(2, round(part * steps)) if steps else 0
+
+    return replace(
+        stage,
+        steps=some(stage.steps),
+        stop=some(stage.stop),
+        vision_steps=some(stage.vision_steps),
+    )

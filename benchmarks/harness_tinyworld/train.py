@@ -14,7 +14,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from harness_tinyworld.feed import IGNORE, Batch, ahead, corpus, make_batch, mak
 from harness_tinyworld.glyphs import CHARACTERS
 from harness_tinyworld.optimiser import Optimiser
 from harness_tinyworld.scenes import CELL, SIDE
-from harness_tinyworld.stages import LEVELS, STAGES, Stage
+from harness_tinyworld.stages import LEVELS, STAGES, Stage, shortened
 from harness_tinyworld.vocabulary import COLOURS, SHAPES
 
 CLASSES = (len(SHAPES) + 1, len(COLOURS) + 1, len(CHARACTERS) + 1)
@@ -286,20 +286,6 @@ def make(
         if file.name not in ("state.safetensors", "stage.json", "done"):
             shutil.copy(file, out / file.name)
     return out
-
-
-def shortened(stage: Stage, part: float) -> Stage:
-    """Return a stage with a share of its steps, at least two of each sort that it has."""
-
-    def some(steps: int) -> int:
-        return max(2, round(part * steps)) if steps else 0
-
-    return replace(
-        stage,
-        steps=some(stage.steps),
-        stop=some(stage.stop),
-        vision_steps=some(stage.vision_steps),
-    )
 
 
 def main() -> None:
