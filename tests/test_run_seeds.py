@@ -15,7 +15,7 @@ from harness.compare import Unit, compare
 from harness.compare.pooled import estimate
 from harness.errors import HarnessError
 from harness.records import Sample
-from harness.stats import spread_of, widened
+from harness.stats.seeds import error_of
 
 MEAN = mean_of("right", name="accuracy", primary=True)
 QUICK = {"seed": 0, "draws": 300, "alpha": 0.05}
@@ -71,25 +71,10 @@ def test_seeds_that_move_all_rows_alike_are_the_only_error_and_follow_student():
     assert found.p == pytest.approx(expected.pvalue, rel=1e-6)
 
 
-def test_what_rows_explain_is_taken_off_the_spread():
-    assert spread_of([1.0, 2.0, 3.0], within=1.0) == 0.0
-    assert spread_of([1.0, 2.0, 3.0], within=0.0) == pytest.approx(3**-0.5)
-    # variance 100 over 3, and a thirtieth of it squared over it is next to nothing
-    assert spread_of([0.0, 10.0, 20.0], within=1.0) == pytest.approx((100 / 3 - 3 / 100) ** 0.5)
-
-
-def test_squares_of_reaches_add_up():
-    rows = units([0, 1] * 20, [1, 1] * 20, range(40))
-    alone, _, _ = estimate(MEAN, [rows], **QUICK)
-    wide = widened(alone, 2.0, 3)
-    images = stats.t.ppf(0.975, alone.freedom) * alone.error
-    seeds = stats.t.ppf(0.975, 2) * 2.0
-    assert wide.error == pytest.approx(np.hypot(alone.error, 2.0))
-    reach = stats.t.ppf(0.975, wide.freedom) * wide.error
-    assert reach == pytest.approx(np.hypot(images, seeds))
-    assert 2 < wide.freedom < alone.freedom
-    assert wide.interval[0] <= alone.difference - reach + 1e-9
-    assert wide.p >= alone.p
+def test_the_whole_spread_of_seeds_counts():
+    assert error_of([1.0, 2.0, 3.0]) == pytest.approx(3**-0.5)  # variance 1 over 3 seeds
+    assert error_of([2.0, 2.0]) == 0.0
+    assert error_of([5.0]) == 0.0
 
 
 @pytest.mark.parametrize(("seeds", "apart"), [(3, 0.0), (3, 0.03), (3, 0.1), (5, 0.03)])
