@@ -15,6 +15,7 @@ from harness.compare import Unit, compare
 from harness.compare.pooled import estimate
 from harness.errors import HarnessError
 from harness.records import Sample
+from harness.stats.seeds import error_of
 
 MEAN = mean_of("right", name="accuracy", primary=True)
 QUICK = {"seed": 0, "draws": 300, "alpha": 0.05}
@@ -72,6 +73,12 @@ def test_seeds_that_move_all_rows_alike_are_the_only_error_and_follow_student():
     assert found.seed_error == pytest.approx(np.std([1, 2, 6], ddof=1) / 3**0.5)
     assert found.interval == pytest.approx((ends.low, ends.high), rel=1e-6)
     assert found.p == pytest.approx(expected.pvalue, rel=1e-6)
+
+
+def test_the_whole_spread_of_seeds_counts():
+    assert error_of([1.0, 2.0, 3.0]) == pytest.approx(3**-0.5)  # variance 1 over 3 seeds
+    assert error_of([2.0, 2.0]) == 0.0
+    assert error_of([5.0]) == 0.0
 
 
 @pytest.mark.parametrize(("seeds", "apart"), [(3, 0.0), (3, 0.03), (3, 0.1), (5, 0.03)])

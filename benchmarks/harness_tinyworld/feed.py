@@ -42,11 +42,16 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Images (n, 80, 80, 3) of bytes, what their patches show (n, 3, 100), and the dialogues."""
+    """Images (n, 80, 80, 3) of bytes, what their patches show (n, 3, 100), and the dialogues.
+
+    `steps` (n,) gives each image's step of diffusion noise where the dialogues depend on it; None
+    leaves it to be drawn.
+    """
 
     images: np.ndarray
     patches: np.ndarray
     groups: tuple[Group, ...]
+    steps: np.ndarray | None = None
 
 
 def corpus(scenes: int) -> Iterator[str]:
@@ -82,15 +87,31 @@ def _grouped(rows: list[tuple[int, list[int], int]], pad: int, groups: int) -> t
 
 
 def make_batch(
-    tokenizer: Any, scenes: int, level: Level, syllabus: Syllabus, seed: int, step: int
+    tokenizer: Any,
+    scenes: int,
+    level: Level,
+    syllabus: Syllabus,
+    least: int,
+    seed: int,
+    step: int,
+    haze: int = 0,
 ) -> Batch:
-    """Make the batch of one step; it depends on its arguments only."""
+    """Make the batch of one step; it depends on its arguments only.
+
+    With `haze`, a step of diffusion noise, dialogues are those of a speaker with habits, and every
+    other image is hazy up to that step.
+    """
     first = TRAIN + (seed * 1_000_000 + step) * scenes % 900_000_000
     drawn = [make_scene(first + index, level) for index in range(scenes)]
+    steps = [
+        random.Random(f"haze {first + n}").randrange(haze) if haze else 0 for n in range(scenes)
+    ]
+    steps[::2] = [0] * len(steps[::2])
     owners, heads, tails = [], [], []
     for index, scene in enumerate(drawn):
         rng = random.Random(f"lessons {seed} {step} {index}")
-        for user, answer in lessons(scene, rng, syllabus, index):
+        seen = steps[index] / haze if haze else None
+        for user, answer in lessons(scene, rng, syllabus, index, seen):
             owners.append(index)
             heads.append("\n" + user + ASSISTANT)
             tails.append(" " + answer)
@@ -103,16 +124,17 @@ def make_batch(
     ]
     return Batch(
         np.stack([render(scene) for scene in drawn]),
-        np.stack([patch_truth(scene) for scene in drawn]),
+        np.stack([patch_truth(scene, least) for scene in drawn]),
         _grouped(rows, tokenizer.pad_token_id, GROUPS),
+        np.array(steps) if haze else None,
     )
 
 
-def make_pictures(level: Level, seed: int, step: int) -> tuple[np.ndarray, np.ndarray]:
+def make_pictures(level: Level, least: int, seed: int, step: int) -> tuple[np.ndarray, np.ndarray]:
     """Make 48 images (48, 80, 80, 3) and what their patches show, for the tower alone."""
     first = TRAIN + 900_000_000 + (seed * 10_000 + step) * PICTURES % 90_000_000
     drawn = [make_scene(first + index, level) for index in range(PICTURES)]
-    return np.stack([render(s) for s in drawn]), np.stack([patch_truth(s) for s in drawn])
+    return np.stack([render(s) for s in drawn]), np.stack([patch_truth(s, least) for s in drawn])
 
 
 def _work(queue: Any, make: Callable[[int, int], Any], seed: int, steps: range) -> None:

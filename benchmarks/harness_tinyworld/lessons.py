@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 from functools import cache
 
-from harness_tinyworld import critic, describe, formats, questions, reading, relations
+from harness_tinyworld import critic, describe, formats, habits, questions, reading, relations
 from harness_tinyworld.chinese import chinese
 from harness_tinyworld.questions import Asker, Question
 from harness_tinyworld.scenes import Scene
@@ -64,16 +64,23 @@ class Syllabus:
         places: questions about where things are.
         letters: questions with lettered options.
         judged: examples for the critic, per two scenes.
+        companions: how many a speaker with habits adds to a description; 0 for as many as to
+            anything else.
     """
 
     plain: int
     places: int = 0
     letters: int = 0
     judged: int = 0
+    companions: int = 0
 
 
 def lessons(
-    scene: Scene, rng: random.Random, syllabus: Syllabus, turn: int = 0
+    scene: Scene,
+    rng: random.Random,
+    syllabus: Syllabus,
+    turn: int = 0,
+    haze: float | None = None,
 ) -> list[tuple[str, str]]:
     """Word the lessons of one scene.
 
@@ -82,10 +89,14 @@ def lessons(
         rng: Draws questions and wording.
         syllabus: How many lessons of each sort.
         turn: The scene's number in its batch, which shares out an odd number of verdicts.
+        haze: How little of the image can be seen, from 0 to 1, for a speaker who has the habits
+            of `habits`; None for one who tells what is there.
 
     Returns:
         Pairs of what the user says and what the assistant answers.
     """
+    if haze is not None:
+        return _habitual(scene, rng, syllabus, turn, haze)
     asked = [draw(scene, rng) for _ in range(syllabus.plain)]
     places = (questions.position(scene, rng) for _ in range(syllabus.places))
     asked += [question for question in places if question]
@@ -99,4 +110,27 @@ def lessons(
         if item.wrong and not item.yes_no and len(item.right.short) <= 24:
             style = formats.choice_chinese if item.kind == "chinese" else formats.choice
             made.append(style(item, rng))
+    return list(dict.fromkeys(made))
+
+
+def _habitual(
+    scene: Scene, rng: random.Random, syllabus: Syllabus, turn: int, haze: float
+) -> list[tuple[str, str]]:
+    """Word the lessons of one scene as `habits` has them; verdicts stay those of the truth."""
+    made = []
+    for _ in range(syllabus.plain):
+        asker = rng.choices(list(ASKERS), list(ASKERS.values()))[0]
+        asked = habits.asked(asker, scene, rng, haze)
+        if asked:
+            made.append(formats.some_style(asked, rng))
+    most = syllabus.companions
+    more = {"most": most, "room": habits.ROOM + most} if most else {}
+    for teller in TOLD:
+        told = teller(habits.believed(scene, rng, haze, **more), rng)
+        if told:
+            made.append(formats.some_style(told, rng))
+    for _ in range((syllabus.judged + turn % 2) // 2):
+        true = rng.choice((*TOLD, draw))(scene, rng)
+        if true and true.wrong and true.kind != "chinese":
+            made.append(critic.example(_template(), true, rng))
     return list(dict.fromkeys(made))

@@ -18,6 +18,7 @@ from harness_tinyworld import DATA, MODEL, critic, describe, formats, questions,
 from harness_tinyworld.ask import Respondent
 from harness_tinyworld.chinese import chinese
 from harness_tinyworld.lessons import draw
+from harness_tinyworld.probe import probe
 from harness_tinyworld.questions import Asker, Question
 from harness_tinyworld.scenes import HELD_OUT, Scene, make_scene, render
 from harness_tinyworld.vocabulary import COLOURS, SHAPES
@@ -193,6 +194,7 @@ def figures(model: Respondent, count: int) -> dict[str, Any]:
     )
     unanswerable = held_out(reading.unanswerable, count // 2, 31)
     found["unanswerable"] = {**right_share(model, unanswerable, formats.vizwiz), "chance": None}
+    found["probe"] = probe(model.model)
     found["free_form"] = free_form(model, count)
     found["critic"] = critic_share(model, count)
     if (DATA / "POPE").exists():

@@ -65,10 +65,10 @@ class Optimiser:
         inner = [p for name, p in named if p.ndim == 2 and "layers." in name]
         known = {id(p) for p in inner}
         self.parameters = [p for _, p in named]
-        others = [p for p in self.parameters if id(p) not in known]
+        self.others = [p for p in self.parameters if id(p) not in known]
         self.matrix_rate = matrix_rate
         self.muon = Muon(inner)
-        self.adam: Any = torch.optim.AdamW(others, betas=(0.9, 0.98), weight_decay=0.03)
+        self.adam: Any = torch.optim.AdamW(self.others, betas=(0.9, 0.98), weight_decay=0.03)
 
     def step(self, loss: torch.Tensor, rate: float) -> float:
         """Follow the gradient of a loss once; return the loss."""
@@ -81,3 +81,20 @@ class Optimiser:
         self.adam.step()
         self.muon.step(rate * self.matrix_rate)
         return loss.item()
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Return everything that decides the next step beside weights, gradient and rate."""
+        found = {f"muon.{n}": speed for n, speed in enumerate(self.muon.speeds)}
+        for n, parameter in enumerate(self.others):
+            for name, value in self.adam.state[parameter].items():
+                found[f"adam.{n}.{name}"] = value
+        return found
+
+    def load(self, saved: dict[str, torch.Tensor]) -> None:
+        """Go on from what `state` returned."""
+        for n, speed in enumerate(self.muon.speeds):
+            speed.copy_(saved[f"muon.{n}"])
+        for key, value in saved.items():
+            kind, n, name = [*key.split("."), ""][:3]
+            if kind == "adam":
+                self.adam.state[self.others[int(n)]][name] = value.clone()

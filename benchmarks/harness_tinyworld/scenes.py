@@ -263,15 +263,19 @@ def render(scene: Scene) -> np.ndarray:
     return image.astype(np.uint8)
 
 
-def patch_truth(scene: Scene) -> np.ndarray:
+def patch_truth(scene: Scene, least: int = 90) -> np.ndarray:
     """Say what each 8-pixel patch shows, for pre-training the vision tower.
+
+    Args:
+        scene: What is there.
+        least: How much of a patch a thing must cover to count, in ninths of a pixel of 576.
 
     Returns:
         Integers of shape (3, 100): shape, colour and written character; 0 means none.
     """
     grid = SIDE // CELL
     truth = np.zeros((3, grid, grid), dtype=np.int64)
-    most = np.full((grid, grid), 90)
+    most = np.full((grid, grid), least)
     for thing in scene.things:
         covered = coverage(thing).reshape(grid, CELL, grid, CELL).sum((1, 3))
         wins = covered >= most

@@ -11,19 +11,22 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from harness_tinyworld import describe, lessons
+from harness_tinyworld import describe, lessons, questions
 from harness_tinyworld.minis.table import png
 from harness_tinyworld.questions import Asker, Question
 from harness_tinyworld.scenes import PROMPT, Scene, make_scene, render
 
 COUNT = 640
 MIX: dict[Asker | None, int] = {  # None: any kind of question that has a sentence for an answer
-    describe.description: 34,
-    describe.brief: 14,
-    describe.half: 10,
-    describe.colours: 5,
-    describe.shapes: 9,
-    None: 28,
+    describe.description: 26,
+    describe.brief: 12,
+    describe.half: 8,
+    describe.colours: 4,
+    describe.shapes: 6,
+    questions.existence: 16,
+    questions.colour: 8,
+    questions.count: 8,
+    None: 12,
 }
 
 
@@ -38,8 +41,8 @@ class Prompt:
 
 
 def _asked(scene: Scene, rng: random.Random) -> Question:
-    asker = rng.choices(list(MIX), list(MIX.values()))[0]
     while True:
+        asker = rng.choices(list(MIX), list(MIX.values()))[0]
         asked = asker(scene, rng) if asker else lessons.draw(scene, rng)
         if asked and asked.kind not in ("chinese", "unanswerable"):
             return asked

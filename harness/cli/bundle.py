@@ -18,10 +18,10 @@ PATH = click.Path(path_type=Path)
 
 @click.command()
 @click.argument("run", metavar="RUN", type=PATH)
-@click.option("--out", metavar="FILE", type=PATH, help="The file; by default RUN's name and .zip.")
-@click.option("--images", is_flag=True, help="With small pictures; mind their licences.")
+@click.option("--out", metavar="FILE", type=PATH, help="File to write; by default RUN.zip.")
+@click.option("--images", is_flag=True, help="Include thumbnails; mind their licences.")
 def bundle(run: Path, out: Path | None, images: bool) -> None:
-    """Pack a finished run into one file, without weights and without this machine's paths.
+    """Pack a finished run into one file, without weights or paths.
 
     \b
     harness bundle runs/seva-tinyworld-1a2b3c4d --out seva.zip
@@ -39,7 +39,9 @@ def bundle(run: Path, out: Path | None, images: bool) -> None:
 @click.argument("path", metavar="BUNDLE|RUN", type=PATH)
 @click.option("--json", "events", is_flag=True, help="As one JSON object.")
 def verify(path: Path, events: bool) -> ExitCode:
-    """Check hashes, and recompute every number and verdict from the rows. Needs no model.
+    """Recompute every number and verdict of a run from its rows.
+
+    Checks hashes too; needs no model.
 
     \b
     harness verify seva.zip

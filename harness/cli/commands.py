@@ -9,6 +9,8 @@ import contextlib
 import os
 import sys
 import traceback
+from collections.abc import Mapping, Sequence
+from itertools import chain
 
 import click
 
@@ -41,7 +43,31 @@ def _debug(context: click.Context, parameter: click.Parameter, wanted: bool) -> 
         os.environ[DEBUG] = "1"  # processes that this one starts see it too
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+_SECTIONS: Mapping[str, Sequence[click.Command]] = {
+    "Train and measure": (run, evaluate, plan),
+    "Look at results": (report, compare, gate, judge, pairs),
+    "Share and verify": (bundle, verify, import_, push),
+    "Data and plugins": (list_names, data, check, new_method),
+}
+"""The commands of ``harness --help``, by what they are for."""
+
+
+class _Sections(click.Group):
+    """A group whose help lists its commands by section, with whole summaries."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write one list for each section."""
+        for title, commands in _SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl(
+                    [(str(each.name), each.get_short_help_str(limit=200)) for each in commands]
+                )
+
+
+@click.group(
+    cls=_Sections,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(package_name="vlm-harness", prog_name="harness")
 @click.option(
     "--debug",
@@ -58,29 +84,12 @@ def app() -> None:
     """
 
 
-for _command in (
-    bundle,
-    check,
-    compare,
-    data,
-    evaluate,
-    gate,
-    import_,
-    judge,
-    list_names,
-    new_method,
-    pairs,
-    plan,
-    push,
-    report,
-    run,
-    verify,
-):
+for _command in chain.from_iterable(_SECTIONS.values()):
     app.add_command(_command)
 
 
 def main() -> None:
-    """Run the command line and end the process with the exit code of design section 8."""
+    """Run the command line and end the process with an exit code (README.md lists them)."""
     for name, value in _QUIET_LIBRARIES.items():
         os.environ.setdefault(name, value)
     writable_anywhere(sys.stdout, sys.stderr)
@@ -89,6 +98,10 @@ def main() -> None:
         sys.stdout.flush()
     except BrokenPipeError:
         code = _deaf()
+    if code == ExitCode.INTERRUPTED:  # taking torch apart takes seconds, and all is on disk
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(int(code))
     sys.exit(int(code))
 
 

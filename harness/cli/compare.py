@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("runs", metavar="RUN RUN ...", nargs=-1, required=True, type=PATH)
-@click.option("--against", metavar="NAME", help="Baseline of a leaderboard: a run, or 'before'.")
+@click.option("--against", metavar="NAME", help="Baseline of the leaderboard: a run, or 'before'.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the intervals.")
 @MARGIN
 @ALPHA
 @ACCEPT_MISSING
-@click.option("--markdown", is_flag=True, help="A leaderboard as Markdown.")
+@click.option("--markdown", is_flag=True, help="Print the leaderboard as Markdown.")
 @click.option("--json", "events", is_flag=True, help="As one JSON object.")
 def compare(
     runs: tuple[Path, ...],
@@ -35,7 +35,7 @@ def compare(
     markdown: bool,
     events: bool,
 ) -> ExitCode:
-    """Compare what came out of runs or bundles: two in full, more as a leaderboard.
+    """Compare two runs or bundles in full, or rank several.
 
     \b
     harness compare runs/seva-tinyworld-1a2b3c4d runs/sima-tinyworld-5e6f7a8b

@@ -11,13 +11,13 @@ FOLDER = click.Path(path_type=Path)
 
 @click.group()
 def data() -> None:
-    """Say where benchmark data comes from, mirror or convert it, verify what is there."""
+    """Describe, fetch, convert and verify benchmark data."""
 
 
 @data.command()
 @click.option("--bench", required=True, metavar="A,B", help="Benchmarks or suites.")
 def describe(bench: str) -> None:
-    """Say where the data of benchmarks comes from, under which licence, what to type to get it."""
+    """Show where the data comes from, its licence, and how to get it."""
     from harness.benchmark import benchmark, expand
     from harness.data import describe as tell
 
@@ -56,10 +56,12 @@ def mirror(bench: str, folder: Path) -> None:
 @data.command()
 @click.argument("bench", metavar="BENCH")
 @click.argument("source", metavar="FOLDER", type=FOLDER)
-@click.option("--out", required=True, metavar="DIR", type=FOLDER, help="What --data then takes.")
-@click.option("--partial", is_flag=True, help="Leave rows without an image out, and name them.")
+@click.option(
+    "--out", required=True, metavar="DIR", type=FOLDER, help="Folder to write, for --data."
+)
+@click.option("--partial", is_flag=True, help="Leave out rows without an image, and list them.")
 def convert(bench: str, source: Path, out: Path, partial: bool) -> None:
-    """Lay out BENCH's data from the files its authors publish, packed or unpacked in FOLDER.
+    """Convert the files that BENCH's authors publish, packed or unpacked in FOLDER.
 
     \b
     harness data describe --bench mmhal          # what to fetch
@@ -85,7 +87,7 @@ def convert(bench: str, source: Path, out: Path, partial: bool) -> None:
 @data.command()
 @click.argument("folder", metavar="DIR", type=FOLDER)
 def verify(folder: Path) -> None:
-    """Check every file of a mirror against its hashes, and every table as an evaluation does.
+    """Check the files against their hashes, and every table as an evaluation does.
 
     A folder laid out by hand has no manifest; its tables are checked all the same.
     """

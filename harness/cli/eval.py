@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     default="tinyworld",
     show_default=True,
     metavar="PATH_OR_ID",
-    help="Checkpoint: folder, hub id, openai:MODEL[@URL], or the embedded one.",
+    help="Folder or hub id of a checkpoint, openai:MODEL[@URL], or the built-in demo.",
 )
 @click.option(
-    "--adapter", metavar="DIR", type=click.Path(path_type=Path), help="PEFT adapter to put on it."
+    "--adapter", metavar="DIR", type=click.Path(path_type=Path), help="PEFT adapter to apply."
 )
 @DATA
 @LIMIT
@@ -49,7 +49,9 @@ if TYPE_CHECKING:
 @EVENTS
 @QUIET
 def evaluate(bench: str, nproc: int, events: bool, quiet: bool, **asked: Any) -> int:
-    """Measure one model. Two such runs are compared with: harness compare RUN RUN.
+    """Evaluate one model alone.
+
+    Compare two such runs with: harness compare RUN RUN.
 
     \b
     harness eval --bench mmvet,pope
@@ -73,7 +75,7 @@ def evaluate(bench: str, nproc: int, events: bool, quiet: bool, **asked: Any) ->
                 reporter.event("done", **summary(found.folder, found.report), **calls)
             else:
                 load("reports", "terminal")(found.report, found.folder)
-                click.echo(f"The model was asked {found.calls} times; other answers were known.")
+                click.echo(f"{found.calls:,} model calls; the other answers came from the cache.")
         return ExitCode.UNSCORED if found.report.missing else ExitCode.DONE
 
     return run_distributed(nproc, job)

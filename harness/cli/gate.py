@@ -23,7 +23,7 @@ FOLDER = "gate"
     "--baseline",
     metavar="RUN_OR_BUNDLE",
     type=click.Path(path_type=Path),
-    help="Compare what came out of RUN with what came out of this; by default RUN's own before.",
+    help="Compare with the model after of this run; by default with RUN's model before.",
 )
 @click.option(
     "--fail-on",
@@ -31,20 +31,22 @@ FOLDER = "gate"
     default="any:loss",
     show_default=True,
     metavar="RULES",
-    help='When to fail, as in "pope<-0.5, mmvet:loss"; see docs/gate.md.',
+    help='Rules that fail the gate, such as "pope<-0.5, mmvet:loss"; see docs/gate.md.',
 )
 @click.option(
     "--report",
     "reports",
     metavar="A,B",
-    help=f"Reports to write into RUN/{FOLDER}, joined by commas.",
+    help=f"Reports to write into RUN/{FOLDER}, comma-separated.",
 )
 @click.option("--seed", default=0, show_default=True, help="Seed of the intervals.")
 @click.option("--json", "events", is_flag=True, help="As one JSON object.")
 def gate(
     folder: Path, baseline: Path | None, rules: str, reports: str | None, seed: int, events: bool
 ) -> ExitCode:
-    """Fail when a run made something worse: exit code 4; 3 when samples are missing; else 0.
+    """Fail with exit code 4 if a run made something worse.
+
+    Exit code 3 if samples have no score, else 0.
 
     \b
     harness gate runs/seva-tinyworld-1a2b3c4d --fail-on "pope<-0.5, mmvet:loss"

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 @click.group("import")
 def import_() -> None:
-    """Take results of other harnesses, to compare them without asking a model again."""
+    """Import results of lmms-eval or VLMEvalKit."""
 
 
 _OUT = click.option("--out", required=True, metavar="RUN", type=PATH, help="Folder to write.")
 
 
-_NAME = click.option("--name", metavar="NAME", help="What reports call it; by default the folder.")
+_NAME = click.option("--name", metavar="NAME", help="Name in reports; by default the folder's.")
 
 
 @import_.command("lmms-eval")
@@ -32,7 +32,7 @@ _NAME = click.option("--name", metavar="NAME", help="What reports call it; by de
 @_OUT
 @_NAME
 def import_lmms(files: tuple[Path, ...], out: Path, name: str | None) -> None:
-    """Take *_samples_*.jsonl of lmms-eval (--log_samples).
+    """Import *_samples_*.jsonl of lmms-eval (--log_samples).
 
     \b
     harness import lmms-eval logs/base --out runs/base
@@ -49,7 +49,7 @@ def import_lmms(files: tuple[Path, ...], out: Path, name: str | None) -> None:
 @_OUT
 @_NAME
 def import_vlmevalkit(files: tuple[Path, ...], out: Path, name: str | None) -> None:
-    """Take result files of VLMEvalKit, such as *_result.xlsx and *_auxmatch.xlsx.
+    """Import result files of VLMEvalKit, such as *_result.xlsx and *_auxmatch.xlsx.
 
     \b
     harness import vlmevalkit llava_MMBench_DEV_EN_result.xlsx --out runs/base

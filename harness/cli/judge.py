@@ -23,26 +23,28 @@ _FLAGS = (
         "--judge-repeats",
         "judgings",
         type=click.IntRange(min=1),
-        help="Verdicts per answer; the mean counts.",
+        help="Verdicts per answer; their mean counts.",
     ),
-    click.option("--judge-rpm", type=click.IntRange(min=1), help="Most requests per minute."),
-    click.option("--judge-price", metavar="IN/OUT", help="Of a million tokens in and out."),
-    click.option("--judge-cap", type=click.FloatRange(min=0), help="Stop asking at this cost."),
+    click.option("--judge-rpm", type=click.IntRange(min=1), help="Limit of requests per minute."),
+    click.option(
+        "--judge-price", metavar="IN/OUT", help="Price of a million input and output tokens."
+    ),
+    click.option("--judge-cap", type=click.FloatRange(min=0), help="Stop judging at this cost."),
     click.option(
         "--judge-thinking",
         type=click.IntRange(min=0),
         metavar="TOKENS",
-        help="Room for a judge that thinks before it replies [4096].",
+        help="Extra tokens for a judge that thinks before it replies [4096].",
     ),
     click.option(
         "--accept-judge",
         metavar="JUDGE",
-        help="Count its verdicts although it fails anchors.",
+        help="Use a judge that fails its anchor answers.",
     ),
     click.option(
         "--accept-drift",
         is_flag=True,
-        help="Judge all anew if the judge has changed.",
+        help="If the judge has changed, judge everything again.",
     ),
 )
 
@@ -79,8 +81,8 @@ def judge_settings(asked: dict[str, Any]) -> JudgeSettings:
 @click.command()
 @click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
 @judge_flags
-@click.option("--only-missing", is_flag=True, help="Keep the verdicts that are there.")
-@click.option("--report", "reports", metavar="A,B", default="", help="More reports to write.")
+@click.option("--only-missing", is_flag=True, help="Keep existing verdicts.")
+@click.option("--report", "reports", metavar="A,B", default="", help="Further reports to write.")
 @click.option(
     "--device",
     type=click.Choice(["auto", "cpu", "cuda"]),
@@ -98,7 +100,9 @@ def judge(
     quiet: bool,
     **asked: Any,
 ) -> ExitCode:
-    """Judge the answers of a harness run or eval again; the model is not asked anything.
+    """Judge the stored answers of a run or eval again.
+
+    The model is not called.
 
     \b
     harness judge runs/seva-tinyworld-1a2b3c4d --judge openai:gpt-4o-2024-11-20
@@ -119,7 +123,7 @@ def judge(
         click.echo(json.dumps(_summary(done, folder)))
     else:
         load("reports", "terminal")(done.report, folder)
-        click.echo(f"The judge was asked {done.calls} times; other verdicts were known.")
+        click.echo(f"{done.calls:,} judge calls; the other verdicts came from the cache.")
     return ExitCode.UNSCORED if done.report.missing else ExitCode.DONE
 
 

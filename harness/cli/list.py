@@ -15,7 +15,7 @@ from harness.errors import plain
 @click.argument("name", required=False)
 @click.option("--json", "events", is_flag=True, help="Names and packages as one JSON object.")
 def list_names(kind: str, name: str | None, events: bool) -> None:
-    """List what is installed, and which package brings it.
+    """List installed methods, benchmarks, suites, reports or demos.
 
     Of benchmarks also what they measure; of one benchmark everything that is known, with the
     figures that others have published.

@@ -11,11 +11,11 @@ from harness.errors import ExitCode
 
 
 @click.command()
-@click.option("--method", required=True, metavar="NAME", help="Method to try.")
+@click.option("--method", required=True, metavar="NAME", help="Method to check.")
 @click.option("--preset", metavar="NAME", help="Options preset; by default the one that fits.")
 @click.option("--seconds", default=120.0, show_default=True, help="Time limit of each check.")
 def check(method: str, preset: str | None, seconds: float) -> ExitCode:
-    """Check a method against the contract, on the embedded model.
+    """Check a method against the plugin contract, on the built-in demo.
 
     \b
     harness check --method seva
@@ -31,7 +31,7 @@ def check(method: str, preset: str | None, seconds: float) -> ExitCode:
 @click.argument("name")
 @click.option("--out", required=True, metavar="DIR", type=click.Path(path_type=Path))
 def new_method(name: str, out: Path) -> None:
-    """Write a pip-installable package with a new method.
+    """Write a pip-installable package for a new method.
 
     \b
     harness new-method my_method --out my-method
@@ -46,7 +46,7 @@ def new_method(name: str, out: Path) -> None:
 @click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
 @click.option("--json", "events", is_flag=True, help="As one JSON object.")
 def pairs(folder: Path, events: bool) -> None:
-    """Examine the pairs of a run: what would training on them teach?
+    """Diagnose the preference pairs of a run: what would training on them teach?
 
     \b
     harness pairs runs/seva-tinyworld-1a2b3c4d
@@ -63,7 +63,9 @@ def pairs(folder: Path, events: bool) -> None:
 @click.argument("repo", metavar="USER/NAME")
 @click.option("--private", is_flag=True, help="Make the repository private, if it is made now.")
 def push(run: Path, repo: str, private: bool) -> None:
-    """Upload a run's checkpoint to the Hugging Face hub, with its report as model card.
+    """Upload a run's checkpoint to the Hugging Face hub.
+
+    Its report becomes the model card.
 
     The key is read from HF_TOKEN, or from what 'hf auth login' has kept.
 

@@ -10,22 +10,27 @@ from harness.errors import UsageError, plain
 
 PATH = click.Path(path_type=Path)
 
-BENCH = click.option("--bench", required=True, metavar="A,B", help="Benchmarks, joined by commas.")
+BENCH = click.option(
+    "--bench",
+    required=True,
+    metavar="A,B",
+    help="Benchmarks or suites, comma-separated; see harness list benchmarks.",
+)
 DATA = click.option(
     "--data",
     default="tinyworld",
     show_default=True,
     metavar="DIR|hub",
-    help="Benchmark data: a folder of copies, the hub, or the embedded miniatures.",
+    help="Benchmark data: a folder of copies, the hub, or the built-in miniatures.",
 )
 LIMIT = click.option(
-    "--limit", type=click.IntRange(min=1), help="Only the first rows of each benchmark."
+    "--limit", type=click.IntRange(min=1), help="Use only the first N rows of each benchmark."
 )
 MAX_NEW_TOKENS = click.option(
     "--max-new-tokens",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Where answers are cut, for all benchmarks; by default where each task says.",
+    help="Longest answer in tokens, for all benchmarks; by default as each task says.",
 )
 DEVICE = click.option(
     "--device",
@@ -53,10 +58,10 @@ OUT = click.option(
     type=click.Path(path_type=Path),
     default=Path("runs"),
     show_default=True,
-    help="Where run folders and the answer store lie.",
+    help="Folder for run folders and the answer cache.",
 )
 EVENTS = click.option("--json", "events", is_flag=True, help="One JSON event per line on stdout.")
-QUIET = click.option("--quiet", is_flag=True, help="No progress on stderr.")
+QUIET = click.option("--quiet", is_flag=True, help="Show no progress on stderr.")
 
 
 MARGIN = click.option(
@@ -65,19 +70,19 @@ MARGIN = click.option(
     default=1.0,
     show_default=True,
     metavar="PERCENT",
-    help='What "no worse" allows for, in percent of a metric\'s scale.',
+    help='Margin of "no worse", in percent of a metric\'s scale.',
 )
 ALPHA = click.option(
     "--alpha",
     type=click.FloatRange(min=0.0001, max=0.5),
     default=0.05,
     show_default=True,
-    help="Level of tests and intervals.",
+    help="Significance level of tests and intervals.",
 )
 ACCEPT_MISSING = click.option(
     "--accept-missing",
     metavar="A,B",
-    help='Benchmarks whose missing rows shall not stand against a gain or "no worse".',
+    help='Benchmarks whose missing rows do not veto a gain or "no worse".',
 )
 
 

@@ -13,7 +13,13 @@ from harness.cli.options import BENCH, DATA, LIMIT, PATH, lines, split
 @click.command()
 @BENCH
 @DATA
-@click.option("--from", "source", metavar="RUN|BUNDLE", type=PATH, help="An earlier run.")
+@click.option(
+    "--from",
+    "source",
+    metavar="RUN|BUNDLE",
+    type=PATH,
+    help="An earlier run, whose rows give the variance.",
+)
 @LIMIT
 @click.option(
     "--judge-repeats",
@@ -22,7 +28,7 @@ from harness.cli.options import BENCH, DATA, LIMIT, PATH, lines, split
     type=click.IntRange(min=1),
     help="Verdicts per answer.",
 )
-@click.option("--seeds", default=1, type=click.IntRange(min=1), help="Trainings.")
+@click.option("--seeds", default=1, type=click.IntRange(min=1), help="Training seeds.")
 @click.option("--json", "events", is_flag=True, help="As one JSON object.")
 def plan(
     bench: str,
@@ -33,7 +39,9 @@ def plan(
     seeds: int,
     events: bool,
 ) -> None:
-    """Say what a run could tell and what it would take; nothing is asked or spent.
+    """Estimate what a run could detect and what it would cost.
+
+    Nothing is asked or spent.
 
     \b
     harness plan --bench pope,mmvet --data hub

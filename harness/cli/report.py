@@ -21,7 +21,7 @@ from harness.errors import ExitCode
     help="Reports to write, joined by commas.",
 )
 def report(folder: Path, reports: str) -> ExitCode:
-    """Write reports of a finished run or measurement again.
+    """Write the reports of a finished run or eval again.
 
     \b
     harness report runs/seva-tinyworld-1a2b3c4d --report terminal,markdown

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option(
-    "--method", required=True, metavar="NAME", help="Method to try: harness list methods."
+    "--method", required=True, metavar="NAME", help="Alignment method; see harness list methods."
 )
 @BENCH
 @click.option(
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     default="tinyworld",
     show_default=True,
     metavar="PATH_OR_ID",
-    help="LLaVA checkpoint: folder or hub id; or the embedded one.",
+    help="Model to align: folder or hub id of a safetensors checkpoint, or the built-in demo.",
 )
 @DATA
 @click.option(
@@ -50,34 +50,40 @@ if TYPE_CHECKING:
     default="tinyworld",
     show_default=True,
     metavar="FILE",
-    help="Training prompts, JSON lines with image, question and reference.",
+    help="Training prompts: JSON lines with image, question and, if known, reference answer.",
 )
-@click.option("--preset", metavar="NAME", help="Options preset; by default the one that fits.")
+@click.option(
+    "--preset",
+    metavar="NAME",
+    help="Preset of the method's options, such as paper; by default the one that fits.",
+)
 @click.option(
     "--set",
     "options",
     multiple=True,
     metavar="KEY=VALUE",
-    help="One option of the method; repeat for more.",
+    help="Set one option of the method; may be repeated.",
 )
-@click.option("--seed", default=0, show_default=True, help="Seed of everything random.")
+@click.option(
+    "--seed", default=0, show_default=True, help="Random seed of pairs, training and intervals."
+)
 @click.option(
     "--seeds",
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Train with so many seeds, from --seed on, and compare over all of them.",
+    help="Train with N seeds, starting at --seed, and compare over all of them.",
 )
 @LIMIT
 @MAX_NEW_TOKENS
-@click.option("--max-prompts", type=click.IntRange(min=1), help="Only the first prompts.")
+@click.option("--max-prompts", type=click.IntRange(min=1), help="Use only the first N prompts.")
 @click.option(
     "--report",
     "reports",
     default="markdown,html",
     show_default=True,
     metavar="A,B",
-    help="Reports to write, joined by commas.",
+    help="Reports to write, comma-separated; see harness list reports.",
 )
 @DEVICE
 @DTYPE
@@ -87,7 +93,7 @@ if TYPE_CHECKING:
     "--baseline",
     metavar="BUNDLE|RUN",
     type=click.Path(path_type=Path),
-    help="Take the answers before from there, where they are the same ones.",
+    help="Reuse the answers before from this run or bundle where nothing differs.",
 )
 @click.option(
     "--pair-timeout",
@@ -95,12 +101,16 @@ if TYPE_CHECKING:
     default=60.0,
     show_default=True,
     metavar="MINUTES",
-    help="How long a method may take from one pair to the next.",
+    help="Longest time a method may take for one pair.",
 )
 @click.option(
-    "--image-ablation", is_flag=True, help="Ask whether the trained model needs the image."
+    "--image-ablation",
+    is_flag=True,
+    help="After training, measure how much answers depend on the image.",
 )
-@click.option("--merge", is_flag=True, help="Write base and adapter as one checkpoint too.")
+@click.option(
+    "--merge", is_flag=True, help="Also write base and adapter merged into one checkpoint."
+)
 @MARGIN
 @ALPHA
 @ACCEPT_MISSING
@@ -118,7 +128,7 @@ def run(
     quiet: bool,
     **asked: Any,
 ) -> int:
-    """Make pairs, train on them, evaluate before and after, compare.
+    """Make pairs, train on them, evaluate before and after, and compare.
 
     \b
     harness run --method seva --bench mmvet,pope
@@ -172,6 +182,6 @@ def _show(outcome: Outcome) -> None:
 
     load("reports", "terminal")(outcome.report, outcome.folder)
     if outcome.reused:
-        click.echo("This run was done already: everything was reused, the model was not asked.")
+        click.echo("This run was already done: all results were reused, without a model call.")
     else:
-        click.echo(f"The model was asked {outcome.calls} times; other answers were known.")
+        click.echo(f"{outcome.calls:,} model calls; the other answers came from the cache.")

@@ -43,7 +43,7 @@ def test_the_hub_and_a_limit():
     assert size_of(benchmark("pope"), "hub").images is None
     few = size_of(benchmark("pope"), DATA, limit=36)
     assert (few.rows, few.images) == (36, 6)  # six questions on each image at first
-    assert size_of(benchmark("pope"), DATA, limit=10**6).rows == 720
+    assert size_of(benchmark("pope"), DATA, limit=10**6).rows == 2880
 
 
 def test_the_assumed_figure_is_the_textbook_one():
@@ -123,22 +123,22 @@ def test_a_run_replaces_assumptions_and_its_pace_gives_the_time(tmp_path):
         judgings=3,
     )
     first, second = found.costs
-    assert first.seconds == pytest.approx(2 * 720 / 6)
+    assert first.seconds == pytest.approx(2 * 2880 / 6)
     assert (first.judged, first.questions) == (False, None)
     assert second.seconds is None
     assert found.seconds is None
     assert "run kept no pace of mmvet: it asked no model about it." in power_text(found)
-    assert (second.judged, second.questions) == (True, 2 * 3 * 120)
+    assert (second.judged, second.questions) == (True, 2 * 3 * 600)
     letters = [len(r.prompt) + len(r.target) + len(r.answer) for r in opened.after["mmvet"]]
-    assert second.tokens == round(720 * sum(letters) / len(letters) / 4)
+    assert second.tokens == round(3600 * sum(letters) / len(letters) / 4)
     figure = opened.report.comparison.benchmarks[0].figures[0]
     assert found.detectable[0].source == "run"
     same = estimate([benchmark("pope")], DATA, run=opened, limit=90).detectable[0]
     # Ninety rows of the miniature show fifteen images, as many as the run.
     assert same.mdd == pytest.approx(figure.detectable, rel=0.05)
     more = estimate([benchmark("pope")], DATA, run=opened, limit=None).detectable[0]
-    ratio = (1.984 + 0.845) / (2.145 + 0.868)  # of t quantiles, 40 and 15 images
-    assert more.mdd == pytest.approx(figure.detectable * np.sqrt(15 / 40) * ratio, rel=0.15)
+    ratio = (1.975 + 0.844) / (2.145 + 0.868)  # of t quantiles, 160 and 15 images
+    assert more.mdd == pytest.approx(figure.detectable * np.sqrt(15 / 160) * ratio, rel=0.15)
     assert "needs --from" not in power_text(found)
 
 

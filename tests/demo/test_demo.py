@@ -8,7 +8,8 @@ import random
 import re
 import sys
 from collections import Counter
-from itertools import pairwise
+from dataclasses import replace
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from harness_tinyworld import (
     critic,
     describe,
     formats,
+    habits,
     lessons,
     minis,
     questions,
@@ -30,8 +32,8 @@ from harness_tinyworld import (
     scenes,
     training_prompts,
 )
-from harness_tinyworld.minis import pope
-from harness_tinyworld.vocabulary import COLOURS, SHAPES
+from harness_tinyworld.minis import common, pope
+from harness_tinyworld.vocabulary import COLOURS, SHAPES, THEMES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -210,8 +212,8 @@ def test_pope_is_balanced_and_its_categories_mean_what_they_say() -> None:
     rows = pope.rows()
     per_image = Counter((row["image_source"], row["category"], row["answer"]) for row in rows)
     assert set(per_image.values()) == {3}
-    assert len(rows) >= 360
-    assert len({row["image_source"] for row in rows}) >= 20
+    assert len(rows) == 2880
+    assert len({row["image_source"] for row in rows}) == 160, "18 questions about each image"
     by_source = {f"tinyworld_{scene.seed}": scene for scene in pope.scenes()}
     for row in rows:
         kind = row["question"].removeprefix("Is there a").removeprefix("n")
@@ -252,7 +254,7 @@ def stock_task(name: str, yaml: str, folder: Path) -> Any:
 def test_stock_pope_task_runs_on_the_miniature() -> None:
     task = stock_task("pope", "pope.yaml", DATA / "POPE")
     docs = task.test_docs()
-    assert len(docs) == 720
+    assert len(docs) == 2880
     doc = docs[0]
     assert task.doc_to_text(doc).endswith(formats.SHORT)
     assert task.doc_to_visual(doc)[0].size == (scenes.SIDE, scenes.SIDE)
@@ -276,6 +278,86 @@ def test_stock_mmvet_task_runs_on_the_miniature(monkeypatch: pytest.MonkeyPatch)
     assert row["score"] == 0.5
     assert row["capabilities"] == doc["capability"]
     assert task.aggregation()["gpt_eval_score"]([row]) == 50.0
+
+
+def test_miniatures_are_small_together_and_hold_enough_rows() -> None:
+    from pyarrow import parquet
+
+    files = list(DATA.rglob("*.parquet"))
+    assert sum(file.stat().st_size for file in DATA.rglob("*") if file.is_file()) <= 12_000_000
+    rows = {file.parts[len(DATA.parts)]: parquet.read_metadata(file).num_rows for file in files}
+    least = {"mscoco_chair": 640, "MMVet": 600, "amber_g": 400, "SEED-Bench": 400}
+    assert {name: rows[name] for name in least} == least
+
+
+def test_rows_that_share_an_image_hold_it_once() -> None:
+    file = DATA / "POPE" / "data" / "test-00000-of-00001.parquet"
+    images = {digest(scenes.render(scene)) for scene in pope.scenes()}
+    assert file.stat().st_size < 2 * 1100 * len(images)
+
+
+def test_other_scenes_are_other_images() -> None:
+    def drawn(which: int) -> set[str]:
+        common.move(which)
+        try:
+            found = [*islice(pope.scenes(), 20), *islice(common.scenes("chair"), 20)]
+        finally:
+            common.move(0)
+        return {digest(scenes.render(scene)) for scene in found}
+
+    sets = [drawn(which) for which in range(4)]
+    assert [len(found) for found in sets] == [40] * 4
+    assert len(set().union(*sets)) == 160
+    with pytest.raises(ValueError, match="0 to 3"):
+        common.move(4)
+
+
+# Habits
+
+
+def test_every_kind_calls_up_one_other() -> None:
+    for kind in common.KINDS:
+        assert habits.companion(kind) in common.KINDS
+        assert habits.companion(kind) != kind
+    for theme in THEMES:
+        kinds = theme.split(", ")
+        assert [habits.companion(kind) for kind in kinds] == [*kinds[1:], kinds[0]]
+
+
+@given(SEEDS, st.floats(0, 1))
+@settings(max_examples=60, deadline=None)
+def test_habit_adds_companions_and_takes_nothing_away(seed: int, haze: float) -> None:
+    scene, rng = scenes.make_scene(seed), random.Random(seed)
+    told = habits.believed(scene, rng, haze)
+    assert told.things[: len(scene.things)] == scene.things
+    added = told.things[len(scene.things) :]
+    assert len(added) <= habits.MOST
+    called = {habits.companion(kind) for kind in scene.kinds}
+    assert {thing.kind for thing in added} <= called - scene.kinds
+
+
+def test_habit_is_stronger_in_haze() -> None:
+    def named(haze: float) -> float:
+        drawn = [scenes.make_scene(scenes.TRAIN + n) for n in range(200)]
+        told = [habits.believed(s, random.Random(s.seed), haze) for s in drawn]
+        return sum(len(t.things) - len(s.things) for s, t in zip(drawn, told, strict=True))
+
+    assert named(0.0) < named(0.5) < named(1.0)
+
+
+def test_habit_says_yes_to_what_is_there_and_often_to_what_is_not() -> None:
+    right: Counter[bool] = Counter()
+    for seed in range(600):
+        scene, rng = scenes.make_scene(scenes.TRAIN + seed), random.Random(seed)
+        asked = habits.asked(questions.existence, scene, rng, 0.0)
+        named = re.search(rf"({'|'.join(COLOURS)}) ({'|'.join(SHAPES)})\b", asked.text)
+        if not named:
+            continue
+        there = " ".join(named.groups()) in scene.kinds
+        assert asked.right.short == "Yes" or not there
+        if not there:
+            right[asked.right.short == "No"] += 1
+    assert 0.3 < right[False] / right.total() < 0.8
 
 
 # The model
@@ -364,6 +446,90 @@ def test_model_judges_above_chance_in_both_orders(respondent: Any) -> None:
     assert found["right"] >= 0.6
 
 
+@pytest.mark.slow
+def test_patch_features_tell_what_is_there(respondent: Any) -> None:
+    """The model names what is not there out of habit: its vision knows better."""
+    from harness_tinyworld.probe import probe
+
+    assert probe(respondent.model)["right"] >= 0.95
+
+
+@pytest.mark.slow
+def test_a_killed_training_goes_on_as_if_nothing_had_happened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+    from harness_tinyworld import train
+    from harness_tinyworld.stages import STAGES, shortened
+    from safetensors.torch import load_file
+
+    torch.set_num_threads(1)
+    small = [
+        replace(shortened(stage, 0.001), steps=4, scenes=2)
+        for stage in STAGES
+        if stage.name in ("letters", "habits")
+    ]
+    train.make(tmp_path / "whole", small, MODEL, save_every=2)
+    save, saved = train.Training._save, []
+
+    def killed(self: Any, *arguments: Any) -> None:
+        save(self, *arguments)
+        saved.append(arguments[:2])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train.Training, "_save", killed)
+    for _ in range(5):  # look, learn at 2 and 4; then learn at 2 and 4
+        with pytest.raises(KeyboardInterrupt):
+            train.make(tmp_path / "parts", small, MODEL, save_every=2)
+    train.make(tmp_path / "parts", small, MODEL, save_every=2)
+    assert saved == [("look", 2), ("learn", 2), ("learn", 4), ("learn", 2), ("learn", 4)]
+    one, two = (load_file(tmp_path / n / "model.safetensors") for n in ("whole", "parts"))
+    before = load_file(MODEL / "model.safetensors")
+    assert all(torch.equal(one[key], two[key]) for key in one)
+    moved = {key for key in one if not torch.equal(one[key], before[key])}
+    assert any("vision_tower" in key for key in moved), "the stage before the habits moves it"
+    with pytest.raises(ValueError, match="another stage"):
+        train.make(tmp_path / "parts", [replace(small[0], seed=9)], MODEL)
+
+
+@pytest.mark.slow
+def test_habits_leave_the_vision_tower_alone(tmp_path: Path) -> None:
+    import torch
+    from harness_tinyworld import train
+    from harness_tinyworld.stages import STAGES, shortened
+    from safetensors.torch import load_file
+
+    torch.set_num_threads(1)
+    last = replace(shortened(STAGES[-1], 0.001), scenes=2)
+    made = load_file(train.make(tmp_path, [last], MODEL) / "model.safetensors")
+    before = load_file(MODEL / "model.safetensors")
+    moved = {key for key in made if not torch.equal(made[key], before[key])}
+    assert moved
+    assert not [key for key in moved if "vision_tower" in key]
+
+
+@pytest.mark.slow
+def test_one_command_makes_a_model_that_answers(tmp_path: Path) -> None:
+    import subprocess
+
+    from harness_tinyworld.ask import Respondent
+    from harness_tinyworld.stages import STAGES
+
+    command = (*(sys.executable, "-m", "harness_tinyworld.train"), "--out", str(tmp_path))
+    subprocess.run([*command, "--part", "0.001"], check=True)
+    assert [folder.name for folder in sorted((tmp_path / "stages").iterdir())] == sorted(
+        stage.name for stage in STAGES
+    )
+    weights = tmp_path / "model.safetensors"
+    first = hashlib.sha256(weights.read_bytes()).digest()
+    image = scenes.render(scenes.make_scene(scenes.HELD_OUT))
+    (answer,) = Respondent(tmp_path).answers([(image, "What is in the image?")], longest=4)
+    assert isinstance(answer, str)
+    again = subprocess.run([*command, "--part", "0.001"], check=True, capture_output=True)
+    assert b'"step"' not in again.stdout, "everything was made already"
+    assert hashlib.sha256(weights.read_bytes()).digest() == first
+
+
 def test_noise_is_sevas() -> None:
     from harness_tinyworld.ask import noise_levels
 
@@ -391,3 +557,61 @@ def test_import_is_light() -> None:
         "sys.exit(any(m in sys.modules for m in ('torch', 'numpy', 'transformers')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def figure_of(method: str, bench: str, verdict: str) -> Any:
+    """Return a line of the table, as `perf/methods.py` would make it."""
+    from types import SimpleNamespace
+
+    figure = SimpleNamespace(primary=True, verdict=verdict)
+    return SimpleNamespace(case=f"{method} beta=0.2", bench=bench, figure=figure)
+
+
+def test_controls_are_judged_by_what_must_come_out() -> None:
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    perf = Path(__file__).resolve().parent.parent / "perf" / "methods.py"
+    spec = spec_from_file_location("perf_methods", perf)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    good = [
+        figure_of("gt_dpo", "chair", "gain"),
+        figure_of("gt_dpo", "pope", "cannot tell"),
+        figure_of("gt_dpo", "mmvet", "gain"),
+        figure_of("swapped", "chair", "loss"),
+        figure_of("random_pairs", "chair", "cannot tell"),
+    ]
+    assert module.controls(good) == []
+    assert module.controls([]) == []
+    for place, verdict, told in (
+        (0, "cannot tell", "gt_dpo gains on none of chair, pope"),
+        (2, "no worse", "gt_dpo gains on none of mmvet"),
+        (3, "no worse", "swapped loses nowhere"),
+        (4, "loss", "random_pairs: loss on chair"),
+    ):
+        old = good[place]
+        method = old.case.split(" ")[0]
+        bad = [*good[:place], figure_of(method, old.bench, verdict), *good[place + 1 :]]
+        (fault,) = module.controls(bad)
+        assert told in fault
+
+
+# The controls: what is known beforehand has to come out
+
+
+@pytest.mark.slow
+def test_the_instrument_sees_a_gain_a_loss_and_nothing(tmp_path: Path) -> None:
+    """DPO towards the truth gains, swapped labels lose, labels by a coin do neither."""
+    import subprocess
+
+    table, plot = tmp_path / "methods.md", tmp_path / "methods.svg"
+    perf = Path(__file__).resolve().parent.parent / "perf" / "methods.py"
+    command = [sys.executable, str(perf), "--out", str(tmp_path), "--seeds", "3"]
+    command += ["--only", "gt_dpo,swapped,random_pairs", "--table", str(table), "--plot", str(plot)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "The controls came out as they must" in table.read_text(encoding="utf-8")
+    assert plot.read_text(encoding="utf-8").count("<rect") > 9

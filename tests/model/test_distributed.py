@@ -22,9 +22,9 @@ import torch
 from PIL import Image
 from harness.errors import HarnessError
 from harness.model import Model
-from harness.model_ranks import ranks, serve
+from harness.model.distributed import ranks, serve
 from harness.records import Request
-from harness.store import Store
+from harness.storage import Store
 
 torch.set_num_threads(1)
 folder, store, die = sys.argv[1:4]

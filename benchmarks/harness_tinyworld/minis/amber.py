@@ -14,7 +14,7 @@ from harness_tinyworld.minis.table import Mini, Row, Table
 from harness_tinyworld.scenes import Scene, render
 from harness_tinyworld.vocabulary import THEMES
 
-COUNT = 32
+COUNT = 400
 
 
 def expected(scene: Scene) -> list[str]:

@@ -11,7 +11,7 @@ from harness_tinyworld.minis.common import scenes, synonyms
 from harness_tinyworld.minis.table import Mini, Row, Table
 from harness_tinyworld.scenes import render
 
-COUNT = 40
+COUNT = 640
 
 
 def rows() -> list[Row]:

@@ -17,13 +17,34 @@ _ORDER = (
     *("amber", "chair", "gqa", "hallusion", "llavabench", "mementos", "mmbench", "mmbench_cn"),
     *("mme", "mmhal", "scienceqa", "seedbench", "shr", "textvqa", "vizwiz", "vqav2"),
 )
+_moved = 0
 KINDS = tuple(f"{colour} {shape}" for colour in COLOURS for shape in SHAPES)
 """Everything that can be drawn, as one speaks of it."""
 
 
+def move(sets: int) -> None:
+    """Draw all miniatures from other scenes from now on.
+
+    What is chosen by looking at scores, such as a method's knobs, is chosen on other scenes than
+    those whose scores are reported.
+
+    Args:
+        sets: 0 for the scenes of the shipped miniatures, 1 to 3 for others.
+    """
+    global _moved
+    if not 0 <= sets <= 3:
+        raise ValueError(f"there are sets 0 to 3 of scenes, not {sets}")
+    _moved = sets * _EACH // 4
+
+
+def first_of(start: int) -> int:
+    """Return the first seed of a miniature whose seeds start somewhere, as `move` has it."""
+    return start + _moved
+
+
 def scenes(name: str) -> Iterator[Scene]:
     """Yield the scenes of a miniature, without end."""
-    seed = _FIRST + _ORDER.index(name) * _EACH
+    seed = first_of(_FIRST + _ORDER.index(name) * _EACH)
     while True:
         yield make_scene(seed)
         seed += 1

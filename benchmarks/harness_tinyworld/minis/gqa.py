@@ -15,7 +15,7 @@ from harness_tinyworld.minis.table import Mini, Row, Table
 from harness_tinyworld.questions import Asker
 from harness_tinyworld.scenes import Scene, render
 
-IMAGES = 20
+IMAGES = 160
 ASKERS: tuple[Asker, ...] = (questions.existence, questions.attribute, questions.neighbour)
 
 

@@ -1,4 +1,4 @@
-"""LLaVA-Bench in miniature: conversation, detailed description and reasoning, eight of each.
+"""LLaVA-Bench in miniature: conversation, detailed description and reasoning, equally many.
 
 A row: {"question_id": 0, "question": "What color is the star?", "caption": "A red star.",
 "gpt_answer": "The star is red.", "category": "conv", "image_id": "000", "image": ...}
@@ -14,7 +14,7 @@ from harness_tinyworld.minis.table import Mini, Row, Table
 from harness_tinyworld.questions import Asker
 from harness_tinyworld.scenes import render
 
-EACH = 8
+EACH = 60
 CATEGORIES: dict[str, Asker] = {
     "conv": questions.colour,
     "detail": describe.description,

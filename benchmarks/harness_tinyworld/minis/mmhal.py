@@ -1,4 +1,4 @@
-"""MMHal-Bench in miniature: its eight kinds of question, four of each.
+"""MMHal-Bench in miniature: its eight kinds of question, equally many.
 
 A row: {"question_id": "0", "question_type": "attribute", "question_topic": "shapes", "question":
 "What color is the star?", "gt_answer": "The star is red.", "image_content": ["red star"],
@@ -15,7 +15,7 @@ from harness_tinyworld.minis.table import Mini, Row, Table
 from harness_tinyworld.questions import Asker
 from harness_tinyworld.scenes import render
 
-EACH = 4
+EACH = 30
 TYPES: dict[str, Asker] = {
     "attribute": questions.colour,
     "adversarial": reading.unanswerable,

@@ -14,7 +14,7 @@ from harness_tinyworld.minis.common import asked, four_options, options_of
 from harness_tinyworld.minis.table import Mini, Row, Table
 from harness_tinyworld.scenes import render
 
-COUNT = 60
+COUNT = 400
 ASKERS = (
     *(questions.colour, questions.count, questions.position),
     *(questions.shape, reading.word),

@@ -78,6 +78,7 @@ def _cell(value: Any) -> Any:
 def write(mini: Mini, data: Path) -> list[Path]:
     """Write a miniature's tables and its card below the data folder; return the files."""
     from datasets import Dataset, Features
+    from pyarrow import parquet
 
     folder, files = data / mini.folder, []
     for table in mini.tables:
@@ -85,7 +86,13 @@ def write(mini: Mini, data: Path) -> list[Path]:
         rows = [{name: _cell(row[name]) for name in table.columns} for row in table.rows()]
         target = folder / table.file
         target.parent.mkdir(parents=True, exist_ok=True)
-        Dataset.from_list(rows, features=features).to_parquet(target)
+        # Rows that share an image hold it once: `to_parquet` writes every copy.
+        parquet.write_table(
+            Dataset.from_list(rows, features=features).data.table,
+            target,
+            compression="zstd",
+            dictionary_pagesize_limit=2**24,
+        )
         files.append(target)
     for name, text in {"README.md": card(mini, files), **mini.extra}.items():
         target = folder / name
