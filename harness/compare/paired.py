@@ -198,7 +198,8 @@ def _figure(
     units = list(zip(*trained, strict=True))
     paired = [one[0] for one in units if all(unit.paired for unit in one)]
     alone, corrected = _detectable(found, settings["alpha"], family[0 if primary else 1])
-    worst = None if itself else worst_case(column, trained, found.difference)
+    lost = _lost(units, "before"), _lost(units, "after")
+    worst = worst_case(column, trained, found.difference) if any(lost) and not itself else None
     figure = MetricResult(
         column=column.name,
         unit=column.unit,
@@ -208,8 +209,8 @@ def _figure(
         samples=sum(len(unit.rows) for unit in paired),
         units=len(paired),
         clusters=found.clusters,
-        missing_before=_lost(units, "before"),
-        missing_after=_lost(units, "after"),
+        missing_before=lost[0],
+        missing_after=lost[1],
         before=rounded(found.before),
         after=rounded(found.after),
         difference=rounded(found.difference),
