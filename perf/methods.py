@@ -30,7 +30,7 @@ from harness.settings import Settings
 
 Options = tuple[tuple[str, str], ...]
 CASES: tuple[tuple[str, Options], ...] = (
-    ("gt_dpo", (("of_set", "learning_rate=3e-5"),)),  # docs/log.md: the search, on other scenes
+    ("gt_dpo", ()),
     ("swapped", ()),
     ("random_pairs", ()),
     ("sft", ()),
