@@ -465,7 +465,7 @@ def test_a_killed_training_goes_on_as_if_nothing_had_happened(
 
     torch.set_num_threads(1)
     small = [
-        replace(shortened(stage, 0.001), steps=4, scenes=2)
+        replace(shortened(stage, 0.001), steps=4, stop=0, scenes=2)
         for stage in STAGES
         if stage.name in ("letters", "habits")
     ]
