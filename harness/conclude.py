@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 from harness.compare import Comparison, Terms, compare, examples_of, levels_of
 from harness.contamination import ImageOverlap, overlaps_of
 from harness.judge import Judging, Verdicts
-from harness.records import Samples
+from harness.records import Samples, count_states
 from harness.report import ReportInput
-from harness.states import count_states
 
 if TYPE_CHECKING:
     from harness.benchmark import Metric

@@ -18,8 +18,19 @@ from harness.benchmark import Benchmark, Row, Task
 from harness.context import Context, EvalPlan
 from harness.errors import HarnessError, reason_of
 from harness.model import ask_each
-from harness.records import Answer, Request, Sample, Scored, as_read
-from harness.states import FIRST, MISSING, REFUSED, failed, none_measured, settled
+from harness.records import (
+    FIRST,
+    MISSING,
+    REFUSED,
+    Answer,
+    Request,
+    Sample,
+    Scored,
+    as_read,
+    failed,
+    none_measured,
+    settled,
+)
 from harness.storage import Journal, Throughput, journal_of, note_throughput, save_thumbnail
 
 _BATCH = 32

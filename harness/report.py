@@ -12,8 +12,7 @@ from harness.dpo import Curve
 from harness.errors import HarnessError, UsageError
 from harness.judge import Judging
 from harness.pairs import PairReport
-from harness.records import Samples, distinct
-from harness.states import StateCount, sentences
+from harness.records import Samples, StateCount, distinct, sentences
 from harness.train import Ablation
 
 

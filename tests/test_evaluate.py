@@ -18,8 +18,7 @@ from harness.benchmark import benchmark
 from harness.errors import HarnessError
 from harness.evaluate import evaluate
 from harness.model import Model
-from harness.records import Answer, Request
-from harness.states import FIRST, LENGTH, NOT_FINITE
+from harness.records import FIRST, LENGTH, NOT_FINITE, Answer, Request
 from tests.support.contexts import eval_context
 
 TASK = """

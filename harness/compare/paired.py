@@ -25,8 +25,7 @@ from harness.compare.records import (
 from harness.compare.unmeasured import unread_of, worst_case
 from harness.compare.verdicts import decide, overall
 from harness.errors import HarnessError
-from harness.records import Sample, Samples, distinct, seed_of
-from harness.states import count_states
+from harness.records import Sample, Samples, count_states, distinct, seed_of
 from harness.stats import Estimate, clipped, rounded
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.states import StateCount
+from harness.records import StateCount
 
 VERSION = 2
 

@@ -26,8 +26,7 @@ from harness.engine.stopping import choice_tokens, ending_of
 from harness.engine.support import can_share, same_logits
 from harness.engine.vision import Features, Preparer
 from harness.errors import HarnessError
-from harness.records import Answer, Request
-from harness.states import NOT_FINITE
+from harness.records import NOT_FINITE, Answer, Request
 
 Found = list[tuple[int, Answer]]
 

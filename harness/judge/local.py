@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 from harness.judge.protocol import Question, Reply
 from harness.plugins import load, names
-from harness.records import Request, seed_of
-from harness.states import split_thought
+from harness.records import Request, seed_of, split_thought
 
 if TYPE_CHECKING:
     from harness.model import Model

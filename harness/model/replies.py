@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.errors import plain
-from harness.states import LENGTH, split_thought
+from harness.records import LENGTH, split_thought
 from harness.storage import parse_json, without_keys
 
 BUSY = frozenset({408, 409, 425, 429, 500, 502, 503, 504})

@@ -23,8 +23,7 @@ from harness.model.model import Model
 from harness.model.openai_client import ChatClient
 from harness.model.replies import ChatReply, Refused
 from harness.model.workers import at_once
-from harness.records import Answer, Request, to_json
-from harness.states import CUT, LENGTH, MISSING, THOUGHT_ONLY
+from harness.records import CUT, LENGTH, MISSING, THOUGHT_ONLY, Answer, Request, to_json
 from harness.storage import Store
 
 if TYPE_CHECKING:

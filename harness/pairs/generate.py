@@ -19,8 +19,19 @@ from harness.engine import ENGINE_VERSION
 from harness.errors import HarnessError
 from harness.pairs.timeout import time_limit
 from harness.plugins import Method
-from harness.records import Drop, Pair, Prompt, distinct, fingerprint, from_json, to_json
-from harness.states import FIRST, STATES, most_frequent, stopped
+from harness.records import (
+    FIRST,
+    STATES,
+    Drop,
+    Pair,
+    Prompt,
+    distinct,
+    fingerprint,
+    from_json,
+    most_frequent,
+    stopped,
+    to_json,
+)
 from harness.storage import Journal, write_whole
 
 _BATCH = 16

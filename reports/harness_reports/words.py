@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from harness.compare import BenchmarkComparison, Comparison, MetricResult, Summary, summary
+from harness.records import sentences
 from harness.report import ReportInput
-from harness.states import sentences
 from harness_reports import numbers
 
 _JOINERS = "\u200c\u200d"  # several scripts cannot be spelled without them

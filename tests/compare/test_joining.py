@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from harness.benchmark import adhoc_columns, mean_of
 from harness.compare import arrays_of, compare, join, units_of
-from harness.records import Sample
-from harness.states import LENGTH, MISSING, NOT_FINITE, REFUSED
+from harness.records import LENGTH, MISSING, NOT_FINITE, REFUSED, Sample
 
 ABSENT = object()
 """A metric that the row does not have: it does not apply."""

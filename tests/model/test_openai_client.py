@@ -17,8 +17,7 @@ from harness.model.openai_client import GIVE_UP, ChatClient, wanted_wait
 from harness.model.replies import ChatReply
 from harness.model.server import ServerModel, choice_logprobs
 from harness.progress import Reporter, showing
-from harness.records import Request
-from harness.states import CUT, THOUGHT_ONLY
+from harness.records import CUT, THOUGHT_ONLY, Request
 from harness.storage import Store
 from tests.support.nasty_server import Nasty, misbehaving
 

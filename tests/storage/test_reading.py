@@ -12,8 +12,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.json_form import from_json, to_json
-from harness.records import Sample
+from harness.records import Sample, from_json, to_json
 from harness.storage import (
     check_depth,
     parse_json,

@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.compare import Comparison
-from harness.records import Answer, Sample, as_read, from_json
-from harness.states import (
+from harness.records import (
     ANSWERED,
     CUT,
     LENGTH,
@@ -22,10 +21,14 @@ from harness.states import (
     REFUSED,
     STATES,
     THOUGHT_ONLY,
+    Answer,
+    Sample,
     StateCount,
+    as_read,
     count_states,
     cut_share,
     failed,
+    from_json,
     none_measured,
     sentences,
     settled,
@@ -199,7 +202,7 @@ def test_what_a_first_row_must_not_be():
     assert "--dtype float32" in told
 
 
-OLD = Path(__file__).parent / "fixtures" / "flat_layout"
+OLD = Path(__file__).parents[1] / "fixtures" / "flat_layout"
 
 
 def test_rows_and_comparisons_of_the_version_before_are_read():

@@ -14,11 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from harness.errors import HarnessError
-from harness.json_form import fingerprint as fingerprint
-from harness.json_form import from_json as from_json
-from harness.json_form import to_json as to_json
-from harness.old_names import forward
-from harness.states import CUT, LENGTH, THOUGHT_ONLY, split_thought, state_of
+from harness.records.states import CUT, LENGTH, THOUGHT_ONLY, split_thought, state_of
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -134,7 +130,7 @@ class Answer:
 
     @property
     def state(self) -> str:
-        """What became of it, see :mod:`harness.states`."""
+        """What became of it, see :mod:`harness.records.states`."""
         return state_of(self.text, thought=self.thought, finish=self.finish, error=self.error)
 
 
@@ -210,7 +206,7 @@ class Sample:
 
     @property
     def state(self) -> str:
-        """What became of the row, see :mod:`harness.states`."""
+        """What became of the row, see :mod:`harness.records.states`."""
         return state_of(
             self.answer,
             thought=self.thought,
@@ -313,7 +309,3 @@ def distinct(items: Iterable[T]) -> tuple[T, ...]:
 
 Samples = Mapping[str, tuple[Sample, ...]]
 """Samples of one arm, by benchmark."""
-
-
-if not TYPE_CHECKING:
-    __getattr__ = forward(__name__)
