@@ -182,8 +182,8 @@ def page(lines: Sequence[Line], faults: Sequence[str], words: Sequence[str]) -> 
             "",
             "Each row is one column under one method trained with several seeds. After is the mean "
             "over the seeds; the 95 % interval of the difference is paired, clustered by image, "
-            "and allows for other seeds (docs/measuring.md); the smallest difference with four "
-            "chances in five to be told is MDD. CHAIR is better when it is lower. Verdicts of "
+            "and allows for other seeds (docs/measuring.md); MDD is the minimum "
+            "detectable difference (80 % power). CHAIR is better when it is lower. Verdicts of "
             "headlines are corrected over the run's benchmarks.",
             "",
             "| method | benchmark | column | before | after | difference | 95 % interval | seeds | "

@@ -15,7 +15,7 @@ MODEL = FOLDER / "model"
 PROMPTS = FOLDER / "prompts" / "prompts.jsonl"
 DATA = FOLDER / "data"
 CRITIC = FOLDER / "critic.txt"
-NOTICE = "embedded miniature (tinyworld): comparable with no published number"
+NOTICE = "built-in miniature (tinyworld): not comparable with published numbers"
 DEMO = Demo(model=MODEL, prompts=PROMPTS, data=DATA, preset="small", notice=NOTICE)
 
 __all__ = ["CRITIC", "DATA", "DEMO", "FOLDER", "MODEL", "NOTICE", "PROMPTS"]

@@ -30,7 +30,7 @@ _ARMS = 2
 
 @dataclass(frozen=True)
 class Detectable:
-    """What can be told in one headline column.
+    """What can be detected in one headline column.
 
     Attributes:
         benchmark: its name.

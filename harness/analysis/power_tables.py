@@ -22,7 +22,7 @@ def power_text(found: Estimate) -> str:
     ]
     take += [_cost(cost) for cost in found.costs]
     parts = [
-        "Minimum detectable difference (MDD): the true one that is told with 80 % power",
+        "Minimum detectable difference (MDD): the true difference that is detected with 80 % power",
         *_table(mdd),
         "",
         *_basis(found),
@@ -77,7 +77,7 @@ def _basis(found: Estimate) -> list[str]:
     lines.append(
         "Images for 2 %: how many (where assumed: rows) tell two hundredths of the scale after "
         "correction; a dash where "
-        "no number does, and in the columns before where no difference of any size is told."
+        "no number does, and in the columns before where no difference of any size is detected."
     )
     if not found.seed_spread_known:
         lines.append(

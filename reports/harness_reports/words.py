@@ -135,10 +135,10 @@ def sensitivity(comparison: Comparison) -> list[str]:
 
 def _detectable(figure: MetricResult) -> str:
     if figure.detectable is None:
-        return "no difference of any size would be told in four of five such comparisons."
+        return "no difference of any size has 80 % power to be detected."
     text = (
         f"a true difference of {numbers.figure(figure.detectable, figure.digits)} {figure.unit} "
-        "had an 80 % chance to be told by itself, "
+        "had 80 % power by itself, "
     )
     if figure.detectable_corrected is None:
         return f"{text}none of any size after correction."
@@ -234,14 +234,14 @@ def _limits(comparison: Comparison) -> str:
             parts.append(f"{name} {least} {figure.unit}")
         elif figure.verdict == "cannot tell" and _never(comparison, figure):
             never.append(name)
-    text = "what was measured is within what chance does with this many samples."
+    text = "the differences are within what chance produces with this many samples."
     if parts:
         text += (
-            " Minimum detectable differences (told in four of five such comparisons): "
+            " Minimum detectable differences (80 % power): "
             f"{listed(parts)}."
         )
     if never:
-        text += f" No difference of any size could be told on {listed(never)}."
+        text += f" No difference of any size could be detected on {listed(never)}."
     return text
 
 

@@ -12,7 +12,7 @@ from harness.pairs.records import Change, Guess, LengthGap, PairExample
 from harness.records import Sample
 from harness.report import ReportInput
 
-NOTICE = "Scores are of the embedded miniature and comparable with no published number."
+NOTICE = "Scores are of the built-in miniature and not comparable with published numbers."
 
 HOSTILE = [
     "<script>alert(1)</script>",
