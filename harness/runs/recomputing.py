@@ -151,7 +151,7 @@ def _benchmark(
         yield _check(name, column, list(_different(mine, theirs, "")), derived=True)
     for column in figures:
         yield Check(
-            name, column, DIFFERS, ("the installed benchmark does not have this column",), derived=True
+            name, column, DIFFERS, ("the installed benchmark lacks this column",), derived=True
         )
     flips = _by_id(recorded["flips"]), _by_id(again["flips"])
     yield _check(name, "flips", list(_different(*flips, "row")), derived=True)
@@ -185,7 +185,7 @@ def _levels(run: FinishedRun) -> Iterator[Check]:
                 name, level.column, list(_different(old, to_json(level), "")), derived=True
             )
         for column in kept:
-            yield Check(name, column, UNKNOWN, ("the installed benchmark does not have this column",))
+            yield Check(name, column, UNKNOWN, ("the installed benchmark lacks this column",))
 
 
 def _overlaps(

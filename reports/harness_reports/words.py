@@ -236,10 +236,7 @@ def _limits(comparison: Comparison) -> str:
             never.append(name)
     text = "the differences are within what chance produces with this many samples."
     if parts:
-        text += (
-            " Minimum detectable differences (80 % power): "
-            f"{listed(parts)}."
-        )
+        text += f" Minimum detectable differences (80 % power): {listed(parts)}."
     if never:
         text += f" No difference of any size could be detected on {listed(never)}."
     return text
