@@ -70,7 +70,10 @@ def test_a_ratio_and_a_perfect_figure():
     assert level.interval[0] < level.figure < level.interval[1]
     rows = [sample(i, x=1.0) for i in range(20)]
     (level,) = figures(rows, mean_of("x", primary=True))
-    assert (level.figure, level.interval) == (100.0, (100.0, 100.0))
+    assert level.figure == 100.0
+    # Twenty rights of twenty prove no certainty: one more image at the worst value bounds it.
+    assert 80.0 < level.interval[0] < 95.0
+    assert level.interval[1] == 100.0
 
 
 def test_missing_answers_are_counted_and_no_row_gives_no_figure():

@@ -48,7 +48,7 @@ def _number(item: Any, where: str) -> int:
     try:
         return int(value_of(item, "image_id", int | str, where))
     except ValueError as error:
-        raise malformed(where, "image_id is no number") from error
+        raise malformed(where, "image_id is not a number") from error
 
 
 def _facts(files: Files) -> dict[int, tuple[str, ...]]:

@@ -58,7 +58,7 @@ def verify(path: Path, events: bool) -> ExitCode:
 
 
 def _tell(found: Verification) -> None:
-    from harness.runs import ALONE
+    from harness.runs import ALONE, OLDER
 
     click.echo(f"{found.path}" + (f"  sha256 {found.digest}" if found.digest else ""))
     for line in found.changed:
@@ -70,6 +70,11 @@ def _tell(found: Verification) -> None:
             click.echo(plain(f"    {line}"))
     if found.passed and any(check.outcome == ALONE for check in found.checks):
         click.echo(f"The {found.rows} rows are as they were written; they claim no number.")
+    elif found.passed and any(check.outcome == OLDER for check in found.checks):
+        click.echo(
+            f"The {found.rows} rows are as they were written. Another version of the harness "
+            "computed the figures; see those of this version with: harness report RUN"
+        )
     elif found.passed:
         click.echo(f"Every number and verdict follows from the {found.rows} rows.")
     else:

@@ -17,11 +17,12 @@ from harness.runs.from_lmms_eval import read_lmms
 from harness.runs.from_vlmevalkit import read_vlmevalkit
 from harness.runs.imports import Imported, write_import
 from harness.runs.publish import push
-from harness.runs.recomputing import ALONE
+from harness.runs.recomputing import ALONE, OLDER
 from harness.runs.verification import Verification, bundle, open_evidence, verify
 
 __all__ = [
     "ALONE",
+    "OLDER",
     "FinishedRun",
     "Imported",
     "Verification",

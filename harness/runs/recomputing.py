@@ -20,6 +20,7 @@ from harness.runs.finished import FinishedRun, columns_of, seed_folder
 from harness.storage import folder_digest, lines_of, parse_json, read_json, seal_of
 
 OK, DIFFERS, UNKNOWN, ALONE = "ok", "differs", "not recomputable", "one model alone"
+OLDER = "another version"
 
 _TOLERANCE = 1e-9
 """Relative. Records keep ten decimals; another processor or numpy may add in another order."""
@@ -34,8 +35,9 @@ class Check:
     Attributes:
         benchmark: its name; ``"run"`` for what is said of the run as a whole.
         part: the column, or ``"flips"``, ``"groups"``, ``"length"`` ...
-        outcome: ``"ok"``, ``"differs"``, ``"not recomputable"``, or ``"one model alone"`` for an
-            import or a measurement, which claims no number.
+        outcome: ``"ok"``, ``"differs"``, ``"not recomputable"``, ``"one model alone"`` for an
+            import or a measurement, which claims no number, or ``"another version"`` for a figure
+            that this version computes in another way.
         details: what is recorded and what the rows give, or why nothing can be said.
         derived: whether it is a figure that another version may compute in another way.
     """

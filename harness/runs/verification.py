@@ -17,7 +17,7 @@ from harness.errors import HarnessError, UsageError
 from harness.records import distinct
 from harness.runs.bundles import Packed, file_digest, pack, unpacked, wrong_members
 from harness.runs.finished import FinishedRun, open_run
-from harness.runs.recomputing import ALONE, DIFFERS, OK, UNKNOWN, Check, followed
+from harness.runs.recomputing import ALONE, DIFFERS, OK, OLDER, UNKNOWN, Check, followed
 
 _SHOWN = 3  # differences in a message
 
@@ -44,9 +44,11 @@ class Verification:
     def passed(self) -> bool:
         """Whether nothing was changed and every part follows from the rows.
 
-        One model's answers alone claim no number: of those, the digests are what is checked.
+        One model's answers alone claim no number: of those, the digests are what is checked. So it
+        is with figures that another version of the comparison computed.
         """
-        return not self.changed and all(check.outcome in (OK, ALONE) for check in self.checks)
+        fine = (OK, ALONE, OLDER)
+        return not self.changed and all(check.outcome in fine for check in self.checks)
 
 
 def verify(path: Path) -> Verification:
@@ -68,7 +70,8 @@ def verify(path: Path) -> Verification:
         except HarnessError as error:  # the message names the file
             checks.append(Check("run", "files", DIFFERS, (str(error),)))
         else:
-            checks += followed(run, folder)[0]
+            found, again = followed(run, folder)
+            checks += map(_of_older, found) if _older(run, again) else found
             rows = _count(run)
     return Verification(
         path=str(path),
@@ -96,8 +99,7 @@ def open_evidence(path: Path) -> FinishedRun:
     unknown = [text for each in checks if each.outcome == UNKNOWN for text in each.details]
     if unknown:
         raise UsageError(" ".join(unknown))
-    recorded = run.report.comparison
-    older = found is not None and recorded is not None and recorded.version != found.version
+    recorded, older = run.report.comparison, _older(run, found)
     wrong = [
         f"{each.benchmark} {each.part}: {text}"
         for each in checks
@@ -128,6 +130,17 @@ def bundle(run: Path, out: Path | None = None, *, images: bool = False) -> Packe
         raise UsageError(f"{run} is a file. Name the folder of a run, as in: harness bundle RUN")
     open_evidence(run)
     return pack(run, out, images=images)
+
+
+def _older(run: FinishedRun, found: Comparison | None) -> bool:
+    """Whether another version of the comparison computed the recorded figures."""
+    recorded = run.report.comparison
+    return found is not None and recorded is not None and recorded.version != found.version
+
+
+def _of_older(check: Check) -> Check:
+    differs = check.derived and check.outcome == DIFFERS
+    return dataclasses.replace(check, outcome=OLDER, details=()) if differs else check
 
 
 def _again(recorded: Comparison, found: Comparison) -> Comparison:

@@ -41,6 +41,8 @@ def _answer(comparison: Comparison, found: Summary) -> str:
         return f"Yes: better on {gains}."
     if found.verdict == "loss":
         return f"No: worse on {losses}, better on none."
+    if found.verdict == "no change" and comparison.version == 1:
+        return "No change: every sample scored exactly the same before and after."
     if found.verdict == "no change":
         return (
             "No change: the same answers are compared with themselves, and every sample scored "

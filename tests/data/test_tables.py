@@ -155,7 +155,7 @@ def test_ids_that_occur_twice_are_told_and_asked(pope: Path) -> None:
     pq.write_table(pa.concat_tables([table, table.slice(0, 3)]), pope / TABLE)
     found = check_tables("pope/pope.yaml", pope.parent)
     assert found is not None
-    assert found.rows == 723
+    assert found.rows == 2883
     (note,) = found.notes
     assert note.startswith("6 rows of the data set ")
     planned = CliRunner().invoke(plan_command, ["--bench", "pope", "--data", str(pope.parent)])

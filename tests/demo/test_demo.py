@@ -570,7 +570,7 @@ def figure_of(method: str, bench: str, verdict: str) -> Any:
 def test_controls_are_judged_by_what_must_come_out() -> None:
     from importlib.util import module_from_spec, spec_from_file_location
 
-    perf = Path(__file__).resolve().parent.parent / "perf" / "methods.py"
+    perf = Path(__file__).resolve().parents[2] / "perf" / "methods.py"
     spec = spec_from_file_location("perf_methods", perf)
     assert spec is not None
     assert spec.loader is not None
@@ -608,7 +608,7 @@ def test_the_instrument_sees_a_gain_a_loss_and_nothing(tmp_path: Path) -> None:
     import subprocess
 
     table, plot = tmp_path / "methods.md", tmp_path / "methods.svg"
-    perf = Path(__file__).resolve().parent.parent / "perf" / "methods.py"
+    perf = Path(__file__).resolve().parents[2] / "perf" / "methods.py"
     command = [sys.executable, str(perf), "--out", str(tmp_path), "--seeds", "3"]
     command += ["--only", "gt_dpo,swapped,random_pairs", "--table", str(table), "--plot", str(plot)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

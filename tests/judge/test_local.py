@@ -168,7 +168,7 @@ def test_a_text_model_judges_a_run(folder: Path, model: Path, marks: dict[str, s
 
     code, text = harness("judge", folder, "--judge", f"hf:{model}")
     assert code == ExitCode.DONE
-    assert f"The judge was asked {len(marks)} times" in text
+    assert f"{len(marks)} judge calls" in text
     assert "mmvet 5 of 5" in text
     found = json.loads((folder / "comparison.json").read_text())
     (bench,) = found["comparison"]["benchmarks"]
@@ -181,7 +181,7 @@ def test_a_text_model_judges_a_run(folder: Path, model: Path, marks: dict[str, s
 
     code, text = harness("judge", folder, "--only-missing")
     assert code == ExitCode.DONE
-    assert "The judge was asked 0 times" in text
+    assert "0 judge calls" in text
     assert json.loads((folder / "comparison.json").read_text()) == found
 
 

@@ -69,7 +69,7 @@ def test_a_run_is_judged_again_and_again_without_the_model(server: Running, fold
     assert "Judged by" in text
     assert "(rules-1)" in text
     asked = server.stats()["seen"]
-    assert f"The judge was asked {len(asked)} times" in text
+    assert f"{len(asked)} judge calls" in text
     judged = numbers(folder)
     assert judged["run"]["judging"]["models"] == ["rules-1"]
     by_name = {one["name"]: one for one in judged["comparison"]["benchmarks"]}
@@ -80,7 +80,7 @@ def test_a_run_is_judged_again_and_again_without_the_model(server: Running, fold
     assert "rules-1" in (folder / "report.md").read_text()
 
     code, text = harness("judge", folder, "--only-missing", "--quiet")
-    assert (code, "asked 0 times" in text) == (ExitCode.DONE, True)
+    assert (code, "\n0 judge calls" in text) == (ExitCode.DONE, True)
     assert server.stats()["seen"] == asked
     assert numbers(folder) == judged
 
@@ -136,7 +136,7 @@ def test_one_model_alone_is_judged_at_once_or_later(server: Running, tmp_path: P
     mean = sum(100 * row["scores"]["score"] for row in rows) / len(rows)
     assert f"mmvet score {mean:.1f}" in " ".join(text.split())
     assert len(server.stats()["seen"]) == 2 * 5 + len(
-        {row["prompt"] + row["answer"] for row in rows}
+        {row["prompt"] + row["answer"] + row["target"] for row in rows}
     )
 
     later, text = harness("judge", plain, "--judge", server.judge, "--quiet")

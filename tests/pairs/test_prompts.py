@@ -58,7 +58,7 @@ def test_what_windows_writes_is_read(tmp_path, image):
 
 def test_no_utf8_is_named_by_its_number(tmp_path):
     (tmp_path / "p.jsonl").write_bytes(b'\n\xff\xfe{"image"\n')
-    with pytest.raises(HarnessError, match=r"Line 2 of .*no UTF-8"):
+    with pytest.raises(HarnessError, match=r"Line 2 of .*not UTF-8"):
         read_prompts(tmp_path / "p.jsonl")
 
 

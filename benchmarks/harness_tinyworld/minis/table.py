@@ -116,5 +116,5 @@ def card(mini: Mini, files: Sequence[Path]) -> str:
             if table.config == config:
                 lines += [f"  - split: {table.split}", f"    path: {table.file}"]
     lines += ["---", "", f"# {mini.folder}, in miniature", "", mini.about, ""]
-    lines += [f"This is an {NOTICE}.", "It is made by `python -m harness_tinyworld.build`.", ""]
+    lines += [f"This is a {NOTICE}.", "It is made by `python -m harness_tinyworld.build`.", ""]
     return "\n".join(lines)

@@ -46,7 +46,7 @@ def test_each_is_a_method_like_any_other(name):
         method.options("small", {"of": "sevva"})
     with pytest.raises(UsageError, match="a baseline itself"):
         method.options("small", {"of": "sft"})
-    with pytest.raises(UsageError, match="no KEY=VALUE"):
+    with pytest.raises(UsageError, match="not a KEY=VALUE"):
         method.options("small", {"of_set": "noise_step"})
 
 
