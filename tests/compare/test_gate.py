@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from harness.cli.gate import FOLDER
 from harness.compare import check_rules, exit_code
 from harness.errors import ExitCode, UsageError
-from harness.records import Sample, from_json, to_json
+from tests.support.finished import pope, write_run
 from tests.support.hostile import report
 
 
@@ -213,18 +213,17 @@ def test_a_bundle_is_a_baseline(runs, tmp_path):
 
 
 @pytest.mark.slow
-def test_missing_samples_are_exit_code_3(runs, tmp_path):
-    import shutil
-
-    copied = tmp_path / "copied"
-    shutil.copytree(runs[0], copied)
-    journal = copied / "after" / "pope.jsonl"
-    lines = journal.read_text().splitlines()
-    row = from_json(Sample, json.loads(lines[5]))
-    gone = dataclasses.replace(row, answer=None, error="the server hung up", scores={})
-    lines[5] = json.dumps(to_json(gone))
-    journal.write_text("\n".join(lines) + "\n")
-    done = harness("gate", copied, "--baseline", runs[0])
+def test_missing_samples_are_exit_code_3(tmp_path):
+    rows = list(pope())
+    whole = write_run(tmp_path / "whole", {"pope": rows}, {"pope": rows})
+    gone = dataclasses.replace(rows[5], answer=None, error="the server hung up", scores={})
+    lacking = [*rows[:5], gone, *rows[6:]]
+    done = harness(
+        "gate",
+        write_run(tmp_path / "lacking", {"pope": rows}, {"pope": lacking}),
+        "--baseline",
+        whole,
+    )
     assert done.returncode == 3, done.stdout + done.stderr
     assert "1 answers or scores are missing" in done.stdout
 
