@@ -124,19 +124,19 @@ def shown(bench: BenchmarkComparison) -> list[MetricResult]:
 def controls(lines: Sequence[Line]) -> list[str]:
     """Say which controls did not come out as they must; a control that was not run says nothing."""
 
-    def verdicts(method: str) -> dict[str, str]:
+    def verdicts(method: str) -> list[tuple[str, str]]:
         own = [line for line in lines if line.case.split(" ")[0] == method]
-        return {line.bench: line.figure.verdict for line in own if line.figure.primary}
+        return [(line.bench, line.figure.verdict) for line in own if line.figure.primary]
 
     faults = []
-    gained = {bench for bench, verdict in verdicts("gt_dpo").items() if verdict == "gain"}
-    asked = set(verdicts("gt_dpo"))
+    gained = {bench for bench, verdict in verdicts("gt_dpo") if verdict == "gain"}
+    asked = {bench for bench, _ in verdicts("gt_dpo")}
     for one_of in ({"chair", "pope"}, {"mmvet", "llavabench"}):
         if one_of & asked and not one_of & gained:
             faults.append(f"gt_dpo gains on none of {', '.join(sorted(one_of & asked))}.")
-    if verdicts("swapped") and "loss" not in verdicts("swapped").values():
+    if verdicts("swapped") and "loss" not in [verdict for _, verdict in verdicts("swapped")]:
         faults.append("swapped loses nowhere.")
-    for bench, verdict in verdicts("random_pairs").items():
+    for bench, verdict in dict.fromkeys(verdicts("random_pairs")):
         if verdict in ("gain", "loss"):
             faults.append(f"random_pairs: {verdict} on {bench}.")
     return faults

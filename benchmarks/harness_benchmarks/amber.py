@@ -98,7 +98,7 @@ BENCHMARK = Benchmark(
     score=score,
     columns=(
         ratio_of("absent", "named", name="CHAIR", higher_is_better=False, primary=True),
-        ratio_of("covered", "truths", name="Cover", primary=True),
+        ratio_of("covered", "truths", name="Cover"),
         mean_of("hallucinated", name="Hal", higher_is_better=False),
         ratio_of("imagined_named", "imagined", name="Cog", higher_is_better=False),
     ),

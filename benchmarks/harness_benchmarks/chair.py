@@ -83,7 +83,7 @@ BENCHMARK = Benchmark(
         mean_of("hallucinated", name="CHAIR_s", higher_is_better=False, primary=True),
         ratio_of("absent", "mentions", name="CHAIR_i", higher_is_better=False, primary=True),
         ratio_of("absent_words", "mentions", name="CHAIR_i SIMA", higher_is_better=False),
-        ratio_of("recalled", "present", name="recall", primary=True),
+        ratio_of("recalled", "present", name="recall"),
         mean_of(
             "mentions",
             name="objects named",

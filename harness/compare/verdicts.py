@@ -115,12 +115,17 @@ def deciding(comparison: Comparison) -> tuple[RuleTarget, ...]:
 
 
 def losses_in(benchmark: BenchmarkComparison) -> list[RuleTarget]:
-    """Return the headline figures that lost, and any column that lost where the headline gained."""
+    """Return the headline figures that lost, and what lost beside them where that decides.
+
+    A column beside the headline counts where the headline gained, as CHAIR's recall does, and where
+    most answers say nothing, so that no headline figure could.
+    """
     gained = any(figure.primary and figure.verdict == GAIN for figure in benchmark.figures)
+    counts = gained or unreadable(benchmark)
     return [
         (benchmark, figure)
         for figure in benchmark.figures
-        if figure.verdict == LOSS and (figure.primary or gained)
+        if figure.verdict == LOSS and (figure.primary or counts)
     ]
 
 
