@@ -10,9 +10,12 @@ import argparse
 import json
 import time
 
+import checkout  # noqa: F401  (first: it says where tests/ is)
+
 from harness.benchmark import judge_prompt
-from harness.judge.protocol import Question, model_and_address
+from harness.judge.protocol import Question
 from harness.judge.server import ServerJudge
+from harness.model import server_name
 from harness.settings import JudgeSettings
 from tests.support.judge_server import Running, running
 
@@ -25,7 +28,7 @@ def questions(count: int) -> list[Question]:
 
 def seconds(server: Running, asked: list[Question], at_once: int) -> float:
     """Return how long a fresh judge takes for all of them, its connection included."""
-    judge = ServerJudge(*model_and_address(server.judge), JudgeSettings())
+    judge = ServerJudge(server_name(server.judge, "--judge"), JudgeSettings())
     judge.at_once = at_once
     begin = time.perf_counter()
     replies = dict(judge.ask(asked))

@@ -43,14 +43,20 @@ class Picker:
     def pick(
         self, logits: torch.Tensor, alive: Sequence[int], made: Sequence[list[int]]
     ) -> list[int]:
-        """Return one token id per living row from ``(rows, vocabulary)`` logits."""
+        """Return one token id per living row from ``(rows, vocabulary)`` logits.
+
+        A row from which no token can be read has -1: its largest logit is NaN or infinite, while
+        minus infinity alone only rules tokens out. All rows are read from the device at once.
+        """
         logits = logits.float()
         if self._penalty != 1.0:
             logits = self._penalised(logits, alive, made)
-        best = logits.argmax(-1)
-        tokens = [int(token) for token in best.tolist()]
+        largest, best = logits.max(-1)
+        tokens = [int(token) for token in best.masked_fill(~largest.isfinite(), -1).tolist()]
         sampled = [
-            line for line, place in enumerate(alive) if self._rows[place].request.temperature > 0
+            line
+            for line, place in enumerate(alive)
+            if self._rows[place].request.temperature > 0 and tokens[line] >= 0
         ]
         if sampled:
             places = [alive[line] for line in sampled]
@@ -105,20 +111,17 @@ def decode(
         logits = logits[alive]
     broken: set[int] = set()
     while alive:
-        sound = finite(logits)
-        if not all(sound):
-            broken.update(place for place, fine in zip(alive, sound, strict=True) if not fine)
-            lines = [line for line, fine in enumerate(sound) if fine]
-            keep(lines)
-            alive, logits = [alive[line] for line in lines], logits[lines]
-            continue
         tokens = picker.pick(logits, alive, made)
         for place, token in zip(alive, tokens, strict=True):
-            made[place].append(token)
+            if token < 0:
+                broken.add(place)
+            else:
+                made[place].append(token)
         going = [
             line
             for line, place in enumerate(alive)
-            if len(made[place]) < rows[place].request.max_new_tokens
+            if place not in broken
+            and len(made[place]) < rows[place].request.max_new_tokens
             and not ending.stopped(made[place], rows[place].request)
         ]
         if not going:

@@ -195,7 +195,7 @@ def test_the_judge_is_loaded_once_and_let_go(
         loaded.append(weakref.ref(found := load_model(source)))
         return found
 
-    monkeypatch.setattr("harness.engine.loading.load", counted)
+    monkeypatch.setattr("harness.engine.load", counted)
     copy = Path(shutil.copytree(folder, tmp_path / folder.name))  # beside it lies no store
     settings = JudgeSettings(judge=f"hf:{model}", accept_drift=True)  # judge anew what was judged
     done = rejudge(copy, settings, device="cpu")
