@@ -55,7 +55,7 @@ def test_the_merged_checkpoint_answers_like_the_adapter_and_is_made_once(tmp_pat
         return json.loads(done.stdout.splitlines()[-1])
 
     first = run()
-    assert any(note.startswith("Canary: ") for note in first["notes"])
+    assert any(note.startswith("Image ablation: ") for note in first["notes"])
     folder = Path(first["folder"])
     made = {path: path.stat().st_mtime_ns for path in (folder / "merged").iterdir()}
     prompts = read_prompts(DEMO.prompts, 12)
