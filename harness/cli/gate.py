@@ -101,9 +101,9 @@ def _show(report: ReportInput, code: ExitCode) -> None:
         click.echo(f"{missing} answers or scores are missing, both sides together.")
     click.echo(
         {
-            ExitCode.DONE: "The gate is open.",
+            ExitCode.DONE: "PASS: no rule failed.",
             ExitCode.UNSCORED: "The gate cannot decide: something is missing. Run the same "
             "harness run or harness judge command again to ask for it.",
-            ExitCode.REGRESSION: "The gate is shut: at least one rule failed.",
+            ExitCode.REGRESSION: "FAIL: at least one rule failed.",
         }[code]
     )

@@ -192,7 +192,7 @@ def _pairs(report: ReportInput) -> str:
 def _gate(report: ReportInput) -> list[str]:
     if not report.gate:
         return []
-    shut = any(ruling.outcome == FAILS for ruling in report.gate)
+    failed = any(ruling.outcome == FAILS for ruling in report.gate)
     rows = [
         [
             f"**{ruling.outcome}**" if ruling.outcome != PASSES else ruling.outcome,
@@ -203,7 +203,7 @@ def _gate(report: ReportInput) -> list[str]:
         for ruling in report.gate
     ]
     head = ("gate", "rule", "figure", "measured")
-    said = "**The gate is shut.**" if shut else "The gate found no regression."
+    said = "**FAIL: at least one rule failed.**" if failed else "The gate found no regression."
     return [said, _table(head, rows, numeric=range(0))]
 
 

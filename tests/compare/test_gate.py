@@ -179,7 +179,7 @@ def test_no_change_passes(runs):
     gentle, _ = runs
     done = harness("gate", gentle, "--baseline", gentle, "--fail-on", "any:loss, pope<-0.01")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "The gate is open." in done.stdout
+    assert "PASS: no rule failed." in done.stdout
     assert "+0.000 [+0.000, +0.000] points, verdict: no change" in done.stdout
 
 
