@@ -9,9 +9,9 @@ from pathlib import Path
 import PIL.Image
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent.parent / "tests"))
+sys.path.insert(0, str(HERE.parent.parent))
 
-from browser import chromium, window  # noqa: E402
+from tests.support.browser import chromium, window  # noqa: E402
 
 SHOTS = (
     ("light", {"color_scheme": "light", "viewport": {"width": 1280, "height": 900}}, ".bar"),
