@@ -51,11 +51,6 @@ class ImageAblation:
     margin_blank: float
     drops: float
 
-    @property
-    def sings(self) -> bool:
-        """Whether the chosen answers are likelier with the images than without."""
-        return self.chosen > self.chosen_blank and self.drops > 0.5
-
 
 def measure(pairs: Sequence[Pair], model: Model, adapter: Path | None) -> ImageAblation:
     """Do what :func:`harness.dpo.ablation` promises."""

@@ -1,7 +1,6 @@
 """Pair diagnostics: what would training on these pairs teach? Asked before, not after.
 
-:func:`diagnose` is a pure function of pairs and drops; with a model it also asks what the answers
-are worth without their image. :func:`diagnose_run` reads a run folder, and
+:func:`diagnose` is a pure function of pairs and drops. :func:`diagnose_run` reads a run folder, and
 :func:`pair_report_text` shows the result. A method helps by writing two things into ``meta``:
 
 - ``changes``: by corruption, the part of the words that changed (:func:`word_distance`);
@@ -13,13 +12,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.errors import HarnessError
 from harness.pairs.measures import (
     changes,
     critic,
-    guess,
     guesses,
     length_gap,
     near_equal,
@@ -28,13 +26,8 @@ from harness.pairs.measures import (
 )
 from harness.pairs.records import Critic, Guess, LengthGap, PairExample, PairReport
 from harness.pairs.render import pair_report_text
-from harness.records import Drop, Pair, Request, from_json, seed_of
+from harness.records import Drop, Pair, from_json, seed_of
 from harness.storage import Journal, parse_json
-
-if TYPE_CHECKING:
-    import PIL.Image
-
-    from harness.model import Model
 
 __all__ = [
     "PairReport",
@@ -47,9 +40,6 @@ __all__ = [
 ]
 
 EXAMPLES = 10
-BLANK_LIMIT = 64
-MEAN_COLOUR = (122, 116, 104)
-"""CLIP's mean pixel: an image of it is all zeros behind the processor."""
 
 SURE = 0.01
 MOSTLY = 0.65
@@ -59,7 +49,6 @@ def diagnose(
     pairs: Sequence[Pair],
     drops: Sequence[Drop] = (),
     *,
-    model: Model | None = None,
     seed: int = 0,
 ) -> PairReport:
     """Examine pairs before they are trained on.
@@ -67,7 +56,6 @@ def diagnose(
     Args:
         pairs: as the pair stage gives them, equal answers taken out.
         drops: the prompts that gave no pair.
-        model: also let it order the answers under a blank image (first 64 pairs); slow.
         seed: draws the examples.
 
     Raises:
@@ -80,8 +68,6 @@ def diagnose(
     reasons = Counter(drop.reason for drop in drops)
     metas = [*(pair.meta for pair in pairs), *(drop.meta for drop in drops)]
     found = tuple(guesses(pairs))
-    if model is not None:
-        found += (blank_guess(pairs[:BLANK_LIMIT], model),)
     equal = reasons["equal"] / (len(pairs) + len(drops))
     length, judged = length_gap(pairs), critic(metas)
     changed = changes(metas)
@@ -100,14 +86,14 @@ def diagnose(
     )
 
 
-def diagnose_run(folder: Path, *, model: Model | None = None, seed: int = 0) -> PairReport:
+def diagnose_run(folder: Path, *, seed: int = 0) -> PairReport:
     """Examine the pairs of a run folder.
 
     Raises:
         HarnessError: if the folder has no finished ``pairs.jsonl``, or no pairs.
     """
     pairs, drops = read_pairs(folder)
-    return diagnose(pairs, drops, model=model, seed=seed)
+    return diagnose(pairs, drops, seed=seed)
 
 
 def pairs_fingerprint(folder: Path) -> str:
@@ -141,42 +127,6 @@ def read_pairs(folder: Path) -> tuple[list[Pair], list[Drop]]:
         )
     pairs = [row for row in journal.rows if isinstance(row, Pair)]
     return pairs, [row for row in journal.rows if isinstance(row, Drop)]
-
-
-def blank_guess(pairs: Sequence[Pair], model: Model) -> Guess:
-    """Return how often the model prefers the chosen answer of a blank image.
-
-    The answer with the higher summed log-probability behind prompt and mean-coloured image is
-    guessed; summed, because that is what DPO compares.
-
-    Raises:
-        HarnessError: if the model could not answer.
-    """
-    requests = (
-        Request(
-            pair.prompt.question,
-            (_blank(pair),),
-            max_new_tokens=1,
-            choices=(pair.chosen, *pair.rejected),
-        )
-        for pair in pairs
-    )
-    scores: dict[tuple[int, str], float] = {}
-    for pair, answer in zip(pairs, model.answer(requests), strict=True):
-        if len(answer.choices) != 1 + len(pair.rejected):
-            raise HarnessError(
-                f"The answers of prompt '{pair.prompt.id}' could not be scored under a blank "
-                f"image: {answer.error}. Examine the pairs without a model."
-            )
-        texts = (pair.chosen, *pair.rejected)
-        scores.update({(id(pair), text): v for text, v in zip(texts, answer.choices, strict=True)})
-    return guess("blank image", pairs, lambda pair, text: scores[id(pair), text])
-
-
-def _blank(pair: Pair) -> PIL.Image.Image:
-    import PIL.Image
-
-    return PIL.Image.new("RGB", pair.prompt.open_image().size, MEAN_COLOUR)
 
 
 def _examples(pairs: Sequence[Pair], seed: int) -> tuple[PairExample, ...]:

@@ -3,14 +3,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import PIL.Image
 import pytest
 
 from harness.errors import HarnessError
 from harness.pairs import diagnose, diagnose_run, pair_report_text, word_distance
-from harness.pairs.diagnostics import blank_guess
 from harness.pairs.measures import changes, guesses, length_gap, overlap, sign_test
-from harness.records import Answer, Drop, Pair, Prompt, to_json
+from harness.records import Drop, Pair, Prompt, to_json
 from harness.storage import Journal
 
 
@@ -100,29 +98,6 @@ def test_the_report_is_json_and_text():
     shown = pair_report_text(report)
     assert "changed by blur: 50.0% of the words" in shown
     assert "chosen is closer" not in shown  # no reference, no figure
-
-
-def test_a_blank_image_is_asked_about(tmp_path):
-    PIL.Image.new("RGB", (9, 5), "red").save(tmp_path / "i.png")
-
-    class Blind:
-        def answer(self, requests):
-            for request in requests:
-                (image,) = request.images
-                assert (image.size, image.getpixel((0, 0))) == ((9, 5), (122, 116, 104))
-                yield Answer("", choices=tuple(-float(len(text)) for text in request.choices))
-
-    prompts = [Prompt(f"p{n}", tmp_path / "i.png", "q") for n in range(4)]
-    pairs = [Pair(one, "ab" if n else "abcd", ("abc",)) for n, one in enumerate(prompts)]
-    guess = blank_guess(pairs, Blind())
-    assert (guess.rate, guess.pairs) == (0.75, 4)
-
-    class Dumb:
-        def answer(self, requests):
-            yield from (Answer(None, error="no memory") for _ in requests)
-
-    with pytest.raises(HarnessError, match=r"p0.*no memory"):
-        blank_guess(pairs, Dumb())
 
 
 def test_a_run_folder_is_read_whole_or_refused(tmp_path):
