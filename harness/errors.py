@@ -50,6 +50,14 @@ def plain(text: str) -> str:
     return "".join(sign if sign.isprintable() else f"\\u{ord(sign):04x}" for sign in text)
 
 
+def brief(text: str, most: int = 300) -> str:
+    """Return foreign text on one line, cut between words where it is longer than ``most``."""
+    line = " ".join(text.split())
+    if len(line) <= most:
+        return line
+    return (line[: most - 4].rsplit(" ", 1)[0] or line[: most - 4]) + " ..."
+
+
 def as_markdown(line: str) -> str:
     """Return one line of foreign text whose every Markdown and HTML sign is shown as itself.
 
@@ -92,7 +100,7 @@ def reason_of(error: BaseException) -> str:
     cause = cause_of(error)
     frames = traceback.extract_tb(cause.__traceback__)
     place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    return f"{type(cause).__name__}: {plain(str(cause))[:300]}{place}"
+    return f"{type(cause).__name__}: {brief(plain(str(cause)))}{place}"
 
 
 def cause_of(error: BaseException) -> BaseException:

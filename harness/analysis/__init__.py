@@ -6,6 +6,7 @@ from harness.analysis.leaderboard import rank
 from harness.analysis.leaderboard_tables import leaderboard_markdown, leaderboard_text
 from harness.analysis.power import estimate, throughputs_of
 from harness.analysis.power_tables import power_text
+from harness.analysis.text_table import stdout_width
 
 __all__ = [
     "estimate",
@@ -13,5 +14,6 @@ __all__ = [
     "leaderboard_text",
     "power_text",
     "rank",
+    "stdout_width",
     "throughputs_of",
 ]

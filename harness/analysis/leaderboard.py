@@ -18,7 +18,7 @@ from harness.benchmark import Metric, headline
 from harness.compare import GAIN, LOSS, arrays_of, join, units_of
 from harness.data import same_data
 from harness.errors import UsageError, near_miss
-from harness.records import Sample, Samples, distinct
+from harness.records import Sample, Samples, count_states, distinct, sentences
 from harness.runs import FinishedRun, columns_of
 from harness.stats import rounded
 
@@ -159,6 +159,7 @@ def rank(
     for run in runs:
         notes += [run.report.notice] if run.report.notice else []
         notes += run.report.notes if run.imported else ()
+    notes += _states(arms, shared)
     return Leaderboard(
         baseline=baseline,
         rankings=tuple(
@@ -174,6 +175,19 @@ def rank(
         draws=draws,
         notes=distinct(notes),
     )
+
+
+def _states(arms: Mapping[str, Sequence[Samples]], shared: Sequence[str]) -> list[str]:
+    """Say what became of the rows of each run, over its training seeds, where not all count."""
+    found = []
+    for name in shared:
+        counts = {
+            run: count_states(row for samples in trained for row in samples[name])
+            for run, trained in arms.items()
+            if run != BEFORE
+        }
+        found += [f"{name}: {told}" for told in sentences(counts)]
+    return found
 
 
 def _names(runs: Sequence[FinishedRun]) -> list[str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 from harness.analysis.leaderboard import Leaderboard, RankedRun, Ranking
+from harness.analysis.text_table import text_table
 from harness.errors import as_markdown
 from harness.stats import half_up
 
@@ -12,17 +14,12 @@ _DASH = "–"
 _HEAD = ("rank", "run", "figure", "difference", "p (Holm)", "verdict", "missing")
 
 
-def leaderboard_text(found: Leaderboard) -> str:
-    """Return plain text, one table for each column."""
+def leaderboard_text(found: Leaderboard, width: int = sys.maxsize) -> str:
+    """Return plain text, one table for each column, for lines of that many signs."""
     parts = []
     for board in found.rankings:
         rows = [_HEAD, *(_cells(standing, board, found) for standing in board.runs)]
-        widths = [max(len(row[place]) for row in rows) for place in range(len(_HEAD))]
-        lines = [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in rows
-        ]
-        parts.append("\n".join([_title(board), *lines]))
+        parts.append("\n".join([_title(board), *text_table(rows, width)]))
     return "\n\n".join([*parts, "\n".join(_remarks(found))]) + "\n"
 
 

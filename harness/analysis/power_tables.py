@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 from harness.analysis.power import CAUTIOUS, TYPICAL, Cost, Detectable, Estimate
+from harness.analysis.text_table import text_table
 from harness.stats import half_up
 
 _DASH = "–"
 
 
-def power_text(found: Estimate) -> str:
-    """Return two tables and what they rest on."""
+def power_text(found: Estimate, width: int = sys.maxsize) -> str:
+    """Return two tables and what they rest on, for lines of that many signs."""
     costs = {cost.benchmark: cost for cost in found.costs}
     mdd: list[Sequence[str]] = [
         ("column", "rows", "images", "MDD", "corrected", "cautious", "images for 2 %", "seeds")
@@ -23,12 +25,13 @@ def power_text(found: Estimate) -> str:
     take += [_cost(cost) for cost in found.costs]
     parts = [
         "Minimum detectable difference (MDD): the true difference that is detected with 80 % power",
-        *_table(mdd),
+        *text_table(mdd, width, numbers=True),
         "",
         *_basis(found),
         "",
     ]
-    parts += ["What both evaluations take", *_table(take), "", *_terms(found)]
+    parts += ["What both evaluations take", *text_table(take, width, numbers=True), ""]
+    parts += _terms(found)
     return "\n".join(parts) + "\n"
 
 
@@ -114,17 +117,6 @@ def _terms(found: Estimate) -> list[str]:
             "the judge's instructions and replies."
         )
     return lines
-
-
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    return [
-        "  ".join(
-            cell.ljust(width) if place == 0 else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
 
 
 def _count(value: int | None) -> str:

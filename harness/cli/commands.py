@@ -92,7 +92,7 @@ def main() -> None:
     """Run the command line and end the process with an exit code (README.md lists them)."""
     for name, value in _QUIET_LIBRARIES.items():
         os.environ.setdefault(name, value)
-    writable_anywhere(sys.stdout, sys.stderr)
+    writable_anywhere()
     try:
         code = _code()
         sys.stdout.flush()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,24 +53,22 @@ def compare(
     found = [open_evidence(path) for path in runs]
     if len(found) == 2 and against is None and not markdown:
         terms = Terms(margin, alpha, named(accept_missing))
-        return _compare_two(found[0], found[1], runs[1], seed=seed, terms=terms, events=events)
-    from harness.analysis import leaderboard_markdown, leaderboard_text, rank
+        return _compare_two(found[0], found[1], seed=seed, terms=terms, events=events)
+    from harness.analysis import leaderboard_markdown, leaderboard_text, rank, stdout_width
     from harness.records import to_json
 
     board = rank(found, against=against, seed=seed, alpha=alpha)
     if events:
         click.echo(json.dumps(to_json(board)))
     else:
-        click.echo(
-            leaderboard_markdown(board) if markdown else lines(leaderboard_text(board)), nl=False
-        )
+        text = leaderboard_markdown(board) if markdown else leaderboard_text(board, stdout_width())
+        click.echo(text if markdown else lines(text), nl=False)
     return ExitCode.UNSCORED if board.missing else ExitCode.DONE
 
 
 def _compare_two(
     first: FinishedRun,
     second: FinishedRun,
-    place: Path,
     *,
     seed: int,
     terms: Terms,
@@ -83,5 +82,6 @@ def _compare_two(
     if events:
         click.echo(json.dumps(to_json(report.compared)))
     else:
-        load("reports", "terminal")(report, place)
+        # It has no folder, and the files in that of either run say something else.
+        load("reports", "terminal")(report, Path(os.devnull))
     return ExitCode.UNSCORED if report.missing else ExitCode.DONE

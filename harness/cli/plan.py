@@ -47,7 +47,7 @@ def plan(
     harness plan --bench pope,mmvet --data hub
     harness plan --bench pope,mmvet --data hub --from seva.zip
     """
-    from harness.analysis import estimate, power_text, throughputs_of
+    from harness.analysis import estimate, power_text, stdout_width, throughputs_of
     from harness.benchmark import benchmark, check_tables, expand
     from harness.records import to_json
     from harness.resolve import data_of
@@ -76,4 +76,4 @@ def plan(
     if events:
         click.echo(json.dumps({**to_json(found), "seconds": found.seconds}))
     else:
-        click.echo(lines(power_text(found)), nl=False)
+        click.echo(lines(power_text(found, stdout_width())), nl=False)

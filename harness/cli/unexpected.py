@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import codecs
 import io
+import os
 import platform
+import sys
 import traceback
 from importlib.metadata import version
 from pathlib import Path
 from typing import TextIO
+
+from harness.errors import brief
 
 DEBUG = "HARNESS_DEBUG"
 _ALIKE = {
@@ -38,7 +42,7 @@ def unexpected(error: BaseException) -> str:
     """Say in one paragraph what was raised where, and how to report it."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    told = " ".join(str(error).split())[:300] or "no message"
+    told = brief(str(error)) or "no message"
     return (
         f"Something unexpected stopped this command: {type(error).__name__}: {told}{place}, "
         f"vlm-harness {version('vlm-harness')}, Python {platform.python_version()}. Finished work "
@@ -47,11 +51,17 @@ def unexpected(error: BaseException) -> str:
     )
 
 
-def writable_anywhere(*streams: TextIO) -> None:
-    """Let streams write every text, whatever their encoding is: by a sign that looks alike."""
+def writable_anywhere() -> None:
+    """Let stdout and stderr write every text in any encoding: by a sign that looks alike.
+
+    What was closed before this process began (``>&-``) goes nowhere.
+    """
     codecs.register_error(_HANDLER, _alike)
-    for stream in streams:
-        if isinstance(stream, io.TextIOWrapper):
+    for name in ("stdout", "stderr"):
+        stream: TextIO | None = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=_HANDLER)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.engine.loading import Loaded
+from harness.errors import brief
 from harness.records import Request, View
 
 if TYPE_CHECKING:
@@ -141,4 +142,4 @@ def network_inputs(loaded: Loaded, prepared: Prepared) -> dict[str, Any]:
 def describe(error: BaseException) -> str:
     """Return an error as one short line for :attr:`harness.records.Answer.error`."""
     lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
+    return f"{type(error).__name__}: {brief(lines[0])}" if lines else type(error).__name__

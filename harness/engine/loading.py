@@ -13,7 +13,7 @@ from typing import Any
 
 from harness.engine.checkpoint import sees
 from harness.engine.weights import read_json
-from harness.errors import UsageError
+from harness.errors import UsageError, brief
 
 _DTYPES = ("float32", "bfloat16", "float16")
 _SMALL = 30_000_000
@@ -187,7 +187,7 @@ class Loaded:
 
 
 def _misfit(adapter: Path, base: Path, reason: str) -> UsageError:
-    first = reason.strip().splitlines()[0][:300] if reason.strip() else "unknown reason"
+    first = brief(reason.strip().partition("\n")[0]) or "unknown reason"
     return UsageError(
         f"The adapter {adapter} does not fit the model {base}: {first}. Name the model that the "
         "adapter was trained on (base_model_name_or_path in its adapter_config.json)."
@@ -280,12 +280,29 @@ def _opened(source: Source) -> tuple[Any, Any, dict[str, Any]]:
         AttributeError,
         StrictDataclassError,
     ) as error:
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise UsageError(
-            f"The model folder {source.path} cannot be opened: {reason}. Check that it holds "
-            f"{wanted}, and that this transformers version knows it (pip install -U transformers)."
-        ) from error
+        raise _unopened(source, wanted, error) from error
     return processor, network, info
+
+
+def _unopened(source: Source, wanted: str, error: Exception) -> UsageError:
+    """Say why a folder cannot be opened; for the usual reasons, what to do."""
+    folder, reason = source.path, brief(str(error)) or type(error).__name__
+    if "trust_remote_code" in str(error):
+        return UsageError(
+            f"The model folder {folder} brings Python code of its own (auto_map in its "
+            "configuration), which is not run. Take a checkpoint that transformers opens without "
+            "such code: on the hub its name often ends in -hf."
+        )
+    if sees(folder) and not any(folder.glob("*processor_config.json")):
+        return UsageError(
+            f"The model folder {folder} has neither processor_config.json nor "
+            "preprocessor_config.json; a trainer's checkpoint-N often lacks them. Copy the "
+            "processor files of the model that was trained into it."
+        )
+    return UsageError(
+        f"The model folder {folder} cannot be opened: {reason.rstrip('.')}. Check that it holds "
+        f"{wanted}, and that this transformers version knows it (pip install -U transformers)."
+    )
 
 
 @contextmanager

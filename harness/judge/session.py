@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness import progress
 from harness.benchmark import JudgePrompt, UnparsableReply
+from harness.errors import HarnessError
 from harness.judge.budget import estimate
 from harness.judge.items import JudgeItem
 from harness.judge.protocol import Judge, Question, Reply
 from harness.judge.records import AnchorCheck
 from harness.judge.verdict_cache import VerdictCache, VerdictKey
-from harness.records import distinct, seed_of
+from harness.records import FIRST, MISSING, distinct, most_frequent, seed_of, stopped
 from harness.settings import JudgeSettings
 from harness.storage import Store
 
@@ -41,7 +43,7 @@ def collect(
     """Return the replies to all items; a question that both arms share is asked once.
 
     Raises:
-        HarnessError: if the judge is not the one it was.
+        HarnessError: if the judge is not the one it was, or its first verdicts are all missing.
     """
     readers: dict[tuple[str, JudgePrompt], JudgeItem] = {}
     for item in items:
@@ -142,12 +144,39 @@ def _ask(
         {place: Reply(None, error=closed[place[0]]) for place in order if place[0] in closed}
     )
     order = [place for place in order if place[0] not in closed]
-    questions = [Question(ask.prompt, ask.max_tokens, turn) for _, ask, turn in order]
+    # The first go ahead of the others where no verdict is known yet: see harness.records.stopped.
+    ahead = FIRST if len(order) > FIRST and all(r.text is None for r in known.values()) else 0
     calls = 0
-    with progress.bar("judge", len(questions), "verdicts") as bar:
-        for place, reply in judge.ask(questions):
-            name, ask, _ = order[place]
-            known[order[place]] = books[name].kept(order[place], reply, readers[name, ask])
-            calls += reply.asked
-            bar.advance(1)
+    with progress.bar("judge", len(order), "verdicts") as bar:
+        for start, stop in ((0, ahead), (ahead, len(order))):
+            part = order[start:stop]
+            questions = [Question(ask.prompt, ask.max_tokens, turn) for _, ask, turn in part]
+            for place, reply in judge.ask(questions):
+                name, ask, _ = part[place]
+                known[part[place]] = books[name].kept(part[place], reply, readers[name, ask])
+                calls += reply.asked
+                bar.advance(1)
+            if 0 < stop == ahead:
+                _refuse_hopeless([known[place] for place in part], judge)
     return calls
+
+
+def _refuse_hopeless(first: Sequence[Reply], judge: Judge) -> None:
+    """End a judging whose first verdicts are all missing, before the others are paid for.
+
+    Raises:
+        HarnessError: if they are.
+    """
+    if any(reply.text is not None for reply in first):
+        return
+    errors = Counter(reply.error or "no reply" for reply in first)
+    raise HarnessError(
+        stopped(
+            "The judging",
+            f"none of the first {len(first)} answers got a verdict",
+            MISSING,
+            f"{max(errors.values())} of {len(first)}",
+            most_frequent(errors),
+            f"the judge {judge.name}",
+        )
+    )

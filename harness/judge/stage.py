@@ -39,6 +39,9 @@ __all__ = ["Verdicts", "check", "judge", "judged_samples", "last_judging"]
 
 
 _REASONS = 3
+READING = 2
+"""Version of how replies are read. Verdicts in a run folder that an earlier one read are read
+again, from the replies in the store; nobody is asked for those."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ def judge(
             for b in chosen
             for arm in arms.values()
         ],
-        [whom.name, settings.judgings],
+        [whom.name, settings.judgings, READING],
     )
     done = finished(folder, name, chosen)
     accepted = settings.accept_judge is not None

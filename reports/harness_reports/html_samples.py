@@ -26,7 +26,7 @@ FIELDS = (
     "groups",
     "image",
 )
-SIDE = ("answer", "verdict", "error", "judge", "tokens", "finish", "scores")
+SIDE = ("answer", "verdict", "error", "judge", "thought", "state", "tokens", "scores")
 _STATUS = {"fixed": "fixed", "broken": "broken", "lost": "missing", "found": "missing"}
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
@@ -141,11 +141,11 @@ def _told(benchmark: BenchmarkComparison) -> Mapping[str, tuple[str, str]]:
 def _side(sample: Sample | None, metrics: Sequence[str]) -> tuple[Any, ...] | None:
     if sample is None:
         return None
-    said = (sample.answer, sample.verdict, sample.error, sample.judge)
+    said = (sample.answer, sample.verdict, sample.error, sample.judge, sample.thought)
     return (
         *(None if text is None else words.visible(text) for text in said),
+        sample.state,
         sample.tokens,
-        sample.finish,
         tuple(_known(sample.scores.get(metric)) for metric in metrics),
     )
 

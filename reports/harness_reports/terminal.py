@@ -46,7 +46,7 @@ def show(report: ReportInput, folder: Path, stream: IO[str]) -> None:
     if report.notice:
         console.print(_text(notes.pop(0), "yellow"))
     if report.comparison is None:
-        console.print(_levels(report))
+        console.print(_fitting_levels(report, console))
     else:
         console.print(_fitting(report.comparison, console))
         console.print(_text(words.headline(report.comparison), "bold"))
@@ -135,30 +135,54 @@ def _figures(comparison: Comparison) -> Iterator[tuple[BenchmarkComparison, Metr
             yield benchmark, figure, position == 0
 
 
-def _levels(report: ReportInput) -> Table:
-    """Return the figures of one model that was measured by itself."""
+_LEVEL_COLUMNS = ("benchmark", "figure", "95 % interval", "rows", "images", "missing")
+
+
+def _fitting_levels(report: ReportInput, console: Console) -> Table | Text:
+    """Return the figures of one model that was measured by itself, as :func:`_fitting` does."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("benchmark", overflow="fold")
-    for name in ("figure", "95 % interval", "rows", "images", "missing"):
-        table.add_column(name, justify="right", no_wrap=name == "figure")
+    rows = list(_levels(report))
+    for count in range(len(_LEVEL_COLUMNS), 2, -1):
+        # What is missing stays to the last: it says whether the figure can be believed.
+        chosen = [*range(min(count, 3)), *range(len(_LEVEL_COLUMNS) - max(count - 3, 0), 6)]
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for place in chosen:
+            least = max(row[place].cell_len for row in rows) if place else _LEAST
+            table.add_column(
+                _LEVEL_COLUMNS[place],
+                justify="right" if place else "left",
+                min_width=least,
+                no_wrap=place > 0,
+                overflow="fold",
+            )
+        for row in rows:
+            table.add_row(*(row[place] for place in chosen))
+        if console.measure(table).minimum <= console.width:
+            return table
+    lines = []
+    for name, *rest in rows:
+        lines.append(name.plain.strip())
+        lines += [f"  {head} {cell}" for head, cell in zip(_LEVEL_COLUMNS[1:], rest, strict=True)]
+    return Text("\n".join(lines))
+
+
+def _levels(report: ReportInput) -> Iterator[tuple[Text, ...]]:
     last = ""
     for level in report.levels:
         style = "" if level.primary else "dim"
-        first = level.benchmark != last
         cells = [
-            f"{level.benchmark} {level.column}" if first else f"  {level.column}",
+            f"{level.benchmark} {level.column}" if level.benchmark != last else f"  {level.column}",
             numbers.figure(level.figure, level.digits),
             numbers.level_interval(level.interval, level.digits),
             str(level.samples),
             str(level.clusters),
             str(level.missing),
         ]
-        table.add_row(*(_text(cell, style) for cell in cells))
+        yield tuple(_text(cell, style) for cell in cells)
         last = level.benchmark
-    return table
 
 
 def _row(benchmark: BenchmarkComparison, figure: MetricResult, *, first: bool) -> list[Text]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -215,3 +216,28 @@ def test_the_command(tmp_path):
     assert "pope accuracy (90 rows, 15 images; higher is better)" in text
     assert "corrected over 4 comparisons" in text
     assert leaderboard_markdown(board).startswith("### pope accuracy (90 rows")
+
+
+def test_states_of_rows_are_said_for_each_run(three, tmp_path):
+    rows = judged(150)
+    lost = [
+        dataclasses.replace(each, answer=None, error="the server failed", scores={"score": None})
+        for each in rows[:30]
+    ]
+    fourth = finished(tmp_path, "d", lost + rows[30:])
+    board = rank([three[0], fourth], draws=200)
+    said = "rows d: 170 answered, 30 missing (the server failed)"
+    assert f"mmvet: {said}" in board.notes
+    assert said in leaderboard_text(board)
+    assert not any("rows a" in note for note in board.notes)
+
+
+@pytest.mark.parametrize("width", [200, 80, 40, 20])
+def test_no_cell_is_cut_whatever_the_width(three, width):
+    board = rank(three, draws=200)
+    whole, narrow = leaderboard_text(board), leaderboard_text(board, width)
+    tables = [text.partition("Differences are")[0] for text in (whole, narrow)]
+    numbers = [re.findall(r"[+-]?\d+\.\d+", text) for text in tables]
+    assert sorted(numbers[0]) == sorted(numbers[1])
+    if width >= 40:  # below, a cell itself is longer; the title is prose
+        assert max(map(len, tables[1].splitlines()[1:])) <= width

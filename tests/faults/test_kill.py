@@ -1,96 +1,142 @@
-"""kill -9 at moments spread over the whole run, again and again, and the numbers stay the same."""
+"""kill -9 at moments spread over every command, again and again, and all files stay the same.
+
+``HARNESS_KILLS=240 uv run pytest -m slow tests/faults/test_kill.py -s`` is the whole campaign; the
+slow suite runs a small part of it. docs/log.md has its figures.
+"""
 
 from __future__ import annotations
 
-import json
 import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable
+import random
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.support.journals import assert_same_rows
+from tests.support.judge_server import Running, running
+from tests.support.kills import Attempts, assert_same_run
 
-WORDS = ["run", "--method", "seva", "--bench", "mmvet,pope", "--limit", "36", "--max-prompts", "24"]
-WORDS += ["--set", "max_new_tokens=24", "--set", "batch_size=4", "--set", "save_steps=2", "--quiet"]
-PATIENCE = 300
-
-
-def start(out: Path) -> subprocess.Popen:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "harness", *WORDS, "--out", str(out)],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+KILLS = int(os.environ.get("HARNESS_KILLS", "12"))
+SIZE = ["--bench", "mmvet,pope", "--limit", "10", "--max-prompts", "18", "--quiet"]
+SIZE += ["--report", "terminal,markdown", "--set", "max_new_tokens=24"]
+SIZE += ["--set", "batch_size=4", "--set", "save_steps=2"]
 
 
-def kill_when(out: Path, moment: Callable[[Path], bool]) -> str:
-    """Start the run and kill it at the moment; say whether it was still alive then."""
-    process = start(out)
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        folders = [path for path in out.glob("seva-*") if path.is_dir()]
-        if folders and moment(folders[0]):
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            return "killed" if process.returncode == -signal.SIGKILL else "too late"
-        if process.poll() is not None:
-            return f"ended by itself with {process.returncode}: {process.stderr.read()}"
-        time.sleep(0.005)
-    process.kill()
-    return "never came to that moment"
+@dataclass(frozen=True)
+class Run:
+    """A run that is killed.
+
+    Attributes:
+        share: of all kills, in percent.
+        words: its command line but for the size.
+        as_whole: the run whose files it must have; its own, uninterrupted, where none is named.
+    """
+
+    share: float
+    words: tuple[str, ...]
+    as_whole: str = ""
 
 
-def lines(name: str, count: int) -> Callable[[Path], bool]:
-    """The moment when a journal has that many lines."""
-
-    def reached(folder: Path) -> bool:
-        path = folder / name
-        return path.exists() and path.read_bytes().count(b"\n") >= count
-
-    return reached
-
-
-def training(folder: Path) -> bool:
-    """The moment when the trainer has left its first resumable checkpoint."""
-    return any((folder / "checkpoint").rglob("*.safetensors"))
-
-
-MOMENTS = {
-    "before, first benchmark": lines("before/mmvet.jsonl", 1),
-    "before, second benchmark, in a resume": lines("before/pope.jsonl", 33),
-    "pairs begun": lines("pairs.jsonl", 1),
-    "pairs, in a resume": lines("pairs.jsonl", 17),
-    "training": training,
-    "after, first benchmark": lines("after/mmvet.jsonl", 1),
-    "after, in a resume": lines("after/pope.jsonl", 33),
+RUNS = {
+    "seva": Run(24, ("run", "--method", "seva")),
+    "sima": Run(20, ("run", "--method", "sima")),
+    "seeds": Run(4, ("run", "--method", "seva", "--seeds", "2")),
+    "two processes": Run(4, ("run", "--method", "sima", "--nproc", "2"), "sima"),
 }
+AFTERWARDS = {"judge": 20, "report": 10, "bundle": 8, "verify": 4, "gate": 6}
+"""Commands on a finished run, with their share of all kills in percent."""
+
+
+def kills(share: float) -> int:
+    count = round(KILLS * share / 100)
+    if not count:
+        pytest.skip(f"of {KILLS} kills none falls on it; see HARNESS_KILLS")
+    return count
+
+
+def tell(name: str, runs: int, found: Counter[str]) -> None:
+    """Print how far a campaign is, which may take an hour."""
+    print(
+        f"{name}: {found.total()} kills over {runs} runs, all the same: {dict(found)}", flush=True
+    )  # noqa: T201
+
+
+@pytest.fixture(scope="module")
+def wholes(tmp_path_factory) -> dict[str, tuple[Path, float]]:
+    """Folders of uninterrupted runs with the processor time that they took."""
+    return {}
+
+
+def whole(name: str, wholes: dict[str, tuple[Path, float]], place: Path) -> tuple[Path, float]:
+    if name not in wholes:
+        out = place / "whole"
+        attempts = Attempts([*RUNS[name].words, *SIZE, "--out", str(out)], place / "log")
+        wholes[name] = out, attempts.whole()
+    return wholes[name]
+
+
+@pytest.fixture(scope="module")
+def judge() -> Iterator[Running]:
+    with running() as found:
+        yield found
 
 
 @pytest.mark.slow
-def test_a_run_killed_again_and_again_comes_to_the_same_comparison(tmp_path):
-    whole = start(tmp_path / "whole")
-    assert whole.wait(timeout=2 * PATIENCE) == 0, whole.stderr.read()
-    for name, moment in MOMENTS.items():
-        assert kill_when(tmp_path / "torn", moment) == "killed", name
-    last = start(tmp_path / "torn")
-    assert last.wait(timeout=2 * PATIENCE) == 0, last.stderr.read()
+@pytest.mark.parametrize("name", RUNS)
+def test_a_run_killed_again_and_again_comes_to_the_same_files(name, wholes, tmp_path):
+    count = kills(RUNS[name].share)
+    expected, seconds = whole(RUNS[name].as_whole or name, wholes, tmp_path)
+    chance = random.Random(name)
+    attempts = Attempts([], tmp_path / "log")
+    torn = 0
+    while attempts.kills.total() < count:
+        torn += 1
+        out = tmp_path / f"torn{torn}"
+        attempts.words = [*RUNS[name].words, *SIZE, "--out", str(out)]
+        while attempts.kills.total() < count:
+            if not attempts.killed(seconds * chance.random(), out):
+                break
+        attempts.whole()
+        assert_same_run(expected, out)
+        shutil.rmtree(out)
+        tell(name, torn, attempts.kills)
 
-    (expected,) = (tmp_path / "whole").glob("seva-*")
-    (resumed,) = (tmp_path / "torn").glob("seva-*")
-    assert expected.name == resumed.name
-    for name in ("pairs.jsonl", "before/pope.jsonl", "after/pope.jsonl", "after/mmvet.jsonl"):
-        assert_same_rows(expected / name, resumed / name)
-    first, second = (
-        json.loads((folder / "comparison.json").read_text()) for folder in (expected, resumed)
-    )
-    first.pop("clock", None)
-    second.pop("clock", None)
-    assert first == second
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", AFTERWARDS)
+def test_a_command_on_a_run_killed_again_and_again_comes_to_the_same_files(
+    name, wholes, judge, tmp_path
+):
+    count = kills(AFTERWARDS[name])
+    source, _ = whole("seva", wholes, tmp_path)
+    more = {
+        "judge": ["--judge", judge.judge, "--quiet"],
+        "report": ["--report", "terminal,markdown,html,json,junit"],
+        "bundle": ["--images"],
+        "gate": ["--report", "junit,markdown"],
+    }.get(name, [])
+    judge.control(latency=0.02)
+
+    def copied(to: Path) -> tuple[Path, Attempts]:
+        shutil.copytree(source, to)
+        (folder,) = (path for path in to.iterdir() if path.is_dir())
+        return to, Attempts([name, str(folder), *more], tmp_path / "log")
+
+    expected, attempts = copied(tmp_path / "untouched")
+    seconds = attempts.whole()
+    chance = random.Random(name)
+    kills_of, torn = Counter[str](), 0
+    while kills_of.total() < count:
+        torn += 1
+        out, attempts = copied(tmp_path / f"torn{torn}")
+        while kills_of.total() + attempts.kills.total() < count:
+            if not attempts.killed(seconds * chance.random(), out):
+                break
+        attempts.whole()
+        assert_same_run(expected, out)
+        kills_of += attempts.kills
+        shutil.rmtree(out)
+        tell(name, torn, kills_of)

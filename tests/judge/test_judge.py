@@ -23,7 +23,7 @@ from harness.model import ServerName
 from harness.plugins import load
 from harness.records import Sample
 from harness.settings import JudgeSettings
-from harness.storage import Store
+from harness.storage import Store, sealed
 from tests.support.contexts import eval_context
 from tests.support.judge_server import BRIBE, Running, running
 
@@ -42,10 +42,12 @@ def bench(name: str) -> Benchmark:
     return found
 
 
-def answered(name: str, answers: Mapping[int, str | None], default: str | None = None) -> Arm:
+def answered(
+    name: str, answers: Mapping[int, str | None], default: str | None = None, *, rows: int = 4
+) -> Arm:
     """One arm: row by row an answer, by default the benchmark's own reference."""
     samples = []
-    for row in task(name).rows(0, 4):
+    for row in task(name).rows(0, rows):
         text = answers.get(int(row.id), default or _right(name, row))
         scored = bench(name).score(task(name), row, text or "")
         samples.append(
@@ -89,11 +91,11 @@ def quick(monkeypatch) -> None:
 class Desk:
     """Two arms of one benchmark, a run folder and a store."""
 
-    def __init__(self, path: Path, server: Running, name: str) -> None:
+    def __init__(self, path: Path, server: Running, name: str, rows: int = 4) -> None:
         self.path, self.server, self.name = path, server, name
         # The second row is answered alike in both arms, the others are not.
-        self.before = answered(name, {})
-        self.after = answered(name, {1: self.before[name][1].answer}, NONSENSE)
+        self.before = answered(name, {}, rows=rows)
+        self.after = answered(name, {1: self.before[name][1].answer}, NONSENSE, rows=rows)
 
     def judge(self, folder: str = "run", store: str = "store", **settings) -> Verdicts:
         only_missing = settings.pop("only_missing", False)
@@ -127,7 +129,7 @@ class Desk:
 @pytest.fixture
 def desk(tmp_path, server):
     server.control()
-    return lambda name: Desk(tmp_path, server, name)
+    return lambda name, rows=4: Desk(tmp_path, server, name, rows)
 
 
 def metric(name: str) -> str:
@@ -251,6 +253,57 @@ def test_every_fault_ends_in_missing(desk, server, monkeypatch, name, fault):
         assert {(figure.before, figure.after, figure.difference) for figure in heads} == {
             (None, None, None)
         }
+
+
+@pytest.mark.parametrize("fault", ["400", "prose", "refusal", "length", "empty"])
+def test_eight_verdicts_go_ahead_and_when_none_comes_the_others_are_not_paid_for(
+    desk, server, monkeypatch, fault
+):
+    monkeypatch.setattr("harness.model.openai_client.TRIES", 1)
+    mine = desk("mmvet", 12)
+    server.control(fault=fault, spare=mine.spare())
+    with pytest.raises(HarnessError) as caught:
+        mine.judge()
+    told = str(caught.value)
+    assert "none of the first 8 answers got a verdict" in told
+    assert FAULTS[fault] in told
+    assert "run the same command again; finished work is kept" in told
+    assert caught.value.code == 1
+    asked = set(server.stats()["seen"]) - set(mine.spare())
+    assert len(asked) == 8
+    server.control()
+    assert mine.judge().judging.missing == 0
+
+
+def test_one_verdict_among_the_first_eight_is_enough(desk, server):
+    mine = desk("mmvet", 12)
+    server.control()
+    mine.judge(folder="all", store="all")
+    seen = [prompt for prompt in server.stats()["seen"] if prompt not in mine.spare()]
+    server.control(fault="prose", spare=[*mine.spare(), seen[7]])
+    verdicts = mine.judge()  # in the same order
+    assert verdicts.judging.verdicts >= 1
+    assert verdicts.judging.missing == 24 - verdicts.judging.verdicts
+
+
+def test_verdicts_that_an_earlier_version_read_are_read_again_and_nobody_is_asked(
+    desk, server, monkeypatch
+):
+    mine = desk("mmvet")
+    monkeypatch.setattr("harness.judge.stage.READING", 1)
+    first = mine.judge()
+    monkeypatch.undo()
+    path = mine.path / "run" / "judged" / "after" / "mmvet.jsonl"
+    text = path.read_text()
+    row = json.loads(text.splitlines()[1])
+    bent = text.replace(json.dumps(row["scores"]), json.dumps({"score": 0.25}), 1)
+    assert bent != text
+    path.write_bytes(sealed(bent.encode()))
+    server.control()
+    again = mine.judge()
+    assert not again.reused
+    assert again.after == first.after
+    assert server.stats()["seen"] == []
 
 
 @pytest.mark.parametrize("fault", ["429", "500", "drop", "empty", "timeout"])

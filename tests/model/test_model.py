@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -122,6 +124,34 @@ def test_unknown_names_are_refused_with_advice(
         Model.open(folder, dtype="int4")
     with pytest.raises(UsageError, match="no adapter"):
         Model.open(folder, adapter=folder)
+
+
+def _brings_code(copy: Path) -> None:
+    config = read_json(copy / "config.json")
+    config["model_type"] = "my_llava"
+    config["auto_map"] = {"AutoConfig": "configuration_my.MyConfig", "AutoModel": "my.My"}
+    (copy / "config.json").write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (_brings_code, "brings Python code of its own (auto_map in its configuration)"),
+        (
+            lambda copy: (copy / "processor_config.json").unlink(),
+            "has neither processor_config.json nor preprocessor_config.json",
+        ),
+    ],
+)
+def test_what_transformers_cannot_open_is_said_in_our_words(
+    folder: Path, tmp_path: Path, spoil: Any, words: str
+) -> None:
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    spoil(copy)
+    with pytest.raises(UsageError, match=re.escape(words)) as caught:
+        _ = Model.open(copy, device="cpu").network
+    assert "trust_remote_code" not in str(caught.value)
+    assert str(caught.value).endswith(".")
 
 
 def test_weights_that_are_missing_are_not_made_up(folder: Path, tmp_path: Path) -> None:

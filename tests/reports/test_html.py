@@ -112,6 +112,7 @@ def test_rows_say_what_flipped_and_what_is_missing():
         after[5], answer=None, error="no answer", scores={"score": None}, verdict="unread"
     )
     before[4] = dataclasses.replace(before[4], scores={**before[4].scores, "odd": float("nan")})
+    before[0] = dataclasses.replace(before[0], finish="length")
     after = [*after[:4], dataclasses.replace(after[4], scores=before[4].scores), gone]
     arms = {"mmvet": tuple(before)}, {"mmvet": tuple(after)}
     result = compare(*arms, {"mmvet": [mean_of("score")]}, draws=200)
@@ -125,7 +126,9 @@ def test_rows_say_what_flipped_and_what_is_missing():
     assert [row["status"] for row in rows] == expected
     side = dict(zip(table["side"], rows[5]["after"], strict=True))
     assert (side["answer"], side["error"], side["scores"]) == (None, "no answer", (None, None))
-    assert side["verdict"] == "unread"
+    assert (side["verdict"], side["state"], side["thought"]) == ("unread", "thought only", "a")
+    side = dict(zip(table["side"], rows[0]["before"], strict=True))
+    assert (side["state"], side["thought"]) == ("cut", "a")
     assert (rows[4]["after"], rows[0]["after"][-1]) == (0, (1.0, None))
     same = dataclasses.replace(given, after=given.before)
     assert {row[7] for row in html_samples.table_of(same)["rows"]} == {0}

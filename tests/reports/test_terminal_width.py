@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -11,6 +13,8 @@ import pytest
 from harness_reports import terminal
 from rich.console import Console
 
+from harness.benchmark import benchmark
+from harness.compare import levels_of
 from harness.runs import open_run
 from tests.support.finished import mmvet, pope, write_run
 
@@ -39,6 +43,42 @@ def test_no_number_is_cut(run, width):
     wanted = re.findall(r"-?\+?\d+\.\d \[[^\]]+\]", shown(comparison, 200))
     assert len(wanted) == 8
     assert re.findall(r"-?\+?\d+\.\d \[[^\]]+\]", "\n".join(lines)) == wanted
+
+
+@pytest.mark.parametrize("width", [132, 60, 45, 30, 24])
+def test_no_number_of_one_model_is_cut(run, width):
+    found = open_run(run)
+    alone = dataclasses.replace(
+        found.report,
+        comparison=None,
+        levels=levels_of(found.after, {name: benchmark(name).columns for name in found.after}),
+    )
+    shown = []
+    for each in (200, width):
+        console = Console(width=each, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
+        console.print(terminal._fitting_levels(alone, console))
+        shown.append(console.export_text())
+    assert max(map(len, shown[1].splitlines())) <= width
+    figures = [re.findall(r"\d+\.\d(?!\d*[,\]])", text) for text in shown]
+    assert len(figures[0]) == 8
+    assert figures[0] == figures[1]
+    assert "…" not in shown[1]
+
+
+def test_two_runs_side_by_side_name_no_file_of_either(run, tmp_path):
+    other = shutil.copytree(run, tmp_path / "other")
+    (other / "report.md").write_text("of that run alone")
+    done = harness("compare", run, other)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"report.md" not in done.stdout
+    assert b"comparison.json" not in done.stdout
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_stream_that_is_closed_from_the_start_ends_nothing(run, closed):
+    script = f'"{sys.executable}" -m harness compare "{run}" "{run}" {closed}'
+    done = subprocess.run(["bash", "-c", script], capture_output=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def harness(*words, **environment):

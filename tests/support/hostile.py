@@ -54,6 +54,7 @@ def arm(score, texts, **fields):
             tokens=3 + i % 2,
             finish="stop",
             scores={"score": float((i + score) % 2)},
+            thought=text,
             groups={f"key {text[:40]}": text[:40].replace(",", ";") or "x"},
             **fields,
         )

@@ -156,8 +156,9 @@
     if (side.answer === null) box.append(make("p", {}, mark("missing"), " no answer"));
     else box.append(said);
     if (side.error) box.append(...paragraph("Why something is missing", side.error));
-    const cut = side.finish === "length" ? ", cut at the limit" : "";
-    box.append(make("p", { class: "quiet" }, `${side.tokens} tokens${cut}`));
+    const state = side.state === "cut" ? "cut at the limit" : side.state;
+    box.append(make("p", { class: "quiet" }, `${state}, ${side.tokens} tokens`));
+    if (side.thought) box.append(...paragraph("Thought before, not scored", side.thought));
     const judged = make("div", { class: "judged" });
     judged.append(make("p", { class: "label" }, `Verdict by ${side.judge}`));
     const list = make("dl", { class: "facts" });
@@ -202,7 +203,7 @@
   const searchable = (sample) => [
     sample.bench, sample.id, sample.question, sample.target, sample.label,
     ...Object.entries(sample.groups).flat(),
-    ...sides(sample).flatMap((side) => (side === null ? [] : [side.answer, side.verdict, side.error, side.judge])),
+    ...sides(sample).flatMap((side) => (side === null ? [] : [side.answer, side.verdict, side.error, side.judge, side.thought, side.state])),
   ].filter(Boolean).join("\n").toLowerCase();
   const filter = () => {
     const terms = search.value.toLowerCase().split(/\s+/).filter(Boolean);
