@@ -59,9 +59,8 @@ def kills(share: float) -> int:
 
 def tell(name: str, runs: int, found: Counter[str]) -> None:
     """Print how far a campaign is, which may take an hour."""
-    print(
-        f"{name}: {found.total()} kills over {runs} runs, all the same: {dict(found)}", flush=True
-    )  # noqa: T201
+    where = dict(found)
+    print(f"{name}: {found.total()} kills, {runs} runs, all the same: {where}", flush=True)  # noqa: T201
 
 
 @pytest.fixture(scope="module")
