@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.options import ACCEPT_MISSING, ALPHA, MARGIN, PATH, lines, named
+from harness.cli.options import ACCEPT_MISSING, ALPHA, MARGIN, PATH, lines
 from harness.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def compare(
     seed: int,
     margin: float,
     alpha: float,
-    accept_missing: str | None,
+    accept_missing: tuple[str, ...],
     markdown: bool,
     events: bool,
 ) -> ExitCode:
@@ -51,9 +51,10 @@ def compare(
         )
     found = [open_evidence(path) for path in runs]
     if len(found) == 2 and against is None and not markdown:
-        terms = Terms(margin, alpha, named(accept_missing))
+        terms = Terms(margin, alpha, accept_missing)
         return _compare_two(found[0], found[1], runs[1], seed=seed, terms=terms, events=events)
-    from harness.analysis import leaderboard_markdown, leaderboard_text, rank
+    from harness.analysis import rank
+    from harness.cli.leaderboard_text import leaderboard_markdown, leaderboard_text
     from harness.records import to_json
 
     board = rank(found, against=against, seed=seed, alpha=alpha)

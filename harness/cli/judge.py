@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from harness.cli.options import NAMES
 from harness.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -82,7 +83,9 @@ def judge_settings(asked: dict[str, Any]) -> JudgeSettings:
 @click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
 @judge_flags
 @click.option("--only-missing", is_flag=True, hidden=True)  # the name of version 0.0
-@click.option("--report", "reports", metavar="A,B", default="", help="Further reports to write.")
+@click.option(
+    "--report", "reports", type=NAMES, metavar="A,B", default="", help="Further reports to write."
+)
 @click.option(
     "--device",
     type=click.Choice(["auto", "cpu", "cuda"]),
@@ -93,7 +96,7 @@ def judge_settings(asked: dict[str, Any]) -> JudgeSettings:
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 def judge(
     folder: Path,
-    reports: str,
+    reports: tuple[str, ...],
     device: str,
     events: bool,
     quiet: bool,
@@ -113,13 +116,12 @@ def judge(
     from harness.progress import Reporter, showing
     from harness.rejudge import like_last, rejudge
 
-    names = tuple(name.strip() for name in reports.split(",") if name.strip())
     del asked["only_missing"]
     named = asked["judge"] is not None
     settings = judge_settings(asked)
     settings = settings if named else like_last(folder, settings)
     with showing(Reporter(quiet=quiet, events=False)):
-        done = rejudge(folder, settings, reports=names, device=device)
+        done = rejudge(folder, settings, reports=reports, device=device)
     if events:
         click.echo(json.dumps(_summary(done, folder)))
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -10,9 +11,31 @@ from harness.errors import UsageError, plain
 
 PATH = click.Path(path_type=Path)
 
+
+class _Names(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.3 on
+    """Names that commas join, each once, as a tuple."""
+
+    name = "names"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """Split what was typed; nothing between the commas is an error where something is asked."""
+        if isinstance(value, tuple):
+            return value
+        names = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
+        if not names and (param is None or param.default != ""):
+            option = param.opts[0] if param is not None else "The list"
+            raise UsageError(f"{option} names nothing. Give at least one name, as in {option} pope.")
+        return names
+
+
+NAMES = _Names()
+
 BENCH = click.option(
     "--bench",
     required=True,
+    type=NAMES,
     metavar="A,B",
     help="Benchmarks or suites, comma-separated; see harness list benchmarks.",
 )
@@ -81,26 +104,11 @@ ALPHA = click.option(
 )
 ACCEPT_MISSING = click.option(
     "--accept-missing",
+    type=NAMES,
+    default="",
     metavar="A,B",
     help='Benchmarks whose missing rows do not veto a gain or "no worse".',
 )
-
-
-def named(text: str | None) -> tuple[str, ...]:
-    """Return the names that commas join; none where nothing is given."""
-    return tuple(dict.fromkeys(part.strip() for part in (text or "").split(",") if part.strip()))
-
-
-def split(text: str, option: str) -> tuple[str, ...]:
-    """Return the names that commas join, each once.
-
-    Raises:
-        UsageError: if there is none.
-    """
-    parts = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-    if not parts:
-        raise UsageError(f"{option} names nothing. Give at least one name, as in {option} pope.")
-    return parts
 
 
 def key_values(texts: tuple[str, ...]) -> tuple[tuple[str, str], ...]:

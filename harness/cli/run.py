@@ -19,12 +19,11 @@ from harness.cli.options import (
     LIMIT,
     MARGIN,
     MAX_NEW_TOKENS,
+    NAMES,
     NPROC,
     OUT,
     QUIET,
     key_values,
-    named,
-    split,
 )
 from harness.errors import ExitCode
 
@@ -80,6 +79,7 @@ if TYPE_CHECKING:
 @click.option(
     "--report",
     "reports",
+    type=NAMES,
     default="markdown,html",
     show_default=True,
     metavar="A,B",
@@ -118,11 +118,10 @@ if TYPE_CHECKING:
 @EVENTS
 @QUIET
 def run(
-    bench: str,
-    reports: str,
+    bench: tuple[str, ...],
+    reports: tuple[str, ...],
     options: tuple[str, ...],
     seeds: int,
-    accept_missing: str | None,
     nproc: int,
     events: bool,
     quiet: bool,
@@ -142,11 +141,10 @@ def run(
     from harness.settings import Settings
 
     settings = Settings(
-        benches=split(bench, "--bench"),
-        reports=distinct(("json", *split(reports, "--report"))),
+        benches=bench,
+        reports=distinct(("json", *reports)),
         options=key_values(options),
         judging=judge_settings(asked),
-        accept_missing=named(accept_missing),
         **asked,
     )
 

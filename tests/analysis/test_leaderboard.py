@@ -13,7 +13,8 @@ import pytest
 from markdown_it import MarkdownIt
 from scipy.stats import binomtest
 
-from harness.analysis import leaderboard_markdown, leaderboard_text, rank
+from harness.analysis import rank
+from harness.cli.leaderboard_text import leaderboard_markdown, leaderboard_text
 from harness.errors import HarnessError, UsageError
 from harness.records import Sample
 from harness.runs import FinishedRun, bundle, open_evidence, open_run
