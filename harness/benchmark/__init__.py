@@ -14,6 +14,7 @@ from harness.benchmark.catalog import (
     scores_in,
 )
 from harness.benchmark.definition import Benchmark, Choices
+from harness.benchmark.json_stream import BrokenListError, list_items
 from harness.benchmark.metrics import (
     Metric,
     all_of,
@@ -46,6 +47,7 @@ __all__ = [
     "OWN",
     "Anchor",
     "Benchmark",
+    "BrokenListError",
     "Choices",
     "Files",
     "JudgePrompt",
@@ -75,6 +77,7 @@ __all__ = [
     "headline",
     "is_adhoc_result",
     "judge_prompt",
+    "list_items",
     "local_folder",
     "malformed",
     "mean_of",

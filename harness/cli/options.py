@@ -26,7 +26,9 @@ class _Names(click.ParamType):  # type: ignore[type-arg]  # generic from click 8
         names = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
         if not names and (param is None or param.default != ""):
             option = param.opts[0] if param is not None else "The list"
-            raise UsageError(f"{option} names nothing. Give at least one name, as in {option} pope.")
+            raise UsageError(
+                f"{option} names nothing. Give at least one name, as in {option} pope."
+            )
         return names
 
 
@@ -45,6 +47,15 @@ DATA = click.option(
     show_default=True,
     metavar="DIR|hub",
     help="Benchmark data: a folder of copies, the hub, or the built-in miniatures.",
+)
+PAIR_IMAGES = click.option(
+    "--images",
+    metavar="DIR",
+    type=PATH,
+    help="Where image paths of prompts or pairs begin; beside their file by default.",
+)
+ALLOW_URLS = click.option(
+    "--allow-urls", is_flag=True, help="Fetch images of prompts or pairs that are addresses."
 )
 LIMIT = click.option(
     "--limit", type=click.IntRange(min=1), help="Use only the first N rows of each benchmark."
