@@ -26,7 +26,7 @@ class _Names(click.ParamType):  # type: ignore[type-arg]  # generic from click 8
         names = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
         if not names and (param is None or param.default != ""):
             option = param.opts[0] if param is not None else "The list"
-            raise UsageError(f"{option} names nothing. Give at least one name, as in {option} pope.")
+            raise UsageError(f"{option} names nothing. Give at least one name, as in {option} a,b")
         return names
 
 
