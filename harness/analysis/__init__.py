@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.analysis.leaderboard import rank
+from harness.analysis.leaderboard import rank, recorded_terms
 from harness.analysis.leaderboard_tables import leaderboard_markdown, leaderboard_text
 from harness.analysis.power import estimate, throughputs_of
 from harness.analysis.power_tables import power_text
@@ -13,5 +13,6 @@ __all__ = [
     "leaderboard_text",
     "power_text",
     "rank",
+    "recorded_terms",
     "throughputs_of",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +24,8 @@ from harness.cli.options import (
     OUT,
     QUIET,
     key_values,
-    named,
     split,
+    terms_of,
 )
 from harness.errors import ExitCode
 
@@ -122,6 +123,8 @@ def run(
     reports: str,
     options: tuple[str, ...],
     seeds: int,
+    margin: str | None,
+    alpha: float | None,
     accept_missing: str | None,
     nproc: int,
     events: bool,
@@ -146,7 +149,7 @@ def run(
         reports=distinct(("json", *split(reports, "--report"))),
         options=key_values(options),
         judging=judge_settings(asked),
-        accept_missing=named(accept_missing),
+        **dataclasses.asdict(terms_of(margin, alpha, accept_missing)),
         **asked,
     )
 

@@ -100,7 +100,7 @@ def bootstrap(clusters: Clusters, value: Value, draws: int, random: Generator) -
     few = patterns * 12 < total
     varied = np.flatnonzero(np.any(stacked != stacked[0], axis=0))
     gathered = not few and len(varied) <= _GATHERED
-    owner = None if few else np.repeat(np.arange(patterns), counts)
+    owner = np.repeat(np.arange(patterns), counts)
     columns = [np.ascontiguousarray(stacked[owner, place]) for place in varied] if gathered else []
     out = []
     for size in _blocks(draws, patterns if few else total):
