@@ -31,7 +31,7 @@ def compare(
     seed: int,
     margin: str | None,
     alpha: float | None,
-    accept_missing: str | None,
+    accept_missing: tuple[str, ...],
     markdown: bool,
     events: bool,
 ) -> ExitCode:
@@ -51,11 +51,12 @@ def compare(
         )
     found = [open_evidence(path) for path in runs]
     terms = terms_of(margin, alpha, accept_missing, recorded_terms(found))
-    if any(option is not None for option in (margin, accept_missing)):
+    if margin is not None or accept_missing:
         terms.check([name for name in found[0].after if all(name in run.after for run in found)])
     if len(found) == 2 and against is None and not markdown:
         return _compare_two(found[0], found[1], runs[1], seed=seed, terms=terms, events=events)
-    from harness.analysis import leaderboard_markdown, leaderboard_text, rank
+    from harness.analysis import rank
+    from harness.cli.leaderboard_text import leaderboard_markdown, leaderboard_text
     from harness.records import to_json
 
     board = rank(found, against=against, seed=seed, terms=terms)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,9 +16,33 @@ if TYPE_CHECKING:
 
 PATH = click.Path(path_type=Path)
 
+
+class _Names(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.3 on
+    """Names that commas join, each once, as a tuple."""
+
+    name = "names"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """Split what was typed; nothing between the commas is an error where something is asked."""
+        if isinstance(value, tuple):
+            return value
+        names = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
+        if not names and (param is None or param.default != ""):
+            option = param.opts[0] if param is not None else "The list"
+            raise UsageError(
+                f"{option} names nothing. Give at least one name, as in {option} pope."
+            )
+        return names
+
+
+NAMES = _Names()
+
 BENCH = click.option(
     "--bench",
     required=True,
+    type=NAMES,
     metavar="A,B",
     help="Benchmarks or suites, comma-separated; see harness list benchmarks.",
 )
@@ -83,13 +107,18 @@ ALPHA = click.option(
 )
 ACCEPT_MISSING = click.option(
     "--accept-missing",
+    type=NAMES,
+    default="",
     metavar="A,B",
     help='Benchmarks whose missing rows do not veto a gain or "no worse".',
 )
 
 
 def terms_of(
-    margin: str | None, alpha: float | None, accept_missing: str | None, like: Terms | None = None
+    margin: str | None,
+    alpha: float | None,
+    accept_missing: tuple[str, ...],
+    like: Terms | None = None,
 ) -> Terms:
     """Return the terms of a comparison: what was typed, in the place of what ``like`` says.
 
@@ -105,15 +134,15 @@ def terms_of(
         found = dataclasses.replace(found, margin=shared, margins={**found.margins, **own})
     if alpha is not None:
         found = dataclasses.replace(found, alpha=alpha)
-    if accept_missing is not None:
-        found = dataclasses.replace(found, accept_missing=named(accept_missing))
+    if accept_missing:
+        found = dataclasses.replace(found, accept_missing=accept_missing)
     return found
 
 
 def _margins(text: str) -> tuple[float | None, dict[str, float]]:
     """Return the margin for all benchmarks, and those of single ones."""
     found: dict[str, float] = {}
-    for part in split(text, "--margin"):
+    for part in text.split(","):
         name, sign, number = (each.strip() for each in part.rpartition("="))
         try:
             value = float(number)
@@ -131,23 +160,6 @@ def _margins(text: str) -> tuple[float | None, dict[str, float]]:
             )
         found[name] = value
     return found.pop("", None), found
-
-
-def named(text: str | None) -> tuple[str, ...]:
-    """Return the names that commas join; none where nothing is given."""
-    return tuple(dict.fromkeys(part.strip() for part in (text or "").split(",") if part.strip()))
-
-
-def split(text: str, option: str) -> tuple[str, ...]:
-    """Return the names that commas join, each once.
-
-    Raises:
-        UsageError: if there is none.
-    """
-    parts = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-    if not parts:
-        raise UsageError(f"{option} names nothing. Give at least one name, as in {option} pope.")
-    return parts
 
 
 def key_values(texts: tuple[str, ...]) -> tuple[tuple[str, str], ...]:

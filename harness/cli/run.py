@@ -20,11 +20,11 @@ from harness.cli.options import (
     LIMIT,
     MARGIN,
     MAX_NEW_TOKENS,
+    NAMES,
     NPROC,
     OUT,
     QUIET,
     key_values,
-    split,
     terms_of,
 )
 from harness.errors import ExitCode
@@ -81,6 +81,7 @@ if TYPE_CHECKING:
 @click.option(
     "--report",
     "reports",
+    type=NAMES,
     default="markdown,html",
     show_default=True,
     metavar="A,B",
@@ -119,13 +120,13 @@ if TYPE_CHECKING:
 @EVENTS
 @QUIET
 def run(
-    bench: str,
-    reports: str,
+    bench: tuple[str, ...],
+    reports: tuple[str, ...],
     options: tuple[str, ...],
     seeds: int,
     margin: str | None,
     alpha: float | None,
-    accept_missing: str | None,
+    accept_missing: tuple[str, ...],
     nproc: int,
     events: bool,
     quiet: bool,
@@ -145,8 +146,8 @@ def run(
     from harness.settings import Settings
 
     settings = Settings(
-        benches=split(bench, "--bench"),
-        reports=distinct(("json", *split(reports, "--report"))),
+        benches=bench,
+        reports=distinct(("json", *reports)),
         options=key_values(options),
         judging=judge_settings(asked),
         **dataclasses.asdict(terms_of(margin, alpha, accept_missing)),

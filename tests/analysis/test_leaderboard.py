@@ -14,7 +14,8 @@ from markdown_it import MarkdownIt
 from scipy.stats import binomtest
 from scipy.stats import t as student
 
-from harness.analysis import leaderboard_markdown, leaderboard_text, rank
+from harness.analysis import rank
+from harness.cli.leaderboard_text import leaderboard_markdown, leaderboard_text
 from harness.compare import Terms
 from harness.errors import HarnessError, UsageError
 from harness.records import Sample

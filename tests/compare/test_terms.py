@@ -23,7 +23,7 @@ PERCENT = st.floats(0.001, 99.9)
 @given(st.none() | PERCENT, st.dictionaries(NAMES, PERCENT, max_size=4))
 def test_margins_read_as_they_are_written(plain, own):
     parts = [*([] if plain is None else [str(plain)]), *(f"{n}={v}" for n, v in own.items())]
-    found = terms_of(", ".join(parts) if parts else None, None, None)
+    found = terms_of(", ".join(parts) if parts else None, None, ())
     assert (found.margin, dict(found.margins)) == (1.0 if plain is None else plain, own)
     assert from_json(Terms, json.loads(json.dumps(to_json(found)))) == found
 
@@ -34,13 +34,13 @@ WRONG = ["", ",", "0", "100", "-1", "nan", "inf", "pope", "pope=", "=2", "pope=0
 @pytest.mark.parametrize("text", [*WRONG, "pope=1,pope=2", "pope=nan"])
 def test_a_wrong_margin_is_a_sentence(text):
     with pytest.raises(UsageError, match=r"--margin.*(Write|Give)"):
-        terms_of(text, None, None)
+        terms_of(text, None, ())
 
 
 @given(st.text())
 def test_no_text_breaks_the_reading_of_margins(text):
     try:
-        found = terms_of(text, None, None)
+        found = terms_of(text, None, ())
     except UsageError:
         return
     assert all(0 < each < 100 for each in (found.margin, *found.margins.values()))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.analysis.leaderboard import Leaderboard, RankedRun, Ranking
+from harness.analysis import Leaderboard, RankedRun, Ranking
+from harness.cli.tables import text_table
 from harness.errors import as_markdown
 from harness.stats import half_up
 
@@ -16,13 +17,8 @@ def leaderboard_text(found: Leaderboard) -> str:
     """Return plain text, one table for each column."""
     parts = []
     for board in found.rankings:
-        rows = [_HEAD, *(_cells(standing, board, found) for standing in board.runs)]
-        widths = [max(len(row[place]) for row in rows) for place in range(len(_HEAD))]
-        lines = [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in rows
-        ]
-        parts.append("\n".join([_title(board), *lines]))
+        rows = [_cells(standing, board, found) for standing in board.runs]
+        parts.append("\n".join([_title(board), *text_table(rows, head=_HEAD)]))
     return "\n\n".join([*parts, "\n".join(_remarks(found))]) + "\n"
 
 
