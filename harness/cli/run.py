@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from harness.cli.options import (
     OUT,
     QUIET,
     key_values,
+    terms_of,
 )
 from harness.errors import ExitCode
 
@@ -122,6 +124,9 @@ def run(
     reports: tuple[str, ...],
     options: tuple[str, ...],
     seeds: int,
+    margin: str | None,
+    alpha: float | None,
+    accept_missing: tuple[str, ...],
     nproc: int,
     events: bool,
     quiet: bool,
@@ -145,6 +150,7 @@ def run(
         reports=distinct(("json", *reports)),
         options=key_values(options),
         judging=judge_settings(asked),
+        **dataclasses.asdict(terms_of(margin, alpha, accept_missing)),
         **asked,
     )
 
