@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _NO_RESULT = (
     *("out", "reports", "baseline", "judging", "pair_timeout", "image_ablation", "merge"),
-    *("margin", "alpha", "accept_missing"),
+    *("margin", "alpha", "accept_missing", "margins"),
 )
 """Settings that change no answer, pair or weight."""
 _ONLY_WHEN_GIVEN = ("max_new_tokens",)

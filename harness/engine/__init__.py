@@ -12,6 +12,7 @@ from harness.engine.checkpoint import (
 from harness.engine.engine import Engine
 from harness.engine.keys import ENGINE_VERSION, EngineRequest, ImageDigests, answer_key
 from harness.engine.loading import Loaded, Source, load, pick_device, pick_dtype
+from harness.engine.support import why_not_shared
 from harness.engine.weights import read_json
 
 __all__ = [
@@ -31,4 +32,5 @@ __all__ = [
     "resolve",
     "sees",
     "weights_fingerprint",
+    "why_not_shared",
 ]
