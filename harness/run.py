@@ -67,7 +67,13 @@ def run(settings: Settings) -> Outcome:
     """
     plan = resolve(settings)
     store = Store(settings.out / "store.sqlite")
-    model = open_model(plan.model, store=store, device=settings.device, dtype=settings.dtype)
+    model = open_model(
+        plan.model,
+        store=store,
+        device=settings.device,
+        dtype=settings.dtype,
+        protocol=plan.protocol,
+    )
     with locked(plan.folder(model.fingerprint)) as folder:
         context = Context(plan, folder, store)
         plan.record(model.fingerprint).write(folder)
@@ -137,4 +143,6 @@ def _about(
         images=image_folder(folder),
         taken=taken_in(folder),
         ablation=blanked,
+        protocol=plan.protocol,
+        notes=plan.notes,
     )

@@ -67,6 +67,7 @@ class Settings:
         margin: what "no worse" allows for, in percent of a metric's scale.
         alpha: level of tests and intervals.
         accept_missing: benchmarks whose missing rows shall not stand against a gain.
+        protocol: how images and conversations reach the model; ``None`` lets the preset decide.
     """
 
     method: str
@@ -92,6 +93,7 @@ class Settings:
     margin: float = 1.0
     alpha: float = 0.05
     accept_missing: tuple[str, ...] = ()
+    protocol: str | None = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,7 @@ class EvalSettings:
         dtype: its precision.
         out: where run folders and the store lie.
         judging: who judges open answers.
+        protocol: how images and conversations reach the model; ``None`` is ``hf``.
     """
 
     benches: tuple[str, ...]
@@ -121,3 +124,4 @@ class EvalSettings:
     dtype: str = "auto"
     out: Path = Path("runs")
     judging: JudgeSettings = Settings.judging
+    protocol: str | None = None

@@ -21,6 +21,7 @@ from harness.cli.options import (
     MAX_NEW_TOKENS,
     NPROC,
     OUT,
+    PROTOCOL,
     QUIET,
     key_values,
     named,
@@ -87,6 +88,7 @@ if TYPE_CHECKING:
 )
 @DEVICE
 @DTYPE
+@PROTOCOL
 @NPROC
 @OUT
 @click.option(
