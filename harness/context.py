@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _NO_RESULT = (
     *("out", "reports", "baseline", "judging", "pair_timeout", "image_ablation", "merge"),
-    *("margin", "alpha", "accept_missing"),
+    *("margin", "alpha", "accept_missing", "margins"),
     "protocol",  # part of the model's fingerprint
 )
 """Settings that change no answer, pair or weight."""

@@ -14,6 +14,7 @@ from harness.judge import Judging
 from harness.pairs import PairReport
 from harness.protocol import HF, sentence
 from harness.records import Samples, StateCount, distinct, sentences
+from harness.storage import thumbnail_in
 from harness.train import Ablation
 
 
@@ -124,6 +125,10 @@ class ReportInput:
                 "harness gate RUN --baseline OTHER."
             )
         return self.comparison
+
+    def picture(self, cluster: str) -> Path | None:
+        """Return the small picture of the rows of an image, where the run kept one."""
+        return None if self.images is None else thumbnail_in(self.images, cluster)
 
     @property
     def missing(self) -> int:

@@ -66,6 +66,8 @@ def run(settings: Settings) -> Outcome:
             folder; everything finished stays on disk.
     """
     plan = resolve(settings)
+    terms = Terms(settings.margin, settings.alpha, settings.accept_missing, settings.margins)
+    terms.check(plan.columns)
     store = Store(settings.out / "store.sqlite")
     model = open_model(
         plan.model,
@@ -100,7 +102,7 @@ def run(settings: Settings) -> Outcome:
             verdicts,
             plan.columns,
             seed=settings.seed,
-            terms=Terms(settings.margin, settings.alpha, settings.accept_missing),
+            terms=terms,
             touched=check_contamination(context),
         )
         writers = {name: load("reports", name) for name in settings.reports}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 EMBEDDED = "tinyworld"
@@ -67,6 +68,7 @@ class Settings:
         margin: what "no worse" allows for, in percent of a metric's scale.
         alpha: level of tests and intervals.
         accept_missing: benchmarks whose missing rows shall not stand against a gain.
+        margins: benchmarks with a margin of their own.
         protocol: how images and conversations reach the model; ``None`` lets the preset decide.
     """
 
@@ -93,6 +95,7 @@ class Settings:
     margin: float = 1.0
     alpha: float = 0.05
     accept_missing: tuple[str, ...] = ()
+    margins: Mapping[str, float] = field(default_factory=dict)
     protocol: str | None = None
 
 

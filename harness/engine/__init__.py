@@ -13,6 +13,7 @@ from harness.engine.engine import Engine
 from harness.engine.inputs import processed_as
 from harness.engine.keys import ENGINE_VERSION, EngineRequest, ImageDigests, answer_key
 from harness.engine.loading import Loaded, Source, load, pick_device, pick_dtype
+from harness.engine.support import why_not_shared
 from harness.engine.weights import read_json
 
 __all__ = [
@@ -33,4 +34,5 @@ __all__ = [
     "resolve",
     "sees",
     "weights_fingerprint",
+    "why_not_shared",
 ]
