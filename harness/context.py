@@ -18,6 +18,7 @@ from harness.benchmark import HUB, Benchmark
 from harness.engine import ENGINE_VERSION
 from harness.model import short_name
 from harness.plugins import Method, names
+from harness.protocol import HF
 from harness.records import Drop, Prompt, fingerprint, to_json
 from harness.settings import EvalSettings, Settings
 from harness.storage import RunRecord, Store
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 
 _NO_RESULT = (
     *("out", "reports", "baseline", "judging", "pair_timeout", "image_ablation", "merge"),
-    *("margin", "alpha", "accept_missing"),
+    *("margin", "alpha", "accept_missing", "margins"),
+    "protocol",  # part of the model's fingerprint
 )
 """Settings that change no answer, pair or weight."""
 _ONLY_WHEN_GIVEN = ("max_new_tokens",)
@@ -50,6 +52,7 @@ class EvalPlan:
         notice: what every report has to say first, such as a demo's.
         inputs: fingerprint of every input, by the names that ``settings.json`` gives them.
         seed: of everything random.
+        protocol: how images and conversations reach the model.
     """
 
     settings: Settings | EvalSettings
@@ -59,6 +62,7 @@ class EvalPlan:
     notice: str | None
     inputs: Mapping[str, str]
     seed: int = 0
+    protocol: str = HF
 
     @property
     def columns(self) -> dict[str, tuple[Metric, ...]]:
@@ -95,7 +99,7 @@ class EvalPlan:
         return RunRecord(
             asked={**to_json(self.settings), "data": kept_data(self.settings.data)},
             inputs=dict(self.inputs),
-            measured={"model": model, "engine": str(ENGINE_VERSION)},
+            measured={"model": model, "engine": str(ENGINE_VERSION), "protocol": self.protocol},
         )
 
 
@@ -109,6 +113,7 @@ class Plan(EvalPlan):
         options: the method's own.
         prompts: to make pairs from.
         dropped: rows of the prompts' or pairs' file that cannot be used.
+        notes: what a reader has to know of how this was asked.
     """
 
     settings: Settings
@@ -116,6 +121,7 @@ class Plan(EvalPlan):
     options: Any
     prompts: tuple[Prompt, ...]
     dropped: tuple[Drop, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def determined(self) -> tuple[object, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.analysis.leaderboard import Leaderboard, RankedRun, Ranking, rank
+from harness.analysis.leaderboard import Leaderboard, RankedRun, Ranking, rank, recorded_terms
 from harness.analysis.power import (
     CAUTIOUS,
     TYPICAL,
@@ -24,5 +24,6 @@ __all__ = [
     "Ranking",
     "estimate",
     "rank",
+    "recorded_terms",
     "throughputs_of",
 ]

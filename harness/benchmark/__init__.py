@@ -13,13 +13,14 @@ from harness.benchmark.catalog import (
     number_of,
     scores_in,
 )
-from harness.benchmark.definition import Benchmark, Choices
+from harness.benchmark.definition import Benchmark, Choices, Papers
 from harness.benchmark.json_stream import BrokenListError, list_items
 from harness.benchmark.metrics import (
     Metric,
     all_of,
     f1_of,
     flip_column,
+    has,
     headline,
     mean_of,
     ratio_of,
@@ -52,6 +53,7 @@ __all__ = [
     "Files",
     "JudgePrompt",
     "Metric",
+    "Papers",
     "Reading",
     "Row",
     "Rubric",
@@ -74,6 +76,7 @@ __all__ = [
     "f1_of",
     "facts_of",
     "flip_column",
+    "has",
     "headline",
     "is_adhoc_result",
     "judge_prompt",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +25,10 @@ from harness.cli.options import (
     NPROC,
     OUT,
     PAIR_IMAGES,
+    PROTOCOL,
     QUIET,
     key_values,
+    terms_of,
 )
 from harness.errors import ExitCode
 
@@ -96,6 +99,7 @@ if TYPE_CHECKING:
 )
 @DEVICE
 @DTYPE
+@PROTOCOL
 @NPROC
 @OUT
 @click.option(
@@ -131,6 +135,9 @@ def run(
     reports: tuple[str, ...],
     options: tuple[str, ...],
     seeds: int,
+    margin: str | None,
+    alpha: float | None,
+    accept_missing: tuple[str, ...],
     nproc: int,
     events: bool,
     quiet: bool,
@@ -155,6 +162,7 @@ def run(
         reports=distinct(("json", *reports)),
         options=key_values(options),
         judging=judge_settings(asked),
+        **dataclasses.asdict(terms_of(margin, alpha, accept_missing)),
         **asked,
     )
 

@@ -7,6 +7,7 @@ from harness.model.address import OFFICIAL, SCHEME, ServerName, server_name, sho
 from harness.model.ask import ask_each
 from harness.model.distributed import everywhere
 from harness.model.download import fetched
+from harness.model.fit import misfit_of
 from harness.model.launch import run_distributed
 from harness.model.model import Model
 from harness.model.open import open_model
@@ -31,6 +32,7 @@ __all__ = [
     "at_once",
     "everywhere",
     "fetched",
+    "misfit_of",
     "open_model",
     "run_distributed",
     "server_name",
