@@ -65,6 +65,12 @@ if TYPE_CHECKING:
     help="Set one option of the method; may be repeated.",
 )
 @click.option(
+    "--holdout",
+    type=click.FloatRange(min=0, max=0.5),
+    metavar="SHARE",
+    help="Share of the pairs kept out of training, to measure margin and accuracy on; as 0.05.",
+)
+@click.option(
     "--seed", default=0, show_default=True, help="Random seed of pairs, training and intervals."
 )
 @click.option(
@@ -121,6 +127,7 @@ def run(
     bench: str,
     reports: str,
     options: tuple[str, ...],
+    holdout: float | None,
     seeds: int,
     accept_missing: str | None,
     nproc: int,
@@ -144,7 +151,7 @@ def run(
     settings = Settings(
         benches=split(bench, "--bench"),
         reports=distinct(("json", *split(reports, "--report"))),
-        options=key_values(options),
+        options=key_values(options if holdout is None else (*options, f"holdout={holdout}")),
         judging=judge_settings(asked),
         accept_missing=named(accept_missing),
         **asked,
