@@ -155,8 +155,8 @@ class ReportInput:
 def _on_seeds(seeds: Sequence[int]) -> str:
     return (
         f"Figures after training are means over {len(seeds)} seeds ({', '.join(map(str, seeds))}), "
-        "and intervals allow for other seeds. Flips, lengths, categories, training and examples are "
-        f"of seed {seeds[0]}."
+        "and intervals allow for other seeds. Flips, lengths, categories, training and examples "
+        f"are of seed {seeds[0]}."
     )
 
 

@@ -118,8 +118,8 @@ def _refuse_idle(method: Method, path: Path, model: Any, effect: dpo.TrainingEff
     seen = "its weights equal those before"
     if effect is not None:
         seen = (
-            f"{effect.moving_steps} of {effect.steps} steps had a learning rate above zero, and the "
-            f"update norm is {effect.update_norm:g}"
+            f"{effect.moving_steps} of {effect.steps} steps had a learning rate above zero, and "
+            f"the update norm is {effect.update_norm:g}"
         )
     raise HarnessError(
         f"The training of '{method.name}' changed no weight: {seen}. Comparing before and after "

@@ -64,7 +64,7 @@ def margins(trainer: Any, rows: Sequence[int]) -> tuple[PairMargins, PairMargins
     if trainer.loss_name == "sft" or not rows:
         return None
     network = trainer.accelerator.unwrap_model(trainer.model)
-    base, size = network.get_base_model(), trainer.args.per_device_train_batch_size
+    size = trainer.args.per_device_train_batch_size
     training = network.training
     network.eval()
     mine = rows[trainer.args.process_index :: trainer.args.world_size]
@@ -73,9 +73,7 @@ def margins(trainer: Any, rows: Sequence[int]) -> tuple[PairMargins, PairMargins
         for at in range(0, len(mine), size):
             batch = trainer.data_collator([{"row": row} for row in mine[at : at + size]])
             batch = trainer._prepare_inputs(batch)
-            after = trainer.plain_answers(network, base, batch)
-            with trainer.reference_mode(network):
-                before = trainer.plain_answers(network, base, batch)
+            after, before = trainer.policy_and_reference(network, network, batch)
             total[0] += len(batch["rows"])
             for place, values in ((1, before), (3, after)):
                 gaps = _gaps(values.cpu(), batch["counts"].cpu())

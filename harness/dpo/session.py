@@ -253,8 +253,9 @@ def arguments(network: Any, state: Path, seed: int, training: Training, listed: 
     cuda = next(network.parameters()).device.type == "cuda"
     together = training.batch_size * training.accumulation
     batch, count = shared(training.batch_size, together, _world_size())
-    steps = training.max_steps or math.ceil(listed / together) * training.epochs
+    steps = training.max_steps or math.ceil(math.ceil(listed / together) * training.epochs)
     warm = training.warmup_steps
+    warm = math.ceil(steps * training.warmup_ratio) if warm is None else min(warm, steps)
     return DPOConfig(
         output_dir=str(state),
         beta=training.beta,
@@ -264,7 +265,7 @@ def arguments(network: Any, state: Path, seed: int, training: Training, listed: 
         per_device_train_batch_size=batch,
         per_device_eval_batch_size=batch,
         gradient_accumulation_steps=count,
-        warmup_steps=math.ceil(steps * training.warmup_ratio) if warm is None else warm,
+        warmup_steps=warm,
         lr_scheduler_type=training.scheduler,
         optim=training.optimizer,
         weight_decay=training.weight_decay,

@@ -91,18 +91,26 @@ class PackedTrainer(DPOTrainer):
         with network.disable_adapter():
             yield
 
-    def plain_answers(self, network: Any, base: Any, inputs: dict[str, Any]) -> Tensor:
-        """``(N,)`` log-probabilities of a batch, its images encoded by the network as it is."""
-        features = image_features(base, inputs["vision"], grad=False) if self.packed else []
-        return self._answers(network, base, inputs, features)
+    def policy_and_reference(
+        self, model: Any, network: Any, inputs: dict[str, Any]
+    ) -> tuple[Tensor, Tensor]:
+        """``(N,)`` log-probabilities of a batch's answers, after and before.
+
+        Args:
+            model: what is called, as in :func:`harness.dpo.forward.packed_logits`.
+            network: the same without what is wrapped around its adapter.
+            inputs: the batch.
+        """
+        base = network.get_base_model()
+        features = (
+            image_features(base, inputs["vision"], grad=self.projector) if self.packed else []
+        )
+        reference = self._reference(network, base, inputs, features)
+        return self._answers(model, base, inputs, features), reference
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
         network = self.accelerator.unwrap_model(self.model)
-        base = network.get_base_model()
-        grad = self.projector
-        features = image_features(base, inputs["vision"], grad=grad) if self.packed else []
-        reference = self._reference(network, base, inputs, features)
-        policy = self._answers(model, base, inputs, features)
+        policy, reference = self.policy_and_reference(model, network, inputs)
         scores = arrange(policy, reference, inputs)
         losses = LOSSES[self.loss_name](scores, self.knobs)
         _refuse_broken(losses, scores, inputs["rows"])
