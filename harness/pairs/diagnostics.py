@@ -154,8 +154,8 @@ def _cut(reasons: Counter[str], records: int) -> list[str]:
         return []
     return [
         f"{share:.0%} of the prompts gave no pair, because an answer was cut by its limit of "
-        "tokens: raise it with --set max_new_tokens=N, or train on them without an end token with --set "
-        "cut=keep."
+        "tokens: raise it with --set max_new_tokens=N, or train on them without an end token with "
+        "--set cut=keep."
     ]
 
 
