@@ -60,7 +60,7 @@ def measure(pairs: Sequence[Pair], model: Model, adapter: Path | None) -> ImageA
         raise UsageError("The image ablation needs at least one pair.")
     true, blank = [], []
     with _ready(model, adapter) as (network, packed):
-        encoder = encoder_for(model.processor, network, Training(cut=KEEP))
+        encoder = encoder_for(model.processor, network, Training(cut=KEEP), model.protocol)
         for pair in map(check, pairs):
             image = pair.prompt.open_image()
             true.append(_score(network, encoder, pair, image, packed))

@@ -73,7 +73,7 @@ def pair_encoder(model: Model, training: Training) -> Encoder:
     """
     from harness.dpo.encoding import encoder_for
 
-    return encoder_for(model.processor, model.network, training)
+    return encoder_for(model.processor, model.network, training, model.protocol)
 
 
 def checkpoint_moved(path: Path, base: Path) -> bool:

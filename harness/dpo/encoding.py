@@ -22,7 +22,9 @@ from harness.dpo.unfit import (
     name_of,
     with_answers,
 )
+from harness.engine import processed_as
 from harness.errors import HarnessError, UsageError
+from harness.protocol import HF, Conversation, token_ids
 from harness.records import Pair
 
 if TYPE_CHECKING:
@@ -68,6 +70,7 @@ class Encoder:
         ends: Sequence[int] = (),
         only_chosen: bool = False,
         keep_cut: bool = False,
+        protocol: str = HF,
     ) -> None:
         """Look once at the tokeniser's special tokens.
 
@@ -79,6 +82,7 @@ class Encoder:
             ends: tokens that end an answer in generation, besides the tokeniser's EOS.
             only_chosen: leave the rejected answers out (SFT).
             keep_cut: take answers that were cut, without an end token.
+            protocol: how image and conversation are laid out; see ``harness.protocol``.
 
         Raises:
             UsageError: if there is no chat template or no EOS.
@@ -86,13 +90,16 @@ class Encoder:
         self.processor, self.image_token = processor, image_token
         self.max_length, self.positions = max_length, positions
         self.only_chosen, self.keep_cut = only_chosen, keep_cut
+        self.protocol = protocol
+        self.conversation = None if protocol == HF else Conversation()
         self.tokenizer = processor.tokenizer
         if self.tokenizer.eos_token_id is None:
             raise UsageError(
                 "The model's tokeniser has no EOS token, so answers could never learn to end. "
                 "Set eos_token in tokenizer_config.json of the checkpoint."
             )
-        if not (processor.chat_template or self.tokenizer.chat_template):
+        own = self.conversation is None
+        if own and not (processor.chat_template or self.tokenizer.chat_template):
             raise UsageError(
                 "The model's processor has no chat template. Put a chat_template.jinja into the "
                 "checkpoint's folder."
@@ -111,7 +118,7 @@ class Encoder:
             HarnessError: if the chat template cannot be trained with.
         """
         who = name_of(pair)
-        _, text = self._asked(pair)
+        text = self._render(pair.prompt.question)
         answers = self.answers(pair)
         image = image if image is not None else pair.prompt.open_image()
         prompt, vision, extra = self._prompt(text, image, who)
@@ -134,12 +141,12 @@ class Encoder:
             Unfit: see :meth:`encode`.
         """
         who = name_of(pair)
-        turns, text = self._asked(pair)
+        question, text = pair.prompt.question, self._render(pair.prompt.question)
         texts = (pair.chosen,) if self.only_chosen else (pair.chosen, *pair.rejected)
         cut = {str(answer).strip() for answer in pair.meta.get("cut") or ()}
         made = []
         for answer in texts:
-            ids = self._answer(turns, text, answer, who)
+            ids = self._answer(question, text, answer, who)
             if answer.strip() in cut:
                 self._refuse_cut(who, "was cut by the limit of tokens when it was generated")
                 ids = ids[:-1]
@@ -180,7 +187,7 @@ class Encoder:
 
     def _prompt_length(self, pair: Pair) -> int:
         """Count the prompt's tokens; without its image where no limit can be near."""
-        _, text = self._asked(pair)
+        text = self._render(pair.prompt.question)
         words = len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
         longest = max(len(answer) for answer in (pair.chosen, *pair.rejected))
         far = self.positions is None or 4 * (words + longest) < self.positions
@@ -197,11 +204,6 @@ class Encoder:
         token: str = self.tokenizer.convert_ids_to_tokens(min(found))
         return token
 
-    def _asked(self, pair: Pair) -> tuple[list[dict[str, Any]], str]:
-        user = [{"type": "image"}, {"type": "text", "text": pair.prompt.question}]
-        turns: list[dict[str, Any]] = [{"role": "user", "content": user}]
-        return turns, self._render(turns, add_generation_prompt=True)
-
     def _targets(self, pair: Pair) -> tuple[float, ...] | None:
         scores = None if self.only_chosen else pair.meta.get("scores")
         return None if scores is None else tuple(scores)
@@ -215,11 +217,26 @@ class Encoder:
                 "an end token.",
             )
 
-    def _render(self, turns: list[dict[str, Any]], *, add_generation_prompt: bool) -> str:
+    def _render(self, question: str, answer: str | None = None) -> str:
+        """Write the conversation up to the answer, or with it."""
+        if self.conversation is not None:
+            return self.conversation.render(question, 1, answer)
+        user = [{"type": "image"}, {"type": "text", "text": question}]
+        turns: list[dict[str, Any]] = [{"role": "user", "content": user}]
+        if answer is not None:
+            said = [{"type": "text", "text": answer}]
+            turns.append({"role": "assistant", "content": said})
         text: str = self.processor.apply_chat_template(
-            turns, add_generation_prompt=add_generation_prompt, tokenize=False
+            turns, add_generation_prompt=answer is None, tokenize=False
         )
         return text
+
+    def _ids(self, text: str) -> list[int]:
+        """Return the ids of a conversation as it stands in a row, but for its BOS."""
+        if self.conversation is not None:
+            return token_ids(self.tokenizer, text)
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
 
     def _one_bos(self, tokens: Mapping[str, list[int]]) -> dict[str, tuple[int, ...]]:
         """Put a missing BOS in front of the ids, or take a second one away; the others follow."""
@@ -234,11 +251,12 @@ class Encoder:
     def _prompt(
         self, text: str, image: PIL.Image.Image, who: str
     ) -> tuple[tuple[int, ...], dict[str, Tensor], dict[str, tuple[int, ...]]]:
-        made = dict(
-            self.processor(
-                images=[image], text=[text], return_tensors="pt", add_special_tokens=False
+        try:
+            made = dict(
+                processed_as(self.protocol, self.processor, text, [image], add_special_tokens=False)
             )
-        )
+        except ValueError as error:
+            raise HarnessError(f"The prompt of {who} cannot be read: {error}.") from error
         shape = made.pop("attention_mask").shape
         tokens, vision = {}, {}
         for key, value in made.items():
@@ -255,11 +273,8 @@ class Encoder:
             )
         return ids, vision, extra
 
-    def _answer(
-        self, turns: list[dict[str, Any]], text: str, answer: str, who: str
-    ) -> tuple[int, ...]:
-        turn = {"role": "assistant", "content": [{"type": "text", "text": answer}]}
-        full = self._render([*turns, turn], add_generation_prompt=False)
+    def _answer(self, question: str, text: str, answer: str, who: str) -> tuple[int, ...]:
+        full = self._render(question, answer)
         if not full.startswith(text):
             raise HarnessError(
                 f"The chat template does not put the answer of {who} behind the prompt it makes "
@@ -269,8 +284,7 @@ class Encoder:
         # Published templates end a turn with a space or a newline, which is not part of the answer.
         body, mark = full[len(text) :], str(self.tokenizer.eos_token)
         full = text + (body[: body.rfind(mark) + len(mark)] if mark in body else body.rstrip())
-        before: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        whole: list[int] = self.tokenizer(full, add_special_tokens=False)["input_ids"]
+        before, whole = self._ids(text), self._ids(full)
         if whole[: len(before)] != before:
             raise HarnessError(
                 f"The first token of the answer of {who} melts into the end of the prompt. Let the "
@@ -317,13 +331,14 @@ class Encoder:
         return answer[:room]
 
 
-def encoder_for(processor: Any, network: Any, training: Training) -> Encoder:
+def encoder_for(processor: Any, network: Any, training: Training, protocol: str = HF) -> Encoder:
     """Make the encoder of a training: the pair stage, the training and the ablation use this one.
 
     Args:
         processor: of the model.
         network: the model itself; its configuration is read.
         training: how it is trained.
+        protocol: how image and conversation are laid out.
     """
     ends = getattr(network.generation_config, "eos_token_id", None)
     return Encoder(
@@ -334,4 +349,5 @@ def encoder_for(processor: Any, network: Any, training: Training) -> Encoder:
         ends=(ends,) if isinstance(ends, int) else tuple(ends or ()),
         only_chosen=training.loss == "sft",
         keep_cut=training.cut == KEEP,
+        protocol=protocol,
     )

@@ -144,9 +144,8 @@ def build(
     else:
         use_packed_attention(network)
     kept, held = split(pairs, training.holdout, seed)
-    collator = Collator(
-        [*kept, *held], encoder_for(model.processor, network, training), packed=reason is None
-    )
+    encoder = encoder_for(model.processor, network, training, model.protocol)
+    collator = Collator([*kept, *held], encoder, packed=reason is None)
     listed = [number % len(kept) for number in range(len(kept) * training.repeats)]
     trainer = PackedTrainer(
         model=network,
