@@ -162,7 +162,7 @@ def _judged(prompt: Prompt, found: Found, row: TableRow) -> Pair | Drop:
     assert found.chosen is not None
     texts = (found.chosen, *found.rejected)
     if not found.rejected or not all(text.strip() for text in texts):
-        return Drop(prompt, "empty", {"row": row.where, "detail": "an answer is empty"})
+        return Drop(prompt, "empty answer", {"row": row.where, "detail": "an answer is empty"})
     if all(text.strip() == found.chosen.strip() for text in found.rejected):
         return Drop(prompt, "equal", {"row": row.where, "detail": found.chosen[:80]})
     return Pair(prompt, found.chosen, found.rejected, dict(found.meta))

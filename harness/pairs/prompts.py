@@ -9,6 +9,7 @@ Tables of every other form are read by :mod:`harness.pairs.given`, which counts 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from harness.pairs.tables import rows_of
 from harness.records import Prompt
 from harness.storage import files_digest, lines_of, parse_json
 
+_MARK = re.compile(r"^\s*<image>\s*|\s*<image>\s*$")
+"""The place of the image in LLaVA's data; a chat template puts its own."""
 _NAMES = {"question": ("question", "text"), "reference": ("reference", "ground_truth")}
 
 
@@ -107,7 +110,7 @@ def _prompt(path: Path, number: int, line: str, folder: Path) -> Prompt:
     if not isinstance(row, dict):
         raise _broken(path, number, "it is no JSON object")
     question = _text(row, "question") or ""
-    if not question.strip() or not isinstance(row.get("image"), str):
+    if not _MARK.sub("", question).strip() or not isinstance(row.get("image"), str):
         raise _broken(path, number, "it needs the texts 'image' and 'question'")
     image = folder / row["image"]
     if not os.path.isfile(image):  # Path.is_file raises for names that are too long
@@ -116,7 +119,7 @@ def _prompt(path: Path, number: int, line: str, folder: Path) -> Prompt:
     return Prompt(
         id=str(number if own is None else own),
         image=image,
-        question=question,
+        question=_MARK.sub("", question),
         reference=_text(row, "reference"),
     )
 

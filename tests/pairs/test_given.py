@@ -82,7 +82,7 @@ CONVERSATION = [
     [
         ({"rejected": "yes"}, "equal"),
         ({"rejected": " yes\n"}, "equal"),
-        ({"rejected": ""}, "empty"),
+        ({"rejected": ""}, "empty answer"),
         ({"image": "absent.png"}, "image missing"),
         ({"image": "broken.png"}, "image unreadable"),
         ({"image": "deep.png"}, "image unreadable"),
