@@ -37,7 +37,7 @@ class Taken:
         )
 
 
-__all__ = ["ReportInput", "Writer", "write_reports"]
+__all__ = ["TWO_SEEDS", "ReportInput", "Writer", "write_reports"]
 
 
 @dataclass(frozen=True)
@@ -149,12 +149,18 @@ class ReportInput:
         return distinct(filter(None, (*found, *self.notes)))
 
 
+TWO_SEEDS = (
+    "Two seeds say next to nothing of how far seeds differ: after correction no difference may be "
+    "told at all. Take three or more."
+)
+
+
 def _on_seeds(seeds: Sequence[int]) -> str:
     return (
         f"Figures after training are means over {len(seeds)} seeds ({', '.join(map(str, seeds))}), "
         "and intervals allow for other seeds. Flips, lengths, categories and examples are those "
         f"of seed {seeds[0]}."
-    )
+    ) + (f" {TWO_SEEDS}" if len(seeds) == len((0, 1)) else "")
 
 
 Writer = Callable[[ReportInput, Path], Path]

@@ -16,17 +16,13 @@ from harness import progress
 from harness.conclude import conclude
 from harness.judge import Verdicts
 from harness.plugins import load
-from harness.report import ReportInput, write_reports
+from harness.report import TWO_SEEDS, ReportInput, write_reports
 from harness.run import Outcome, run
 from harness.runs import FinishedRun, columns_of, open_run, seed_folder
 from harness.settings import Settings
 from harness.storage import RunRecord, locked
 
 _TOO_FEW = 2
-TWO_SEEDS = (
-    "Two seeds say next to nothing of how far seeds differ: after correction no difference may be "
-    "told at all. Take three or more."
-)
 _KEPT = ("before", "after", "judged", "images")
 _FILES = (
     "settings.json",

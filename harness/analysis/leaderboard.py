@@ -29,7 +29,7 @@ from harness.data import same_data
 from harness.errors import UsageError, near_miss
 from harness.records import Sample, Samples, distinct
 from harness.runs import FinishedRun, columns_of
-from harness.stats import rounded
+from harness.stats import partial_pooling, rounded
 
 BEFORE = "before"
 """Name of the entrant that every run started from."""
@@ -47,6 +47,9 @@ class RankedRun:
         interval: of the difference.
         interval_corrected: the same at the level of the whole page: it holds for whichever run is
             picked for being the best.
+        pooled: the difference drawn towards the mean over the runs (partial pooling); ``None`` with
+            fewer than two runs besides the baseline.
+        pooled_error: its posterior standard deviation.
         p_holm: of the difference, corrected over every pair of runs and every column.
         verdict: against the baseline; empty for the baseline itself.
         best: the best rank that cannot be ruled out, from 1.
@@ -59,6 +62,8 @@ class RankedRun:
     difference: float | None
     interval: tuple[float, float] | None
     interval_corrected: tuple[float, float] | None
+    pooled: float | None
+    pooled_error: float | None
     p_holm: float | None
     verdict: str
     best: int
@@ -270,6 +275,16 @@ def _board(
             return {GAIN: LOSS, LOSS: GAIN}.get(told(two, one), "")
         return figure.verdict if survives(figure) or name in terms.accept_missing else ""
 
+    rivals = {
+        run: figure
+        for run in arms
+        if (figure := found.get((baseline, run, name, column.name))) and figure.error
+    }
+    pooled = partial_pooling(
+        [figure.difference or 0.0 for figure in rivals.values()],
+        [figure.error or 0.0 for figure in rivals.values()],
+    )
+    drawn = dict(zip(rivals, pooled.pairs, strict=True)) if pooled else {}
     runs = []
     for run, trained in arms.items():
         figure, missing = _figure(name, column, [samples[name] for samples in trained])
@@ -283,6 +298,8 @@ def _board(
                 difference=against.difference if against else None,
                 interval=against.interval if against else None,
                 interval_corrected=against.interval_corrected if against else None,
+                pooled=rounded(drawn[run][0]) if run in drawn else None,
+                pooled_error=rounded(drawn[run][1]) if run in drawn else None,
                 p_holm=against.p_holm if against else None,
                 verdict=against.verdict if against else "",
                 best=1 + others.count(LOSS),

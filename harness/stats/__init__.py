@@ -13,6 +13,7 @@ from harness.stats.inference import (
     mcnemar,
     swap_test,
 )
+from harness.stats.pooling import Pooled, partial_pooling
 from harness.stats.power import Design, Moves, detectable, images_for, moves_of, seeds_for
 from harness.stats.resampling import Value, bootstrap, canonical, jackknife_error, sums_of
 from harness.stats.rounding import clipped, half_up, rounded
@@ -23,6 +24,7 @@ __all__ = [
     "Design",
     "Estimate",
     "Moves",
+    "Pooled",
     "Value",
     "benjamini_hochberg",
     "bootstrap",
@@ -39,6 +41,7 @@ __all__ = [
     "jackknife_error",
     "mcnemar",
     "moves_of",
+    "partial_pooling",
     "rounded",
     "seeds_for",
     "sums_of",
