@@ -13,6 +13,7 @@ from harness.errors import HarnessError, UsageError
 from harness.judge import Judging
 from harness.pairs import PairReport
 from harness.records import Samples, StateCount, distinct, sentences
+from harness.storage import Looks
 from harness.train import Ablation
 
 
@@ -73,6 +74,7 @@ class ReportInput:
         published: what others have printed of the benchmarks, by benchmark and model name.
         seeds: training seeds that the comparison is over, where there are several.
         taken: answers before that come from another run.
+        looks: how often the baseline was compared before; ``None`` where nobody counted.
         ablation: what blanking the pairs' images does, where it was asked for.
         notes: what else a reader has to know that no record holds.
         clock: times; the only thing that differs between two equal runs.
@@ -103,6 +105,7 @@ class ReportInput:
     published: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     seeds: tuple[int, ...] = ()
     taken: tuple[Taken, ...] = ()
+    looks: Looks | None = None
     ablation: Ablation | None = None
     notes: tuple[str, ...] = ()
     clock: Mapping[str, str] = field(default_factory=dict)
@@ -144,6 +147,7 @@ class ReportInput:
         found += self.judging.notes if self.judging is not None else ()
         found += [overlap.note for overlap in self.overlaps]
         found += [_on_seeds(self.seeds)] if self.seeds else []
+        found += [self.looks.note] if self.looks is not None else []
         for name, counts in self.states.items():
             found += [f"{name}: {sentence}" for sentence in sentences({"": counts})]
         return distinct(filter(None, (*found, *self.notes)))

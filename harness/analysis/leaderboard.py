@@ -275,16 +275,7 @@ def _board(
             return {GAIN: LOSS, LOSS: GAIN}.get(told(two, one), "")
         return figure.verdict if survives(figure) or name in terms.accept_missing else ""
 
-    rivals = {
-        run: figure
-        for run in arms
-        if (figure := found.get((baseline, run, name, column.name))) and figure.error
-    }
-    pooled = partial_pooling(
-        [figure.difference or 0.0 for figure in rivals.values()],
-        [figure.error or 0.0 for figure in rivals.values()],
-    )
-    drawn = dict(zip(rivals, pooled.pairs, strict=True)) if pooled else {}
+    drawn = _pooled({run: found.get((baseline, run, name, column.name)) for run in arms})
     runs = []
     for run, trained in arms.items():
         figure, missing = _figure(name, column, [samples[name] for samples in trained])
@@ -316,6 +307,16 @@ def _board(
         clusters=max(figure.clusters for key, figure in found.items() if key[2] == name),
         runs=tuple(sorted(runs, key=lambda each: _order(each, column))),
     )
+
+
+def _pooled(against: Mapping[str, MetricResult | None]) -> dict[str, tuple[float, float]]:
+    """Draw the differences of runs to the baseline towards their mean."""
+    known = {run: each for run, each in against.items() if each is not None and each.error}
+    pooled = partial_pooling(
+        [each.difference or 0.0 for each in known.values()],
+        [each.error or 0.0 for each in known.values()],
+    )
+    return dict(zip(known, pooled.pairs, strict=True)) if pooled else {}
 
 
 def _order(standing: RankedRun, column: Metric) -> tuple[bool, float, str]:

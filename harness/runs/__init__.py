@@ -7,6 +7,7 @@ from harness.runs.bundles import unpacked
 from harness.runs.finished import (
     FinishedRun,
     columns_of,
+    compare_again,
     compare_runs,
     open_run,
     report_of,
@@ -16,6 +17,7 @@ from harness.runs.finished import (
 from harness.runs.from_lmms_eval import read_lmms
 from harness.runs.from_vlmevalkit import read_vlmevalkit
 from harness.runs.imports import Imported, write_import
+from harness.runs.looks import looked
 from harness.runs.publish import push
 from harness.runs.recomputing import ALONE, OLDER
 from harness.runs.verification import Verification, bundle, open_evidence, verify
@@ -28,7 +30,9 @@ __all__ = [
     "Verification",
     "bundle",
     "columns_of",
+    "compare_again",
     "compare_runs",
+    "looked",
     "open_evidence",
     "open_run",
     "push",

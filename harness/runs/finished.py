@@ -49,6 +49,7 @@ class FinishedRun:
         imported: metrics with their direction, by benchmark, where another harness measured them
             (:mod:`harness.runs.imports`); such a run has no arm before.
         more: both arms of further seeds, where the folder holds several (:mod:`harness.run_seeds`).
+        arms: what stands for before and after, see :attr:`harness.storage.RunRecord.arms`.
     """
 
     folder: Path
@@ -58,6 +59,7 @@ class FinishedRun:
     data: Mapping[str, str]
     imported: Mapping[str, Mapping[str, bool | None]] = field(default_factory=dict)
     more: tuple[tuple[Samples, Samples], ...] = ()
+    arms: tuple[str, str] = ("", "")
 
 
 def seed_folder(folder: Path, index: int) -> Path:
@@ -117,7 +119,7 @@ def open_run(folder: Path) -> FinishedRun:
         curves=read_curves(folder),
         images=image_folder(folder),
     )
-    return FinishedRun(folder, report, before, after, data, imported, more)
+    return FinishedRun(folder, report, before, after, data, imported, more, record.arms)
 
 
 def _examples(
@@ -220,6 +222,7 @@ def compare_runs(
         method=f"{second.report.method} (against {first.report.method})",
         seeds=(),
         taken=(),
+        looks=None,
         ablation=None,
         notes=distinct(notes),
     )
@@ -231,6 +234,30 @@ def compare_runs(
         terms=terms,
         touched=_touched(shared, first, second),
         more=[(_chosen(one, shared), _chosen(two, shared)) for (_, one), (_, two) in trained],
+    )
+
+
+def compare_again(run: FinishedRun, terms: Terms) -> ReportInput:
+    """Compare a run's own arms again under other terms.
+
+    Raises:
+        UsageError: if it holds one model's answers only.
+    """
+    recorded = run.report.compared
+    like = dataclasses.replace(
+        recorded,
+        margin=terms.margin,
+        alpha=terms.alpha,
+        accepted=terms.accept_missing,
+        margins=terms.margins,
+    )
+    return conclude(
+        run.report,
+        Verdicts(run.before, run.after, run.report.judging),
+        {each.name: columns_of(each.name, run) for each in recorded.benchmarks},
+        like=like,
+        touched=[overlap.touched for overlap in run.report.overlaps],
+        more=run.more,
     )
 
 

@@ -18,8 +18,12 @@ from harness.stats.power import Design, Moves, detectable, images_for, moves_of,
 from harness.stats.resampling import Value, bootstrap, canonical, jackknife_error, sums_of
 from harness.stats.rounding import clipped, half_up, rounded
 from harness.stats.seeds import error_of
+from harness.stats.sequential import MOST as MOST_LOOKS
+from harness.stats.sequential import SPENDING, look_levels
 
 __all__ = [
+    "MOST_LOOKS",
+    "SPENDING",
     "Confidence",
     "Design",
     "Estimate",
@@ -39,6 +43,7 @@ __all__ = [
     "holm",
     "images_for",
     "jackknife_error",
+    "look_levels",
     "mcnemar",
     "moves_of",
     "partial_pooling",
