@@ -73,7 +73,13 @@ def run(settings: Settings, *, alone: bool = True) -> Outcome:
     terms = Terms(settings.margin, settings.alpha, settings.accept_missing, settings.margins)
     terms.check(plan.columns)
     store = Store(settings.out / "store.sqlite")
-    model = open_model(plan.model, store=store, device=settings.device, dtype=settings.dtype)
+    model = open_model(
+        plan.model,
+        store=store,
+        device=settings.device,
+        dtype=settings.dtype,
+        protocol=plan.protocol,
+    )
     with locked(plan.folder(model.fingerprint)) as folder:
         context = Context(plan, folder, store)
         record = plan.record(model.fingerprint)
@@ -147,4 +153,6 @@ def _about(
         images=image_folder(folder),
         taken=taken_in(folder),
         ablation=blanked,
+        protocol=plan.protocol,
+        notes=plan.notes,
     )

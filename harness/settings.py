@@ -69,6 +69,7 @@ class Settings:
         alpha: level of tests and intervals.
         accept_missing: benchmarks whose missing rows shall not stand against a gain.
         margins: benchmarks with a margin of their own.
+        protocol: how images and conversations reach the model; ``None`` lets the preset decide.
     """
 
     method: str
@@ -95,6 +96,7 @@ class Settings:
     alpha: float = 0.05
     accept_missing: tuple[str, ...] = ()
     margins: Mapping[str, float] = field(default_factory=dict)
+    protocol: str | None = None
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,7 @@ class EvalSettings:
         dtype: its precision.
         out: where run folders and the store lie.
         judging: who judges open answers.
+        protocol: how images and conversations reach the model; ``None`` is ``hf``.
     """
 
     benches: tuple[str, ...]
@@ -124,3 +127,4 @@ class EvalSettings:
     dtype: str = "auto"
     out: Path = Path("runs")
     judging: JudgeSettings = Settings.judging
+    protocol: str | None = None

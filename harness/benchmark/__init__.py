@@ -13,12 +13,13 @@ from harness.benchmark.catalog import (
     number_of,
     scores_in,
 )
-from harness.benchmark.definition import Benchmark, Choices
+from harness.benchmark.definition import Benchmark, Choices, Papers
 from harness.benchmark.metrics import (
     Metric,
     all_of,
     f1_of,
     flip_column,
+    has,
     headline,
     mean_of,
     ratio_of,
@@ -50,6 +51,7 @@ __all__ = [
     "Files",
     "JudgePrompt",
     "Metric",
+    "Papers",
     "Reading",
     "Row",
     "Rubric",
@@ -72,6 +74,7 @@ __all__ = [
     "f1_of",
     "facts_of",
     "flip_column",
+    "has",
     "headline",
     "is_adhoc_result",
     "judge_prompt",

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.benchmark.definition import Benchmark
-from harness.benchmark.metrics import Metric
+from harness.benchmark.metrics import Metric, has
 from harness.benchmark.task_files import task_settings, tasks_folder
 from harness.errors import UsageError, near_miss
 from harness.plugins import digest_of, find, load, names
@@ -139,7 +139,7 @@ def adhoc_columns(
                 high=high,
                 digits=1 if high >= 100 else 2,
                 primary=not columns,
-                applies=_Has(metric),
+                applies=has(metric),
             )
         )
     return tuple(columns)
@@ -227,22 +227,10 @@ class _Given:
     metric: str
 
     def __call__(self, rows: Sequence[Sample]) -> tuple[float, float] | None:
-        has = _Has(self.metric)
-        values = [row.scores.get(self.metric) for row in rows if has(row) is not False]
+        applies = has(self.metric)
+        values = [row.scores.get(self.metric) for row in rows if applies(row) is not False]
         known = [value for value in values if value is not None]
         return (float(sum(known)), float(len(known))) if len(known) == len(values) else None
-
-
-@dataclass(frozen=True)
-class _Has:
-    """Whether a row has a metric; one that failed tells nothing."""
-
-    metric: str
-
-    def __call__(self, row: Sample) -> bool | None:
-        if self.metric in row.scores:
-            return True
-        return False if row.error is None else None
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from harness.cli.options import (
     MAX_NEW_TOKENS,
     NPROC,
     OUT,
+    PROTOCOL,
     QUIET,
 )
 from harness.errors import ExitCode
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 @MAX_NEW_TOKENS
 @DEVICE
 @DTYPE
+@PROTOCOL
 @NPROC
 @OUT
 @judge_flags

@@ -76,6 +76,12 @@ DTYPE = click.option(
     show_default=True,
     help="Precision; auto is bfloat16 on cuda, else float32.",
 )
+PROTOCOL = click.option(
+    "--protocol",
+    metavar="hf|llava-1.5",
+    help="How images and conversations reach the model, and how answers are read: as the "
+    "checkpoint has it (hf, the default), or as the papers' code does (llava-1.5).",
+)
 NPROC = click.option(
     "--nproc",
     type=click.IntRange(min=1),

@@ -23,6 +23,7 @@ from harness.cli.options import (
     NAMES,
     NPROC,
     OUT,
+    PROTOCOL,
     QUIET,
     key_values,
     terms_of,
@@ -89,6 +90,7 @@ if TYPE_CHECKING:
 )
 @DEVICE
 @DTYPE
+@PROTOCOL
 @NPROC
 @OUT
 @click.option(

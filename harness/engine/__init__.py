@@ -10,6 +10,7 @@ from harness.engine.checkpoint import (
     weights_fingerprint,
 )
 from harness.engine.engine import Engine
+from harness.engine.inputs import processed_as
 from harness.engine.keys import ENGINE_VERSION, EngineRequest, ImageDigests, answer_key
 from harness.engine.loading import Loaded, Source, load, pick_device, pick_dtype
 from harness.engine.support import why_not_shared
@@ -28,6 +29,7 @@ __all__ = [
     "load",
     "pick_device",
     "pick_dtype",
+    "processed_as",
     "read_json",
     "resolve",
     "sees",

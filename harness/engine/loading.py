@@ -14,6 +14,7 @@ from typing import Any
 from harness.engine.checkpoint import sees
 from harness.engine.weights import read_json
 from harness.errors import UsageError
+from harness.protocol import HF
 
 _DTYPES = ("float32", "bfloat16", "float16")
 _SMALL = 30_000_000
@@ -66,12 +67,13 @@ def pick_dtype(dtype: str, device: str) -> str:
 
 @dataclass(frozen=True)
 class Source:
-    """What to load: a checked folder and how to hold it."""
+    """What to load: a checked folder, how to hold it, and how to speak to it."""
 
     path: Path
     device: str
     dtype: str
     remote_code: bool = False
+    protocol: str = HF
 
 
 @dataclass
