@@ -7,7 +7,6 @@ from harness.runs.bundles import unpacked
 from harness.runs.finished import (
     FinishedRun,
     columns_of,
-    compare_again,
     compare_runs,
     open_run,
     report_of,
@@ -17,8 +16,8 @@ from harness.runs.finished import (
 from harness.runs.from_lmms_eval import read_lmms
 from harness.runs.from_vlmevalkit import read_vlmevalkit
 from harness.runs.imports import Imported, write_import
-from harness.runs.looks import looked
-from harness.runs.publish import push
+from harness.runs.looks import compare_again, looked
+from harness.runs.publish import hub_access, push
 from harness.runs.recomputing import ALONE, OLDER
 from harness.runs.verification import Verification, bundle, open_evidence, verify
 
@@ -32,6 +31,7 @@ __all__ = [
     "columns_of",
     "compare_again",
     "compare_runs",
+    "hub_access",
     "looked",
     "open_evidence",
     "open_run",

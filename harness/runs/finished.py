@@ -238,30 +238,6 @@ def compare_runs(
     )
 
 
-def compare_again(run: FinishedRun, terms: Terms) -> ReportInput:
-    """Compare a run's own arms again under other terms.
-
-    Raises:
-        UsageError: if it holds one model's answers only.
-    """
-    recorded = run.report.compared
-    like = dataclasses.replace(
-        recorded,
-        margin=terms.margin,
-        alpha=terms.alpha,
-        accepted=terms.accept_missing,
-        margins=terms.margins,
-    )
-    return conclude(
-        run.report,
-        Verdicts(run.before, run.after, run.report.judging),
-        {each.name: columns_of(each.name, run) for each in recorded.benchmarks},
-        like=like,
-        touched=[overlap.touched for overlap in run.report.overlaps],
-        more=run.more,
-    )
-
-
 def _unlike(first: FinishedRun, second: FinishedRun) -> list[str]:
     """Say that two runs were measured by different protocols, where they were."""
     protocols = [run.report.protocol for run in (first, second)]

@@ -1,14 +1,19 @@
-"""Comparisons entered into the ledger of looks."""
+"""Comparisons entered into the ledger of looks, and made again at the level of a planned look."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from harness import progress
-from harness.compare import Comparison
+from harness.compare import Comparison, Terms
+from harness.conclude import conclude
 from harness.errors import HarnessError
+from harness.judge import Verdicts
 from harness.records import fingerprint
+from harness.report import ReportInput
+from harness.runs.finished import FinishedRun, columns_of
 from harness.storage import Look, Looks, note_look
 
 
@@ -41,3 +46,27 @@ def looked(
     except HarnessError as error:
         progress.say(f"This look is not counted: {error}")
         return Looks()
+
+
+def compare_again(run: FinishedRun, terms: Terms) -> ReportInput:
+    """Compare a run's own arms again under other terms.
+
+    Raises:
+        UsageError: if it holds one model's answers only.
+    """
+    recorded = run.report.compared
+    like = replace(
+        recorded,
+        margin=terms.margin,
+        alpha=terms.alpha,
+        accepted=terms.accept_missing,
+        margins=terms.margins,
+    )
+    return conclude(
+        run.report,
+        Verdicts(run.before, run.after, run.report.judging),
+        {each.name: columns_of(each.name, run) for each in recorded.benchmarks},
+        like=like,
+        touched=[overlap.touched for overlap in run.report.overlaps],
+        more=run.more,
+    )
