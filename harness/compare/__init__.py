@@ -24,7 +24,7 @@ from harness.compare.records import (
     MetricResult,
 )
 from harness.compare.terms import Terms, strictest
-from harness.compare.uncertainty import Components, by_rows, components, pooled
+from harness.compare.uncertainty import Components, by_rows, components, partially_pooled
 from harness.compare.verdicts import (
     Summary,
     decide,
@@ -70,7 +70,7 @@ __all__ = [
     "exit_code",
     "join",
     "levels_of",
-    "pooled",
+    "partially_pooled",
     "strictest",
     "summary",
     "survives",

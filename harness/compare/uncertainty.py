@@ -50,7 +50,9 @@ def components(figure: MetricResult, judge_error: float | None = None) -> Compon
     )
 
 
-def pooled(comparison: Comparison) -> tuple[list[tuple[str, MetricResult]], Pooled] | None:
+def partially_pooled(
+    comparison: Comparison,
+) -> tuple[list[tuple[str, MetricResult]], Pooled] | None:
     """Return the headline figures drawn towards their mean; ``None`` with fewer than two.
 
     Differences are in percent of each figure's scale, and positive where they are better.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.compare import Comparison, by_rows, components, pooled
+from harness.compare import Comparison, by_rows, components, partially_pooled
 from harness.report import ReportInput
 from harness_reports import numbers, words
 
@@ -48,7 +48,7 @@ def sentences(comparison: Comparison) -> list[str]:
         f"{numbers.p_value(figure.p_holm)}."
         for benchmark, figure, p in by_rows(comparison)
     ]
-    found = pooled(comparison)
+    found = partially_pooled(comparison)
     if found is not None:
         places, all_of_them = found
         each = words.listed(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from harness.benchmark import mean_of
-from harness.compare import by_rows, compare, components, pooled
+from harness.compare import by_rows, compare, components, partially_pooled
 from tests.support.finished import row
 from tests.support.hostile import report
 
@@ -77,10 +77,10 @@ def test_pooling_turns_columns_to_better_and_to_percent_of_their_scale():
         mean_of("score", name="wrong", primary=True, higher_is_better=False),
     ]
     found = compare({"b": one}, {"b": two}, {"b": columns}, draws=200, margins={"b": 2.0})
-    places, all_of_them = pooled(found)
+    places, all_of_them = partially_pooled(found)
     assert [figure.column for _, figure in places] == [column.name for column in columns]
     assert all_of_them.mean == pytest.approx(0.0, abs=1e-9)  # the same change, once for each side
     first = found.benchmarks[0].figures[0]
     assert all_of_them.values[0] * first.difference >= 0
     alone = compare({"b": one}, {"b": two}, {"b": columns[:1]}, draws=200)
-    assert pooled(alone) is None
+    assert partially_pooled(alone) is None
