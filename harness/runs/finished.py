@@ -224,6 +224,7 @@ def compare_runs(
         seeds=(),
         taken=(),
         looks=None,
+        training=None,
         ablation=None,
         notes=distinct(notes),
     )
