@@ -8,17 +8,20 @@ imported when the first document is needed, and what it changed is put back.
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import importlib
+import inspect
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from harness.benchmark.own_data import OwnData
@@ -196,6 +199,44 @@ class Task:
                 f"Check the version: {version('lmms-eval')} is installed."
             )
         return result
+
+    def results(self, row: Row, answer: str) -> dict[str, dict[str, Any]]:
+        """Return what the task says of one answer after each of its filters, by the filter's name.
+
+        Raises:
+            Asked, Unanswerable: see :mod:`harness.benchmark.wire`; the caller says who replies.
+        """
+        once = getattr(type(self._task).process_results, "__wrapped__", None)
+        found: dict[str, dict[str, Any]] = {}
+        for each in self._task._filters:
+            asked = SimpleNamespace(resps=[answer], filtered_resps={})
+            each.apply([asked], [row.doc])
+            said = [asked.filtered_resps[each.name]]
+            score = once or type(self._task).process_results  # without eight seconds of retrying
+            told = score(self._task, dict(row.doc), said)
+            found[each.name] = dict(told) if isinstance(told, Mapping) else {}
+        return found
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics that the task's file lists, with something that adds them up."""
+        return tuple(self._task.aggregation())
+
+    def whole(self, metric: str, values: Sequence[Any]) -> float | None:
+        """Return lmms-eval's own figure for what a metric gives each row; ``None`` if it has none.
+
+        Raises:
+            Exception: whatever the task's code raises.
+        """
+        combine = self._task.aggregation()[metric]
+        given = copy.deepcopy(list(values))  # some change what they are given
+        if "args" in inspect.signature(combine).parameters:  # it writes a file beside the figure
+            with tempfile.TemporaryDirectory() as folder:
+                figure = combine(given, args=SimpleNamespace(output_path=folder))
+        else:
+            figure = combine(given)
+        number = isinstance(figure, bool | int | float) or hasattr(figure, "__float__")
+        return float(figure) if number else None
 
     def helper(self, name: str) -> Any:
         """Return something that the task's own scoring module defines, such as a word list.
