@@ -42,6 +42,7 @@ REPLIES = (
 )
 """What a language model might say, to see how a task reads it."""
 _ROWS = 32
+_HOPELESS = 8  # rows after which nothing is expected of the others
 _MARKS = re.compile(r"\b[01](?:\.0)?\s*(?:to|-|–|and|~)\s*(5|10|100)\b")
 _SIGNS = re.compile(r"\d|\b[A-HZ]\b|\b(?i:yes|no|true|false|correct|incorrect|right|wrong)\b")
 _known: weakref.WeakKeyDictionary[Task, Readings] = weakref.WeakKeyDictionary()
@@ -116,7 +117,7 @@ def _try(task: Task) -> _Seen:
     for place in places:
         row = next(task.rows(place, place + 1))
         if row.problem is not None:
-            seen.problem = seen.problem or row.problem
+            seen.problem = seen.problem or f"row {row.id}: {row.problem}"
             continue
         found: dict[str, list[Any]] = {}
         for form in FORMS:
@@ -127,9 +128,13 @@ def _try(task: Task) -> _Seen:
             except Unanswerable as error:
                 seen.problem = str(error)
             except Exception as error:
-                seen.problem = seen.problem or f"its scoring fails: {reason_of(error)}"
+                seen.problem = (
+                    seen.problem or f"row {row.id}: its scoring fails: {reason_of(error)}"
+                )
         for name, records in found.items():
             seen.records.setdefault(name, []).append(records)
+        if not seen.records and place + 1 >= _HOPELESS:
+            break
     return seen
 
 
@@ -173,7 +178,9 @@ def score(readings: Readings, task: Task, row: Row, answer: str) -> Scored:
         return Scored(dict.fromkeys(_applying(readings, task, row)), BUILTIN, NO_JUDGE)
     except Unanswerable as error:
         raise HarnessError(f"{error}, which cannot be done here") from error
-    return Scored(_scores(readings, task, told))
+    scores = _scores(readings, task, told)
+    names = ", ".join(_by_name(told)) or "nothing"
+    return Scored(scores, verdict=None if scores else f"no number for a row; it gives {names}")
 
 
 def _scores(

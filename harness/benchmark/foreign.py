@@ -58,6 +58,7 @@ class Described:
         metrics: name and direction of each figure.
         means: those that the file calls a mean of numbers.
         beside: names that are no figure, such as a file to submit.
+        asks: whether its code can ask a language model about an answer.
         refused: why the task cannot be measured, as far as its file says so; else empty.
     """
 
@@ -65,6 +66,7 @@ class Described:
     metrics: Mapping[str, bool | None]
     means: frozenset[str]
     beside: frozenset[str]
+    asks: bool = False
     refused: str = ""
 
 
@@ -94,7 +96,7 @@ def foreign(name: str) -> Benchmark:
         columns=pending_columns(found.metrics, head),
         row_units=bridged.units,
         prepare=bridged.prepare,
-        rubric=bridged.rubric if asks_a_judge(path) else None,
+        rubric=bridged.rubric if found.asks else None,
         licence="see the data set's card",
         source=f"{'lmms-eval task' if name.startswith(PREFIX) else 'task file'} {found.title}",
     )
@@ -109,7 +111,10 @@ class _Bridged:
 
     def readings(self, task: Task) -> Readings:
         from harness.benchmark.bridge import examined
+        from harness.benchmark.wire import watch_openai
 
+        if self.told.asks:
+            watch_openai()
         return examined(task, self.told.means, self.told.beside)
 
     def prepare(self, task: Task) -> tuple[str, ...]:
@@ -201,6 +206,7 @@ def described(path: Path) -> Described:
         },
         means=frozenset(name for name, way in ways.items() if way == "mean"),
         beside=beside,
+        asks=asks_a_judge(path),
         refused=_refused(merged, ways, beside),
     )
 
@@ -271,18 +277,33 @@ def tasks_by_name() -> Mapping[str, Path]:
 
 
 def members(name: str) -> tuple[str, ...]:
-    """Return the tasks of a group of lmms-eval, for ``lmms:GROUP``; of another name, itself."""
+    """Return the tasks of a group or tag of lmms-eval, for ``lmms:GROUP``; else the name itself."""
     if not name.startswith(PREFIX) or name.split(":", 2)[1] in tasks_by_name():
         return (name,)
-    group = name.removeprefix(PREFIX)
+    return tuple(PREFIX + task for task in _tasks_of(name.removeprefix(PREFIX))) or (name,)
+
+
+def _tasks_of(group: str, inside: tuple[str, ...] = ()) -> list[str]:
+    """Return the tasks that a group names or that carry a tag, in the order of their names."""
+    if group in tasks_by_name():
+        return [group]
+    if group in inside:
+        return []
+    listed: list[str] = []
+    tagged = [task for task, path in tasks_by_name().items() if group in _tags(path)]
     for path in sorted(tasks_folder().rglob("*.y*ml")):
-        if not re.search(rf"^group:[ \t]*[\"']?{re.escape(group)}[\"']?[ \t]*(#.*)?$",
-                         path.read_text("utf-8"), re.MULTILINE):  # fmt: skip
-            continue
-        listed = task_settings(path).get("task")
-        tasks = [listed] if isinstance(listed, str) else listed or []
-        found = [each.get("task") if isinstance(each, dict) else each for each in tasks]
-        inside = [one for each in found if each for one in members(PREFIX + str(each))]
-        if inside and f"{PREFIX}{group}" not in inside:
-            return tuple(inside)
-    return (name,)
+        text = path.read_text("utf-8")
+        if re.search(
+            rf"^group:[ \t]*[\"']?{re.escape(group)}[\"']?[ \t]*(#.*)?$", text, re.MULTILINE
+        ):
+            tasks = task_settings(path).get("task") or []
+            named = tasks if isinstance(tasks, list) else [tasks]
+            each = [str(one.get("task") if isinstance(one, dict) else one) for one in named]
+            listed += [task for one in each for task in _tasks_of(one, (*inside, group))]
+    return list(dict.fromkeys([*listed, *tagged]))
+
+
+def _tags(path: Path) -> list[str]:
+    """Return what a task file says of its tags, in itself."""
+    found = re.search(r"^tag:(.*(?:\n[ \t]*-.*)*)", path.read_text("utf-8"), re.MULTILINE)
+    return re.findall(r"[\w.-]+", re.sub(r"#.*", "", found[1])) if found else []

@@ -7,7 +7,6 @@ pair_index)``, ``gpt_score (0 to 10)``. So rows, records and reports need nothin
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from harness.benchmark.metrics import Metric, ratio_of
-from harness.benchmark.readings import BELOW, CELLS, GROUPS, RATIO, WORDS, numeric
+from harness.benchmark.readings import BELOW, BETWEEN, CELLS, GROUPS, RATIO, WORDS, numeric
 
 if TYPE_CHECKING:
     from numpy import float64
@@ -56,17 +55,18 @@ def fitted(columns: Sequence[Metric], rows: Iterable[Sample]) -> tuple[Metric, .
     rows = list(rows)
     scored = [row.scores for row in rows if row.scores]
     keys = list(dict.fromkeys(key for scores in scored for key in scores))
-    made: list[Metric] = []
-    for column in columns:
-        mine = [key for key in keys if _is_of(key, column.name)]
-        made += [
-            replace(_column(key, column.higher_is_better, rows), primary=column.primary)
-            for key in mine or [column.name]
-        ]
-    if any(column.primary for column in made):
-        return tuple(made)
-    heads = _heads([column.name for column in made], scored)
-    return tuple(replace(column, primary=column.name in heads) for column in made)
+    made = [
+        replace(_column(key, column.higher_is_better, rows), primary=column.primary)
+        for column in columns
+        for key in keys
+        if _is_of(key, column.name)
+    ]
+    if not made:
+        return tuple(columns)
+    if not any(column.primary for column in made):
+        heads = _heads([column.name for column in made], scored)
+        made = [replace(column, primary=column.name in heads) for column in made]
+    return tuple(sorted(made, key=lambda column: not column.primary))
 
 
 def _is_of(key: str, metric: str) -> bool:
@@ -216,7 +216,7 @@ class _OverCells:
     def __call__(self, totals: NDArray[float64]) -> NDArray[float64]:
         import numpy as np
 
-        names = [tuple(json.loads(cell)) for cell in self.cells]
+        names = [tuple(cell.split(BETWEEN)) for cell in self.cells]
         sums, counts = totals[..., 0::2], totals[..., 1::2]
         level: NDArray[float64] = np.full(np.shape(sums), np.nan)
         np.divide(sums, counts, out=level, where=counts > 0)

@@ -11,16 +11,17 @@ figure on every sample of those records; otherwise the metric is refused, and ne
 from __future__ import annotations
 
 import functools
-import json
 import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
 BELOW = ": below the line"
 """Ends the name of the score that a ratio is divided by."""
+BETWEEN = "\n"
+"""Stands between the name of a cell and that of the cell it lies in."""
 MEAN, CELLS, GROUPS, RATIO = "mean", "cells", "groups", "ratio"
 _SAMPLES = 24
 _LONGEST = 60  # letters of a name that tells cells or groups apart
@@ -57,7 +58,7 @@ class Reading:
         """Return the name of the row's cell or group."""
         if self.kind not in (CELLS, GROUPS):
             return None
-        return json.dumps([str(at(record, place)) for place in self.places], ensure_ascii=False)
+        return BETWEEN.join(" ".join(str(at(record, p)).split()) for p in self.places)
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,17 @@ def read_metric(metric: str, rows: Sequence[Sequence[Record]], whole: Whole) -> 
             scale = _fits(kind, samples, value, places)
             if scale is not None:
                 return _reading(metric, kind, path, places, scale, rows, value)
+    for path, value in values:  # points of a whole data set, such as OCRBench's of a thousand
+        sums = [
+            (None if one is None else one * len(sample), figure)
+            for sample, figure in told
+            for one in [figure_of(MEAN, sample, value, ())]
+        ]
+        if path is not None and _proportional(sums):
+            found = _reading(metric, MEAN, path, (), 1.0, rows, value)
+            if isinstance(found, str) or found.top > 1:
+                return "its figure is a sum over all rows, and the scale of a row is not declared"
+            return replace(found, column=f"{metric} (mean of rows)")
     for (path, over), (_, under) in combinations(
         [(path, value) for path, value in values if path is not None], 2
     ):
@@ -309,6 +321,15 @@ def _scale(pairs: Sequence[tuple[float | None, float]]) -> float | None:
         ):
             return scale
     return None
+
+
+def _proportional(pairs: Sequence[tuple[float | None, float]]) -> bool:
+    """Say whether figures are some constant times what is ours."""
+    known = [(one, figure) for one, figure in pairs if one is not None]
+    if len(known) < len(pairs) or not any(one and figure for one, figure in known):
+        return False
+    times = next(figure / one for one, figure in known if one and figure)
+    return all(abs(times * one - figure) <= 1e-6 * max(1, abs(figure)) for one, figure in known)
 
 
 def _ratio_fits(
