@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -158,10 +158,21 @@ class _Asking:
                 choices = _choices(self.benchmark, row)
                 yield Request(row.text, row.images, max_new_tokens=limit, choices=choices)
 
-        for row, answers in ask_each(self.model, task.rows(start, stop), requests):
+        rows = (_worded(self.benchmark, row) for row in task.rows(start, stop))
+        for row, answers in ask_each(self.model, rows, requests):
             answer = answers[0] if answers else Answer(None, finish=MISSING, error=row.problem)
             save_thumbnail(self.folder, row.image, row.images)
             yield sample_of(task, self.benchmark, row, answer)
+
+
+def _worded(benchmark: Benchmark, row: Row) -> Row:
+    """Put the protocol's question in the place of the task's; the row stays the same one."""
+    if benchmark.wording is None or row.problem is not None:
+        return row
+    try:
+        return replace(row, text=benchmark.question(row))
+    except Exception as error:
+        return replace(row, problem=f"the row cannot be asked: {reason_of(error)}")
 
 
 def _choices(benchmark: Benchmark, row: Row) -> tuple[str, ...]:

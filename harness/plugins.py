@@ -30,6 +30,14 @@ KINDS = {
     "demos": "demo",
 }
 
+_SHIPPED = {
+    "seva": "harness-seva",
+    "sima": "harness-sima",
+    "multineg": "harness-multineg",
+    **dict.fromkeys(("sft", "gt_dpo", "swapped", "random_pairs"), "harness-baselines"),
+}
+"""Where this project's methods come from, for a user who installed the harness alone."""
+
 
 def names(kind: str) -> dict[str, list[str]]:
     """Return each installed name of a kind with the distributions that claim it."""
@@ -64,6 +72,12 @@ def find(kind: str, name: str) -> EntryPoint:
         )
     if not points:
         known = names(kind)
+        if kind == "methods" and name in _SHIPPED:
+            package = _SHIPPED[name]
+            raise UsageError(
+                f"The method '{name}' is in the package {package}, which is not installed. "
+                f"Run: pip install {package}"
+            )
         raise UsageError(
             f"No {word} is named '{name}'.{near_miss(name, known)} "
             f"Installed: {', '.join(known) or 'none'}. List them with: harness list {kind}"

@@ -12,7 +12,9 @@ from harness.dpo import Curve
 from harness.errors import HarnessError, UsageError
 from harness.judge import Judging
 from harness.pairs import PairReport
+from harness.protocol import HF, sentence
 from harness.records import Samples, StateCount, distinct, sentences
+from harness.storage import thumbnail_in
 from harness.train import Ablation
 
 
@@ -76,6 +78,7 @@ class ReportInput:
         ablation: what blanking the pairs' images does, where it was asked for.
         notes: what else a reader has to know that no record holds.
         clock: times; the only thing that differs between two equal runs.
+        protocol: how images and conversations reached the model.
     """
 
     comparison: Comparison | None
@@ -106,6 +109,7 @@ class ReportInput:
     ablation: Ablation | None = None
     notes: tuple[str, ...] = ()
     clock: Mapping[str, str] = field(default_factory=dict)
+    protocol: str = HF
 
     @property
     def compared(self) -> Comparison:
@@ -121,6 +125,10 @@ class ReportInput:
                 "harness gate RUN --baseline OTHER."
             )
         return self.comparison
+
+    def picture(self, cluster: str) -> Path | None:
+        """Return the small picture of the rows of an image, where the run kept one."""
+        return None if self.images is None else thumbnail_in(self.images, cluster)
 
     @property
     def missing(self) -> int:
@@ -139,6 +147,7 @@ class ReportInput:
         if self.comparison is not None and self.comparison.notes:
             return distinct(filter(None, (self.notice, *self.comparison.notes)))
         found: list[str | None] = [self.notice]
+        found += [sentence(self.protocol)] if self.protocol != HF else []
         found += [self.ablation.note] if self.ablation is not None else []
         found += [taken.note for taken in self.taken]
         found += self.judging.notes if self.judging is not None else ()

@@ -25,15 +25,18 @@ from harness.benchmark import (
     expand,
 )
 from harness.context import EvalPlan, Plan
+from harness.engine import resolve as checkpoint_folder
 from harness.errors import UsageError
 from harness.judge import check
-from harness.model import SCHEME
+from harness.model import SCHEME, misfit_of
 from harness.pairs import prompts_fingerprint, read_prompts
 from harness.plugins import Method, digest_of, load, load_method, names
+from harness.protocol import HF, LLAVA, checked, sentence
 from harness.records import Demo, fingerprint
 from harness.settings import EvalSettings, Settings
 from harness.storage import files_digest, folder_digest
 
+_PAPER = "paper"
 PACKAGES = (
     "vlm-harness",
     "accelerate",
@@ -70,7 +73,8 @@ def resolve(settings: Settings) -> Plan:
     options = method.options(preset, dict(settings.options))
     data_demo, prompt_demo = demo_of(settings.data), demo_of(settings.prompts)
     data = data_of(settings.data)
-    benchmarks, inputs = benchmarks_of(settings.benches, data)
+    protocol, notes = protocol_of(settings, model_demo)
+    benchmarks, inputs = benchmarks_of(settings.benches, data, protocol)
     prompt_file = prompt_demo.prompts if prompt_demo else Path(settings.prompts)
     prompts = read_prompts(prompt_file, settings.max_prompts)
     inputs |= {
@@ -88,7 +92,28 @@ def resolve(settings: Settings) -> Plan:
         prompts=prompts,
         notice=data_demo.notice if data_demo else None,
         inputs=inputs,
+        protocol=protocol,
+        notes=notes,
     )
+
+
+def protocol_of(settings: Settings, demo: Demo | None) -> tuple[str, tuple[str, ...]]:
+    """Return the protocol of a run, and what its reports say where it is not the papers' own.
+
+    The preset ``paper`` takes the papers' protocol where the model can follow it.
+
+    Raises:
+        UsageError: if there is no such protocol, or no such model.
+    """
+    asked = None if settings.protocol is None else checked(settings.protocol)
+    if settings.preset != _PAPER or demo is not None or asked == LLAVA:
+        return asked or HF, ()
+    if asked == HF:
+        return HF, (sentence(HF),)
+    reason = misfit_of(checkpoint_folder(settings.model))
+    if reason is None:
+        return LLAVA, ()
+    return HF, (f"The model cannot follow the papers' protocol: {reason}.", sentence(HF))
 
 
 def resolve_eval(asked: EvalSettings) -> EvalPlan:
@@ -100,7 +125,8 @@ def resolve_eval(asked: EvalSettings) -> EvalPlan:
     """
     check(asked.judging)
     data, demo, data_demo = data_of(asked.data), demo_of(asked.model), demo_of(asked.data)
-    benchmarks, inputs = benchmarks_of(asked.benches, data)
+    protocol = HF if asked.protocol is None else checked(asked.protocol)
+    benchmarks, inputs = benchmarks_of(asked.benches, data, protocol)
     return EvalPlan(
         settings=asked,
         benchmarks=benchmarks,
@@ -108,21 +134,25 @@ def resolve_eval(asked: EvalSettings) -> EvalPlan:
         data=data,
         notice=data_demo.notice if data_demo else None,
         inputs=inputs,
+        protocol=protocol,
     )
 
 
 def benchmarks_of(
-    names: Sequence[str], data: str | Path
+    names: Sequence[str], data: str | Path, protocol: str = HF
 ) -> tuple[tuple[Benchmark, ...], dict[str, str]]:
     """Load benchmarks and suites, and fingerprint their rows and the code that scores them.
 
     Raises:
-        UsageError: if a name or its data are not there, naming the near miss.
+        UsageError: if a name or its data are not there, naming the near miss, or the data lacks
+            what the protocol's wording needs.
     """
-    wanted = {name: benchmark(name) for name in expand(names)}
+    wanted = {name: benchmark(name).under(protocol) for name in expand(names)}
     inputs = {}
     for name, bench in wanted.items():
         tables = check_tables(bench.task, data)
+        if tables is not None and tables.columns:
+            bench.check_columns(tables.where, tables.columns)
         for note in tables.notes if tables is not None else ():
             progress.say(f"{bench.name}: {note}")
         inputs[f"data:{bench.name}"] = data_fingerprint(bench.task, data)

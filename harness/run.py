@@ -66,8 +66,16 @@ def run(settings: Settings) -> Outcome:
             folder; everything finished stays on disk.
     """
     plan = resolve(settings)
+    terms = Terms(settings.margin, settings.alpha, settings.accept_missing, settings.margins)
+    terms.check(plan.columns)
     store = Store(settings.out / "store.sqlite")
-    model = open_model(plan.model, store=store, device=settings.device, dtype=settings.dtype)
+    model = open_model(
+        plan.model,
+        store=store,
+        device=settings.device,
+        dtype=settings.dtype,
+        protocol=plan.protocol,
+    )
     with locked(plan.folder(model.fingerprint)) as folder:
         context = Context(plan, folder, store)
         plan.record(model.fingerprint).write(folder)
@@ -94,7 +102,7 @@ def run(settings: Settings) -> Outcome:
             verdicts,
             plan.columns,
             seed=settings.seed,
-            terms=Terms(settings.margin, settings.alpha, settings.accept_missing),
+            terms=terms,
             touched=check_contamination(context),
         )
         writers = {name: load("reports", name) for name in settings.reports}
@@ -137,4 +145,6 @@ def _about(
         images=image_folder(folder),
         taken=taken_in(folder),
         ablation=blanked,
+        protocol=plan.protocol,
+        notes=plan.notes,
     )

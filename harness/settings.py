@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 EMBEDDED = "tinyworld"
@@ -67,6 +68,8 @@ class Settings:
         margin: what "no worse" allows for, in percent of a metric's scale.
         alpha: level of tests and intervals.
         accept_missing: benchmarks whose missing rows shall not stand against a gain.
+        margins: benchmarks with a margin of their own.
+        protocol: how images and conversations reach the model; ``None`` lets the preset decide.
     """
 
     method: str
@@ -92,6 +95,8 @@ class Settings:
     margin: float = 1.0
     alpha: float = 0.05
     accept_missing: tuple[str, ...] = ()
+    margins: Mapping[str, float] = field(default_factory=dict)
+    protocol: str | None = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +114,7 @@ class EvalSettings:
         dtype: its precision.
         out: where run folders and the store lie.
         judging: who judges open answers.
+        protocol: how images and conversations reach the model; ``None`` is ``hf``.
     """
 
     benches: tuple[str, ...]
@@ -121,3 +127,4 @@ class EvalSettings:
     dtype: str = "auto"
     out: Path = Path("runs")
     judging: JudgeSettings = Settings.judging
+    protocol: str | None = None

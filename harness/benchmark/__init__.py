@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.benchmark.catalog import benchmark, code_digest, expand
-from harness.benchmark.definition import Benchmark, Choices
+from harness.benchmark.definition import Benchmark, Choices, Papers
 from harness.benchmark.foreign import is_adhoc_result
 from harness.benchmark.foreign_columns import (
     adhoc_columns,
@@ -19,6 +19,7 @@ from harness.benchmark.metrics import (
     all_of,
     f1_of,
     flip_column,
+    has,
     headline,
     mean_of,
     ratio_of,
@@ -50,6 +51,7 @@ __all__ = [
     "Files",
     "JudgePrompt",
     "Metric",
+    "Papers",
     "Reading",
     "Row",
     "Rubric",
@@ -73,6 +75,7 @@ __all__ = [
     "facts_of",
     "fitted",
     "flip_column",
+    "has",
     "headline",
     "is_adhoc_result",
     "judge_prompt",

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from harness.benchmark.metrics import Metric, ratio_of
+from harness.benchmark.metrics import Metric, has, ratio_of
 from harness.benchmark.readings import BELOW, BETWEEN, CELLS, GROUPS, RATIO, WORDS, numeric
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _column(name: str, better: bool | None, rows: Sequence[Sample]) -> Metric:
         "higher_is_better": better,
         "high": high,
         "digits": 1 if high >= 100 else 2,
-        "applies": _Has(name),
+        "applies": has(name),
     }
     if kind == GROUPS:
         return Metric(name, _All(name), _Mean(times), group=_Unit(name), mean=True, **common)
@@ -150,7 +150,7 @@ def adhoc_columns(
                 high=high,
                 digits=1 if high >= 100 else 2,
                 primary=not columns,
-                applies=_Has(metric),
+                applies=has(metric),
             )
         )
     return tuple(columns)
@@ -252,22 +252,10 @@ class _Given:
     metric: str
 
     def __call__(self, rows: Sequence[Sample]) -> tuple[float, float] | None:
-        has = _Has(self.metric)
-        values = [row.scores.get(self.metric) for row in rows if has(row) is not False]
+        applies = has(self.metric)
+        values = [row.scores.get(self.metric) for row in rows if applies(row) is not False]
         known = [value for value in values if value is not None]
         return (float(sum(known)), float(len(known))) if len(known) == len(values) else None
-
-
-@dataclass(frozen=True)
-class _Has:
-    """Whether a row has a metric; one that failed tells nothing."""
-
-    metric: str
-
-    def __call__(self, row: Sample) -> bool | None:
-        if self.metric in row.scores:
-            return True
-        return False if row.error is None else None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.errors import ExitCode, plain
+from harness.cli.options import NAMES
+from harness.cli.tables import text_table
+from harness.errors import ExitCode
 
 if TYPE_CHECKING:
     from harness.report import ReportInput
@@ -36,13 +38,20 @@ FOLDER = "gate"
 @click.option(
     "--report",
     "reports",
+    type=NAMES,
+    default="",
     metavar="A,B",
     help=f"Reports to write into RUN/{FOLDER}, comma-separated.",
 )
 @click.option("--seed", default=0, show_default=True, help="Seed of the intervals.")
 @click.option("--json", "events", is_flag=True, help="As one JSON object.")
 def gate(
-    folder: Path, baseline: Path | None, rules: str, reports: str | None, seed: int, events: bool
+    folder: Path,
+    baseline: Path | None,
+    rules: str,
+    reports: tuple[str, ...],
+    seed: int,
+    events: bool,
 ) -> ExitCode:
     """Fail with exit code 4 if a run made something worse.
 
@@ -52,7 +61,7 @@ def gate(
     harness gate runs/seva-tinyworld-1a2b3c4d --fail-on "pope<-0.5, mmvet:loss"
     """
     from harness.compare import check_rules, exit_code
-    from harness.records import distinct, to_json
+    from harness.records import to_json
     from harness.runs import compare_runs, open_evidence
 
     run = open_evidence(folder)
@@ -64,8 +73,7 @@ def gate(
         report = run.report
     report = dataclasses.replace(report, gate=check_rules(report.compared, rules))
     code = exit_code(report.compared, report.gate)
-    names = distinct(name.strip() for name in (reports or "").split(",") if name.strip())
-    written = _written(report, folder, names)
+    written = _written(report, folder, reports)
     if events:
         shown = {"exit": int(code), "missing": report.missing}
         click.echo(json.dumps({**shown, "rules": [to_json(ruling) for ruling in report.gate]}))
@@ -92,10 +100,8 @@ def _show(report: ReportInput, code: ExitCode) -> None:
         (ruling.outcome, ruling.rule, f"{ruling.benchmark} {ruling.column}", ruling.told)
         for ruling in report.gate
     ]
-    widths = [max(len(row[at]) for row in cells) for at in range(3)]
-    for row in cells:
-        start = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=False))
-        click.echo(plain(f"{start}  {row[3]}"))
+    for line in text_table(cells):
+        click.echo(line)
     missing = report.missing
     if missing:
         click.echo(f"{missing} answers or scores are missing, both sides together.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +20,13 @@ from harness.cli.options import (
     LIMIT,
     MARGIN,
     MAX_NEW_TOKENS,
+    NAMES,
     NPROC,
     OUT,
+    PROTOCOL,
     QUIET,
     key_values,
-    named,
-    split,
+    terms_of,
 )
 from harness.errors import ExitCode
 
@@ -80,6 +82,7 @@ if TYPE_CHECKING:
 @click.option(
     "--report",
     "reports",
+    type=NAMES,
     default="markdown,html",
     show_default=True,
     metavar="A,B",
@@ -87,6 +90,7 @@ if TYPE_CHECKING:
 )
 @DEVICE
 @DTYPE
+@PROTOCOL
 @NPROC
 @OUT
 @click.option(
@@ -118,11 +122,13 @@ if TYPE_CHECKING:
 @EVENTS
 @QUIET
 def run(
-    bench: str,
-    reports: str,
+    bench: tuple[str, ...],
+    reports: tuple[str, ...],
     options: tuple[str, ...],
     seeds: int,
-    accept_missing: str | None,
+    margin: str | None,
+    alpha: float | None,
+    accept_missing: tuple[str, ...],
     nproc: int,
     events: bool,
     quiet: bool,
@@ -142,11 +148,11 @@ def run(
     from harness.settings import Settings
 
     settings = Settings(
-        benches=split(bench, "--bench"),
-        reports=distinct(("json", *split(reports, "--report"))),
+        benches=bench,
+        reports=distinct(("json", *reports)),
         options=key_values(options),
         judging=judge_settings(asked),
-        accept_missing=named(accept_missing),
+        **dataclasses.asdict(terms_of(margin, alpha, accept_missing)),
         **asked,
     )
 

@@ -22,9 +22,17 @@ from harness.compare.records import (
     Comparison,
     Example,
     MetricResult,
-    Terms,
 )
-from harness.compare.verdicts import Summary, deciding, excludes_zero, summary, unreadable
+from harness.compare.terms import Terms, strictest
+from harness.compare.verdicts import (
+    Summary,
+    decide,
+    deciding,
+    excludes_zero,
+    summary,
+    survives,
+    unreadable,
+)
 from harness.old_names import forward as _forward
 
 __all__ = [
@@ -51,13 +59,16 @@ __all__ = [
     "check_rules",
     "compare",
     "confidence_of",
+    "decide",
     "deciding",
     "examples_of",
     "excludes_zero",
     "exit_code",
     "join",
     "levels_of",
+    "strictest",
     "summary",
+    "survives",
     "units_of",
     "unreadable",
 ]

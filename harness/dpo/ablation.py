@@ -58,7 +58,8 @@ def measure(pairs: Sequence[Pair], model: Model, adapter: Path | None) -> ImageA
         raise UsageError("The image ablation needs at least one pair.")
     true, blank = [], []
     with _ready(model, adapter) as (network, packed):
-        encoder = Encoder(model.processor, getattr(network.config, "image_token_id", None))
+        token = getattr(network.config, "image_token_id", None)
+        encoder = Encoder(model.processor, token, protocol=model.protocol)
         for pair in map(check, pairs):
             image = pair.prompt.open_image()
             true.append(_score(network, encoder, pair, image, packed))

@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from harness.engine import processed_as
 from harness.errors import HarnessError, UsageError
+from harness.protocol import HF, Conversation, token_ids
 from harness.records import Pair, distinct
 
 if TYPE_CHECKING:
@@ -98,6 +100,7 @@ class Encoder:
         *,
         max_length: int | None = None,
         only_chosen: bool = False,
+        protocol: str = HF,
     ) -> None:
         """Look once at the tokeniser's special tokens.
 
@@ -106,19 +109,23 @@ class Encoder:
             image_token: id of the placeholder that image features replace.
             max_length: longest prompt plus answer in tokens.
             only_chosen: leave the rejected answers out (SFT).
+            protocol: how image and conversation are laid out; see ``harness.protocol``.
 
         Raises:
             UsageError: if there is no chat template or no EOS.
         """
         self.processor, self.image_token = processor, image_token
         self.max_length, self.only_chosen = max_length, only_chosen
+        self.protocol = protocol
+        self.conversation = None if protocol == HF else Conversation()
         self.tokenizer = processor.tokenizer
         if self.tokenizer.eos_token_id is None:
             raise UsageError(
                 "The model's tokeniser has no EOS token, so answers could never learn to end. "
                 "Set eos_token in tokenizer_config.json of the checkpoint."
             )
-        if not (processor.chat_template or self.tokenizer.chat_template):
+        own = self.conversation is None
+        if own and not (processor.chat_template or self.tokenizer.chat_template):
             raise UsageError(
                 "The model's processor has no chat template. Put a chat_template.jinja into the "
                 "checkpoint's folder."
@@ -134,13 +141,11 @@ class Encoder:
             HarnessError: if the text cannot be trained on; it names the pair.
         """
         who = name_of(pair)
-        user = [{"type": "image"}, {"type": "text", "text": pair.prompt.question}]
-        turns: list[dict[str, Any]] = [{"role": "user", "content": user}]
-        text = self._render(turns, add_generation_prompt=True)
+        text = self._render(pair.prompt.question)
         image = image if image is not None else pair.prompt.open_image()
         prompt, vision, extra = self._prompt(text, image, who)
         texts = (pair.chosen,) if self.only_chosen else (pair.chosen, *pair.rejected)
-        answers = [self._answer(turns, text, answer, who) for answer in texts]
+        answers = [self._answer(pair.prompt.question, text, answer, who) for answer in texts]
         if self.max_length is not None:
             answers = [self._cut(answer, len(prompt), who) for answer in answers]
         if len(set(answers)) < len(answers):
@@ -155,11 +160,26 @@ class Encoder:
         scores = None if self.only_chosen else pair.meta.get("scores")
         return None if scores is None else tuple(scores)
 
-    def _render(self, turns: list[dict[str, Any]], *, add_generation_prompt: bool) -> str:
+    def _render(self, question: str, answer: str | None = None) -> str:
+        """Write the conversation up to the answer, or with it."""
+        if self.conversation is not None:
+            return self.conversation.render(question, 1, answer)
+        user = [{"type": "image"}, {"type": "text", "text": question}]
+        turns: list[dict[str, Any]] = [{"role": "user", "content": user}]
+        if answer is not None:
+            said = [{"type": "text", "text": answer}]
+            turns.append({"role": "assistant", "content": said})
         text: str = self.processor.apply_chat_template(
-            turns, add_generation_prompt=add_generation_prompt, tokenize=False
+            turns, add_generation_prompt=answer is None, tokenize=False
         )
         return text
+
+    def _ids(self, text: str) -> list[int]:
+        """Return the ids of a conversation as it stands in a row, but for its BOS."""
+        if self.conversation is not None:
+            return token_ids(self.tokenizer, text)
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
 
     def _one_bos(self, tokens: Mapping[str, list[int]]) -> dict[str, tuple[int, ...]]:
         """Put a missing BOS in front of the ids, or take a second one away; the others follow."""
@@ -174,11 +194,12 @@ class Encoder:
     def _prompt(
         self, text: str, image: PIL.Image.Image, who: str
     ) -> tuple[tuple[int, ...], dict[str, Tensor], dict[str, tuple[int, ...]]]:
-        made = dict(
-            self.processor(
-                images=[image], text=[text], return_tensors="pt", add_special_tokens=False
+        try:
+            made = dict(
+                processed_as(self.protocol, self.processor, text, [image], add_special_tokens=False)
             )
-        )
+        except ValueError as error:
+            raise HarnessError(f"The prompt of {who} cannot be read: {error}.") from error
         shape = made.pop("attention_mask").shape
         tokens, vision = {}, {}
         for key, value in made.items():
@@ -195,11 +216,8 @@ class Encoder:
             )
         return ids, vision, extra
 
-    def _answer(
-        self, turns: list[dict[str, Any]], text: str, answer: str, who: str
-    ) -> tuple[int, ...]:
-        turn = {"role": "assistant", "content": [{"type": "text", "text": answer}]}
-        full = self._render([*turns, turn], add_generation_prompt=False)
+    def _answer(self, question: str, text: str, answer: str, who: str) -> tuple[int, ...]:
+        full = self._render(question, answer)
         if not full.startswith(text):
             raise HarnessError(
                 f"The chat template does not put the answer of {who} behind the prompt it makes "
@@ -209,8 +227,7 @@ class Encoder:
         # Published templates end a turn with a space or a newline, which is not part of the answer.
         body, mark = full[len(text) :], str(self.tokenizer.eos_token)
         full = text + (body[: body.rfind(mark) + len(mark)] if mark in body else body.rstrip())
-        before: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        whole: list[int] = self.tokenizer(full, add_special_tokens=False)["input_ids"]
+        before, whole = self._ids(text), self._ids(full)
         if whole[: len(before)] != before:
             raise HarnessError(
                 f"The first token of the answer of {who} melts into the end of the prompt. Let the "

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from harness.dpo.encoding import EncodedPair
 from harness.dpo.last_layer import trim_last_layer
 from harness.dpo.packing import ATTENTION, attend, pack
+from harness.engine import why_not_shared
 from harness.errors import HarnessError, UsageError
 
 PACKED_FAMILIES = ("idefics3", "internvl", "llava", "llava_next", "qwen2_5_vl", "smolvlm")
@@ -38,12 +39,8 @@ def why_plain(network: Any) -> str | None:
     rope = getattr(text, "rope_parameters", None) or getattr(text, "rope_scaling", None) or {}
     if network.config.model_type not in PACKED_FAMILIES:
         return f"the family '{network.config.model_type}' is not known to be safe to pack"
-    if getattr(text, "sliding_window", None) and getattr(text, "use_sliding_window", True):
-        return "its attention has a sliding window"
-    if set(getattr(text, "layer_types", None) or ["full_attention"]) != {"full_attention"}:
-        return "not all of its layers attend to the whole sequence"
-    if getattr(text, "attn_logit_softcapping", None):
-        return "its attention caps the scores"
+    if (reason := why_not_shared(network)) is not None:
+        return reason
     if rope.get("rope_type", rope.get("type", "default")) in ("dynamic", "longrope"):
         return "its positions depend on the length of the whole sequence"
     if not getattr(network.get_decoder(), "_supports_attention_backend", False):

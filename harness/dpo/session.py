@@ -139,6 +139,7 @@ def build(
         getattr(network.config, "image_token_id", None),
         max_length=training.max_length,
         only_chosen=training.loss == "sft",
+        protocol=model.protocol,
     )
     collator = Collator(pairs, encoder, packed=reason is None)
     listed = len(pairs) * training.repeats

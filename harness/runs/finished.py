@@ -209,6 +209,7 @@ def compare_runs(
     notes = [first.report.notice] if first.report.notice else []
     for run in (first, second):
         notes += run.report.notes if run.imported else ()
+    notes += _unlike(first, second)
     trained = list(zip(first.more, second.more, strict=False))
     if len(first.more) != len(second.more):
         notes.append(
@@ -232,6 +233,18 @@ def compare_runs(
         touched=_touched(shared, first, second),
         more=[(_chosen(one, shared), _chosen(two, shared)) for (_, one), (_, two) in trained],
     )
+
+
+def _unlike(first: FinishedRun, second: FinishedRun) -> list[str]:
+    """Say that two runs were measured by different protocols, where they were."""
+    protocols = [run.report.protocol for run in (first, second)]
+    if protocols[0] == protocols[1]:
+        return []
+    return [
+        f"{first.folder.name} was measured by the protocol {protocols[0]} and {second.folder.name} "
+        f"by {protocols[1]}: images, conversations and some questions differ between them, so a "
+        "difference is not one of the models alone."
+    ]
 
 
 def _touched(names: Sequence[str], *runs: FinishedRun) -> list[ImageOverlap]:
@@ -298,7 +311,9 @@ def columns_of(name: str, *runs: FinishedRun) -> tuple[Metric, ...]:
             )
         return imported_columns(metrics, [row for run in runs for row in run.after.get(name, ())])
     if not is_adhoc_result(name):
-        return benchmark(name).columns
+        columns = benchmark(name).under(first.report.protocol).columns
+        rows = [row for run in runs for arm in (run.before, run.after) for row in arm.get(name, ())]
+        return tuple(each for each in columns if each.primary or _known(each, rows))
     comparison = first.report.comparison
     compared = comparison.benchmarks if comparison is not None else ()
     shown: list[MetricResult | MetricLevel] = [
@@ -308,6 +323,11 @@ def columns_of(name: str, *runs: FinishedRun) -> tuple[Metric, ...]:
     named = {each.column: (each.higher_is_better, each.primary) for each in shown}
     rows = [row for run in runs for arm in (run.before, run.after) for row in arm.get(name, ())]
     return known_columns(named, rows)
+
+
+def _known(column: Metric, rows: Sequence[Sample]) -> bool:
+    """Whether rows have a figure at all; those of an earlier version may lack a later one."""
+    return not rows or any(column.applies(row) is not False for row in rows)
 
 
 def imported_columns(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import product
 from math import isclose
 from pathlib import Path
@@ -86,9 +86,7 @@ def recompute(
         columns,
         seed=recorded.seed,
         draws=recorded.draws,
-        margin=recorded.margin,
-        alpha=recorded.alpha,
-        accept_missing=recorded.accepted,
+        **asdict(recorded.terms),
         partial=any(each.left_out for each in recorded.benchmarks),
         more=[
             ({name: one[name] for name in columns}, {name: two[name] for name in columns})

@@ -34,7 +34,7 @@ from harness.storage.reading import (
 from harness.storage.run_record import RunRecord
 from harness.storage.secrets import KEY, without_keys
 from harness.storage.throughput import Throughput, note_throughput, read_throughputs
-from harness.storage.thumbnails import image_folder, save_thumbnail
+from harness.storage.thumbnails import image_folder, save_thumbnail, thumbnail_in
 
 __all__ = [
     "KEY",
@@ -68,6 +68,7 @@ __all__ = [
     "save_thumbnail",
     "seal_of",
     "sealed",
+    "thumbnail_in",
     "without_keys",
     "write_json",
     "write_whole",

@@ -167,7 +167,7 @@ def _reading(comparison: Comparison) -> str:
         "Differences are after minus before on the same samples; intervals and p values treat "
         "questions about one image as one observation. Verdicts are corrected (Holm) over the "
         f"{comparison.family} headline {figures} of this run, in bold; the others are corrected "
-        f"over all. The margin of *no worse* is {comparison.margin:g} % of the scale. A missing "
+        f"over all. The margin of *no worse* is {words.margin(comparison)}. A missing "
         "sample has no score: it is left out of the difference and never counted as zero."
     )
 

@@ -318,6 +318,10 @@ class Fake:
     def processor(self):
         return self.model.processor
 
+    @property
+    def protocol(self):
+        return self.model.protocol
+
 
 def test_image_tokens_are_counted_against_the_features(model, pairs):
     row = encoder(model).encode(0, pairs[0])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.analysis.leaderboard import Leaderboard, RankedRun, Ranking
+from harness.analysis import Leaderboard, RankedRun, Ranking
+from harness.cli.tables import text_table
 from harness.errors import as_markdown
 from harness.stats import half_up
 
@@ -16,13 +17,8 @@ def leaderboard_text(found: Leaderboard) -> str:
     """Return plain text, one table for each column."""
     parts = []
     for board in found.rankings:
-        rows = [_HEAD, *(_cells(standing, board, found) for standing in board.runs)]
-        widths = [max(len(row[place]) for row in rows) for place in range(len(_HEAD))]
-        lines = [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in rows
-        ]
-        parts.append("\n".join([_title(board), *lines]))
+        rows = [_cells(standing, board, found) for standing in board.runs]
+        parts.append("\n".join([_title(board), *text_table(rows, head=_HEAD)]))
     return "\n\n".join([*parts, "\n".join(_remarks(found))]) + "\n"
 
 
@@ -91,14 +87,27 @@ def _p(value: float | None) -> str:
 def _remarks(found: Leaderboard) -> list[str]:
     coverage = f"{100 * (1 - found.alpha):g}"
     lines = [
-        f"Differences are to {found.baseline}, paired, with {coverage} % intervals; p is corrected "
-        f"over {found.family} comparisons (Holm).",
-        f"A rank such as 1{_DASH}3 is a tie: these places cannot be told apart, corrected over all "
-        f"{found.pairs} pairs.",
+        f"Differences are to {found.baseline}, paired, with {coverage} % intervals; verdicts, p "
+        f"and ranks are corrected together over the {found.family} differences between any two "
+        "runs (Holm).",
+        f"A rank such as 1{_DASH}3 is a tie: these places cannot be told apart.",
     ]
+    lines += [told for board in found.rankings if (told := _best(board))]
     if found.left_out:
         lines.append(f"Not measured by every run, left out: {', '.join(found.left_out)}.")
     return lines + list(found.notes)
+
+
+def _best(board: Ranking) -> str:
+    """Say what is known of the best run once it is allowed for that it was picked."""
+    rivals = [each for each in board.runs if each.difference is not None]
+    if len(rivals) < 2 or board.higher_is_better is None or rivals[0].interval_corrected is None:
+        return ""
+    low, high = (half_up(end, board.digits) for end in rivals[0].interval_corrected)
+    return (
+        f"{board.benchmark} {board.column}: {rivals[0].run} has the best figure of {len(rivals)}; "
+        f"allowing for that choice, its difference lies in [{low:+}, {high:+}] {board.unit}."
+    )
 
 
 def _code(text: str) -> str:

@@ -4,31 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.analysis.power import CAUTIOUS, TYPICAL, Cost, Detectable, Estimate
+from harness.analysis import CAUTIOUS, TYPICAL, Cost, Detectable, Estimate
+from harness.cli.tables import text_table
 from harness.stats import half_up
 
 _DASH = "–"
+_MDD = ("column", "rows", "images", "MDD", "corrected", "cautious", "images for 2 %", "seeds")
+_TAKES = ("benchmark", "answers", "time", "judge questions", "judge tokens in")
 
 
 def power_text(found: Estimate) -> str:
     """Return two tables and what they rest on."""
     costs = {cost.benchmark: cost for cost in found.costs}
-    mdd: list[Sequence[str]] = [
-        ("column", "rows", "images", "MDD", "corrected", "cautious", "images for 2 %", "seeds")
-    ]
-    mdd += [_reach(reach, costs[reach.benchmark]) for reach in found.detectable]
-    take: list[Sequence[str]] = [
-        ("benchmark", "answers", "time", "judge questions", "judge tokens in")
-    ]
-    take += [_cost(cost) for cost in found.costs]
+    mdd = _table([_reach(reach, costs[reach.benchmark]) for reach in found.detectable], _MDD)
+    take = _table([_cost(cost) for cost in found.costs], _TAKES)
     parts = [
         "Minimum detectable difference (MDD): the true difference that is detected with 80 % power",
-        *_table(mdd),
+        *mdd,
         "",
         *_basis(found),
         "",
     ]
-    parts += ["What both evaluations take", *_table(take), "", *_terms(found)]
+    parts += ["What both evaluations take", *take, "", *_terms(found)]
     return "\n".join(parts) + "\n"
 
 
@@ -116,15 +113,8 @@ def _terms(found: Estimate) -> list[str]:
     return lines
 
 
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    return [
-        "  ".join(
-            cell.ljust(width) if place == 0 else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
+def _table(rows: Sequence[Sequence[str]], head: Sequence[str]) -> list[str]:
+    return text_table(rows, head=head, right=range(1, len(head)))
 
 
 def _count(value: int | None) -> str:
