@@ -79,7 +79,10 @@ def answering(reply: str | None = None) -> Iterator[None]:
         Unanswerable: if something else than one question in words was sent.
     """
     global _current
+    from PIL import ImageFile
+
     with _one_at_a_time:
+        truncated = ImageFile.LOAD_TRUNCATED_IMAGES  # what a task imports late may set it
         _watch()
         before, _current = _current, _Wire(reply)
         state = random.getstate()
@@ -90,6 +93,7 @@ def answering(reply: str | None = None) -> Iterator[None]:
         finally:
             _current = before
             random.setstate(state)
+            ImageFile.LOAD_TRUNCATED_IMAGES = truncated
 
 
 def _inside() -> _Wire | None:
