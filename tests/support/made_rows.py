@@ -132,10 +132,10 @@ class MadeTask(Task):
     """A task on made-up rows."""
 
     def __init__(self, path: str, rows: Sequence[MadeRow]) -> None:
-        from lmms_eval.api.task import ConfigurableTask
-
         self.path, self.folder, self._images = path, None, None
         with kept_as_it_was():
+            from lmms_eval.api.task import ConfigurableTask
+
             config = dict(_cached_config(path))
             config["process_docs"] = None
             for row in rows:
