@@ -22,7 +22,7 @@ HEAVY = {
     "peft": {"engine", "dpo"},
     "trl": {"dpo"},
     "lmms_eval": {"benchmark"},
-    "openai": {"model", "judge"},
+    "openai": {"benchmark", "model", "judge"},
     "huggingface_hub": {"benchmark", "data", "engine", "model", "runs"},
     "datasets": {"benchmark", "data", "dpo"},
 }

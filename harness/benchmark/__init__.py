@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.benchmark.catalog import (
+from harness.benchmark.catalog import benchmark, code_digest, expand
+from harness.benchmark.definition import Benchmark, Choices, Papers
+from harness.benchmark.foreign import is_adhoc_result
+from harness.benchmark.foreign_columns import (
     adhoc_columns,
-    benchmark,
-    code_digest,
-    expand,
-    is_adhoc_result,
+    fitted,
+    known_columns,
     number_of,
     scores_in,
 )
-from harness.benchmark.definition import Benchmark, Choices, Papers
 from harness.benchmark.metrics import (
     Metric,
     all_of,
@@ -73,11 +73,13 @@ __all__ = [
     "expand",
     "f1_of",
     "facts_of",
+    "fitted",
     "flip_column",
     "has",
     "headline",
     "is_adhoc_result",
     "judge_prompt",
+    "known_columns",
     "local_folder",
     "malformed",
     "mean_of",
