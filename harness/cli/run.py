@@ -30,13 +30,14 @@ from harness.cli.options import (
     key_values,
     terms_of,
 )
+from harness.cli.recipes import RecipeCommand
 from harness.errors import ExitCode
 
 if TYPE_CHECKING:
     from harness.run import Outcome
 
 
-@click.command()
+@click.command(cls=RecipeCommand)
 @click.option(
     "--method", required=True, metavar="NAME", help="Alignment method; see harness list methods."
 )
