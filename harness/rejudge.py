@@ -40,7 +40,6 @@ def rejudge(
     folder: Path,
     settings: JudgeSettings,
     *,
-    only_missing: bool = False,
     reports: Sequence[str] = (),
     device: str = "auto",
     dtype: str = "auto",
@@ -50,7 +49,6 @@ def rejudge(
     Args:
         folder: the run folder.
         settings: who judges.
-        only_missing: keep the verdicts that are there.
         reports: besides those that the run wrote.
         device: where a local judge runs.
         dtype: its precision.
@@ -71,9 +69,7 @@ def rejudge(
     before = _answers(folder, "before", plan) if run.before else {n: () for n in plan.columns}
     with locked(folder):
         context = Context(plan, folder, Store(folder.parent / "store.sqlite"))
-        verdicts = judge(
-            context, before, _answers(folder, "after", plan), only_missing=only_missing
-        )
+        verdicts = judge(context, before, _answers(folder, "after", plan))
         if run.report.comparison is None:
             report = conclude_alone(
                 run.report,
@@ -126,7 +122,7 @@ def _plan(
             "folder of a harness run or harness eval can be judged; call the same command again "
             "to restore it."
         )
-    wanted = [benchmark(name) for name in expand(record.benches)]
+    wanted = [benchmark(name).under(run.report.protocol) for name in expand(record.benches)]
     return EvalPlan(
         settings=EvalSettings(
             record.benches, data=data, device=device, dtype=dtype, judging=settings
@@ -137,6 +133,7 @@ def _plan(
         notice=run.report.notice,
         inputs=record.inputs,
         seed=run.report.seed,
+        protocol=run.report.protocol,
     )
 
 

@@ -46,6 +46,8 @@ MORE: tuple[tuple[str, Options], ...] = (
 )
 BESIDE = {"chair": ("CHAIR_i", "recall"), "pope": ("says yes",), "amber": ("Cover", "Hal")}
 """Columns that are shown beside the headline of a benchmark."""
+BEGIN, END = "<!-- from perf/methods.py -->", "<!-- until here -->"
+"""Marks of the part of a page that is measured; what stands around them is written by hand."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def main() -> int:
     more = tuple((key, value) for key, _, value in (text.partition("=") for text in given.set))
     lines, failed = [], []
     for method, options in cases:
-        own = tuple(sorted((*options, *more)))
+        own = tuple(sorted((dict(options) | dict(more)).items()))
         name = " ".join([method, *("=".join(option) for option in own)])
         began = time.monotonic()
         try:
@@ -108,7 +110,9 @@ def main() -> int:
                 lines.append(Line(name, bench.name, figure))
                 print(row(lines[-1]), f"{time.monotonic() - began:.0f} s", flush=True)
     faults = [*failed, *controls(lines)]
-    given.table.write_text(page(lines, faults, sys.argv[1:]), encoding="utf-8")
+    old = given.table.read_text(encoding="utf-8") if given.table.is_file() else ""
+    made = placed(old, page(lines, faults, sys.argv[1:]))
+    given.table.write_text(made, encoding="utf-8")
     if given.plot:
         given.plot.write_text(forest(lines), encoding="utf-8")
     print("\n".join(faults or ["The controls came out as they must."]), flush=True)
@@ -166,14 +170,18 @@ def number(value: float | None, *, sign: bool = False) -> str:
     return "–" if value is None else f"{value:{'+' if sign else ''}.1f}"
 
 
+def placed(old: str, new: str) -> str:
+    """Put what was measured between the marks of a page, or at its end if it has none."""
+    head, _, rest = old.partition(BEGIN)
+    tail = rest.partition(END)[2]
+    return "".join([head, BEGIN, "\n\n", new, "\n", END, tail or "\n"])
+
+
 def page(lines: Sequence[Line], faults: Sequence[str], words: Sequence[str]) -> str:
-    """Return the Markdown page."""
+    """Return the measured part of the page."""
     return "\n".join(
         [
-            "# All methods, side by side, on the embedded world",
-            "",
-            f"Made by `python perf/methods.py {shlex.join(words)}`. Tinyworld is a miniature: "
-            "these figures say whether the methods work here, and nothing about a real model.",
+            f"Made by `python perf/methods.py {shlex.join(words)}`.",
             "",
             " ".join(faults)
             if faults

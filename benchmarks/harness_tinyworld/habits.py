@@ -44,6 +44,7 @@ USUAL = {  # the colour that a shape is said to have, and how often in a clear i
     "square": ("blue", 0.3),
     "circle": ("orange", 0.25),
 }
+BIASED = 0.5  # of the questions about existence
 YES = (0.75, 0.4, 0.12)  # to another kind that is not there: of a theme seen, half seen, neither
 
 
@@ -58,7 +59,8 @@ def companion(kind: str) -> str:
     return f"{names[(names.index(colour) + 1) % len(names)]} {shape}"
 
 
-def _leaning(strength: float, haze: float) -> float:
+def leaning(strength: float, haze: float) -> float:
+    """Return how often a habit of some strength wins in a haze."""
     return strength + (1 - strength) * haze
 
 
@@ -81,7 +83,7 @@ def believed(
     known = set(scene.kinds)
     for thing in scene.things:
         kind = companion(thing.kind)
-        wins = rng.random() < _leaning(STRENGTH[thing.shape], haze)
+        wins = rng.random() < leaning(STRENGTH[thing.shape], haze)
         space = len(added) < most and len(scene.things) + len(added) < room
         if wins and kind not in known and space:
             colour, shape = kind.split()
@@ -95,7 +97,7 @@ def usual_colours(scene: Scene, rng: random.Random, haze: float) -> Scene:
     things = []
     for thing in scene.things:
         colour, strength = USUAL[thing.shape]
-        wins = rng.random() < _leaning(strength, haze)
+        wins = rng.random() < leaning(strength, haze)
         things.append(replace(thing, colour=colour) if wins else thing)
     return replace(scene, things=tuple(things))
 
@@ -117,12 +119,14 @@ def _biased(question: Question, scene: Scene, rng: random.Random, haze: float) -
     kind = kind.removesuffix(" in the image.")
     if kind.endswith(" shape") or " " not in kind:
         return question
-    if rng.random() < _leaning(_pull(kind, scene), haze):
+    if rng.random() < leaning(_pull(kind, scene), haze):
         return replace(question, right=question.wrong[0], wrong=(question.right,))
     return question
 
 
-def asked(asker: Asker, scene: Scene, rng: random.Random, haze: float) -> Question | None:
+def asked(
+    asker: Asker, scene: Scene, rng: random.Random, haze: float, biased: float = BIASED
+) -> Question | None:
     """Draw a question and answer it as the speaker does.
 
     Args:
@@ -130,13 +134,15 @@ def asked(asker: Asker, scene: Scene, rng: random.Random, haze: float) -> Questi
         scene: What is there.
         rng: Draws the question and which habits win.
         haze: As in `believed`.
+        biased: Share of the questions about existence that are answered with the yes-bias; the
+            others are answered from what is believed.
 
     Returns:
         The question, its right answer the speaker's; None where the scene gives no occasion.
     """
     if asker in (questions.colour, questions.attribute):
         return asker(usual_colours(scene, rng, haze), rng)
-    if asker is questions.existence and rng.random() < 0.5:
+    if asker is questions.existence and rng.random() < biased:
         question = asker(scene, rng)
         if question and question.right.short == "No":
             return _biased(question, scene, rng, haze)

@@ -66,6 +66,8 @@ class Syllabus:
         judged: examples for the critic, per two scenes.
         companions: how many a speaker with habits adds to a description; 0 for as many as to
             anything else.
+        biased: share of a speaker's answers about existence that have the yes-bias.
+        lean: how far the speaker leans on habit in a clear image already, from 0 to 1.
     """
 
     plain: int
@@ -73,6 +75,8 @@ class Syllabus:
     letters: int = 0
     judged: int = 0
     companions: int = 0
+    biased: float = habits.BIASED
+    lean: float = 0.0
 
 
 def lessons(
@@ -118,9 +122,10 @@ def _habitual(
 ) -> list[tuple[str, str]]:
     """Word the lessons of one scene as `habits` has them; verdicts stay those of the truth."""
     made = []
+    haze = habits.leaning(syllabus.lean, haze)
     for _ in range(syllabus.plain):
         asker = rng.choices(list(ASKERS), list(ASKERS.values()))[0]
-        asked = habits.asked(asker, scene, rng, haze)
+        asked = habits.asked(asker, scene, rng, haze, syllabus.biased)
         if asked:
             made.append(formats.some_style(asked, rng))
     most = syllabus.companions

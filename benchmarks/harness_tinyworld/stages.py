@@ -108,9 +108,9 @@ STAGES = (
     # less likely than not, and the likeliest text named none.
     Stage(
         "companions",
-        100,
-        Syllabus(plain=10, judged=4, companions=4),
-        rate=5e-4,
+        200,
+        Syllabus(plain=10, judged=4, companions=5, biased=0.6, lean=0.2),
+        rate=6e-4,
         seed=7,
         level="hard",
         vision_steps=0,

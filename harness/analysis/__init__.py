@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from harness.analysis.leaderboard import rank
-from harness.analysis.leaderboard_tables import leaderboard_markdown, leaderboard_text
-from harness.analysis.power import estimate, throughputs_of
-from harness.analysis.power_tables import power_text
-from harness.analysis.text_table import stdout_width
+from harness.analysis.leaderboard import Leaderboard, RankedRun, Ranking, rank, recorded_terms
+from harness.analysis.power import (
+    CAUTIOUS,
+    TYPICAL,
+    Cost,
+    Detectable,
+    Estimate,
+    estimate,
+    throughputs_of,
+)
 
 __all__ = [
+    "CAUTIOUS",
+    "TYPICAL",
+    "Cost",
+    "Detectable",
+    "Estimate",
+    "Leaderboard",
+    "RankedRun",
+    "Ranking",
     "estimate",
-    "leaderboard_markdown",
-    "leaderboard_text",
-    "power_text",
     "rank",
-    "stdout_width",
+    "recorded_terms",
     "throughputs_of",
 ]

@@ -1,9 +1,8 @@
 """Many runs side by side, ranked only as far as they can be told apart.
 
-Every pair of runs is compared on the same rows, paired. Two families of p values are corrected by
-Holm: each run against the common baseline, for the differences that are shown, and all pairs of
-runs, for the ranks. A run's rank is a range: as many places from the top as runs are told better,
-and as many from the bottom as runs are told worse. Runs that share a place are a tie.
+Every pair of runs is compared on the same rows, paired, and corrected once over the whole page: all
+pairs of runs, in all columns. A run's rank is a range: as many places from the top as runs are told
+better, and as many from the bottom as runs are told worse. Runs that share a place are a tie.
 """
 
 from __future__ import annotations
@@ -13,14 +12,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite, nan
 
-from harness.analysis.pairwise import Key, PairwiseTest, corrected, pairwise_tests
+from harness.analysis.pairwise import Key, pairwise
 from harness.benchmark import Metric, headline
-from harness.compare import GAIN, LOSS, arrays_of, join, units_of
+from harness.compare import (
+    GAIN,
+    LOSS,
+    MetricResult,
+    Terms,
+    arrays_of,
+    join,
+    strictest,
+    survives,
+    units_of,
+)
 from harness.data import same_data
 from harness.errors import UsageError, near_miss
 from harness.records import Sample, Samples, count_states, distinct, sentences
 from harness.runs import FinishedRun, columns_of
-from harness.stats import rounded
+from harness.stats import partial_pooling, rounded
 
 BEFORE = "before"
 """Name of the entrant that every run started from."""
@@ -36,7 +45,12 @@ class RankedRun:
         missing: rows without an answer or score.
         difference: to the baseline, over the rows that both have; ``None`` for the baseline.
         interval: of the difference.
-        p_holm: of the difference, corrected over every run and column of the leaderboard.
+        interval_corrected: the same at the level of the whole page: it holds for whichever run is
+            picked for being the best.
+        pooled: the difference drawn towards the mean over the runs (partial pooling); ``None`` with
+            fewer than two runs besides the baseline.
+        pooled_error: its posterior standard deviation.
+        p_holm: of the difference, corrected over every pair of runs and every column.
         verdict: against the baseline; empty for the baseline itself.
         best: the best rank that cannot be ruled out, from 1.
         worst: the worst one.
@@ -47,6 +61,9 @@ class RankedRun:
     missing: int
     difference: float | None
     interval: tuple[float, float] | None
+    interval_corrected: tuple[float, float] | None
+    pooled: float | None
+    pooled_error: float | None
     p_holm: float | None
     verdict: str
     best: int
@@ -86,8 +103,8 @@ class Leaderboard:
         baseline: its name.
         rankings: one for each headline column of the benchmarks that all runs have.
         left_out: benchmarks that only some runs have.
-        family: how many differences to the baseline are corrected together.
-        pairs: how many differences between any two runs are corrected together, for the ranks.
+        family: how many differences between any two runs are corrected together.
+        terms: margins, level, and benchmarks whose missing rows are accepted.
         alpha: level of tests and intervals.
         seed: of the resampling.
         draws: how many resamples.
@@ -98,7 +115,7 @@ class Leaderboard:
     rankings: tuple[Ranking, ...]
     left_out: tuple[str, ...]
     family: int
-    pairs: int
+    terms: Terms
     alpha: float
     seed: int
     draws: int
@@ -116,7 +133,7 @@ def rank(
     against: str | None = None,
     seed: int = 0,
     draws: int = 10_000,
-    alpha: float = 0.05,
+    terms: Terms | None = None,
 ) -> Leaderboard:
     """Compare what came out of many runs.
 
@@ -126,7 +143,8 @@ def rank(
             from; by default the first run.
         seed: of the resampling.
         draws: resamples per comparison.
-        alpha: level of tests and intervals.
+        terms: margins, level, and benchmarks whose missing rows are accepted; by default the
+            strictest that the runs recorded.
 
     Raises:
         UsageError: if the runs share no benchmark, or none is called ``against``.
@@ -149,12 +167,11 @@ def rank(
     }
     if baseline == BEFORE:  # the model before has no training seed: it stands against each
         most = max(map(len, arms.values()))
-        arms = {BEFORE: [_common_before(runs, names, shared)] * most, **arms}
+        arms[BEFORE] = [_common_before(runs, names, shared)] * most
+    arms = {baseline: arms.pop(baseline), **arms}
+    terms = (terms or recorded_terms(runs)).of(shared)
     columns = {name: headline(columns_of(name, *runs)) for name in shared}
-    found, notes = pairwise_tests(arms, columns, seed=seed, draws=draws, alpha=alpha)
-    told = corrected(found, (key for key in found if key[0] == baseline))
-    order = {name: place for place, name in enumerate(arms)}
-    ranked = corrected(found, (key for key in found if order[key[0]] < order[key[1]]))
+    found, notes = pairwise(arms, columns, seed=seed, draws=draws, terms=terms)
     everything = distinct(name for run in runs for name in run.after)
     for run in runs:
         notes += [run.report.notice] if run.report.notice else []
@@ -163,14 +180,12 @@ def rank(
     return Leaderboard(
         baseline=baseline,
         rankings=tuple(
-            _board(name, column, arms, baseline, found, told, ranked, alpha)
-            for name in shared
-            for column in columns[name]
+            _board(name, column, arms, found, terms) for name in shared for column in columns[name]
         ),
         left_out=tuple(name for name in everything if name not in shared),
-        family=len(told),
-        pairs=len(ranked),
-        alpha=alpha,
+        family=len(found),
+        terms=terms,
+        alpha=terms.alpha,
         seed=seed,
         draws=draws,
         notes=distinct(notes),
@@ -188,6 +203,12 @@ def _states(arms: Mapping[str, Sequence[Samples]], shared: Sequence[str]) -> lis
         }
         found += [f"{name}: {told}" for told in sentences(counts)]
     return found
+
+
+def recorded_terms(runs: Sequence[FinishedRun]) -> Terms:
+    """Return the strictest terms that were laid down for any of the runs."""
+    found = [run.report.comparison.terms for run in runs if run.report.comparison is not None]
+    return strictest(found) if found else Terms()
 
 
 def _names(runs: Sequence[FinishedRun]) -> list[str]:
@@ -253,31 +274,39 @@ def _board(
     name: str,
     column: Metric,
     arms: Mapping[str, Sequence[Samples]],
-    baseline: str,
-    found: Mapping[Key, PairwiseTest],
-    told: Mapping[Key, float],
-    ranked: Mapping[Key, float],
-    alpha: float,
+    found: Mapping[Key, MetricResult],
+    terms: Terms,
 ) -> Ranking:
-    def verdict(other: str, run: str) -> str:
-        key, back = (other, run, name, column.name), (run, other, name, column.name)
-        return found[key].verdict(ranked[key if key in ranked else back], alpha)
+    baseline = next(iter(arms))
 
+    def told(one: str, two: str) -> str:
+        """Say what the second of two runs is against the first, with missing rows at their worst.
+
+        A loss of the one is a gain of the other, so here both have to survive missing rows.
+        """
+        figure = found.get((one, two, name, column.name))
+        if figure is None:
+            return {GAIN: LOSS, LOSS: GAIN}.get(told(two, one), "")
+        return figure.verdict if survives(figure) or name in terms.accept_missing else ""
+
+    drawn = _pooled({run: found.get((baseline, run, name, column.name)) for run in arms})
     runs = []
     for run, trained in arms.items():
         figure, missing = _figure(name, column, [samples[name] for samples in trained])
-        others = [verdict(other, run) for other in arms if other != run]
-        key = (baseline, run, name, column.name)
-        duel = found.get(key)
+        others = [told(other, run) for other in arms if other != run]
+        against = found.get((baseline, run, name, column.name))
         runs.append(
             RankedRun(
                 run=run,
                 figure=figure,
                 missing=missing,
-                difference=duel.difference if duel else None,
-                interval=duel.interval if duel else None,
-                p_holm=rounded(told[key]) if duel else None,
-                verdict=duel.verdict(told[key], alpha) if duel else "",
+                difference=against.difference if against else None,
+                interval=against.interval if against else None,
+                interval_corrected=against.interval_corrected if against else None,
+                pooled=rounded(drawn[run][0]) if run in drawn else None,
+                pooled_error=rounded(drawn[run][1]) if run in drawn else None,
+                p_holm=against.p_holm if against else None,
+                verdict=against.verdict if against else "",
                 best=1 + others.count(LOSS),
                 worst=len(arms) - others.count(GAIN),
             )
@@ -289,9 +318,19 @@ def _board(
         digits=column.digits,
         higher_is_better=column.higher_is_better,
         samples=len(next(iter(arms.values()))[0][name]),
-        clusters=max(duel.clusters for key, duel in found.items() if key[2] == name),
+        clusters=max(figure.clusters for key, figure in found.items() if key[2] == name),
         runs=tuple(sorted(runs, key=lambda each: _order(each, column))),
     )
+
+
+def _pooled(against: Mapping[str, MetricResult | None]) -> dict[str, tuple[float, float]]:
+    """Draw the differences of runs to the baseline towards their mean."""
+    known = {run: each for run, each in against.items() if each is not None and each.error}
+    pooled = partial_pooling(
+        [each.difference or 0.0 for each in known.values()],
+        [each.error or 0.0 for each in known.values()],
+    )
+    return dict(zip(known, pooled.pairs, strict=True)) if pooled else {}
 
 
 def _order(standing: RankedRun, column: Metric) -> tuple[bool, float, str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.cli.tables import text_table
 from harness.errors import ExitCode, plain
 
 if TYPE_CHECKING:
@@ -63,11 +64,12 @@ def _tell(found: Verification) -> None:
     click.echo(f"{found.path}" + (f"  sha256 {found.digest}" if found.digest else ""))
     for line in found.changed:
         click.echo(plain(f"CHANGED  {line}"))
-    width = max((len(f"{check.benchmark} {check.part}") for check in found.checks), default=0)
+    rows = []
     for check in found.checks:
-        click.echo(plain(f"{f'{check.benchmark} {check.part}':<{width}}  {check.outcome}"))
-        for line in check.details:
-            click.echo(plain(f"    {line}"))
+        rows.append((f"{check.benchmark} {check.part}", check.outcome))
+        rows += [("", line) for line in check.details]
+    for line in text_table(rows):
+        click.echo(line)
     if found.passed and any(check.outcome == ALONE for check in found.checks):
         click.echo(f"The {found.rows} rows are as they were written; they claim no number.")
     elif found.passed and any(check.outcome == OLDER for check in found.checks):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.options import ACCEPT_MISSING, ALPHA, MARGIN, PATH, lines, named
+from harness.cli.options import ACCEPT_MISSING, ALPHA, MARGIN, PATH, lines, terms_of
 from harness.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -30,9 +31,9 @@ def compare(
     runs: tuple[Path, ...],
     against: str | None,
     seed: int,
-    margin: float,
-    alpha: float,
-    accept_missing: str | None,
+    margin: str | None,
+    alpha: float | None,
+    accept_missing: tuple[str, ...],
     markdown: bool,
     events: bool,
 ) -> ExitCode:
@@ -42,7 +43,7 @@ def compare(
     harness compare runs/seva-tinyworld-1a2b3c4d runs/sima-tinyworld-5e6f7a8b
     harness compare seva.zip sima.zip multineg.zip --against before --markdown
     """
-    from harness.compare import Terms
+    from harness.analysis import recorded_terms
     from harness.runs import open_evidence
 
     if len(runs) < 2:
@@ -51,24 +52,29 @@ def compare(
             "RUN RUN; what one run changed is in its report: harness report RUN"
         )
     found = [open_evidence(path) for path in runs]
+    terms = terms_of(margin, alpha, accept_missing, recorded_terms(found))
+    if margin is not None or accept_missing:
+        terms.check([name for name in found[0].after if all(name in run.after for run in found)])
     if len(found) == 2 and against is None and not markdown:
-        terms = Terms(margin, alpha, named(accept_missing))
-        return _compare_two(found[0], found[1], seed=seed, terms=terms, events=events)
-    from harness.analysis import leaderboard_markdown, leaderboard_text, rank, stdout_width
+        return _compare_two(found[0], found[1], runs[1], seed=seed, terms=terms, events=events)
+    from harness.analysis import rank
+    from harness.cli.leaderboard_text import leaderboard_markdown, leaderboard_text
     from harness.records import to_json
 
-    board = rank(found, against=against, seed=seed, alpha=alpha)
+    board = rank(found, against=against, seed=seed, terms=terms)
     if events:
         click.echo(json.dumps(to_json(board)))
     else:
-        text = leaderboard_markdown(board) if markdown else leaderboard_text(board, stdout_width())
-        click.echo(text if markdown else lines(text), nl=False)
+        click.echo(
+            leaderboard_markdown(board) if markdown else lines(leaderboard_text(board)), nl=False
+        )
     return ExitCode.UNSCORED if board.missing else ExitCode.DONE
 
 
 def _compare_two(
     first: FinishedRun,
     second: FinishedRun,
+    place: Path,
     *,
     seed: int,
     terms: Terms,
@@ -76,9 +82,13 @@ def _compare_two(
 ) -> ExitCode:
     from harness.plugins import load
     from harness.records import to_json
-    from harness.runs import compare_runs
+    from harness.runs import compare_runs, looked
 
     report = compare_runs(first, second, seed=seed, terms=terms)
+    if (place.parent / "store.sqlite").exists():
+        arms = first.arms[1], second.arms[1]
+        looks = looked(place.parent, report.compared, arms, [second.report.seed])
+        report = dataclasses.replace(report, looks=looks)
     if events:
         click.echo(json.dumps(to_json(report.compared)))
     else:

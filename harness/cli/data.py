@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from harness.cli.options import BENCH
+
 FOLDER = click.Path(path_type=Path)
 
 
@@ -15,13 +17,13 @@ def data() -> None:
 
 
 @data.command()
-@click.option("--bench", required=True, metavar="A,B", help="Benchmarks or suites.")
-def describe(bench: str) -> None:
+@BENCH
+def describe(bench: tuple[str, ...]) -> None:
     """Show where the data comes from, its licence, and how to get it."""
     from harness.benchmark import benchmark, expand
     from harness.data import describe as tell
 
-    for name in expand(_split(bench)):
+    for name in expand(bench):
         source = tell(benchmark(name))
         click.echo(f"{name}: {source.dataset or f'{source.title}, not on the hub as it is read'}")
         told = {"licence": source.licence, "from": source.source, "holds": source.holds}
@@ -32,9 +34,9 @@ def describe(bench: str) -> None:
 
 
 @data.command()
-@click.option("--bench", required=True, metavar="A,B", help="Benchmarks or suites.")
+@BENCH
 @click.argument("folder", metavar="DIR", type=FOLDER)
-def mirror(bench: str, folder: Path) -> None:
+def mirror(bench: tuple[str, ...], folder: Path) -> None:
     """Fetch benchmark data from the hub into DIR, with a hash of every file.
 
     \b
@@ -45,7 +47,7 @@ def mirror(bench: str, folder: Path) -> None:
     from harness.data import describe as tell
     from harness.data import mirror as fetch
 
-    wanted = [benchmark(name) for name in expand(_split(bench))]
+    wanted = [benchmark(name) for name in expand(bench)]
     apart = [each for each in wanted if tell(each).dataset is None]
     for entry in fetch([each for each in wanted if each not in apart], folder):
         click.echo(f"{entry.dataset} at {entry.revision}: {len(entry.files)} files")
@@ -108,7 +110,3 @@ def verify(folder: Path) -> None:
         if found.problems:
             raise HarnessError(" ".join(found.problems))
         click.echo(f"{found.tables} tables are whole; fit for: {', '.join(found.benchmarks)}")
-
-
-def _split(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())

@@ -18,15 +18,17 @@ from harness.cli.options import (
     MAX_NEW_TOKENS,
     NPROC,
     OUT,
+    PROTOCOL,
     QUIET,
 )
+from harness.cli.recipes import RecipeCommand
 from harness.errors import ExitCode
 
 if TYPE_CHECKING:
     from harness.report import ReportInput
 
 
-@click.command("eval")
+@click.command("eval", cls=RecipeCommand)
 @BENCH
 @click.option(
     "--model",
@@ -43,12 +45,13 @@ if TYPE_CHECKING:
 @MAX_NEW_TOKENS
 @DEVICE
 @DTYPE
+@PROTOCOL
 @NPROC
 @OUT
 @judge_flags
 @EVENTS
 @QUIET
-def evaluate(bench: str, nproc: int, events: bool, quiet: bool, **asked: Any) -> int:
+def evaluate(bench: tuple[str, ...], nproc: int, events: bool, quiet: bool, **asked: Any) -> int:
     """Evaluate one model alone.
 
     Compare two such runs with: harness compare RUN RUN.
@@ -58,14 +61,13 @@ def evaluate(bench: str, nproc: int, events: bool, quiet: bool, **asked: Any) ->
     harness eval --bench pope --model ./llava-1.5-7b-hf --adapter ./my-adapter --data hub
     harness eval --bench pope --model openai:llava@http://localhost:8000/v1 --data hub
     """
-    from harness.cli.options import split
     from harness.eval import measure
     from harness.model import run_distributed
     from harness.plugins import load
     from harness.progress import Reporter, showing
     from harness.settings import EvalSettings
 
-    wanted = EvalSettings(benches=split(bench, "--bench"), judging=judge_settings(asked), **asked)
+    wanted = EvalSettings(benches=bench, judging=judge_settings(asked), **asked)
 
     def job() -> ExitCode:
         with showing(Reporter(quiet=quiet, events=events)) as reporter:

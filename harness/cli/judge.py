@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from harness.cli.options import NAMES
 from harness.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -81,8 +82,10 @@ def judge_settings(asked: dict[str, Any]) -> JudgeSettings:
 @click.command()
 @click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
 @judge_flags
-@click.option("--only-missing", is_flag=True, help="Keep existing verdicts.")
-@click.option("--report", "reports", metavar="A,B", default="", help="Further reports to write.")
+@click.option("--only-missing", is_flag=True, hidden=True)  # the name of version 0.0
+@click.option(
+    "--report", "reports", type=NAMES, metavar="A,B", default="", help="Further reports to write."
+)
 @click.option(
     "--device",
     type=click.Choice(["auto", "cpu", "cuda"]),
@@ -93,8 +96,7 @@ def judge_settings(asked: dict[str, Any]) -> JudgeSettings:
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 def judge(
     folder: Path,
-    only_missing: bool,
-    reports: str,
+    reports: tuple[str, ...],
     device: str,
     events: bool,
     quiet: bool,
@@ -102,23 +104,24 @@ def judge(
 ) -> ExitCode:
     """Judge the stored answers of a run or eval again.
 
-    The model is not called.
+    The model is not called, and the judge only for verdicts that are missing. Without --judge, the
+    judge of last time is asked.
 
     \b
     harness judge runs/seva-tinyworld-1a2b3c4d --judge openai:gpt-4o-2024-11-20
     harness judge runs/seva-tinyworld-1a2b3c4d --judge hf:./Qwen2.5-7B-Instruct
-    harness judge runs/seva-tinyworld-1a2b3c4d --only-missing
+    harness judge runs/seva-tinyworld-1a2b3c4d
     """
     from harness.plugins import load
     from harness.progress import Reporter, showing
     from harness.rejudge import like_last, rejudge
 
-    names = tuple(name.strip() for name in reports.split(",") if name.strip())
+    del asked["only_missing"]
     named = asked["judge"] is not None
     settings = judge_settings(asked)
     settings = settings if named else like_last(folder, settings)
     with showing(Reporter(quiet=quiet, events=False)):
-        done = rejudge(folder, settings, reports=names, only_missing=only_missing, device=device)
+        done = rejudge(folder, settings, reports=reports, device=device)
     if events:
         click.echo(json.dumps(_summary(done, folder)))
     else:

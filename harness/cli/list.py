@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import click
 
-from harness.errors import plain
+from harness.cli.tables import text_table
 
 
 @click.command("list")
@@ -78,9 +78,8 @@ def _describe(name: str) -> None:
         for column in known.columns
     ]
     facts += [(f"published {model}", told) for model, told in known.published.items()]
-    width = max(len(label) for label, _ in facts)
-    for label, told in facts:
-        click.echo(plain(f"  {label:<{width}}  {told or 'not named'}"))
+    for line in text_table([(label, told or "not named") for label, told in facts]):
+        click.echo(f"  {line}")
 
 
 def _list_suites(found: Mapping[str, Sequence[str]]) -> None:

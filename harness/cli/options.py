@@ -2,17 +2,47 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.errors import UsageError, plain
 
+if TYPE_CHECKING:
+    from harness.compare import Terms
+
 PATH = click.Path(path_type=Path)
+
+
+class _Names(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.3 on
+    """Names that commas join, each once, as a tuple."""
+
+    name = "names"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """Split what was typed; nothing between the commas is an error where something is asked."""
+        if isinstance(value, tuple):
+            return value
+        names = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
+        if not names and (param is None or param.default != ""):
+            option = param.opts[0] if param is not None else "The list"
+            raise UsageError(
+                f"{option} names nothing. Give at least one name, as in {option} pope."
+            )
+        return names
+
+
+NAMES = _Names()
 
 BENCH = click.option(
     "--bench",
     required=True,
+    type=NAMES,
     metavar="A,B",
     help="Benchmarks or suites, comma-separated; see harness list benchmarks.",
 )
@@ -22,6 +52,15 @@ DATA = click.option(
     show_default=True,
     metavar="DIR|hub",
     help="Benchmark data: a folder of copies, the hub, or the built-in miniatures.",
+)
+PAIR_IMAGES = click.option(
+    "--images",
+    metavar="DIR",
+    type=PATH,
+    help="Where image paths of prompts or pairs begin; beside their file by default.",
+)
+ALLOW_URLS = click.option(
+    "--allow-urls", is_flag=True, help="Fetch images of prompts or pairs that are addresses."
 )
 LIMIT = click.option(
     "--limit", type=click.IntRange(min=1), help="Use only the first N rows of each benchmark."
@@ -46,6 +85,12 @@ DTYPE = click.option(
     show_default=True,
     help="Precision; auto is bfloat16 on cuda, else float32.",
 )
+PROTOCOL = click.option(
+    "--protocol",
+    metavar="hf|llava-1.5",
+    help="How images and conversations reach the model, and how answers are read: as the "
+    "checkpoint has it (hf, the default), or as the papers' code does (llava-1.5).",
+)
 NPROC = click.option(
     "--nproc",
     type=click.IntRange(min=1),
@@ -66,41 +111,70 @@ QUIET = click.option("--quiet", is_flag=True, help="Show no progress on stderr."
 
 MARGIN = click.option(
     "--margin",
-    type=click.FloatRange(min=0, max=100, min_open=True, max_open=True),
-    default=1.0,
-    show_default=True,
-    metavar="PERCENT",
-    help='Margin of "no worse", in percent of a metric\'s scale.',
+    metavar="PERCENT|BENCH=PERCENT,...",
+    help='Margin of "no worse", in percent of a metric\'s scale (default 1), for all benchmarks or '
+    "for single ones, as in 0.5,mmvet=2.",
 )
 ALPHA = click.option(
     "--alpha",
     type=click.FloatRange(min=0.0001, max=0.5),
-    default=0.05,
-    show_default=True,
-    help="Significance level of tests and intervals.",
+    help="Significance level of tests and intervals (default 0.05).",
 )
 ACCEPT_MISSING = click.option(
     "--accept-missing",
+    type=NAMES,
+    default="",
     metavar="A,B",
     help='Benchmarks whose missing rows do not veto a gain or "no worse".',
 )
 
 
-def named(text: str | None) -> tuple[str, ...]:
-    """Return the names that commas join; none where nothing is given."""
-    return tuple(dict.fromkeys(part.strip() for part in (text or "").split(",") if part.strip()))
-
-
-def split(text: str, option: str) -> tuple[str, ...]:
-    """Return the names that commas join, each once.
+def terms_of(
+    margin: str | None,
+    alpha: float | None,
+    accept_missing: tuple[str, ...],
+    like: Terms | None = None,
+) -> Terms:
+    """Return the terms of a comparison: what was typed, in the place of what ``like`` says.
 
     Raises:
-        UsageError: if there is none.
+        UsageError: if a margin cannot be read, or is out of range.
     """
-    parts = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-    if not parts:
-        raise UsageError(f"{option} names nothing. Give at least one name, as in {option} pope.")
-    return parts
+    from harness.compare import Terms
+
+    found = like or Terms()
+    if margin is not None:
+        shared, own = _margins(margin)
+        shared = found.margin if shared is None else shared
+        found = dataclasses.replace(found, margin=shared, margins={**found.margins, **own})
+    if alpha is not None:
+        found = dataclasses.replace(found, alpha=alpha)
+    if accept_missing:
+        found = dataclasses.replace(found, accept_missing=accept_missing)
+    return found
+
+
+def _margins(text: str) -> tuple[float | None, dict[str, float]]:
+    """Return the margin for all benchmarks, and those of single ones."""
+    found: dict[str, float] = {}
+    for part in text.split(","):
+        name, sign, number = (each.strip() for each in part.rpartition("="))
+        try:
+            value = float(number)
+        except ValueError:
+            value = math.nan
+        if not 0 < value < 100 or (sign and not name):
+            raise UsageError(
+                f"--margin {part} is not a number between 0 and 100, percent of a metric's scale. "
+                "Write, for example, --margin 1 or --margin 1,mmvet=2."
+            )
+        if name in found:
+            raise UsageError(
+                f"--margin {text} names two margins for {name or 'all benchmarks'}. Write one "
+                "number for all, and one for each benchmark with its own, as in 1,mmvet=2."
+            )
+        found[name] = value
+    return found.pop("", None), found
 
 
 def key_values(texts: tuple[str, ...]) -> tuple[tuple[str, str], ...]:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import click
 
-from harness.cli.options import BENCH, DATA, LIMIT, PATH, lines, split
+from harness.cli.options import BENCH, DATA, LIMIT, PATH, lines
+from harness.cli.recipes import RecipeCommand
 
 
-@click.command()
+@click.command(cls=RecipeCommand)
 @BENCH
 @DATA
 @click.option(
@@ -31,7 +32,7 @@ from harness.cli.options import BENCH, DATA, LIMIT, PATH, lines, split
 @click.option("--seeds", default=1, type=click.IntRange(min=1), help="Training seeds.")
 @click.option("--json", "events", is_flag=True, help="As one JSON object.")
 def plan(
-    bench: str,
+    bench: tuple[str, ...],
     data: str,
     source: Path | None,
     limit: int | None,
@@ -47,13 +48,14 @@ def plan(
     harness plan --bench pope,mmvet --data hub
     harness plan --bench pope,mmvet --data hub --from seva.zip
     """
-    from harness.analysis import estimate, power_text, stdout_width, throughputs_of
+    from harness.analysis import estimate, throughputs_of
     from harness.benchmark import benchmark, check_tables, expand
+    from harness.cli.plan_text import power_text
     from harness.records import to_json
     from harness.resolve import data_of
     from harness.runs import open_run, unpacked
 
-    names = expand(split(bench, "--bench"))
+    names = expand(bench)
     benchmarks, place = [benchmark(name) for name in names], data_of(data)
     for each in benchmarks:
         tables = check_tables(each.task, place)
@@ -76,4 +78,4 @@ def plan(
     if events:
         click.echo(json.dumps({**to_json(found), "seconds": found.seconds}))
     else:
-        click.echo(lines(power_text(found, stdout_width())), nl=False)
+        click.echo(lines(power_text(found)), nl=False)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli.options import split
+from harness.cli.options import NAMES
 from harness.errors import ExitCode
 
 
@@ -15,12 +15,13 @@ from harness.errors import ExitCode
 @click.option(
     "--report",
     "reports",
+    type=NAMES,
     default="terminal",
     show_default=True,
     metavar="A,B",
     help="Reports to write, joined by commas.",
 )
-def report(folder: Path, reports: str) -> ExitCode:
+def report(folder: Path, reports: tuple[str, ...]) -> ExitCode:
     """Write the reports of a finished run or eval again.
 
     \b
@@ -31,7 +32,7 @@ def report(folder: Path, reports: str) -> ExitCode:
     from harness.runs import open_evidence, report_of
 
     found = report_of(open_evidence(folder))
-    writers = {name: load("reports", name) for name in split(reports, "--report")}
+    writers = {name: load("reports", name) for name in reports}
     for name, path in write_reports(found, folder, writers).items():
         if name != "terminal":
             click.echo(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import click
 from harness.cli.judge import judge_flags, judge_settings
 from harness.cli.options import (
     ACCEPT_MISSING,
+    ALLOW_URLS,
     ALPHA,
     BENCH,
     DATA,
@@ -19,20 +21,23 @@ from harness.cli.options import (
     LIMIT,
     MARGIN,
     MAX_NEW_TOKENS,
+    NAMES,
     NPROC,
     OUT,
+    PAIR_IMAGES,
+    PROTOCOL,
     QUIET,
     key_values,
-    named,
-    split,
+    terms_of,
 )
+from harness.cli.recipes import RecipeCommand
 from harness.errors import ExitCode
 
 if TYPE_CHECKING:
     from harness.run import Outcome
 
 
-@click.command()
+@click.command(cls=RecipeCommand)
 @click.option(
     "--method", required=True, metavar="NAME", help="Alignment method; see harness list methods."
 )
@@ -49,9 +54,16 @@ if TYPE_CHECKING:
     "--prompts",
     default="tinyworld",
     show_default=True,
-    metavar="FILE",
-    help="Training prompts: JSON lines with image, question and, if known, reference answer.",
+    metavar="FILE|DIR",
+    help="Training prompts: image, question and, if known, reference answer; see docs/pairs.md.",
 )
+@click.option(
+    "--pairs",
+    metavar="FILE|DIR",
+    help="Preference pairs that exist, for --method given; see docs/pairs.md.",
+)
+@PAIR_IMAGES
+@ALLOW_URLS
 @click.option(
     "--preset",
     metavar="NAME",
@@ -63,6 +75,12 @@ if TYPE_CHECKING:
     multiple=True,
     metavar="KEY=VALUE",
     help="Set one option of the method; may be repeated.",
+)
+@click.option(
+    "--holdout",
+    type=click.FloatRange(min=0, max=0.5),
+    metavar="SHARE",
+    help="Share of the pairs kept out of training, to measure margin and accuracy on; as 0.05.",
 )
 @click.option(
     "--seed", default=0, show_default=True, help="Random seed of pairs, training and intervals."
@@ -80,6 +98,7 @@ if TYPE_CHECKING:
 @click.option(
     "--report",
     "reports",
+    type=NAMES,
     default="markdown,html",
     show_default=True,
     metavar="A,B",
@@ -87,6 +106,7 @@ if TYPE_CHECKING:
 )
 @DEVICE
 @DTYPE
+@PROTOCOL
 @NPROC
 @OUT
 @click.option(
@@ -118,11 +138,14 @@ if TYPE_CHECKING:
 @EVENTS
 @QUIET
 def run(
-    bench: str,
-    reports: str,
+    bench: tuple[str, ...],
+    reports: tuple[str, ...],
     options: tuple[str, ...],
+    holdout: float | None,
     seeds: int,
-    accept_missing: str | None,
+    margin: str | None,
+    alpha: float | None,
+    accept_missing: tuple[str, ...],
     nproc: int,
     events: bool,
     quiet: bool,
@@ -134,6 +157,7 @@ def run(
     harness run --method seva --bench mmvet,pope
     harness run --method seva --bench pope --model ./llava-1.5-7b-hf --data hub --prompts p.jsonl
     harness run --method seva --bench pope --set noise_step=800 --set learning_rate=5e-5
+    harness run --method given --bench pope --pairs rlaif-v.parquet
     """
     from harness.model import run_distributed
     from harness.progress import Reporter, showing
@@ -142,11 +166,11 @@ def run(
     from harness.settings import Settings
 
     settings = Settings(
-        benches=split(bench, "--bench"),
-        reports=distinct(("json", *split(reports, "--report"))),
-        options=key_values(options),
+        benches=bench,
+        reports=distinct(("json", *reports)),
+        options=key_values(options if holdout is None else (*options, f"holdout={holdout}")),
         judging=judge_settings(asked),
-        accept_missing=named(accept_missing),
+        **dataclasses.asdict(terms_of(margin, alpha, accept_missing)),
         **asked,
     )
 

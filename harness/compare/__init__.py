@@ -22,9 +22,18 @@ from harness.compare.records import (
     Comparison,
     Example,
     MetricResult,
-    Terms,
 )
-from harness.compare.verdicts import Summary, deciding, excludes_zero, summary, unreadable
+from harness.compare.terms import Terms, strictest
+from harness.compare.uncertainty import Components, by_rows, components, partially_pooled
+from harness.compare.verdicts import (
+    Summary,
+    decide,
+    deciding,
+    excludes_zero,
+    summary,
+    survives,
+    unreadable,
+)
 from harness.old_names import forward as _forward
 
 __all__ = [
@@ -40,6 +49,7 @@ __all__ = [
     "VERSION",
     "BenchmarkComparison",
     "Comparison",
+    "Components",
     "Example",
     "MetricLevel",
     "MetricResult",
@@ -48,16 +58,22 @@ __all__ = [
     "Terms",
     "Unit",
     "arrays_of",
+    "by_rows",
     "check_rules",
     "compare",
+    "components",
     "confidence_of",
+    "decide",
     "deciding",
     "examples_of",
     "excludes_zero",
     "exit_code",
     "join",
     "levels_of",
+    "partially_pooled",
+    "strictest",
     "summary",
+    "survives",
     "units_of",
     "unreadable",
 ]

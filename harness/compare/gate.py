@@ -7,12 +7,15 @@ Rules are joined by commas; each names a benchmark, or one column of it, and wha
 - ``pope.lower<-2``: the lower bound does: a fall of 2 cannot be ruled out. Bounds are ends of the
   interval that also allow for rare large changes which were not seen.
 - ``pope.upper<-0.5``: even the upper one does: the fall is beyond chance and beyond the threshold.
+- ``pope.worst<-2``: the difference does once every missing row is scored against the second arm.
 - ``pope.f1<-1``: a column other than the headline ones. Where lower is better, write ``>``.
+- ``pope.rows<500``: fewer than 500 rows count in both arms; ``images`` and ``missing`` likewise.
 - ``pope:loss``: the verdict, corrected over the run's benchmarks. ``any:loss`` asks every headline
   figure, and every column that lost in a benchmark whose headline gained: what the run's own
   headline counts as a loss.
 - ``mmvet:not-worse``: fails unless the figure is shown to have gained, or to be no worse by the
   margin.
+- ``not mmvet:gain``, ``not pope.lower>0``: fails where the rule after ``not`` would not.
 
 A benchmark whose answers mostly say nothing after measures their form: no rule passes there.
 """
@@ -42,7 +45,11 @@ _ASKED = (*VERDICTS, NOT_WORSE)
 _SHOWN_NOT_WORSE = (GAIN, NO_WORSE, NO_CHANGE)
 PASSES, FAILS, UNKNOWN = "passes", "fails", "unknown"
 _ENDS = {"lower": 0, "upper": 1}
-_NUMBER = re.compile(r"(?P<target>.+?)\s*(?P<sign>[<>])\s*(?P<limit>[^<>]+)")
+_WORST = "worst"
+_COUNTS = ("rows", "images", "missing")
+_PARTS = (*_ENDS, _WORST, *_COUNTS)
+_NOT = "not "
+_RULE = re.compile(r"(?P<target>.+?)\s*(?P<sign>[<>])\s*(?P<limit>[^<>]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +72,49 @@ class Ruling:
 
 
 @dataclass(frozen=True)
-class _Limit:
-    """``end`` is ``None`` for the difference itself, else which end of the interval."""
+class Rule:
+    """A rule as it is read; ``str`` gives a text that reads as the same rule.
 
-    text: str
+    Attributes:
+        target: what is asked: a benchmark, a column, and where it is no verdict a part of it.
+        sign: ``"<"`` or ``">"``, or ``":"`` before a verdict.
+        value: the threshold, or the verdict.
+        negated: whether it fails where the rule without ``not`` would not.
+    """
+
+    target: str
     sign: str
-    limit: float
-    end: str | None
+    value: float | str
+    negated: bool = False
+
+    def __str__(self) -> str:
+        return f"{_NOT if self.negated else ''}{self.target}{self.sign}{self.value}"
+
+
+def read_rule(text: str) -> Rule:
+    """Read one rule; whether a run has what it names is asked later.
+
+    Raises:
+        UsageError: if the text is no rule, naming the near miss of a verdict.
+    """
+    stripped = text.strip()
+    negated = stripped.startswith(_NOT)
+    rest = stripped.removeprefix(_NOT).strip()
+    match = _RULE.fullmatch(rest)
+    if match is not None:
+        return Rule(match["target"], match["sign"], _number(match["limit"], stripped), negated)
+    target, _, verdict = (part.strip() for part in rest.rpartition(":"))
+    if not target or not verdict:
+        raise UsageError(
+            f"'{stripped}' is not a rule. Write BENCH<NUMBER, BENCH.COLUMN<NUMBER, BENCH.rows<N or "
+            "BENCH:VERDICT, as in pope<-0.5 or mmvet:loss, or 'not ' before one of them."
+        )
+    if verdict not in _ASKED:
+        raise UsageError(
+            f"There is no verdict '{verdict}' (in '{stripped}').{near_miss(verdict, _ASKED)} "
+            f"Verdicts: {', '.join(_ASKED)}."
+        )
+    return Rule(target, ":", verdict, negated)
 
 
 def check_rules(comparison: Comparison, text: str) -> tuple[Ruling, ...]:
@@ -96,33 +139,33 @@ def exit_code(comparison: Comparison, rulings: Sequence[Ruling]) -> ExitCode:
     return ExitCode.DONE
 
 
-def _ruled(comparison: Comparison, rule: str) -> list[Ruling]:
-    match = _NUMBER.fullmatch(rule)
-    if match is None:
-        target, _, verdict = (part.strip() for part in rule.rpartition(":"))
-        if not target or not verdict:
-            raise UsageError(
-                f"'{rule}' is not a rule. Write BENCH<NUMBER, BENCH.COLUMN<NUMBER or "
-                "BENCH:VERDICT, as in pope<-0.5 or mmvet:loss."
-            )
-        if verdict not in _ASKED:
-            raise UsageError(
-                f"There is no verdict '{verdict}' (in '{rule}').{near_miss(verdict, _ASKED)} "
-                f"Verdicts: {', '.join(_ASKED)}."
-            )
-        return [_by_verdict(rule, place, verdict) for place in _places(comparison, target, rule)]
-    target, sign = match["target"], match["sign"]
-    stem, _, end = target.rpartition(".")
-    known = _named(comparison)
-    limit = _Limit(rule, sign, _number(match["limit"], rule), None)
-    if end in _ENDS and target not in known:
-        limit, target = _Limit(rule, sign, limit.limit, end), stem
-    if target == ANY:
+def _ruled(comparison: Comparison, text: str) -> list[Ruling]:
+    rule = read_rule(text)
+    target, part = _parted(comparison, rule)
+    if target == ANY and rule.sign != ":" and part not in _COUNTS:
         raise UsageError(
-            f"'{rule}': '{ANY}' goes with a verdict, as in {ANY}:loss; figures of different "
-            "benchmarks have different units. Name the benchmark for a threshold."
+            f"'{text}': '{ANY}' goes with a verdict, as in {ANY}:loss, or with a number of rows, "
+            f"as in {ANY}.rows<100; figures of different benchmarks have different units. Name the "
+            "benchmark for a threshold."
         )
-    return [_by_limit(limit, place) for place in _places(comparison, target, rule)]
+    ask = _by_verdict if rule.sign == ":" else _by_count if part in _COUNTS else _by_limit
+    places = _places(comparison, target, text)
+    found = [ask(rule, text, part, place) for place in places]
+    if rule.negated:  # "not any:gain" fails where none of them gained
+        outcomes = {outcome for outcome, _ in found}
+        turned = PASSES if FAILS in outcomes else UNKNOWN if UNKNOWN in outcomes else FAILS
+        found = [(turned, told) for _, told in found]
+    return [
+        _ruling(text, place, outcome, told)
+        for place, (outcome, told) in zip(places, found, strict=True)
+    ]
+
+
+def _parted(comparison: Comparison, rule: Rule) -> tuple[str, str]:
+    """Split a target into a benchmark or column, and the part of it that is asked for."""
+    stem, _, part = rule.target.rpartition(".")
+    whole = rule.sign == ":" or rule.target in _named(comparison) or not stem
+    return (rule.target, "") if whole or part not in _PARTS else (stem, part)
 
 
 def _number(text: str, rule: str) -> float:
@@ -162,45 +205,62 @@ def _places(comparison: Comparison, target: str, rule: str) -> list[RuleTarget]:
     )
 
 
-def _by_verdict(rule: str, place: RuleTarget, verdict: str) -> Ruling:
+def _by_verdict(rule: Rule, text: str, part: str, place: RuleTarget) -> tuple[str, str]:
     figure = place[1]
-    failed = figure.verdict == verdict
-    if verdict == NOT_WORSE:
+    failed = figure.verdict == rule.value
+    if rule.value == NOT_WORSE:
         failed = figure.verdict not in _SHOWN_NOT_WORSE
-    outcome = FAILS if failed else PASSES
-    if figure.difference is None:
-        outcome = UNKNOWN
-    told = f"{_measured(figure, figure.interval)}, verdict: {figure.verdict}"
-    return _ruling(rule, place, outcome, told)
+    outcome = UNKNOWN if figure.difference is None else FAILS if failed else PASSES
+    return outcome, f"{_measured(figure, figure.interval)}, verdict: {figure.verdict}"
 
 
-def _by_limit(rule: _Limit, place: RuleTarget) -> Ruling:
+def _by_count(rule: Rule, text: str, part: str, place: RuleTarget) -> tuple[str, str]:
     benchmark, figure = place
-    better = {True: ">", False: "<", None: ""}[figure.higher_is_better]
-    if rule.sign == better:
-        other = "<" if rule.sign == ">" else ">"
-        raise UsageError(
-            f"'{rule.text}' would fail when {benchmark.name} {figure.column} gets better. "
-            f"Write {benchmark.name}.{figure.column}{other}NUMBER."
-        )
+    missing = len({*benchmark.missing_before, *benchmark.missing_after})
+    count = {"rows": figure.samples, "images": figure.clusters, "missing": missing}[part]
+    _refuse_turned(rule, text, place, "<" if part == "missing" else ">", f"has more {part}")
+    return FAILS if _beyond(rule, count) else PASSES, f"{count} {part}"
+
+
+def _by_limit(rule: Rule, text: str, part: str, place: RuleTarget) -> tuple[str, str]:
+    figure = place[1]
+    if figure.higher_is_better is not None:
+        _refuse_turned(rule, text, place, ">" if figure.higher_is_better else "<", "gets better")
     if figure.difference is None or figure.interval is None:
-        told = "the figure could not be had from these samples"
-        return Ruling(rule.text, benchmark.name, figure.column, UNKNOWN, told)
-
-    def beyond(value: float) -> bool:
-        return value < rule.limit if rule.sign == "<" else value > rule.limit
-
+        return UNKNOWN, "the figure could not be had from these samples"
     bounds = figure.bounds or figure.interval
-    ends = [beyond(end) for end in bounds]
-    failed = beyond(figure.difference) if rule.end is None else ends[_ENDS[rule.end]]
+    worst = figure.worst or (figure.difference, figure.difference)
+    low = rule.sign == "<" if figure.higher_is_better is None else figure.higher_is_better
+    asked = {"": figure.difference, _WORST: worst[0 if low else 1]}
+    asked |= {name: bounds[at] for name, at in _ENDS.items()}
+    ends = [_beyond(rule, end) for end in bounds]
     if all(ends):
         says = "all within the bounds lies beyond the threshold"
     elif any(ends):
         says = "the bounds hold the threshold: chance alone could decide this"
+    elif rule.negated:
+        says = "nothing within the bounds lies beyond the threshold"
     else:
         says = "all within the bounds lies on the good side of the threshold"
+    if part == _WORST:
+        says = f"with missing rows at their worst {asked[part]:+.{figure.digits + 2}f}"
     told = f"{_measured(figure, bounds)}; {says}"
-    return _ruling(rule.text, place, FAILS if failed else PASSES, told)
+    return FAILS if _beyond(rule, asked[part]) else PASSES, told
+
+
+def _beyond(rule: Rule, value: float) -> bool:
+    limit = float(rule.value)
+    return value < limit if rule.sign == "<" else value > limit
+
+
+def _refuse_turned(rule: Rule, text: str, place: RuleTarget, better: str, when: str) -> None:
+    """Refuse a threshold in the direction that is wanted, which ``not`` turns round."""
+    if rule.sign == (better if not rule.negated else {"<": ">", ">": "<"}[better]):
+        other = {"<": ">", ">": "<"}[rule.sign]
+        raise UsageError(
+            f"'{text}' would fail when {place[0].name} {place[1].column} {when}. Write "
+            f"{_NOT if rule.negated else ''}{rule.target}{other}NUMBER."
+        )
 
 
 def _ruling(rule: str, place: RuleTarget, outcome: str, told: str) -> Ruling:

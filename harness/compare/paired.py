@@ -22,6 +22,7 @@ from harness.compare.records import (
     Comparison,
     MetricResult,
 )
+from harness.compare.terms import Terms
 from harness.compare.unmeasured import unread_of, worst_case
 from harness.compare.verdicts import decide, overall
 from harness.errors import HarnessError
@@ -41,6 +42,8 @@ def compare(
     partial: bool = False,
     more: Sequence[tuple[Samples, Samples]] = (),
     accept_missing: Collection[str] = (),
+    margins: Mapping[str, float] | None = None,
+    family: int | None = None,
 ) -> Comparison:
     """Compare two arms on the same benchmarks.
 
@@ -57,40 +60,45 @@ def compare(
             trainings, and errors allow for yet other seeds; flips, lengths and categories are
             those of the first training.
         accept_missing: benchmarks whose missing rows shall not stand against a gain or "no worse".
+        margins: benchmarks with a margin of their own.
+        family: over how many figures is corrected, where more are told than these.
 
     Raises:
+        UsageError: if a margin or the level is out of range.
         HarnessError: if the arms do not hold the same benchmarks and rows.
     """
+    terms = Terms(margin, alpha, tuple(accept_missing), margins or {}).of(columns)
     trained = ((before, after), *more)
     for one, two in trained:
         _check_names(one, two, columns)
     settings = {"seed": seed, "draws": draws, "alpha": alpha}
-    family = _family(columns)
+    families = _families(columns) if family is None else (family, family)
     results = [
         _benchmark(
             name,
             [join(name, one[name], two[name], partial=partial) for one, two in trained],
             columns[name],
-            margin=margin,
-            family=family,
+            margin=terms.margin_of(name),
+            family=families,
             settings=settings,
         )
         for name in columns
     ]
-    judged = decide(results, alpha, accept_missing)
+    judged = decide(results, alpha, terms.accept_missing)
     return Comparison(
         benchmarks=judged,
         verdict=overall(judged),
-        family=family[0],
+        family=families[0],
         seed=seed,
         draws=draws,
         alpha=alpha,
         margin=margin,
-        accepted=tuple(name for name in columns if name in accept_missing),
+        accepted=tuple(name for name in columns if name in terms.accept_missing),
+        margins=terms.margins,
     )
 
 
-def _family(columns: Mapping[str, Sequence[Metric]]) -> tuple[int, int]:
+def _families(columns: Mapping[str, Sequence[Metric]]) -> tuple[int, int]:
     """Return over how many figures headline columns, and the others, are corrected."""
     return (
         sum(len(headline(each)) for each in columns.values()),
@@ -196,7 +204,8 @@ def _figure(
     allowed = margin / 100 * reach
     units = list(zip(*trained, strict=True))
     paired = [one[0] for one in units if all(unit.paired for unit in one)]
-    alone, corrected = _detectable(found, settings["alpha"], family[0 if primary else 1])
+    alpha, corrected_alpha = settings["alpha"], settings["alpha"] / family[0 if primary else 1]
+    known = found.confidence
     lost = _lost(units, "before"), _lost(units, "after")
     worst = worst_case(column, trained, found.difference) if any(lost) and not itself else None
     figure = MetricResult(
@@ -224,27 +233,29 @@ def _figure(
         test=found.test,
         effect=rounded(found.effect),
         design_effect=rounded(found.design_effect),
-        detectable=rounded(alone),
-        detectable_corrected=rounded(corrected),
+        detectable=rounded(known.detectable(alpha) if known else None),
+        detectable_corrected=rounded(known.detectable(corrected_alpha) if known else None),
         verdict=CANNOT_TELL,
         freedom=rounded(found.freedom),
         seeds=tuple(map(rounded, seeds)),
         seed_error=rounded(found.seed_error),
         bounds=clipped(found.bounds, reach),
         worst=clipped(worst, reach),
+        interval_corrected=clipped(known.interval(corrected_alpha) if known else None, reach),
+        p_rows=rounded(found.p_rows),
     )
     if itself and found.difference is not None:
         nothing = (0.0, 0.0)
         return replace(
-            figure, verdict=NO_CHANGE, interval=nothing, bounds=nothing, error=0.0, p_margin=0.0
+            figure,
+            verdict=NO_CHANGE,
+            interval=nothing,
+            bounds=nothing,
+            interval_corrected=nothing,
+            error=0.0,
+            p_margin=0.0,
         )
     return figure
-
-
-def _detectable(found: Estimate, alpha: float, family: int) -> tuple[float | None, float | None]:
-    if found.confidence is None:
-        return None, None
-    return found.confidence.detectable(alpha), found.confidence.detectable(alpha / family)
 
 
 def _lost(units: Sequence[Sequence[Unit]], arm: str) -> int:

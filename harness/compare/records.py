@@ -6,11 +6,13 @@ differences are in the column's own unit; lengths are in tokens.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from harness.compare.terms import Terms
 from harness.records import StateCount
 
-VERSION = 2
+VERSION = 3
 
 GAIN, LOSS, CHANGED = "gain", "loss", "changed"
 NO_WORSE, CANNOT_TELL, NO_CHANGE, MIXED = "no worse", "cannot tell", "no change", "mixed"
@@ -60,6 +62,9 @@ class MetricResult:
             worse" and a gate's ``lower`` and ``upper`` rest on them.
         worst: lowest and highest difference that the missing rows leave possible; ``None`` where
             nothing is missing.
+        interval_corrected: the interval at ``alpha`` over the size of the family: all of them
+            together hold their truths, so each does whichever figure is picked for being large.
+        p_rows: two-sided p if every row counted by itself instead of every image.
     """
 
     column: str
@@ -94,6 +99,8 @@ class MetricResult:
     seed_error: float | None = None
     bounds: tuple[float, float] | None = None
     worst: tuple[float, float] | None = None
+    interval_corrected: tuple[float, float] | None = None
+    p_rows: float | None = None
 
 
 @dataclass(frozen=True)
@@ -211,21 +218,6 @@ class BenchmarkComparison:
 
 
 @dataclass(frozen=True)
-class Terms:
-    """What was laid down before a comparison was made.
-
-    Attributes:
-        margin: what counts as worse, in percent of a column's range.
-        alpha: level of tests and intervals.
-        accept_missing: benchmarks whose missing rows shall not stand against a gain or "no worse".
-    """
-
-    margin: float = 1.0
-    alpha: float = 0.05
-    accept_missing: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class Comparison:
     """Before against after over all benchmarks of a run.
 
@@ -241,6 +233,7 @@ class Comparison:
             records that they follow from.
         version: of this record; figures of version 1 were computed otherwise.
         accepted: benchmarks whose missing rows were accepted: they do not bound the verdict.
+        margins: benchmarks with a margin of their own.
     """
 
     benchmarks: tuple[BenchmarkComparison, ...]
@@ -253,11 +246,12 @@ class Comparison:
     notes: tuple[str, ...] = ()
     version: int = VERSION
     accepted: tuple[str, ...] = ()
+    margins: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def terms(self) -> Terms:
         """What was laid down before it was made."""
-        return Terms(self.margin, self.alpha, self.accepted)
+        return Terms(self.margin, self.alpha, self.accepted, self.margins)
 
     @property
     def missing(self) -> int:

@@ -202,26 +202,30 @@ def _verdict(figure: MetricResult, alpha: float, *, bounded: bool) -> str:
     better = (figure.difference > 0) == figure.higher_is_better
     if told and not better:
         return LOSS
-    if told and not (bounded and _contradicted(figure, figure.interval, 0.0)):
+    if told and (not bounded or survives(figure)):
         return GAIN
-    no_worse = figure.p_margin is not None and figure.p_margin <= alpha
-    if no_worse and not (bounded and _contradicted(figure, figure.bounds, figure.margin)):
-        return NO_WORSE
-    return CANNOT_TELL
+    if figure.p_margin is None or figure.p_margin > alpha:
+        return CANNOT_TELL
+    ends = _with_missing(figure, figure.bounds)
+    worse = ends is None or (
+        ends[0] <= -figure.margin if figure.higher_is_better else ends[1] >= figure.margin
+    )
+    return CANNOT_TELL if worse and bounded and figure.worst is not None else NO_WORSE
 
 
-def _contradicted(figure: MetricResult, ends: tuple[float, float] | None, margin: float) -> bool:
-    """Whether missing rows at their worst leave a loss of ``margin`` possible.
+def survives(figure: MetricResult) -> bool:
+    """Whether a difference keeps its direction whatever the missing rows would have scored."""
+    return figure.worst is None or excludes_zero(_with_missing(figure, figure.interval))
 
-    Their worst moves the difference; the reach of chance stays what it is.
-    """
-    if figure.worst is None or figure.difference is None:
-        return False
-    if ends is None:
-        return True
-    if figure.higher_is_better:
-        return ends[0] - (figure.difference - figure.worst[0]) <= -margin
-    return ends[1] + (figure.worst[1] - figure.difference) >= margin
+
+def _with_missing(
+    figure: MetricResult, ends: tuple[float, float] | None
+) -> tuple[float, float] | None:
+    """Return ends that allow for missing rows: their worst, with the reach of chance around it."""
+    if ends is None or figure.worst is None or figure.difference is None:
+        return ends
+    low, high = figure.worst
+    return ends[0] - (figure.difference - low), ends[1] + (high - figure.difference)
 
 
 def excludes_zero(interval: tuple[float, float] | None) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from harness.benchmark import Metric, headline
 from harness.compare import Comparison, compare
@@ -112,8 +112,7 @@ def _figures(
         {name: headline(columns)},
         seed=comparison.seed,
         draws=comparison.draws,
-        margin=comparison.margin,
-        alpha=comparison.alpha,
+        **asdict(comparison.terms),
         partial=any(each.left_out for each in comparison.benchmarks),
     )
     return tuple(

@@ -10,8 +10,10 @@ from harness.engine.checkpoint import (
     weights_fingerprint,
 )
 from harness.engine.engine import Engine
+from harness.engine.inputs import processed_as
 from harness.engine.keys import ENGINE_VERSION, EngineRequest, ImageDigests, answer_key
-from harness.engine.loading import Loaded, Source, load, pick_device, pick_dtype
+from harness.engine.loading import Loaded, Source, gpus, load, pick_device, pick_dtype
+from harness.engine.support import why_not_shared
 from harness.engine.weights import read_json
 
 __all__ = [
@@ -24,11 +26,14 @@ __all__ = [
     "adapter_fingerprint",
     "answer_key",
     "check_adapter",
+    "gpus",
     "load",
     "pick_device",
     "pick_dtype",
+    "processed_as",
     "read_json",
     "resolve",
     "sees",
     "weights_fingerprint",
+    "why_not_shared",
 ]

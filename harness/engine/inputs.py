@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.engine.loading import Loaded
 from harness.errors import brief
+from harness.protocol import HF, pixels, token_ids
 from harness.records import Request, View
 
 if TYPE_CHECKING:
+    import PIL.Image
     import torch
 
 
@@ -59,11 +62,9 @@ def prepare(loaded: Loaded, request: Request, rendered: str) -> Prepared:
     """
     if not loaded.sees:
         return Prepared(request, _text_ids(loaded.tokenizer, rendered, request.prompt), (), {})
-    processed = loaded.processor(
-        text=[rendered],
-        images=list(request.images) or None,
-        add_special_tokens=wants_special(loaded, rendered),
-        return_tensors="pt",
+    special = {"add_special_tokens": wants_special(loaded, rendered)}
+    processed = processed_as(
+        loaded.source.protocol, loaded.processor, rendered, request.images, **special
     )
     ids = tuple(processed.pop("input_ids")[0].tolist())
     processed.pop("attention_mask", None)
@@ -74,6 +75,44 @@ def prepare(loaded: Loaded, request: Request, rendered: str) -> Prepared:
         (extra if per_token else tensors)[name] = value
     pictures = (pictures_of(tensors, request.view),) if request.images else ()
     return Prepared(request, ids, pictures, extra)
+
+
+def processed_as(
+    protocol: str, processor: Any, text: str, images: Sequence[PIL.Image.Image], **settings: bool
+) -> Any:
+    """Return what the processor makes of one conversation, by the protocol: ids, mask, pixels.
+
+    Args:
+        protocol: see ``harness.protocol``.
+        processor: of ``transformers``.
+        text: the conversation, with a mark for each image.
+        images: in the order of their marks.
+        settings: for the tokeniser, where the processor itself calls it.
+
+    Raises:
+        ValueError: if the text marks another number of images.
+    """
+    if protocol == HF:
+        return processor(text=[text], images=list(images) or None, return_tensors="pt", **settings)
+    import torch
+
+    made = [llava_image(processor, image) for image in images]
+    places = [places_of(processor, each) for each in made]
+    ids = torch.tensor([token_ids(processor.tokenizer, text, places)])
+    tensors = {"pixel_values": torch.cat([each["pixel_values"] for each in made])} if made else {}
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids), **tensors}
+
+
+def llava_image(processor: Any, image: PIL.Image.Image) -> dict[str, torch.Tensor]:
+    """Return the padded and normalised pixels of one image."""
+    import torch
+
+    return {"pixel_values": torch.from_numpy(pixels(image, processor.image_processor))}
+
+
+def places_of(processor: Any, made: Any) -> int:
+    """Return how many tokens of the prompt a processed image fills."""
+    return int(processor.replace_image_token(made, 0).count(processor.image_token))
 
 
 def _text_ids(tokenizer: Any, rendered: str, prompt: str) -> tuple[int, ...]:

@@ -24,35 +24,43 @@ _ODD_SETTINGS = (
     "exponential_decay_length_penalty",
     "encoder_repetition_penalty",
 )
+_NEEDED = ("num_hidden_layers", "num_attention_heads", "hidden_size")
 _EXACT, _ROUNDED = 1e-3, 0.1
 
 
 def can_share(network: Any) -> bool:
-    """Tell whether the decoder looks like a plain causal stack over full attention.
+    """Tell whether answers may be decoded by the shared path.
 
-    Generation settings that change logits in ways the decode loop does not know, sliding windows
-    and recurrent layers lead to the one-by-one path.
+    Besides the decoder, generation settings count: some change logits in ways the decode loop does
+    not know and lead to the one-by-one path.
     """
     settings = network.generation_config
-    if any(getattr(settings, name, None) for name in _ODD_SETTINGS):
-        return False
+    odd = any(getattr(settings, name, None) for name in _ODD_SETTINGS)
+    return not odd and why_not_shared(network) is None
+
+
+def why_not_shared(network: Any) -> str | None:
+    """Say why prefixes of this decoder cannot be shared, or ``None`` where they can.
+
+    They can where it is a plain causal stack over full attention: each position sees all before it
+    and nothing else. Engine and training both ask here.
+    """
     try:
         decoder, head = network.get_decoder(), network.get_output_embeddings()
         config = decoder.config
     except (AttributeError, NotImplementedError):
-        return False
+        return "it does not say which part is its language model"
     if head is None or decoder is network or network.config.is_encoder_decoder:
-        return False
-    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
-    window = getattr(config, "sliding_window", None)
-    slides = window is not None and getattr(config, "use_sliding_window", True)
-    needed = ("num_hidden_layers", "num_attention_heads", "hidden_size")
-    return (
-        kinds == {"full_attention"}
-        and not slides
-        and not getattr(config, "attn_logit_softcapping", None)
-        and all(hasattr(config, name) for name in needed)
-    )
+        return "its language model is not a decoder with a head of its own"
+    if getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True):
+        return "its attention has a sliding window"
+    if set(getattr(config, "layer_types", None) or ["full_attention"]) != {"full_attention"}:
+        return "not all of its layers attend to the whole sequence"
+    if getattr(config, "attn_logit_softcapping", None):
+        return "its attention caps the scores"
+    if not all(hasattr(config, name) for name in _NEEDED):
+        return f"its configuration lacks one of {', '.join(_NEEDED)}"
+    return None
 
 
 def same_logits(loaded: Loaded, prompt: Prepared, ours: Callable[[], torch.Tensor]) -> bool | None:

@@ -1,4 +1,4 @@
-"""Where a run's verdicts lie, and which of them can stay."""
+"""Where a run's verdicts lie."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.benchmark import Benchmark
-from harness.errors import UsageError
 from harness.judge.items import ARMS
 from harness.judge.records import Judging
 from harness.records import Sample, to_json
-from harness.settings import JudgeSettings
 from harness.storage import Memo, journal_of, read_journal, seal_of
 
 FOLDER, SUMMARY = "judged", "judging.json"
@@ -76,40 +74,3 @@ def finished(folder: Path, name: str, chosen: Sequence[Benchmark]) -> Judging | 
     paths = [place(folder, arm, bench.name) for arm in ARMS for bench in chosen]
     whole = all(journal_of(path, name, Sample).complete for path in paths)
     return last[1] if whole else None
-
-
-Kept = Mapping[tuple[str, str, str], Sample]
-"""Samples with a verdict that is not to be had anew, by arm, benchmark and row."""
-
-
-def kept_of(folder: Path, settings: JudgeSettings, chosen: Sequence[Benchmark]) -> Kept:
-    """Return the samples of a run that have a verdict already.
-
-    Raises:
-        UsageError: if they are by another judge, or it may have changed.
-    """
-    last = last_judging(folder)
-    if last is None:
-        return {}
-    if last[1].judge != settings.judge or settings.accept_drift:
-        raise UsageError(
-            f"The verdicts in {folder} are by {last[1].judge}; what is missing cannot be judged by "
-            f"another or a changed judge. Say --judge {last[1].judge}, or leave out --only-missing "
-            "and --accept-drift."
-        )
-    if settings.judgings > 1:
-        return {}  # the single verdicts behind a mean lie in the store alone
-    if settings.accept_judge is None and not (last[1].sound and not last[1].accepted):
-        return {}
-    names = {benchmark.name for benchmark in chosen}
-    return {
-        (arm, bench, sample.id): sample
-        for (arm, bench), samples in judged_samples(folder, last[1]).items()
-        for sample in samples
-        if bench in names and sample.answer is not None and sample.error is None
-    }
-
-
-def still(kept: Sample | None, sample: Sample) -> bool:
-    """Say whether a kept verdict is about this very answer."""
-    return kept is not None and (kept.content, kept.answer) == (sample.content, sample.answer)

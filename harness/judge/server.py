@@ -82,8 +82,8 @@ class ServerJudge:
             asked = Question(question.prompt, limit, question.turn)
             if not self.budget.reserve(asked):
                 client.over = client.over or (
-                    "the cap on cost was reached; raise --judge-cap and judge again with "
-                    "--only-missing"
+                    "the cap on cost was reached; raise --judge-cap and judge "
+                    "again: verdicts are kept"
                 )
                 raise Refused(client.over, sent=False)
             tokens = [(0, 0)]

@@ -16,18 +16,14 @@ from pathlib import Path
 from harness import progress
 from harness.benchmark import Benchmark, Task
 from harness.context import Context, EvalPlan
-from harness.errors import HarnessError
 from harness.judge.items import ARMS, JudgeItem, items_of, marked
 from harness.judge.open import open_judge
 from harness.judge.protocol import check
 from harness.judge.records import JudgeError, Judging
 from harness.judge.results import (
-    Kept,
     finished,
     judged_samples,
-    kept_of,
     last_judging,
-    still,
     write,
 )
 from harness.judge.session import Replies, collect
@@ -63,9 +59,7 @@ class Verdicts:
     calls: int = 0
 
 
-def judge(
-    context: Context[EvalPlan], before: Samples, after: Samples, *, only_missing: bool = False
-) -> Verdicts:
+def judge(context: Context[EvalPlan], before: Samples, after: Samples) -> Verdicts:
     """Let a judge mark the answers of every benchmark that has a rubric.
 
     Args:
@@ -73,7 +67,6 @@ def judge(
             the built-in grader has marked everything already.
         before: stored answers of the first arm.
         after: stored answers of the second.
-        only_missing: keep the verdicts that lie in the folder, even if the store has lost them.
 
     Raises:
         UsageError: if there is no such judge, or two judges' verdicts would be mixed.
@@ -103,11 +96,10 @@ def judge(
     believed = done is not None and (accepted or (done.sound and not done.accepted))
     if done is not None and believed and not done.missing and not settings.accept_drift:
         return _verdicts(arms, judged_samples(folder, done), done)
-    kept = kept_of(folder, settings, chosen) if only_missing else {}
-    items = _items(chosen, arms, plan.data, kept)
+    items = _items(chosen, arms, plan.data)
     with closing(whom):
         heard = collect(whom, items, context.store, settings, plan.seed)
-    samples, judging = _mark(chosen, arms, items, heard, kept, settings)
+    samples, judging = _mark(chosen, arms, items, heard, settings)
     write(folder, name, samples, judging)
     progress.say(
         f"judge: {judging.verdicts} verdicts, {judging.missing} missing; {heard.calls} questions "
@@ -118,18 +110,13 @@ def judge(
 
 
 def _items(
-    chosen: Sequence[Benchmark], arms: Mapping[str, Samples], data: str | Path, kept: Kept
+    chosen: Sequence[Benchmark], arms: Mapping[str, Samples], data: str | Path
 ) -> list[JudgeItem]:
     items: list[JudgeItem] = []
     with progress.bar("judge: reading", len(chosen), "benchmarks") as bar:
         for benchmark in chosen:
-            name = benchmark.name
-            open_ = {
-                arm: [s for s in samples[name] if not still(kept.get((arm, name, s.id)), s)]
-                for arm, samples in arms.items()
-            }
-            if any(open_.values()):
-                items += items_of(benchmark, Task(benchmark.task, data), open_, data)
+            answers = {arm: samples[benchmark.name] for arm, samples in arms.items()}
+            items += items_of(benchmark, Task(benchmark.task, data), answers, data)
             bar.advance(1)
     return items
 
@@ -139,13 +126,12 @@ def _mark(
     arms: Mapping[str, Samples],
     items: Sequence[JudgeItem],
     heard: Replies,
-    kept: Kept,
     settings: JudgeSettings,
 ) -> tuple[dict[tuple[str, str], tuple[Sample, ...]], Judging]:
     by_rule = {b.name for b in chosen} - {item.benchmark for item in items if not item.ruled}
     judges = {
-        name: _judge_of(name, heard, kept, "rule" if name in by_rule else settings.judge)
-        for name in (benchmark.name for benchmark in chosen)
+        b.name: heard.models.get(b.name) or ("rule" if b.name in by_rule else settings.judge)
+        for b in chosen
     }
     judged: dict[tuple[str, str, str], Judged] = {}
     for item in items:
@@ -157,7 +143,9 @@ def _mark(
     for benchmark in chosen:
         for arm, every in arms.items():
             samples[arm, benchmark.name] = tuple(
-                _final(sample, (arm, benchmark.name, sample.id), judged, kept, judges)
+                judged[key].sample
+                if (key := (arm, benchmark.name, sample.id)) in judged
+                else dataclasses.replace(sample, judge=judges[benchmark.name])  # nothing to judge
                 for sample in every[benchmark.name]
             )
     answered = [s for rows in samples.values() for s in rows if s.answer is not None]
@@ -188,37 +176,6 @@ def _reasons(errors: Sequence[str]) -> tuple[str, ...]:
         kinds.setdefault(":".join(error.split(":")[:2]), []).append(error)
     ranked = sorted(kinds.values(), key=len, reverse=True)[:_REASONS]
     return tuple(f"{len(alike)} times {alike[0]}" for alike in ranked)
-
-
-def _judge_of(name: str, heard: Replies, kept: Kept, otherwise: str) -> str:
-    """Return who judged a benchmark; ``otherwise`` where no reply says so.
-
-    Raises:
-        HarnessError: if kept verdicts are by another model than the new ones.
-    """
-    before = {sample.judge for (_, bench, _), sample in kept.items() if bench == name}
-    now = heard.models.get(name) or min(before - {"rule"}, default=otherwise)
-    if before - {now, otherwise, "rule"}:
-        raise HarnessError(
-            f"The verdicts on {name} that are kept are by {', '.join(sorted(before))}, and the "
-            f"judge now calls itself {now}. Judge everything anew: leave out --only-missing."
-        )
-    return now
-
-
-def _final(
-    sample: Sample,
-    key: tuple[str, str, str],
-    judged: Mapping[tuple[str, str, str], Judged],
-    kept: Kept,
-    judges: Mapping[str, str],
-) -> Sample:
-    if key in judged:
-        return judged[key].sample
-    held = kept.get(key)
-    if held is not None and still(held, sample):
-        return held
-    return dataclasses.replace(sample, judge=judges[key[1]])  # there is no answer to judge
 
 
 def _errors(

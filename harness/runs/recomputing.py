@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import product
 from math import isclose
 from pathlib import Path
@@ -24,7 +24,9 @@ OLDER = "another version"
 
 _TOLERANCE = 1e-9
 """Relative. Records keep ten decimals; another processor or numpy may add in another order."""
-_FAMILY = frozenset(("p_holm", "p_discovery", "p_margin", "detectable_corrected", "verdict"))
+_FAMILY = frozenset(
+    ("p_holm", "p_discovery", "p_margin", "detectable_corrected", "interval_corrected", "verdict")
+)
 """Fields of a figure that depend on the other benchmarks of the run."""
 
 
@@ -86,9 +88,7 @@ def recompute(
         columns,
         seed=recorded.seed,
         draws=recorded.draws,
-        margin=recorded.margin,
-        alpha=recorded.alpha,
-        accept_missing=recorded.accepted,
+        **asdict(recorded.terms),
         partial=any(each.left_out for each in recorded.benchmarks),
         more=[
             ({name: one[name] for name in columns}, {name: two[name] for name in columns})

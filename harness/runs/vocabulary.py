@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from harness.compare import VERDICTS, Comparison
+from harness.errors import UsageError
 
 _OVERALL = (*VERDICTS, "mixed")
 _DIRECTIONS = ("fixed", "broken", "lost", "found")
@@ -23,10 +24,10 @@ def check_words(comparison: Comparison) -> None:
         return
     if not 1 <= comparison.draws <= _DRAWS:
         raise ValueError(f"draws is {comparison.draws}, not between 1 and {_DRAWS}")
-    if not 0 < comparison.alpha < 1:
-        raise ValueError(f"alpha is {comparison.alpha}, not between 0 and 1")
-    if not 0 <= comparison.margin <= 100:
-        raise ValueError(f"margin is {comparison.margin}, not between 0 and 100")
+    try:
+        comparison.terms  # noqa: B018 (refuses a margin or level that is out of range)
+    except UsageError as error:
+        raise ValueError(str(error)) from error
     if comparison.seed < 0:
         raise ValueError(f"seed is {comparison.seed}, which is negative")
     names = [each.name for each in comparison.benchmarks]

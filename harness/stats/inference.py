@@ -59,6 +59,7 @@ class Estimate:
         freedom: degrees of freedom of the error over clusters.
         seed_error: standard error over training seeds; ``None`` with one training.
         confidence: what interval, bounds and p were read from.
+        p_rows: two-sided p of Student's t if every row were a cluster of its own.
     """
 
     before: float | None
@@ -77,6 +78,7 @@ class Estimate:
     bounds: tuple[float, float] | None = None
     seed_error: float | None = None
     confidence: Confidence | None = field(default=None, repr=False)
+    p_rows: float | None = None
 
 
 def estimate(
@@ -149,6 +151,7 @@ def estimate(
         freedom=count - 1 if count > 1 else None,
         seed_error=error_of(seeds) if len(seeds) > 1 else None,
         confidence=known,
+        p_rows=_p_of_rows(high - low, alone, len(before)),
     )
 
 
@@ -299,6 +302,12 @@ def _test(
         return *mcnemar(int((change > 0).sum()), int((change < 0).sum())), "McNemar, mid-p"
     random = np.random.default_rng((seed, 2))
     return *swap_test(pooled, value, draws, random), "swap of arms by image, mid-p"
+
+
+def _p_of_rows(difference: float, error: float | None, rows: int) -> float | None:
+    from scipy import special
+
+    return 2 * float(special.stdtr(rows - 1, -abs(difference) / error)) if error else None
 
 
 def _number(value: Any) -> float | None:

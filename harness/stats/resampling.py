@@ -20,6 +20,7 @@ Value: TypeAlias = "Callable[[NDArray[float64]], NDArray[float64]]"
 """Summed counters, shape (..., k), to figures of shape (...)."""
 
 _CELLS = 100_000  # cells of one block of resampling weights: what a core's cache holds
+_GATHERED = 8  # columns up to which adding up the drawn rows is faster than weighting all of them
 
 
 @dataclass(frozen=True)
@@ -96,18 +97,25 @@ def bootstrap(clusters: Clusters, value: Value, draws: int, random: Generator) -
     total, patterns = int(counts.sum()), len(counts)
     stacked = np.hstack([clusters.first, clusters.second])
     width = clusters.first.shape[1]
-    owner = None if patterns == total else np.repeat(np.arange(patterns), counts)
+    few = patterns * 12 < total
+    varied = np.flatnonzero(np.any(stacked != stacked[0], axis=0))
+    gathered = not few and len(varied) <= _GATHERED
+    owner = np.repeat(np.arange(patterns), counts)
+    columns = [np.ascontiguousarray(stacked[owner, place]) for place in varied] if gathered else []
     out = []
-    for size in _blocks(draws, max(patterns, total if patterns * 12 >= total else 1)):
-        if patterns * 12 < total:
+    for size in _blocks(draws, patterns if few else total):
+        if few:
             weights = random.multinomial(total, counts / total, size=size)
+            sums = weights.astype(np.float64) @ stacked
         else:
-            picks = random.integers(0, total, (size, total), dtype=np.int32).astype(np.int64)
-            picks = picks if owner is None else owner[picks]
-            picks += np.arange(size)[:, None] * patterns
-            flat = np.bincount(picks.ravel(), minlength=size * patterns)
-            weights = flat.reshape(size, patterns)
-        sums = weights.astype(np.float64) @ stacked
+            picks = random.integers(0, total, (size, total))
+            if gathered:
+                sums = np.tile(total * stacked[0], (size, 1))
+                for place, column in zip(varied, columns, strict=True):
+                    sums[:, place] = column[picks].sum(axis=1)
+            else:
+                drawn = np.stack([np.bincount(own, minlength=patterns) for own in owner[picks]])
+                sums = drawn.astype(np.float64) @ stacked
         out.append(value(sums[:, width:]) - value(sums[:, :width]))
     return np.concatenate(out)
 

@@ -50,6 +50,7 @@ _SETTINGS = {
 _SVG = "http://www.w3.org/2000/svg"
 _PANELS = (
     ("loss", ("loss",)),
+    ("learning rate", ("learning_rate",)),
     ("margin of the rewards", ("margin",)),
     ("accuracy of the rewards", ("accuracy",)),
     ("rewards", ("reward_chosen", "reward_rejected")),
@@ -66,7 +67,7 @@ def forest(comparison: Comparison) -> str:
     100 points and one of 2800 stand on one axis.
     """
     rows = [
-        (f"{benchmark.name} {figure.column}", figure)
+        (f"{benchmark.name} {figure.column}", figure, comparison.terms.margin_of(benchmark.name))
         for benchmark, figure in words.heads(comparison)
         if figure.difference is not None and figure.interval is not None and figure.margin
     ]
@@ -74,17 +75,19 @@ def forest(comparison: Comparison) -> str:
         return ""
     with _drawing(0.62 + 0.42 * len(rows)) as drawing:
         axes = drawing.subplots()
-        axes.axvspan(-comparison.margin, comparison.margin, color=ROLES["panel"], lw=0)
+        for place, (_, _, margin) in enumerate(rows):
+            height = [place - 0.5 if place else -0.85, place + 0.5]
+            axes.fill_betweenx(height, -margin, margin, color=ROLES["panel"], lw=0)
         axes.axvline(0, color=ROLES["quiet"], lw=1)
-        for place, (name, figure) in enumerate(rows):
-            _interval(axes, place, name, figure, comparison.margin / figure.margin)
+        for place, (name, figure, margin) in enumerate(rows):
+            _interval(axes, place, name, figure, margin / figure.margin)
         _framed(axes)
         axes.set_ylim(len(rows) - 0.5, -0.85)
         axes.set_yticks([])
         axes.set_xlabel("after minus before, % of the scale")
         told = ", ".join(
             f"{words.one_line(n, 60)} {numbers.difference(f.difference, f.interval, f.digits)}"
-            for n, f in rows
+            for n, f, _ in rows
         )
         return _themed(drawing, "forest", f"Differences with intervals: {told}")
 

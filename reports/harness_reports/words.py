@@ -55,8 +55,8 @@ def _answer(comparison: Comparison, found: Summary) -> str:
         )
     if found.verdict == "no worse":
         return (
-            f"Not better, and not worse by more than the margin ({comparison.margin:g} % of the "
-            "scale) on any benchmark."
+            f"Not better, and not worse by more than the margin ({margin(comparison)}) on any "
+            "benchmark."
         )
     return f"Cannot tell: {_limits(comparison)}"
 
@@ -97,6 +97,12 @@ def _lengths(found: Summary) -> list[str]:
         if places:
             told.append(f"Answers became {word}: {listed(places)}.")
     return told
+
+
+def margin(comparison: Comparison) -> str:
+    """Return what counts as worse, in words."""
+    own = [f"{value:g} % on {name}" for name, value in comparison.margins.items()]
+    return listed([f"{comparison.margin:g} % of the scale", *own])
 
 
 def verdict(figure: MetricResult) -> str:

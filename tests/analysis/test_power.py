@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from harness_tinyworld import DATA
 
-from harness.analysis import estimate, power_text, throughputs_of
+from harness.analysis import estimate, throughputs_of
 from harness.analysis.sizes import size_of
 from harness.benchmark import benchmark, mean_of
+from harness.cli.plan_text import power_text
 from harness.compare import compare
 from harness.runs import bundle, open_run
 from harness.storage import Throughput, note_throughput, read_throughputs

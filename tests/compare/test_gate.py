@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.cli.gate import FOLDER
-from harness.compare import check_rules, exit_code
+from harness.compare import VERDICTS, check_rules, exit_code
+from harness.compare.gate import Rule, read_rule
 from harness.errors import ExitCode, UsageError
 from tests.support.finished import pope, write_run
 from tests.support.hostile import report
@@ -63,10 +64,24 @@ def comparison_of(**fields):
         ("pope:cannot tell", "fails"),
         ("lmms:ok_vqa<-0.5", "fails"),
         ("lmms:ok_vqa:loss", "passes"),
+        ("pope.worst<-2.5", "fails"),  # a missing row at its worst makes -3 of -1
+        ("pope.worst<-3", "passes"),
+        ("pope.unparsed.worst>2.5", "fails"),
+        ("pope.rows<7", "fails"),
+        ("pope.rows<6", "passes"),
+        ("pope.images<7", "fails"),
+        ("pope.missing>0", "passes"),
+        ("not pope:gain", "fails"),
+        ("not pope:cannot tell", "passes"),
+        ("not pope.lower>-1.9", "fails"),
+        ("not pope.lower>-2.1", "passes"),
+        ("not pope.worst>-2.5", "fails"),
+        ("not pope.unparsed<0.6", "fails"),
+        ("not pope.rows>5", "passes"),
     ],
 )
 def test_a_rule_by_hand(rule, outcome):
-    (ruling,) = check_rules(comparison_of(), rule)
+    (ruling,) = check_rules(comparison_of(samples=6, clusters=6, worst=(-3.0, 3.0)), rule)
     assert (ruling.rule, ruling.outcome) == (rule, outcome)
 
 
@@ -79,6 +94,13 @@ def test_a_rule_by_hand(rule, outcome):
         ("pope>1", "would fail when pope accuracy gets better"),
         ("pope.unparsed<-1", r"Write pope.unparsed>NUMBER"),
         ("any<-1", "goes with a verdict"),
+        ("any.lower<-1", "goes with a verdict"),
+        ("not pope<-1", "would fail when pope accuracy gets better. Write not pope>NUMBER"),
+        ("pope.rows>10", "has more rows. Write pope.rows<NUMBER"),
+        ("pope.missing<10", r"Write pope\.missing>NUMBER"),
+        ("not not pope:gain", "has no 'not pope'"),
+        ("not", "is not a rule"),
+        ("pope.rows<many", "'many' in 'pope.rows<many' is not a number"),
         ("pope<much", "'much' in 'pope<much' is not a number"),
         ("pope<nan", "is not a number"),
         ("pope<1<2", "has no 'pope<1'"),
@@ -113,6 +135,40 @@ def test_any_asks_every_headline_figure():
         ("lmms:ok_vqa", "accuracy", "fails"),
         ("pope", "unparsed", "fails"),
     ]
+
+
+def test_not_any_fails_where_none_of_them_did():
+    two = comparison_of()
+    assert {r.outcome for r in check_rules(two, "not any:gain")} == {"fails"}
+    gained = dataclasses.replace(two.benchmarks[1].figures[0], verdict="gain")
+    one = dataclasses.replace(two.benchmarks[1], figures=(gained,))
+    found = check_rules(
+        dataclasses.replace(two, benchmarks=(two.benchmarks[0], one)), "not any:gain"
+    )
+    assert [r.outcome for r in found] == ["passes", "passes"]
+    lacking = comparison_of(difference=None, interval=None)
+    assert {r.outcome for r in check_rules(lacking, "not pope:gain")} == {"unknown"}
+    assert [r.outcome for r in check_rules(two, "any.rows<10000")] == ["fails", "fails"]
+
+
+TARGETS = st.text(
+    st.characters(blacklist_characters="<>,", blacklist_categories=("Cs", "Cc", "Zs", "Zl", "Zp")),
+    min_size=1,
+).filter(lambda text: not text.startswith("not "))
+
+
+@given(
+    TARGETS,
+    st.one_of(
+        st.tuples(st.sampled_from("<>"), st.floats(allow_nan=False, allow_infinity=False)),
+        st.tuples(st.just(":"), st.sampled_from([*VERDICTS, "not-worse"])),
+    ),
+    st.booleans(),
+)
+def test_every_rule_reads_as_what_it_prints(target, asked, negated):
+    rule = Rule(target, *asked, negated)
+    assert read_rule(str(rule)) == rule
+    assert read_rule(f"  {rule} ") == rule
 
 
 def test_exit_codes_regression_before_missing_before_fine():

@@ -351,7 +351,7 @@ def test_json_form_reads_back_and_holds_no_surprise():
     result = once(before, after, mean_of("score"))
     text = json.dumps(to_json(result), allow_nan=False)
     assert from_json(Comparison, json.loads(text)) == result
-    assert result.version == 2
+    assert result.version == 3
 
 
 def test_examples_carry_both_answers():

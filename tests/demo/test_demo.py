@@ -567,16 +567,55 @@ def figure_of(method: str, bench: str, verdict: str) -> Any:
     return SimpleNamespace(case=f"{method} beta=0.2", bench=bench, figure=figure)
 
 
-def test_controls_are_judged_by_what_must_come_out() -> None:
+def perf_script(name: str) -> Any:
     from importlib.util import module_from_spec, spec_from_file_location
 
-    perf = Path(__file__).resolve().parents[2] / "perf" / "methods.py"
-    spec = spec_from_file_location("perf_methods", perf)
+    spec = spec_from_file_location(
+        f"perf_{name}", Path(__file__).resolve().parents[2] / "perf" / f"{name}.py"
+    )
     assert spec is not None
     assert spec.loader is not None
     module = module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
+    return module
+
+
+def test_a_page_keeps_what_is_written_by_hand() -> None:
+    methods = perf_script("methods")
+    first = methods.placed("# Title\n\nBefore.\n\n", "one")
+    again = methods.placed(f"{first}After.\n", "two")
+    assert again.startswith("# Title\n\nBefore.\n\n<!--")
+    assert again.endswith("-->\nAfter.\n")
+    assert "two" in again
+    assert "one" not in again
+
+
+def test_a_ladder_knows_what_it_planted() -> None:
+    """Figures by hand: a quarter right without an effect, all right in the cured model."""
+    from xml.etree import ElementTree
+
+    from harness.benchmark import mean_of
+
+    ladder = perf_script("ladder")
+    right = np.tile([1.0, 0.0, 0.0, 0.0], 20)
+    still = np.tile([0.0, 1.0, 0.0, 0.0], 20)
+    arms = (np.c_[arm, np.ones(80)] for arm in (right, still, np.ones(80), np.zeros(80)))
+    column = ladder.Column("demo score", mean_of("score"), np.arange(80), *arms)
+    assert ladder.truth(column, 0.0) == 0.0
+    assert ladder.truth(column, 0.5) == pytest.approx(0.5 * 25 + 0.5 * 100 - 25)
+    assert ladder.truth(column, -0.2) == pytest.approx(-0.2 * 25)
+    rungs = ladder.climb(column, (-1.0, 0.0, 0.5), 20)
+    assert [rung.planted for rung in rungs] == pytest.approx([-25.0, 0.0, 37.5])
+    assert rungs[0].told == rungs[2].told == 1.0
+    assert rungs[1].told <= 0.2
+    assert max(rung.wrong for rung in rungs) == 0.0
+    drawn = ElementTree.fromstring(ladder.drawing([(column, rungs)], 20))
+    assert len(drawn.findall("{http://www.w3.org/2000/svg}circle")) == 3
+
+
+def test_controls_are_judged_by_what_must_come_out() -> None:
+    module = perf_script("methods")
     good = [
         figure_of("gt_dpo", "chair", "gain"),
         figure_of("gt_dpo", "pope", "cannot tell"),

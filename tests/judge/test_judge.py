@@ -98,7 +98,6 @@ class Desk:
         self.after = answered(name, {1: self.before[name][1].answer}, NONSENSE, rows=rows)
 
     def judge(self, folder: str = "run", store: str = "store", **settings) -> Verdicts:
-        only_missing = settings.pop("only_missing", False)
         seed = settings.pop("seed", 0)
         context = eval_context(
             self.path / folder,
@@ -108,7 +107,7 @@ class Desk:
             seed=seed,
             judging=JudgeSettings(**{"judge": self.server.judge, **settings}),
         )
-        return judge(context, self.before, self.after, only_missing=only_missing)
+        return judge(context, self.before, self.after)
 
     def spare(self) -> list[str]:
         """The anchors' questions, so that a fault meets the answers alone."""
@@ -374,29 +373,10 @@ def test_one_broken_row_is_missing_and_judged_later_alone(desk, server):
     assert [sample.error is None for sample in first.before["mmvet"]] == [False, True, True, True]
     assert first.judging.missing == 1
     server.control()
-    again = mine.judge(only_missing=True)
+    again = mine.judge()
     assert again.judging.missing == 0
     assert set(server.stats()["seen"]) == {broken.ask.prompt, *mine.spare()}
     assert again.before["mmvet"][1:] == first.before["mmvet"][1:]
-
-
-def test_only_missing_keeps_verdicts_that_the_store_has_lost(desk, server):
-    mine = desk("mmvet")
-    broken = mine.items()[0].ask.prompt
-    every = {item.ask.prompt for item in mine.items()} | set(mine.spare())
-    server.control(fault="500", spare=sorted(every - {broken}))
-    mine.judge()
-    server.control()
-    again = mine.judge(store="new", only_missing=True)
-    assert again.judging.missing == 0
-    assert set(server.stats()["seen"]) == {broken, *mine.spare()}
-    server.control(model="rules-2", fault="500", spare=sorted(every - {broken}))
-    mine.judge(folder="other", store="third")
-    server.control(model="rules-3")
-    with pytest.raises(HarnessError, match=r"kept are by rules-2.*now calls itself rules-3"):
-        mine.judge(folder="other", store="fourth", only_missing=True)
-    with pytest.raises(UsageError, match="another or a changed judge"):
-        mine.judge(judge="openai:other@http://localhost:1/v1", only_missing=True)
 
 
 def test_answers_that_are_missing_are_not_judged(desk, server):
@@ -573,7 +553,7 @@ def test_the_cap_holds_and_what_is_left_is_missing(desk, server):
     assert calls * 0.0003 <= 0.005
     assert verdicts.judging.missing > 0
     assert "the cap on cost was reached" in " ".join(verdicts.judging.notes)
-    more = mine.judge(price=(2.0, 10.0), cap=1.0, only_missing=True)
+    more = mine.judge(price=(2.0, 10.0), cap=1.0)
     assert more.judging.missing == 0
 
 

@@ -179,7 +179,7 @@ def test_a_text_model_judges_a_run(folder: Path, model: Path, marks: dict[str, s
     assert found["run"]["judging"]["missing"] == 0
     assert str(model) in found["run"]["judging"]["models"][0]
 
-    code, text = harness("judge", folder, "--only-missing")
+    code, text = harness("judge", folder)
     assert code == ExitCode.DONE
     assert "0 judge calls" in text
     assert json.loads((folder / "comparison.json").read_text()) == found

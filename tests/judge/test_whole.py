@@ -79,7 +79,7 @@ def test_a_run_is_judged_again_and_again_without_the_model(server: Running, fold
     assert by_name["pope"] == pope[0], "what no judge sees stays as it was"
     assert "rules-1" in (folder / "report.md").read_text()
 
-    code, text = harness("judge", folder, "--only-missing", "--quiet")
+    code, text = harness("judge", folder, "--quiet")
     assert (code, "\n0 judge calls" in text) == (ExitCode.DONE, True)
     assert server.stats()["seen"] == asked
     assert numbers(folder) == judged
@@ -116,7 +116,7 @@ def test_a_judge_that_fails_ends_with_exit_code_3(server: Running, folder: Path,
     assert code == ExitCode.UNSCORED
     assert message in " ".join(text.split())
     server.control()
-    code, text = harness("judge", folder, "--only-missing", "--quiet")
+    code, text = harness("judge", folder, "--quiet")
     assert code == ExitCode.DONE
     assert last_judging(folder)[1].judge == judge
 
@@ -143,9 +143,9 @@ def test_one_model_alone_is_judged_at_once_or_later(server: Running, tmp_path: P
     assert later == ExitCode.DONE
     assert f"mmvet score {mean:.1f}" in " ".join(text.split())
     assert numbers(plain) == numbers(judged)
-    code, text = harness("judge", plain, "--only-missing", "--quiet", "--json")
+    code, text = harness("judge", plain, "--quiet", "--json")
     assert (code, json.loads(text)["judge_calls"]) == (ExitCode.DONE, 0)
-    code, _ = harness("judge", plain, "--only-missing", "--quiet", "--report", "html")
+    code, _ = harness("judge", plain, "--quiet", "--report", "html")
     assert (code, "rules-1" in (plain / "report.html").read_text()) == (ExitCode.DONE, True)
     server.control(fault="prose")
     strange = f"openai:strange@{server.base}/v1"

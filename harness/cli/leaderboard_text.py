@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
-from harness.analysis.leaderboard import Leaderboard, RankedRun, Ranking
-from harness.analysis.text_table import text_table
+from harness.analysis import Leaderboard, RankedRun, Ranking
+from harness.cli.tables import text_table
 from harness.errors import as_markdown
 from harness.stats import half_up
 
@@ -14,12 +13,12 @@ _DASH = "–"
 _HEAD = ("rank", "run", "figure", "difference", "p (Holm)", "verdict", "missing")
 
 
-def leaderboard_text(found: Leaderboard, width: int = sys.maxsize) -> str:
-    """Return plain text, one table for each column, for lines of that many signs."""
+def leaderboard_text(found: Leaderboard) -> str:
+    """Return plain text, one table for each column."""
     parts = []
     for board in found.rankings:
-        rows = [_HEAD, *(_cells(standing, board, found) for standing in board.runs)]
-        parts.append("\n".join([_title(board), *text_table(rows, width)]))
+        rows = [_cells(standing, board, found) for standing in board.runs]
+        parts.append("\n".join([_title(board), *text_table(rows, head=_HEAD)]))
     return "\n\n".join([*parts, "\n".join(_remarks(found))]) + "\n"
 
 
@@ -88,14 +87,33 @@ def _p(value: float | None) -> str:
 def _remarks(found: Leaderboard) -> list[str]:
     coverage = f"{100 * (1 - found.alpha):g}"
     lines = [
-        f"Differences are to {found.baseline}, paired, with {coverage} % intervals; p is corrected "
-        f"over {found.family} comparisons (Holm).",
-        f"A rank such as 1{_DASH}3 is a tie: these places cannot be told apart, corrected over all "
-        f"{found.pairs} pairs.",
+        f"Differences are to {found.baseline}, paired, with {coverage} % intervals; verdicts, p "
+        f"and ranks are corrected together over the {found.family} differences between any two "
+        "runs (Holm).",
+        f"A rank such as 1{_DASH}3 is a tie: these places cannot be told apart.",
     ]
+    lines += [told for board in found.rankings if (told := _best(board))]
     if found.left_out:
         lines.append(f"Not measured by every run, left out: {', '.join(found.left_out)}.")
     return lines + list(found.notes)
+
+
+def _best(board: Ranking) -> str:
+    """Say what is known of the best run once it is allowed for that it was picked."""
+    rivals = [each for each in board.runs if each.difference is not None]
+    if len(rivals) < 2 or board.higher_is_better is None or rivals[0].interval_corrected is None:
+        return ""
+    best, digits = rivals[0], board.digits
+    low, high = (half_up(end, digits) for end in rivals[0].interval_corrected)
+    text = (
+        f"{board.benchmark} {board.column}: {best.run} has the best figure of {len(rivals)}; "
+        f"allowing for that choice, its difference lies in [{low:+}, {high:+}] {board.unit}"
+    )
+    if best.pooled is not None and best.pooled_error is not None:
+        reach = 1.96 * best.pooled_error
+        value, low, high = (half_up(best.pooled + add, digits) for add in (0.0, -reach, reach))
+        text += f"; partially pooled with the others it is {value:+} [{low:+}, {high:+}]"
+    return f"{text}."
 
 
 def _code(text: str) -> str:

@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
-from harness.analysis.power import CAUTIOUS, TYPICAL, Cost, Detectable, Estimate
-from harness.analysis.text_table import text_table
+from harness.analysis import CAUTIOUS, TYPICAL, Cost, Detectable, Estimate
+from harness.cli.tables import text_table
 from harness.stats import half_up
 
 _DASH = "–"
+_MDD = ("column", "rows", "images", "MDD", "corrected", "cautious", "images for 2 %", "seeds")
+_TAKES = ("benchmark", "answers", "time", "judge questions", "judge tokens in")
 
 
-def power_text(found: Estimate, width: int = sys.maxsize) -> str:
-    """Return two tables and what they rest on, for lines of that many signs."""
+def power_text(found: Estimate) -> str:
+    """Return two tables and what they rest on."""
     costs = {cost.benchmark: cost for cost in found.costs}
-    mdd: list[Sequence[str]] = [
-        ("column", "rows", "images", "MDD", "corrected", "cautious", "images for 2 %", "seeds")
-    ]
-    mdd += [_reach(reach, costs[reach.benchmark]) for reach in found.detectable]
-    take: list[Sequence[str]] = [
-        ("benchmark", "answers", "time", "judge questions", "judge tokens in")
-    ]
-    take += [_cost(cost) for cost in found.costs]
+    mdd = _table([_reach(reach, costs[reach.benchmark]) for reach in found.detectable], _MDD)
+    take = _table([_cost(cost) for cost in found.costs], _TAKES)
     parts = [
         "Minimum detectable difference (MDD): the true difference that is detected with 80 % power",
-        *text_table(mdd, width, numbers=True),
+        *mdd,
         "",
         *_basis(found),
         "",
     ]
-    parts += ["What both evaluations take", *text_table(take, width, numbers=True), ""]
-    parts += _terms(found)
+    parts += ["What both evaluations take", *take, "", *_terms(found)]
     return "\n".join(parts) + "\n"
 
 
@@ -117,6 +111,10 @@ def _terms(found: Estimate) -> list[str]:
             "the judge's instructions and replies."
         )
     return lines
+
+
+def _table(rows: Sequence[Sequence[str]], head: Sequence[str]) -> list[str]:
+    return text_table(rows, head=head, right=range(1, len(head)))
 
 
 def _count(value: int | None) -> str:

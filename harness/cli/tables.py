@@ -1,0 +1,55 @@
+"""Tables of the commands: plain text, in columns where they fit and in short lines where not."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+
+from harness.errors import plain
+
+_UNBOUNDED = 1_000_000  # where stdout is no terminal, nothing has to fit
+
+
+def text_table(
+    rows: Sequence[Sequence[str]],
+    *,
+    head: Sequence[str] = (),
+    right: Sequence[int] = (),
+    width: int | None = None,
+) -> list[str]:
+    """Return the lines of a table; foreign text in it cannot control a terminal.
+
+    Args:
+        rows: cells, all rows of one length.
+        head: names of the columns; none, no head line.
+        right: places of the columns that are aligned to the right.
+        width: columns of the terminal; by default those of this one. A table that is wider is
+            written row by row instead, each cell on a line after its column's name.
+    """
+    from rich.cells import cell_len
+
+    safe = [tuple(plain(cell) for cell in row) for row in ([head, *rows] if head else rows)]
+    if not safe:
+        return []
+    widths = [max(cell_len(row[place]) for row in safe) for place in range(len(safe[0]))]
+    width = shutil.get_terminal_size((_UNBOUNDED, 0)).columns if width is None else width
+    if sum(widths) + 2 * (len(widths) - 1) > width:
+        return _stacked(safe[1:] if head else safe, head)
+    lines = []
+    for row in safe:
+        gaps = [" " * (widths[place] - cell_len(cell)) for place, cell in enumerate(row)]
+        cells = [
+            gap + cell if at in right else cell + gap
+            for at, (cell, gap) in enumerate(zip(row, gaps, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return lines
+
+
+def _stacked(rows: Sequence[Sequence[str]], head: Sequence[str]) -> list[str]:
+    lines = []
+    for first, *rest in rows:
+        lines += [first] if first else []
+        names = [f"{name}: " for name in head[1:]] or [""] * len(rest)
+        lines += [f"  {name}{cell}" for name, cell in zip(names, rest, strict=True) if cell]
+    return lines
