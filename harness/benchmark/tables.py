@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.benchmark.columns_read import columns_read
+from harness.benchmark.own_data import OwnData
 from harness.benchmark.task_files import HUB, local_folder, own_data, task_settings, yaml_file
 from harness.errors import UsageError
 from harness.storage import parse_json, parse_yaml, read_bytes, read_text
@@ -70,7 +71,7 @@ def check_tables(task: str, data: str | Path) -> Tables | None:
     splits: Mapping[str, Sequence[Path]]
     own = own_data(task)
     if own is not None:
-        where, splits = f"the data of {Path(task).name}", own.splits
+        where, splits = f"the data of {Path(task).name}", own.splits or _in_folder(own)
     elif str(data) == HUB:
         return None
     else:
@@ -202,23 +203,86 @@ def _facts(path: Path) -> tuple[int | None, tuple[str, ...], list[object]]:
             )
             ids = table.read(columns=["id"]).column("id").to_pylist() if kept else []
             return int(table.metadata.num_rows), names, ids
-    if path.suffix == ".jsonl" and path.stat().st_size <= _LARGEST_TEXT:
-        lines = [
-            line
-            for line in read_text(path, _LARGEST_TEXT).removeprefix("\ufeff").splitlines()
-            if line.strip()
-        ]
-        values = [parse_json(line) for line in lines]
+    if path.suffix in (".jsonl", ".json") and path.stat().st_size <= _LARGEST_TEXT:
+        text = read_text(path, _LARGEST_TEXT).removeprefix("\ufeff")
+        if text.lstrip().startswith("["):
+            values = parse_json(text)
+        else:
+            values = [parse_json(line) for line in text.splitlines() if line.strip()]
+            if path.suffix == ".json" and len(values) == 1:
+                return None, (), []  # one object: the rows may lie in a field of it
         if not all(isinstance(value, Mapping) for value in values):
-            raise ValueError("a line is no JSON object")
+            raise ValueError("a row is no JSON object")
         every = tuple(dict.fromkeys(key for value in values for key in value))
         found = [value["id"] for value in values if isinstance(value.get("id"), str | int)]
         return len(values), every, found
+    if path.suffix == ".arrow":
+        from pyarrow import ipc, memory_map  # type: ignore[import-untyped]
+
+        with memory_map(str(path)) as source:
+            try:  # as datasets writes them
+                table = ipc.open_stream(source).read_all()
+            except ValueError:
+                table = ipc.open_file(source).read_all()
+            return table.num_rows, tuple(map(str, table.schema.names)), []
     if path.suffix in (".csv", ".tsv"):
         with path.open(encoding="utf-8-sig", newline="") as file:
             header = next(csv.reader(file, delimiter="\t" if path.suffix == ".tsv" else ","), [])
         return None, tuple(header), []
     return None, (), []
+
+
+def _in_folder(own: OwnData) -> Mapping[str, Sequence[Path]]:
+    """Return the tables of a folder that ``save_to_disk`` wrote, or of images with their list.
+
+    Raises:
+        UsageError: if a file that the folder's own list names is not there.
+    """
+    folder = Path(str(own.options.get("data_dir") or own.source))
+    states = [path for path in sorted(folder.rglob("state.json")) if path.is_file()]
+    found: dict[str, Sequence[Path]] = {}
+    for state in states:
+        split = "train" if state.parent == folder else state.parent.name
+        found[split] = _listed(state, _named_in_state(state))
+    for kind in ("metadata.jsonl", "metadata.csv"):
+        for path in sorted(folder.rglob(kind)):
+            _listed(path, _named_in_metadata(path))
+    return found
+
+
+def _listed(listing: Path, names: Sequence[str]) -> list[Path]:
+    lacking = [name for name in names if not (listing.parent / name).is_file()]
+    if lacking:
+        more = f" and {len(lacking) - 1} more" if lacking[1:] else ""
+        raise UsageError(
+            f"The data folder {listing.parent} lacks {lacking[0]}{more}, which its {listing.name} "
+            "names. Copy the missing files there, or save the data set again."
+        )
+    return [listing.parent / name for name in names]
+
+
+def _named_in_state(state: Path) -> list[str]:
+    try:
+        return [str(one["filename"]) for one in parse_json(read_text(state))["_data_files"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"{state} names no data files ({error}). Save the data set again with save_to_disk."
+        ) from error
+
+
+def _named_in_metadata(path: Path) -> list[str]:
+    try:
+        text = read_text(path, _LARGEST_TEXT).removeprefix("\ufeff")
+        rows: list[Any]
+        if path.suffix == ".csv":
+            rows = list(csv.DictReader(text.splitlines()))
+        else:
+            rows = [parse_json(line) for line in text.splitlines() if line.strip()]
+        return [str(row["file_name"]) for row in rows if row.get("file_name")]
+    except (OSError, ValueError, AttributeError, csv.Error) as error:
+        raise UsageError(
+            f"{path} cannot be read ({error}). Repair it; every row names its image as file_name."
+        ) from error
 
 
 def tables_below(folder: Path) -> list[Path]:

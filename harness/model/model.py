@@ -29,7 +29,7 @@ from harness.model.distributed import everywhere, ranks
 from harness.model.fit import refuse_misfit
 from harness.model.spec import Spec, held
 from harness.protocol import HF
-from harness.records import Answer, Request, to_json
+from harness.records import Answer, Request, as_read, to_json
 from harness.storage import Store
 
 __all__ = ["ENGINE_VERSION", "Model", "everywhere", "weights_fingerprint"]
@@ -175,12 +175,14 @@ class Model:
     def answer(self, requests: Iterable[Request]) -> Iterator[Answer]:
         """Answer requests in their order, reading ahead a window of them.
 
+        What the model thought aloud is split from what it answered, see
+        :func:`harness.records.as_read`, for whoever asks; the store keeps what it said.
         Each answer is stored as soon as it is ready. A request that fails becomes an answer
         without text that says why; it is not stored, so the next run tries it again.
         """
         stream = iter(requests)
         while window := list(islice(stream, WINDOW * ranks().size)):
-            yield from self._answer_window(window)
+            yield from map(as_read, self._answer_window(window))
 
     def release(self) -> None:
         """Free the memory of the network; the next request loads it again."""

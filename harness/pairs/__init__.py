@@ -10,7 +10,7 @@ from harness.pairs.export import export_pairs
 from harness.pairs.gallery import pair_diagnostics, read_pair_report
 from harness.pairs.generate import PairSet, make_pairs
 from harness.pairs.given import Given, given_answers, given_text, read_given
-from harness.pairs.measures import word_distance
+from harness.pairs.measures import thoughts_of, word_distance
 from harness.pairs.prompts import gather, prompts_fingerprint, read_prompts
 from harness.pairs.records import PairReport
 from harness.pairs.render import facts, pair_report_text
@@ -37,6 +37,7 @@ __all__ = [
     "read_given",
     "read_pair_report",
     "read_prompts",
+    "thoughts_of",
     "time_limit",
     "word_distance",
 ]

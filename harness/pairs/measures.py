@@ -15,7 +15,7 @@ from difflib import SequenceMatcher
 from typing import Any
 
 from harness.pairs.records import Change, Critic, Guess, LengthGap
-from harness.records import Pair, seed_of
+from harness.records import Answer, Pair, seed_of
 
 NEAR = 0.1
 """Answers that differ in at most this part of their words count as nearly equal."""
@@ -26,6 +26,19 @@ FOLDS = 5
 def words(text: str) -> list[str]:
     """Return the lower-case words and numbers of a text; every other sign is dropped."""
     return re.findall(r"\w+", text.lower())
+
+
+def thoughts_of(answers: Mapping[str, Answer]) -> dict[str, Any]:
+    """Return what a model thought before each answer, to be kept in a pair's ``meta``.
+
+    Args:
+        answers: by a name that the reader of the journal understands.
+
+    Returns:
+        ``{"thoughts": {name: thought}}`` for those that thought; empty where none did.
+    """
+    found = {name: answer.thought for name, answer in answers.items() if answer.thought}
+    return {"thoughts": found} if found else {}
 
 
 def word_distance(first: str, second: str) -> float:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from harness.benchmark import Task, benchmark, data_fingerprint
+from harness.benchmark import Task, benchmark, check_tables, data_fingerprint
 from harness.errors import UsageError
 from harness.evaluate import evaluate
 from harness.model import Model
@@ -154,3 +154,77 @@ def test_a_data_set_on_the_hub_is_known_by_its_commit(tmp_path, monkeypatch) -> 
         seen.add(data_fingerprint("pope/pope.yaml", "hub"))
     hub_commit.cache_clear()
     assert seen == {f"hub:lmms-lab-encoder/POPE@{digit * 40}" for digit in "ab"}
+
+
+def rows_of(place: Path) -> list[dict[str, object]]:
+    text = (place / "elsewhere" / "rows.jsonl").read_text()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def saved(place: Path) -> str:
+    """Save the rows as ``Dataset.save_to_disk`` does, in two shards; return the task."""
+    import datasets
+
+    task = write(place, "yes")
+    held = datasets.Dataset.from_list(rows_of(place))
+    datasets.DatasetDict({"train": held}).save_to_disk(place / "disk", num_shards={"train": 2})
+    text = Path(task).read_text().replace("dataset_path: json", "dataset_path: ../disk")
+    Path(task).write_text(
+        text.replace("  data_files: ../elsewhere/rows.jsonl", "  load_from_disk: true")
+    )
+    return task
+
+
+def test_a_json_array_is_checked_as_lines_are(tmp_path: Path) -> None:
+    task = write(tmp_path, "yes", "../elsewhere/rows.json")
+    place = tmp_path / "elsewhere" / "rows.json"
+    place.write_text(json.dumps(rows_of(tmp_path)))
+    found = check_tables(task, "hub")
+    assert found is not None
+    assert (found.rows, found.columns) == (4, ("id", "image", "question", "answer"))
+    place.write_text(json.dumps(rows_of(tmp_path))[:-20])
+    with pytest.raises(UsageError, match="cannot be read"):
+        check_tables(task, "hub")
+    place.write_text(json.dumps([{"id": 1, "image": "x", "question": "q"}, 5]))
+    with pytest.raises(UsageError, match="a row is no JSON object"):
+        check_tables(task, "hub")
+    place.write_text(json.dumps([{"id": 1, "image": "x", "question": "q"}]))
+    with pytest.raises(UsageError, match="has no column answer"):
+        check_tables(task, "hub")
+
+
+def test_a_folder_of_save_to_disk_is_checked(tmp_path: Path) -> None:
+    task = saved(tmp_path)
+    found = check_tables(task, "hub")
+    assert found is not None
+    assert (found.rows, found.columns) == (4, ("id", "image", "question", "answer"))
+    (tmp_path / "disk" / "train" / "data-00001-of-00002.arrow").unlink()
+    with pytest.raises(
+        UsageError, match=r"lacks data-00001-of-00002\.arrow, which its state\.json"
+    ):
+        check_tables(task, "hub")
+    (tmp_path / "disk" / "train" / "data-00001-of-00002.arrow").write_bytes(
+        b"version https://git-lfs"
+    )
+    with pytest.raises(UsageError, match="Git LFS pointer"):
+        check_tables(task, "hub")
+
+
+@pytest.mark.parametrize("form", ["metadata.csv", "metadata.jsonl"])
+def test_images_that_a_folders_list_names_must_be_there(tmp_path: Path, form: str) -> None:
+    task = write(tmp_path, "yes")
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    names = ["a.png", "b.png", "c.png"]
+    for name in names[:1]:
+        Image.new("RGB", (8, 8), "red").save(folder / name)
+    lines = [json.dumps({"file_name": name, "question": "q"}) + "\n" for name in names]
+    if form.endswith("csv"):
+        lines = ["file_name,question\n", *(f"{name},q\n" for name in names)]
+    (folder / form).write_text("".join(lines))
+    text = Path(task).read_text().replace("dataset_path: json", "dataset_path: imagefolder")
+    Path(task).write_text(
+        text.replace("data_files: ../elsewhere/rows.jsonl", "data_dir: ../pictures")
+    )
+    with pytest.raises(UsageError, match=r"lacks b\.png and 1 more, which its metadata"):
+        check_tables(task, "hub")

@@ -228,6 +228,20 @@ def test_missing_answers_are_not_stored_and_do_not_stop_the_rest(
     assert model.calls == 4
 
 
+def test_whoever_asks_gets_the_answer_and_the_thought_apart_and_the_store_keeps_both(
+    folder: Path, store: Store
+) -> None:
+    model = Model.open(folder, device="cpu", store=store)
+    list(model.answer(ASKED[:1]))
+    ((key, value),) = store._db.execute("SELECT key, value FROM entries").fetchall()
+    said = {**json.loads(value), "text": "<think>A dog? No, a cat.</think> A cat.", "tokens": 20}
+    store._db.execute("UPDATE entries SET value = ? WHERE key = ?", (json.dumps(said), key))
+    (again,) = model.answer(ASKED[:1])
+    assert model.calls == 1
+    assert (again.text, again.thought) == ("A cat.", "A dog? No, a cat.")
+    assert store.get([key])[key]["text"].startswith("<think>")
+
+
 def test_answers_stream_in_order_and_requests_are_read_lazily(folder: Path) -> None:
     model = Model.open(folder, device="cpu")
     read = 0

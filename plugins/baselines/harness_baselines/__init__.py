@@ -17,7 +17,7 @@ from harness import dpo
 from harness.errors import UsageError
 from harness.hookspecs import hookimpl
 from harness.model import ask_each
-from harness.pairs import word_distance
+from harness.pairs import thoughts_of, word_distance
 from harness.records import Drop, Pair, Prompt, Request, seed_of
 
 if TYPE_CHECKING:
@@ -173,4 +173,5 @@ def references(prompts: Iterable[Prompt], model: Model, limit: int) -> Iterator[
             yield Drop(prompt, "equal", {"changes": {"reference": 0.0}})
         else:
             meta = {"changes": {"reference": word_distance(reference, answer.text)}}
+            meta |= thoughts_of({"answer": answer})
             yield Pair(prompt, reference, (answer.text,), meta)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from harness_seva.corruptions import Corruption, parse
 
 from harness.model import ask_each
-from harness.pairs import word_distance
+from harness.pairs import thoughts_of, word_distance
 from harness.records import Answer, Drop, Pair, Prompt, Request, distinct, seed_of
 
 if TYPE_CHECKING:
@@ -80,7 +80,8 @@ def _listed(prompt: Prompt, answers: Sequence[Answer], names: list[str]) -> Pair
     chosen, worse = texts[0], texts[1:]
     distances = {n: word_distance(chosen, text) for n, text in zip(names, worse, strict=True)}
     different = distinct(text for text in worse if text and text != chosen)
-    meta = {"changes": distances}
+    named = dict(zip(["clean", *names], answers, strict=True))
+    meta = {"changes": distances, **thoughts_of(named)}
     return Pair(prompt, chosen, different, meta) if different else Drop(prompt, "equal", meta)
 
 

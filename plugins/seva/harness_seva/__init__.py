@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 from harness import dpo, progress
 from harness.hookspecs import hookimpl
 from harness.model import ask_each
-from harness.pairs import word_distance
+from harness.pairs import thoughts_of, word_distance
 from harness.records import Answer, Bounds, Drop, Pair, Prompt, Request, seed_of
 from harness_seva.corruptions import Corruption, parse
 from harness_seva.noise import STEPS
@@ -126,6 +126,7 @@ def _preference(
     if clean.text is None or worse.text is None:
         return Drop(prompt, "missing", {"error": clean.error or worse.error})
     meta = {"changes": {name: word_distance(clean.text, worse.text)}}
+    meta |= thoughts_of({"clean": clean, name: worse})
     if clean.text == worse.text:
         return Drop(prompt, "equal", meta)
     chosen, rejected = clean.text, worse.text

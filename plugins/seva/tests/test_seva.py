@@ -154,6 +154,17 @@ def test_clean_is_chosen_corrupted_is_rejected_equal_and_missing_are_dropped(pro
     assert noised.view.seed != model.seen[3].view.seed
 
 
+def test_what_was_thought_is_kept_beside_the_pair_and_not_trained_on(prompts):
+    class Thinks(Script):
+        def answer(self, requests):
+            for answer in super().answer(requests):
+                yield replace(answer, thought="Hm, a cat.") if "red" in answer.text else answer
+
+    (pair,) = make_pairs(prompts[:1], Thinks("a red cat", "a blue cat"), Options(), 3)
+    assert (pair.chosen, pair.rejected) == ("a red cat", ("a blue cat",))
+    assert pair.meta["thoughts"] == {"clean": "Hm, a cat."}
+
+
 def test_a_corrupted_image_takes_the_clean_ones_place(prompts):
     model = Script("a", "b")
     list(make_pairs(prompts[:1], model, Options(corruption="invert:p=1"), 3))

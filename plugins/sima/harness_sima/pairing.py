@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from harness.model import ask_each
-from harness.pairs import word_distance
+from harness.pairs import thoughts_of, word_distance
 from harness.records import Answer, Drop, Pair, Prompt, Request, seed_of
 from harness_sima.critic import fill, verdict
 
@@ -30,6 +30,7 @@ class Candidates:
     reference: str
     sample: str
     greedy: str
+    thoughts: Mapping[str, Any]
 
     def shown(self, first: str) -> tuple[str, str]:
         """Return both answers, the one labelled ``first`` first."""
@@ -86,7 +87,8 @@ def _candidates(
         elif greedy.text == sample.text:
             yield Drop(prompt, "equal", {"changes": {SAMPLE: 0.0}})
         else:
-            yield Candidates(prompt, prompt.reference, sample.text, greedy.text)
+            thoughts = thoughts_of({GREEDY: greedy, SAMPLE: sample})
+            yield Candidates(prompt, prompt.reference, sample.text, greedy.text, thoughts)
 
 
 def _critique(item: Candidates, template: str, first: str, options: Options) -> Request:
@@ -102,6 +104,7 @@ def _judged(item: Candidates, said: list[tuple[str, Answer]], options: Options) 
     meta: dict[str, Any] = {
         "changes": {SAMPLE: word_distance(item.greedy, item.sample)},
         "critic": [{"first": first, "verdict": number} for first, number in verdicts],
+        **item.thoughts,
     }
     winners = {_winner(first, number) for first, number in verdicts}
     if None in winners:
