@@ -6,24 +6,39 @@ from pathlib import Path
 
 import click
 
-from harness.errors import ExitCode
+from harness.errors import ExitCode, UsageError
 
 
 @click.command()
-@click.option("--method", required=True, metavar="NAME", help="Method to check.")
+@click.option("--method", metavar="NAME", help="Method to check.")
+@click.option("--loss", metavar="NAME", help="Loss to check, as --set loss= takes it.")
 @click.option("--preset", metavar="NAME", help="Options preset; by default the one that fits.")
 @click.option("--seconds", default=120.0, show_default=True, help="Time limit of each check.")
-def check(method: str, preset: str | None, seconds: float) -> ExitCode:
-    """Check a method against the plugin contract, on the built-in demo.
+def check(method: str | None, loss: str | None, preset: str | None, seconds: float) -> ExitCode:
+    """Check a method against the plugin contract on the built-in demo, or a loss.
 
     \b
     harness check --method seva
+    harness check --loss dpo+0.2*sft
     """
     from harness.testing import check_method
 
+    if loss is not None:
+        return _check_loss(loss)
+    if method is None:
+        raise UsageError("Nothing is to be checked. Name a --method or a --loss.")
     report = check_method(method, preset=preset, seconds=seconds)
     click.echo(report.text, nl=False)
     return ExitCode.DONE if report.passed else ExitCode.FAILED
+
+
+def _check_loss(loss: str) -> ExitCode:
+    from harness.dpo import check_loss
+
+    found = check_loss(loss)
+    for promise, told in found.items():
+        click.echo(f"{'FAILED' if told else 'ok':>11}  {promise}{f': {told}' if told else ''}")
+    return ExitCode.FAILED if any(found.values()) else ExitCode.DONE
 
 
 @click.command("new-method")
@@ -37,6 +52,21 @@ def new_method(name: str, out: Path) -> None:
     pip install -e my-method && harness check --method my_method
     """
     from harness.testing import new_method as write
+
+    click.echo(write(name, out))
+
+
+@click.command("new-loss")
+@click.argument("name")
+@click.option("--out", required=True, metavar="DIR", type=click.Path(path_type=Path))
+def new_loss(name: str, out: Path) -> None:
+    """Write a pip-installable package for a new loss.
+
+    \b
+    harness new-loss my_loss --out my-loss
+    pip install -e my-loss && harness check --loss my_loss
+    """
+    from harness.testing import new_loss as write
 
     click.echo(write(name, out))
 
