@@ -18,6 +18,7 @@ from harness.runs.from_vlmevalkit import read_vlmevalkit
 from harness.runs.imports import Imported, write_import
 from harness.runs.publish import hub_access, push
 from harness.runs.recomputing import ALONE, OLDER
+from harness.runs.scoring import Scoring, score_answers
 from harness.runs.verification import Verification, bundle, open_evidence, verify
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "OLDER",
     "FinishedRun",
     "Imported",
+    "Scoring",
     "Verification",
     "bundle",
     "columns_of",
@@ -36,6 +38,7 @@ __all__ = [
     "read_lmms",
     "read_vlmevalkit",
     "report_of",
+    "score_answers",
     "seed_folder",
     "take_before",
     "taken_in",
