@@ -24,7 +24,7 @@ HEAVY = {
     "lmms_eval": {"benchmark"},
     "openai": {"benchmark", "model", "judge"},
     "huggingface_hub": {"benchmark", "data", "engine", "model", "runs"},
-    "datasets": {"benchmark", "data", "dpo"},
+    "datasets": {"benchmark", "data", "dpo", "pairs"},
 }
 """Which packages may import a heavy library; outside ``dpo`` only inside of functions."""
 

@@ -14,6 +14,7 @@ from harness.benchmark.foreign_columns import (
     number_of,
     scores_in,
 )
+from harness.benchmark.json_stream import BrokenListError, list_items
 from harness.benchmark.metrics import (
     Metric,
     all_of,
@@ -47,6 +48,7 @@ __all__ = [
     "OWN",
     "Anchor",
     "Benchmark",
+    "BrokenListError",
     "Choices",
     "Files",
     "JudgePrompt",
@@ -80,6 +82,7 @@ __all__ = [
     "is_adhoc_result",
     "judge_prompt",
     "known_columns",
+    "list_items",
     "local_folder",
     "malformed",
     "mean_of",

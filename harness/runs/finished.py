@@ -49,6 +49,7 @@ class FinishedRun:
         imported: metrics with their direction, by benchmark, where another harness measured them
             (:mod:`harness.runs.imports`); such a run has no arm before.
         more: both arms of further seeds, where the folder holds several (:mod:`harness.run_seeds`).
+        arms: what stands for before and after, see :attr:`harness.storage.RunRecord.arms`.
     """
 
     folder: Path
@@ -58,6 +59,7 @@ class FinishedRun:
     data: Mapping[str, str]
     imported: Mapping[str, Mapping[str, bool | None]] = field(default_factory=dict)
     more: tuple[tuple[Samples, Samples], ...] = ()
+    arms: tuple[str, str] = ("", "")
 
 
 def seed_folder(folder: Path, index: int) -> Path:
@@ -117,7 +119,7 @@ def open_run(folder: Path) -> FinishedRun:
         curves=read_curves(folder),
         images=image_folder(folder),
     )
-    return FinishedRun(folder, report, before, after, data, imported, more)
+    return FinishedRun(folder, report, before, after, data, imported, more, record.arms)
 
 
 def _examples(
@@ -221,6 +223,7 @@ def compare_runs(
         method=f"{second.report.method} (against {first.report.method})",
         seeds=(),
         taken=(),
+        looks=None,
         training=None,
         ablation=None,
         notes=distinct(notes),
