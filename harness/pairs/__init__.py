@@ -9,6 +9,7 @@ from harness.pairs.diagnostics import diagnose, diagnose_run
 from harness.pairs.gallery import pair_diagnostics, read_pair_report
 from harness.pairs.generate import PairSet, make_pairs
 from harness.pairs.measures import word_distance
+from harness.pairs.observing import Sieve
 from harness.pairs.prompts import prompts_fingerprint, read_prompts
 from harness.pairs.records import PairReport
 from harness.pairs.render import facts, pair_report_text
@@ -17,6 +18,7 @@ from harness.pairs.timeout import time_limit
 __all__ = [
     "PairReport",
     "PairSet",
+    "Sieve",
     "diagnose",
     "diagnose_run",
     "facts",
