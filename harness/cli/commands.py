@@ -17,6 +17,7 @@ import click
 from harness import old_names
 from harness.cli.bundle import bundle, verify
 from harness.cli.compare import compare
+from harness.cli.convert import convert_checkpoint
 from harness.cli.data import data
 from harness.cli.eval import evaluate
 from harness.cli.gate import gate
@@ -47,7 +48,7 @@ _SECTIONS: Mapping[str, Sequence[click.Command]] = {
     "Train and measure": (run, evaluate, plan),
     "Look at results": (report, compare, gate, judge, pairs),
     "Share and verify": (bundle, verify, import_, push),
-    "Data and plugins": (list_names, data, check, new_method),
+    "Data and plugins": (list_names, data, convert_checkpoint, check, new_method),
 }
 """The commands of ``harness --help``, by what they are for."""
 
