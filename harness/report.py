@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.compare import Comparison, Example, MetricLevel, Ruling
 from harness.contamination import Overlap
-from harness.dpo import Curve
+from harness.dpo import Curve, TrainingEffect
 from harness.errors import HarnessError, UsageError
 from harness.judge import Judging
 from harness.pairs import PairReport
@@ -74,6 +74,7 @@ class ReportInput:
         states: of the rows of one model by itself, by benchmark; empty where there is a comparison.
         published: what others have printed of the benchmarks, by benchmark and model name.
         seeds: training seeds that the comparison is over, where there are several.
+        training: what the training did to the weights and to pairs.
         taken: answers before that come from another run.
         ablation: what blanking the pairs' images does, where it was asked for.
         notes: what else a reader has to know that no record holds.
@@ -105,6 +106,7 @@ class ReportInput:
     states: Mapping[str, tuple[StateCount, ...]] = field(default_factory=dict)
     published: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     seeds: tuple[int, ...] = ()
+    training: TrainingEffect | None = None
     taken: tuple[Taken, ...] = ()
     ablation: Ablation | None = None
     notes: tuple[str, ...] = ()
@@ -147,6 +149,7 @@ class ReportInput:
         if self.comparison is not None and self.comparison.notes:
             return distinct(filter(None, (self.notice, *self.comparison.notes)))
         found: list[str | None] = [self.notice]
+        found += [self.training.note] if self.training is not None else []
         found += [sentence(self.protocol)] if self.protocol != HF else []
         found += [self.ablation.note] if self.ablation is not None else []
         found += [taken.note for taken in self.taken]
@@ -161,8 +164,8 @@ class ReportInput:
 def _on_seeds(seeds: Sequence[int]) -> str:
     return (
         f"Figures after training are means over {len(seeds)} seeds ({', '.join(map(str, seeds))}), "
-        "and intervals allow for other seeds. Flips, lengths, categories and examples are those "
-        f"of seed {seeds[0]}."
+        "and intervals allow for other seeds. Flips, lengths, categories, training and examples "
+        f"are of seed {seeds[0]}."
     )
 
 

@@ -15,7 +15,7 @@ from harness.compare import Comparison, Terms
 from harness.conclude import conclude
 from harness.contamination import check_contamination
 from harness.context import Context, Plan
-from harness.dpo import read_curves
+from harness.dpo import read_curves, read_effect
 from harness.evaluate import evaluate
 from harness.judge import judge
 from harness.model import open_model
@@ -142,6 +142,7 @@ def _about(
         notice=plan.notice,
         doctor=doctor,
         curves=read_curves(folder),
+        training=read_effect(folder),
         images=image_folder(folder),
         taken=taken_in(folder),
         ablation=blanked,

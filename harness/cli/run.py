@@ -67,6 +67,12 @@ if TYPE_CHECKING:
     help="Set one option of the method; may be repeated.",
 )
 @click.option(
+    "--holdout",
+    type=click.FloatRange(min=0, max=0.5),
+    metavar="SHARE",
+    help="Share of the pairs kept out of training, to measure margin and accuracy on; as 0.05.",
+)
+@click.option(
     "--seed", default=0, show_default=True, help="Random seed of pairs, training and intervals."
 )
 @click.option(
@@ -125,6 +131,7 @@ def run(
     bench: tuple[str, ...],
     reports: tuple[str, ...],
     options: tuple[str, ...],
+    holdout: float | None,
     seeds: int,
     margin: str | None,
     alpha: float | None,
@@ -150,7 +157,7 @@ def run(
     settings = Settings(
         benches=bench,
         reports=distinct(("json", *reports)),
-        options=key_values(options),
+        options=key_values(options if holdout is None else (*options, f"holdout={holdout}")),
         judging=judge_settings(asked),
         **dataclasses.asdict(terms_of(margin, alpha, accept_missing)),
         **asked,

@@ -12,7 +12,7 @@ from harness.engine.checkpoint import (
 from harness.engine.engine import Engine
 from harness.engine.inputs import processed_as
 from harness.engine.keys import ENGINE_VERSION, EngineRequest, ImageDigests, answer_key
-from harness.engine.loading import Loaded, Source, load, pick_device, pick_dtype
+from harness.engine.loading import Loaded, Source, gpus, load, pick_device, pick_dtype
 from harness.engine.original_llava import Converted, convert
 from harness.engine.support import why_not_shared
 from harness.engine.weights import read_json
@@ -29,6 +29,7 @@ __all__ = [
     "answer_key",
     "check_adapter",
     "convert",
+    "gpus",
     "load",
     "pick_device",
     "pick_dtype",

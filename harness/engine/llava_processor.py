@@ -48,7 +48,9 @@ def build_processor(
 
     vision = read_json(tower / "config.json")
     vision = vision.get("vision_config") or vision
-    eyes = CLIPVisionConfig(**{k: v for k, v in vision.items() if k not in ("model_type", "dtype")})
+    eyes: Any = CLIPVisionConfig(
+        **{k: v for k, v in vision.items() if k not in ("model_type", "dtype")}
+    )
     tokenizer = _tokenizer(folder, base or Path(str(_base_of(folder))))
     pad = tokenizer.unk_token_id
     image = int(tokenizer.convert_tokens_to_ids("<image>"))
@@ -98,8 +100,10 @@ def _images(tower: Path, side: int) -> Any:
 
 
 def _known(settings: Mapping[str, Any]) -> dict[str, Any]:
-    names = ("crop_size", "do_center_crop", "do_convert_rgb", "do_normalize", "do_rescale")
-    names += ("do_resize", "image_mean", "image_std", "resample", "rescale_factor", "size")
+    names = (
+        *("crop_size", "do_center_crop", "do_convert_rgb", "do_normalize", "do_rescale"),
+        *("do_resize", "image_mean", "image_std", "resample", "rescale_factor", "size"),
+    )
     found = {name: settings[name] for name in names if name in settings}
     if isinstance(found.get("size"), int):
         found["size"] = {"shortest_edge": found["size"]}
@@ -114,11 +118,12 @@ def _tokenizer(folder: Path, base: Path) -> Any:
     Raises:
         UsageError: if neither the folder nor the base has one.
     """
-    from transformers import LlamaTokenizer, PreTrainedTokenizerFast
+    import transformers
 
+    hub: Any = transformers
     for at in (folder, base):
         if (at / "tokenizer.json").is_file():
-            made: Any = PreTrainedTokenizerFast(
+            made = hub.PreTrainedTokenizerFast(
                 tokenizer_file=str(at / "tokenizer.json"),
                 bos_token="<s>",
                 eos_token="</s>",
@@ -128,7 +133,7 @@ def _tokenizer(folder: Path, base: Path) -> Any:
             )
             break
         if (at / "tokenizer.model").is_file():
-            made = LlamaTokenizer(
+            made = hub.LlamaTokenizer(
                 **_pieces(at / "tokenizer.model"), add_bos_token=True, pad_token="<unk>"
             )
             break

@@ -20,6 +20,14 @@ _DTYPES = ("float32", "bfloat16", "float16")
 _SMALL = 30_000_000
 
 
+def gpus() -> tuple[str, ...]:
+    """Name each GPU that torch sees, with its memory."""
+    import torch
+
+    seen = [torch.cuda.get_device_properties(at) for at in range(torch.cuda.device_count())]
+    return tuple(f"{each.name} ({each.total_memory / 1024**3:.0f} GiB)" for each in seen)
+
+
 def pick_device(device: str) -> str:
     """Return ``"cpu"``, ``"cuda"`` or ``"cuda:N"``; ``"auto"`` takes a GPU where there is one.
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -184,21 +185,28 @@ class _Reader:
         size = sum(value.nbytes for value in found.values())
         if size > path.stat().st_size:
             raise UsageError(f"{path} claims {size:,} bytes of tensors, more than the file has.")
-        return {name: lambda value=value: value for name, value in found.items()}
+        return {name: partial(_same, value) for name, value in found.items()}
 
     def _safe(self, path: Path) -> dict[str, Get]:
         from safetensors import SafetensorError, safe_open
 
-        def tensor(name: str) -> Tensor:
-            with safe_open(path, framework="pt") as file:
-                found: Tensor = file.get_tensor(name)
-                return found
-
         try:
             with safe_open(path, framework="pt") as file:
-                return {name: lambda name=name: tensor(name) for name in file.keys()}  # noqa: SIM118
+                return {name: partial(_stored, path, name) for name in list(file.keys())}
         except (SafetensorError, OSError) as error:
             raise UsageError(f"{path} is damaged ({error}). Download or copy it again.") from error
+
+
+def _same(value: Tensor) -> Tensor:
+    return value
+
+
+def _stored(path: Path, name: str) -> Tensor:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        found: Tensor = file.get_tensor(name)
+        return found
 
 
 def _language(
@@ -349,11 +357,7 @@ def _grown(found: Mapping[str, Get], config: Any) -> dict[str, Get]:
 
 def _merge(found: dict[str, Get], adapter: Mapping[str, tuple[Get, Get, float]]) -> int:
     """Add an adapter to the weights that it names; all of it must find its place."""
-    targets = {
-        next(iter(_named({name: found_get}))): parts
-        for name, parts in adapter.items()
-        for found_get in (parts[0],)
-    }
+    targets = {name: parts for old, parts in adapter.items() for name in _named({old: parts[0]})}
     lost = sorted(targets.keys() - found.keys())
     if lost:
         raise HarnessError(
@@ -380,7 +384,8 @@ def _write(folder: Path, tensors: Mapping[str, Get]) -> None:
     from harness.storage import write_json
 
     shards = list(_shards(tensors))
-    places, total = {}, 0
+    places: dict[str, str] = {}
+    total = 0
     for number, names in enumerate(shards, start=1):
         one = len(shards) == 1
         file = "model.safetensors" if one else f"model-{number:05}-of-{len(shards):05}.safetensors"
@@ -407,8 +412,9 @@ def _shards(tensors: Mapping[str, Get]) -> Iterator[list[str]]:
 
 
 def _generation(folder: Path, config: Any) -> None:
-    from transformers import GenerationConfig
+    import transformers
 
+    hub: Any = transformers
     text = config.text_config
     ends = {"bos_token_id": text.bos_token_id, "eos_token_id": text.eos_token_id}
-    GenerationConfig(pad_token_id=text.pad_token_id, **ends).save_pretrained(folder)
+    hub.GenerationConfig(pad_token_id=text.pad_token_id, **ends).save_pretrained(folder)

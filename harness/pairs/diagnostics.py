@@ -43,6 +43,7 @@ EXAMPLES = 10
 
 SURE = 0.01
 MOSTLY = 0.65
+MANY_CUT = 0.05
 
 
 def diagnose(
@@ -81,7 +82,10 @@ def diagnose(
         reference=reference_agreement(pairs),
         changes=changed,
         critic=judged,
-        warnings=tuple(_warnings(equal, length, found, judged)),
+        warnings=(
+            *_cut(reasons, len(pairs) + len(drops)),
+            *_warnings(equal, length, found, judged),
+        ),
         examples=_examples(pairs, seed),
     )
 
@@ -142,6 +146,17 @@ def _examples(pairs: Sequence[Pair], seed: int) -> tuple[PairExample, ...]:
         )
         for pair in drawn
     )
+
+
+def _cut(reasons: Counter[str], records: int) -> list[str]:
+    share = reasons["cut"] / records
+    if share < MANY_CUT:
+        return []
+    return [
+        f"{share:.0%} of the prompts gave no pair, because an answer was cut by its limit of "
+        "tokens: raise it with --set max_new_tokens=N, or train on them without an end token with "
+        "--set cut=keep."
+    ]
 
 
 def _warnings(

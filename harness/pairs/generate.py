@@ -17,8 +17,9 @@ from harness import progress
 from harness.context import Context, Plan
 from harness.engine import ENGINE_VERSION
 from harness.errors import HarnessError
+from harness.pairs.observing import Sieve, Watched
 from harness.pairs.timeout import time_limit
-from harness.plugins import Method
+from harness.plugins import Method, training_of
 from harness.records import (
     FIRST,
     STATES,
@@ -91,18 +92,22 @@ def _fill(journal: Journal[Pair | Drop], plan: Plan, model: Any) -> None:
         waiting: list[Pair | Drop] = []
         last = None
         leading: tuple[Drop, ...] | None = None if done else ()
-        made = method.make_pairs(prompts[done:], model, plan.options, plan.seed)
+        watched, sieve = Watched(model), Sieve(model, training_of(method, plan.options))
+        places = {prompt.id: place for place, prompt in enumerate(prompts[done:])}
+        made = method.make_pairs(sieve.prompts(prompts[done:]), watched, plan.options, plan.seed)
         for item in _patiently(made, method, pair_timeout, journal.path):
-            waiting.append(_checked(item, method, known))
+            checked = sieve.pair(watched.marked(_checked(item, method, known)))
             if leading is not None:
-                leading = _leading(leading, waiting[-1], method, model)
-            if waiting[-1].prompt.id != last:
-                last = waiting[-1].prompt.id
-                bar.advance(1, f"{type(item).__name__.lower()} {last}")
+                leading = _leading(leading, checked, method, model)
+            for record in (*sieve.dropped(places[checked.prompt.id]), checked):
+                waiting.append(record)
+                if record.prompt.id != last:
+                    last = record.prompt.id
+                    bar.advance(1, f"{type(record).__name__.lower()} {last}")
             if len(waiting) >= _BATCH:
                 journal.append(*waiting)
                 waiting.clear()
-        journal.append(*waiting)
+        journal.append(*waiting, *sieve.dropped())
         journal.finish()
 
 

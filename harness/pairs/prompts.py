@@ -8,6 +8,7 @@ for question and reference.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from harness.errors import HarnessError, UsageError
 from harness.records import Prompt
 from harness.storage import files_digest, lines_of, parse_json
 
+_MARK = re.compile(r"^\s*<image>\s*|\s*<image>\s*$")
+"""The place of the image in LLaVA's data; a chat template puts its own."""
 _NAMES = {"question": ("question", "text"), "reference": ("reference", "ground_truth")}
 
 
@@ -65,7 +68,7 @@ def _prompt(path: Path, number: int, line: str) -> Prompt:
     if not isinstance(row, dict):
         raise _broken(path, number, "it is no JSON object")
     question = _text(row, "question") or ""
-    if not question.strip() or not isinstance(row.get("image"), str):
+    if not _MARK.sub("", question).strip() or not isinstance(row.get("image"), str):
         raise _broken(path, number, "it needs the texts 'image' and 'question'")
     image = path.parent / row["image"]
     if not os.path.isfile(image):  # Path.is_file raises for names that are too long
@@ -74,7 +77,7 @@ def _prompt(path: Path, number: int, line: str) -> Prompt:
     return Prompt(
         id=str(number if own is None else own),
         image=image,
-        question=question,
+        question=_MARK.sub("", question),
         reference=_text(row, "reference"),
     )
 

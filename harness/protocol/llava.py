@@ -25,7 +25,7 @@ SYSTEM = (
 CHAT_TEMPLATE = (
     f"{SYSTEM} "
     "{% for message in messages %}"
-    "{{ message['role'] | upper }}: "
+    "{% if message['role'] == 'assistant' %}ASSISTANT: {% else %}USER: {% endif %}"
     "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
     "{% for part in message['content'] if part['type'] == 'image' %}{{ '<image>\\n' }}{% endfor %}"
     "{% for part in message['content'] if part['type'] == 'text' %}{{ part['text'] }}{% endfor %}"

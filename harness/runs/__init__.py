@@ -16,7 +16,7 @@ from harness.runs.finished import (
 from harness.runs.from_lmms_eval import read_lmms
 from harness.runs.from_vlmevalkit import read_vlmevalkit
 from harness.runs.imports import Imported, write_import
-from harness.runs.publish import push
+from harness.runs.publish import hub_access, push
 from harness.runs.recomputing import ALONE, OLDER
 from harness.runs.verification import Verification, bundle, open_evidence, verify
 
@@ -29,6 +29,7 @@ __all__ = [
     "bundle",
     "columns_of",
     "compare_runs",
+    "hub_access",
     "open_evidence",
     "open_run",
     "push",

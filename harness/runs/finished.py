@@ -221,6 +221,7 @@ def compare_runs(
         method=f"{second.report.method} (against {first.report.method})",
         seeds=(),
         taken=(),
+        training=None,
         ablation=None,
         notes=distinct(notes),
     )

@@ -49,6 +49,7 @@ def render(report: ReportInput) -> str:
         "## Pairs",
         _pairs(report),
         *_doctor(report),
+        *_training(report),
         "## Answer length",
         _lengths(comparison.benchmarks),
     ]
@@ -215,6 +216,13 @@ def _doctor(report: ReportInput) -> list[str]:
     rows = [[plain(name), plain(value)] for name, value in facts(report.doctor)]
     table = _table(("pairs", ""), rows, numeric=range(0))
     return [*warnings, _folded("What the pairs would teach", [table])]
+
+
+def _training(report: ReportInput) -> list[str]:
+    if report.training is None:
+        return []
+    rows = [[plain(name), plain(value)] for name, value in report.training.facts]
+    return ["## Training", _table(("did it train?", ""), rows, numeric=range(0))]
 
 
 def _lengths(benchmarks: Sequence[BenchmarkComparison]) -> str:

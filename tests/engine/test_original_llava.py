@@ -20,29 +20,16 @@ from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 
 from harness.cli.commands import app
-from harness.engine import convert, resolve
+from harness.engine import EngineRequest, ImageDigests, convert, resolve
+from harness.engine.inputs import network_inputs
+from harness.engine.vision import Preparer
 from harness.errors import HarnessError, UsageError
 from harness.model import Model
 from harness.protocol import LLAVA
 from harness.records import Request
 from tests.support.checkpoints import Sizes, write_llava
 
-WORDS = [
-    "a",
-    "chat",
-    "between",
-    "curious",
-    "user",
-    "and",
-    "an",
-    "assistant",
-    "helpful",
-    "USER:",
-    "ASSISTANT:",
-    "is",
-    "there",
-    "dog",
-]
+WORDS = "a chat between user and an assistant helpful USER: ASSISTANT: is there dog"
 SIZES = Sizes(vocabulary=380)
 
 
@@ -52,7 +39,7 @@ def write_pieces(path: Path) -> None:
 
     draw, made = random.Random(0), io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter([" ".join(draw.choices(WORDS, k=9)) for _ in range(600)]),
+        sentence_iterator=iter([" ".join(draw.choices(WORDS.split(), k=9)) for _ in range(600)]),
         model_writer=made,
         vocab_size=SIZES.vocabulary,
         hard_vocab_limit=False,
@@ -154,25 +141,19 @@ def same(out: Path, wanted: dict) -> None:
             assert found[name].shape == value.shape
 
 
-def logits(folder: Path) -> torch.Tensor:
-    model = Model.open(folder, device="cpu", protocol=LLAVA)
+def asked(model: Model) -> dict:
+    """One question with one image, as the network of a model is given it."""
     draw = np.random.default_rng(0)
     image = PIL.Image.fromarray(draw.integers(0, 256, (20, 40, 3), dtype=np.uint8))
     request = Request("is there a dog", (image,))
-    from harness.engine import EngineRequest, ImageDigests
-    from harness.engine.inputs import network_inputs
-    from harness.engine.vision import Preparer
-
     loaded = model.base.loaded()
     item = EngineRequest(request, model.render(request), (ImageDigests().of(image),))
-    inputs = network_inputs(loaded, Preparer(loaded).prepare(item))
-    with torch.inference_mode():
-        return loaded.network(**inputs).logits[0, -1]
+    return network_inputs(loaded, Preparer(loaded).prepare(item))
 
 
 @pytest.mark.parametrize("form", ["safe", "pickled", "tower inside", "projector beside"])
 def test_every_tensor_is_placed_and_none_is_random(made, tmp_path, form):
-    root, settings, state, rest, tower = made
+    _, _, state, rest, tower = made
     weights = dict(rest)
     if form == "tower inside":
         weights |= {f"model.vision_tower.vision_tower.{k}": v + 1 for k, v in tower.items()}
@@ -196,35 +177,27 @@ def test_the_converted_model_answers_as_the_one_it_was_made_from(made, tmp_path)
     """Logits of the source and of the conversion, over the tokens that both have."""
     from transformers import LlavaForConditionalGeneration
 
-    root, settings, state, rest, _ = made
+    root, settings, _, rest, _ = made
     convert(write(tmp_path / "in", made, rest), tmp_path / "out")
     model = Model.open(tmp_path / "out", device="cpu", protocol=LLAVA)
-    assert model.processor.tokenizer.bos_token_id == 1
-    got = logits(tmp_path / "out")
-    network = LlavaForConditionalGeneration.from_pretrained(tmp_path / "out")
-    rows = settings["vocab_size"]
-    assert network.config.image_token_id == rows
+    inputs, rows = asked(model), settings["vocab_size"]
+    assert inputs["input_ids"][0, 0] == 1
+    assert (inputs["input_ids"] == rows).sum() == 16
+    source = LlavaForConditionalGeneration.from_pretrained(root / "hf").eval()
+    mine = source.config.image_token_id
+    assert not (inputs["input_ids"] == mine).any()
+    with torch.inference_mode():
+        got = model.network(**inputs).logits[0, -1]
+        inputs["input_ids"] = torch.where(inputs["input_ids"] == rows, mine, inputs["input_ids"])
+        wanted = source(**inputs).logits[0, -1]
+    assert torch.allclose(got[:rows], wanted, atol=1e-6)
     assert got[rows] == got[0], "the image token is as likely as the unknown one"
-    source = LlavaForConditionalGeneration.from_pretrained(root / "hf")
-    source.resize_token_embeddings(rows + 1)
-    source.config.image_token_id = source.config.image_token_index = rows
-    loaded = Model.open(tmp_path / "out", device="cpu", protocol=LLAVA).base.loaded()
-    loaded.network = source.eval()
-    import harness.model.base as base
-
-    original = base.Base.loaded
-    try:
-        base.Base.loaded = lambda self: loaded
-        wanted = logits(tmp_path / "out")
-    finally:
-        base.Base.loaded = original
-    assert torch.allclose(got[:rows], wanted[:rows], atol=1e-6)
 
 
 @pytest.fixture
 def adapter(made, tmp_path):
     """A LoRA folder as the original code saves it, and the model that it stands for."""
-    root, settings, state, rest, _ = made
+    _, settings, state, rest, _ = made
     draw = torch.Generator().manual_seed(5)
     base = {name: value for name, value in rest.items() if "mm_projector" not in name}
     write(tmp_path / "vicuna", made, base, model_type="llama")
