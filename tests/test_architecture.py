@@ -29,7 +29,7 @@ HEAVY = {
 """Which packages may import a heavy library; outside ``dpo`` only inside of functions."""
 
 
-READS_PICKLES = {HARNESS / "engine" / "original_llava.py"}
+READS_PICKLES = {HARNESS / "engine" / "tensor_files.py"}
 """Only behind ``--trust-pickles``, and as tensors only."""
 
 

@@ -44,11 +44,12 @@ def build_processor(
         tower: folder of the vision tower.
         settings: the original configuration.
     """
-    from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaProcessor
+    import transformers
 
+    hub: Any = transformers
     vision = read_json(tower / "config.json")
     vision = vision.get("vision_config") or vision
-    eyes: Any = CLIPVisionConfig(
+    eyes = hub.CLIPVisionConfig(
         **{k: v for k, v in vision.items() if k not in ("model_type", "dtype")}
     )
     tokenizer = _tokenizer(folder, base or Path(str(_base_of(folder))))
@@ -56,8 +57,8 @@ def build_processor(
     image = int(tokenizer.convert_tokens_to_ids("<image>"))
     size = max(int(settings["vocab_size"]), image + 1)
     given = {name: settings[name] for name in _TEXT if settings.get(name) is not None}
-    text = LlamaConfig(**given, vocab_size=size, pad_token_id=pad, tie_word_embeddings=False)
-    config = LlavaConfig(
+    text = hub.LlamaConfig(**given, vocab_size=size, pad_token_id=pad, tie_word_embeddings=False)
+    config = hub.LlavaConfig(
         vision_config=eyes,
         text_config=text,
         image_token_index=image,
@@ -68,7 +69,7 @@ def build_processor(
         architectures=["LlavaForConditionalGeneration"],
     )
     config.dtype = settings.get("torch_dtype") or settings.get("dtype")
-    processor = LlavaProcessor(
+    processor = hub.LlavaProcessor(
         image_processor=_images(tower, int(eyes.image_size)),
         tokenizer=tokenizer,
         patch_size=eyes.patch_size,

@@ -3,20 +3,19 @@
 That code (github.com/haotian-liu/LLaVA, which SeVa and SIMA train with) keeps the projector as
 ``model.mm_projector``, and the vision tower inside or under another name; an adapter's folder has
 ``non_lora_trainables.bin`` beside it. Every tensor is renamed and nothing is initialised: what has
-no place, and a place that gets no tensor, are errors. This is the only module that reads pickles,
-as tensors only (``weights_only``), and only when it was told to. Needs torch.
+no place, and a place that gets no tensor, are errors. Needs torch.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.engine.llava_processor import build_processor, tower_folder
+from harness.engine.tensor_files import Get, Reader
 from harness.engine.weights import read_json
 from harness.errors import HarnessError, UsageError
 
@@ -29,7 +28,6 @@ _SPARE = (".rotary_emb.inv_freq", ".position_ids")
 _TOWER_SPARE = ("text_model.", "logit_scale", "text_projection.", "visual_projection.")
 """Parts of CLIP that no vision tower has."""
 _LORA = ("lora_A", "lora_B")
-Get = Callable[[], "Tensor"]
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ def convert(
     if out.exists():
         raise UsageError(f"{out} exists already. Name a new folder with --out.")
     settings = _checked(folder)
-    read = _Reader(pickles)
+    read = Reader(pickles)
     language, adapter = _language(folder, base, read)
     eyes = _within(language)
     tower_at = tower_folder(settings, tower)
@@ -135,82 +133,8 @@ def _checked(folder: Path) -> dict[str, Any]:
     return config
 
 
-class _Reader:
-    """Reads the tensors of files by name; each is loaded when it is written."""
-
-    def __init__(self, pickles: bool) -> None:
-        self._pickles = pickles
-
-    def folder(self, folder: Path, what: str) -> dict[str, Get]:
-        """Return all tensors of a folder's weights."""
-        for pattern in ("*.safetensors", "pytorch_model*.bin"):
-            files = sorted(folder.glob(pattern))
-            files = [file for file in files if not file.name.startswith("adapter_")]
-            if files:
-                return {name: get for file in files for name, get in self.file(file).items()}
-        raise UsageError(
-            f"{folder} holds no weights of {what} (*.safetensors or pytorch_model*.bin). Check "
-            "that the download is complete."
-        )
-
-    def file(self, path: Path) -> dict[str, Get]:
-        """Return the tensors of one file.
-
-        Raises:
-            UsageError: if it is a pickle and none may be read, or holds something else.
-        """
-        if path.suffix == ".safetensors":
-            return self._safe(path)
-        if not self._pickles:
-            raise UsageError(
-                f"{path} is a pickle, a format that can run code when it is read. If you trust "
-                "where it comes from, add --trust-pickles: then it is read with torch's "
-                "weights_only, which takes tensors and nothing else."
-            )
-        import torch
-
-        try:
-            found = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        except Exception as error:
-            reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else ""
-            raise UsageError(
-                f"{path} cannot be read as tensors ({type(error).__name__}: {reason}). It is "
-                "damaged, or holds more than tensors; nothing of it was run."
-            ) from error
-        if not isinstance(found, dict) or not all(
-            isinstance(name, str) and isinstance(value, torch.Tensor)
-            for name, value in found.items()
-        ):
-            raise UsageError(f"{path} holds something else than tensors by name.")
-        size = sum(value.nbytes for value in found.values())
-        if size > path.stat().st_size:
-            raise UsageError(f"{path} claims {size:,} bytes of tensors, more than the file has.")
-        return {name: partial(_same, value) for name, value in found.items()}
-
-    def _safe(self, path: Path) -> dict[str, Get]:
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(path, framework="pt") as file:
-                return {name: partial(_stored, path, name) for name in list(file.keys())}
-        except (SafetensorError, OSError) as error:
-            raise UsageError(f"{path} is damaged ({error}). Download or copy it again.") from error
-
-
-def _same(value: Tensor) -> Tensor:
-    return value
-
-
-def _stored(path: Path, name: str) -> Tensor:
-    from safetensors import safe_open
-
-    with safe_open(path, framework="pt") as file:
-        found: Tensor = file.get_tensor(name)
-        return found
-
-
 def _language(
-    folder: Path, base: Path | None, read: _Reader
+    folder: Path, base: Path | None, read: Reader
 ) -> tuple[dict[str, Get], Mapping[str, tuple[Get, Get, float]]]:
     """Return language model and projector by their names, and what an adapter adds to each."""
     if not (folder / "adapter_config.json").is_file():
@@ -241,7 +165,7 @@ def _plain(found: Mapping[str, Get]) -> dict[str, Get]:
 
 
 def _adapter(
-    folder: Path, settings: Mapping[str, Any], read: _Reader
+    folder: Path, settings: Mapping[str, Any], read: Reader
 ) -> dict[str, tuple[Get, Get, float]]:
     """Return, by the name of a weight, the two factors and the scale of what is added to it."""
     odd = [name for name in ("use_rslora", "use_dora", "fan_in_fan_out") if settings.get(name)]
