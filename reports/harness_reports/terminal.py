@@ -165,10 +165,8 @@ def _levels(report: ReportInput) -> Table:
 
 def _row(benchmark: BenchmarkComparison, figure: MetricResult, *, first: bool) -> list[Text]:
     style = "" if figure.primary else "dim"
-    judges = (*benchmark.judges_before, *benchmark.judges_after)
-    name = (
-        _name(benchmark.name, figure.column, BUILTIN in judges) if first else f"  {figure.column}"
-    )
+    graded = words.BUILTIN in words.judges(benchmark)
+    name = _name(benchmark.name, figure.column, graded) if first else f"  {figure.column}"
     cells = [
         name,
         numbers.figure(figure.before, figure.digits),
