@@ -19,7 +19,7 @@ from harness.engine import ENGINE_VERSION
 from harness.model import short_name
 from harness.plugins import Method, names
 from harness.protocol import HF
-from harness.records import Prompt, fingerprint, to_json
+from harness.records import Drop, Prompt, fingerprint, to_json
 from harness.settings import EvalSettings, Settings
 from harness.storage import RunRecord, Store
 
@@ -34,7 +34,10 @@ _NO_RESULT = (
 """Settings that change no answer, pair or weight."""
 _ONLY_WHEN_GIVEN = ("max_new_tokens",)
 """Settings of a later version: without them a run lies where it always lay."""
-_NAMED_OTHERWISE = ("model", "data", "prompts", "options", "preset")  # by what they hold
+_NAMED_OTHERWISE = (  # by what they hold
+    *("model", "data", "prompts", "options", "preset"),
+    *("pairs", "images", "allow_urls"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +112,7 @@ class Plan(EvalPlan):
         method: loaded.
         options: the method's own.
         prompts: to make pairs from.
+        dropped: rows of the prompts' or pairs' file that cannot be used.
         notes: what a reader has to know of how this was asked.
     """
 
@@ -116,6 +120,7 @@ class Plan(EvalPlan):
     method: Method
     options: Any
     prompts: tuple[Prompt, ...]
+    dropped: tuple[Drop, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property

@@ -15,7 +15,7 @@ from harness.pairs import PairReport
 from harness.protocol import HF, sentence
 from harness.records import Samples, StateCount, distinct, sentences
 from harness.settings import BUILTIN
-from harness.storage import thumbnail_in
+from harness.storage import Looks, thumbnail_in
 from harness.train import Ablation
 
 
@@ -40,7 +40,7 @@ class Taken:
         )
 
 
-__all__ = ["ReportInput", "Writer", "write_reports"]
+__all__ = ["TWO_SEEDS", "ReportInput", "Writer", "write_reports"]
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,7 @@ class ReportInput:
         seeds: training seeds that the comparison is over, where there are several.
         training: what the training did to the weights and to pairs.
         taken: answers before that come from another run.
+        looks: how often the baseline was compared before; ``None`` where nobody counted.
         ablation: what blanking the pairs' images does, where it was asked for.
         notes: what else a reader has to know that no record holds.
         clock: times; the only thing that differs between two equal runs.
@@ -109,6 +110,7 @@ class ReportInput:
     seeds: tuple[int, ...] = ()
     training: TrainingEffect | None = None
     taken: tuple[Taken, ...] = ()
+    looks: Looks | None = None
     ablation: Ablation | None = None
     notes: tuple[str, ...] = ()
     clock: Mapping[str, str] = field(default_factory=dict)
@@ -167,6 +169,7 @@ class ReportInput:
         found += [overlap.note for overlap in self.overlaps]
         found += [_graded(names)] if (names := self.graded) else []
         found += [_on_seeds(self.seeds)] if self.seeds else []
+        found += [self.looks.note] if self.looks is not None else []
         for name, counts in self.states.items():
             found += [f"{name}: {sentence}" for sentence in sentences({"": counts})]
         return distinct(filter(None, (*found, *self.notes)))
@@ -180,12 +183,18 @@ def _graded(names: Sequence[str]) -> str:
     )
 
 
+TWO_SEEDS = (
+    "Two seeds say next to nothing of how far seeds differ: after correction no difference may be "
+    "told at all. Take three or more."
+)
+
+
 def _on_seeds(seeds: Sequence[int]) -> str:
     return (
         f"Figures after training are means over {len(seeds)} seeds ({', '.join(map(str, seeds))}), "
         "and intervals allow for other seeds. Flips, lengths, categories, training and examples "
         f"are of seed {seeds[0]}."
-    )
+    ) + (f" {TWO_SEEDS}" if len(seeds) == len((0, 1)) else "")
 
 
 Writer = Callable[[ReportInput, Path], Path]

@@ -7,7 +7,7 @@ fingerprint of its inputs, so calling this again continues where it stopped.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness import progress
@@ -24,7 +24,7 @@ from harness.plugins import load
 from harness.records import to_json
 from harness.report import ReportInput, write_reports
 from harness.resolve import resolve, versions
-from harness.runs import take_before, taken_in
+from harness.runs import looked, take_before, taken_in
 from harness.settings import Settings
 from harness.storage import Store, image_folder, locked, write_json
 from harness.train import Ablation, Checkpoint, ablation, merged, train
@@ -55,10 +55,14 @@ class Outcome:
     reused: bool
 
 
-def run(settings: Settings) -> Outcome:
+def run(settings: Settings, *, alone: bool = True) -> Outcome:
     """Make pairs, train on them, evaluate before and after, compare, and report.
 
     "Before" comes first: a broken benchmark fails before training is paid for.
+
+    Args:
+        settings: what the user asked for.
+        alone: its result is looked at by itself, not as one seed of several.
 
     Raises:
         UsageError: if the settings name something that is not there.
@@ -78,7 +82,8 @@ def run(settings: Settings) -> Outcome:
     )
     with locked(plan.folder(model.fingerprint)) as folder:
         context = Context(plan, folder, store)
-        plan.record(model.fingerprint).write(folder)
+        record = plan.record(model.fingerprint)
+        record.write(folder)
         write_json(folder / "versions.json", versions())
 
         take_before(context, model.fingerprint)
@@ -105,6 +110,9 @@ def run(settings: Settings) -> Outcome:
             terms=terms,
             touched=check_contamination(context),
         )
+        if alone:
+            looks = looked(settings.out, report.compared, record.arms, [settings.seed])
+            report = replace(report, looks=looks)
         writers = {name: load("reports", name) for name in settings.reports}
         return Outcome(
             folder=folder,

@@ -22,9 +22,9 @@ HEAVY = {
     "peft": {"engine", "dpo"},
     "trl": {"dpo"},
     "lmms_eval": {"benchmark"},
-    "openai": {"model", "judge"},
+    "openai": {"benchmark", "model", "judge"},
     "huggingface_hub": {"benchmark", "data", "engine", "model", "runs"},
-    "datasets": {"benchmark", "data", "dpo"},
+    "datasets": {"benchmark", "data", "dpo", "pairs"},
 }
 """Which packages may import a heavy library; outside ``dpo`` only inside of functions."""
 

@@ -59,6 +59,9 @@ class Benchmark:
         columns: the figures, the headline first.
         groups: named categories of a row, for the breakdown.
         units: what a row counts together with, by name; see :func:`harness.benchmark.together`.
+        row_units: the same, where only the task's own scoring knows them.
+        prepare: called before a model is asked; returns what a reader should know, or raises
+            where the rows cannot be measured.
         choices: the answers a row allows, where they are few; gives the ``logit`` scores.
         image_source: what the row's photograph is called in the collection it was taken from, such
             as its COCO file; the contamination check looks for it among the training images.
@@ -83,6 +86,8 @@ class Benchmark:
     groups: Callable[[Mapping[str, Any]], Mapping[str, str]] = lambda doc: {}
     units: Callable[[Mapping[str, Any]], Mapping[str, str]] = lambda doc: {}
     choices: Callable[[Row], Choices] | None = None
+    row_units: Callable[[Task, Row], Mapping[str, str]] = lambda task, row: {}
+    prepare: Callable[[Task], tuple[str, ...]] = lambda task: ()
     image_source: Callable[[Mapping[str, Any]], str] = lambda doc: ""
     max_new_tokens: int | None = None
     judge: str = "rule"

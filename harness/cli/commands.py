@@ -25,7 +25,8 @@ from harness.cli.gate import gate
 from harness.cli.imports import import_
 from harness.cli.judge import judge
 from harness.cli.list import list_names
-from harness.cli.methods import check, new_method, pairs, push
+from harness.cli.methods import check, new_method, push
+from harness.cli.pairs import pairs
 from harness.cli.plan import plan
 from harness.cli.report import report
 from harness.cli.run import run

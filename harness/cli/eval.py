@@ -21,13 +21,14 @@ from harness.cli.options import (
     PROTOCOL,
     QUIET,
 )
+from harness.cli.recipes import RecipeCommand
 from harness.errors import ExitCode
 
 if TYPE_CHECKING:
     from harness.report import ReportInput
 
 
-@click.command("eval")
+@click.command("eval", cls=RecipeCommand)
 @BENCH
 @click.option(
     "--model",

@@ -1,8 +1,7 @@
-"""Commands around a method: check it, begin one, look at its pairs, publish what it trained."""
+"""Commands around a method: check it, begin one, publish what it trained."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -40,22 +39,6 @@ def new_method(name: str, out: Path) -> None:
     from harness.testing import new_method as write
 
     click.echo(write(name, out))
-
-
-@click.command()
-@click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
-@click.option("--json", "events", is_flag=True, help="As one JSON object.")
-def pairs(folder: Path, events: bool) -> None:
-    """Diagnose the preference pairs of a run: what would training on them teach?
-
-    \b
-    harness pairs runs/seva-tinyworld-1a2b3c4d
-    """
-    from harness.pairs import diagnose_run, pair_report_text
-    from harness.records import to_json
-
-    report = diagnose_run(folder)
-    click.echo(json.dumps(to_json(report)) if events else pair_report_text(report), nl=events)
 
 
 @click.command()

@@ -53,6 +53,15 @@ DATA = click.option(
     metavar="DIR|hub",
     help="Benchmark data: a folder of copies, the hub, or the built-in miniatures.",
 )
+PAIR_IMAGES = click.option(
+    "--images",
+    metavar="DIR",
+    type=PATH,
+    help="Where image paths of prompts or pairs begin; beside their file by default.",
+)
+ALLOW_URLS = click.option(
+    "--allow-urls", is_flag=True, help="Fetch images of prompts or pairs that are addresses."
+)
 LIMIT = click.option(
     "--limit", type=click.IntRange(min=1), help="Use only the first N rows of each benchmark."
 )

@@ -6,6 +6,7 @@ from harness.engine import ENGINE_VERSION, weights_fingerprint
 from harness.model.address import OFFICIAL, SCHEME, ServerName, server_name, short_name
 from harness.model.ask import ask_each
 from harness.model.distributed import everywhere
+from harness.model.download import fetched
 from harness.model.fit import misfit_of
 from harness.model.launch import run_distributed
 from harness.model.model import Model
@@ -30,6 +31,7 @@ __all__ = [
     "ask_each",
     "at_once",
     "everywhere",
+    "fetched",
     "misfit_of",
     "open_model",
     "run_distributed",

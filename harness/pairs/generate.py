@@ -80,12 +80,14 @@ def make_pairs(context: Context[Plan], model: Any) -> PairSet:
             f"is nothing to train on. See {folder / 'pairs.jsonl'}; give more prompts with "
             "--prompts, or other options of the method with --set."
         )
-    return PairSet(pairs, dict(counts), len(prompts), reused)
+    return PairSet(pairs, dict(counts), len(prompts) + len(plan.dropped), reused)
 
 
 def _fill(journal: Journal[Pair | Drop], plan: Plan, model: Any) -> None:
     method, prompts, pair_timeout = plan.method, plan.prompts, 60 * plan.settings.pair_timeout
-    done = _finished(journal, prompts)
+    if missing := plan.dropped[len(journal.rows) :]:
+        journal.append(*missing)
+    done = _finished(journal, prompts, len(plan.dropped))
     known = {prompt.id for prompt in prompts}
     with progress.bar("pairs", len(prompts), "prompts") as bar:
         bar.advance(done, "taken from an earlier call" if done else "")
@@ -155,9 +157,12 @@ def _patiently(
         yield item
 
 
-def _finished(journal: Journal[Pair | Drop], prompts: Sequence[Prompt]) -> int:
-    """Return how many prompts are done for good; the last one seen may lack records."""
-    if not journal.rows:
+def _finished(journal: Journal[Pair | Drop], prompts: Sequence[Prompt], before: int) -> int:
+    """Return how many prompts are done for good; the last one seen may lack records.
+
+    The journal begins with ``before`` records of rows that are no prompts.
+    """
+    if len(journal.rows) == before:
         return 0
     last = journal.rows[-1].prompt.id
     journal.forget(next(i for i, row in enumerate(journal.rows) if row.prompt.id == last))
@@ -200,6 +205,7 @@ def _parser(prompts: Mapping[str, Prompt]) -> Callable[[dict[str, Any]], Pair | 
 
     def parse(row: dict[str, Any]) -> Pair | Drop:
         kind: type[Pair] | type[Drop] = Drop if "reason" in row else Pair
-        return replace(from_json(kind, row), prompt=prompts[row["prompt"]["id"]])
+        made = from_json(kind, row)
+        return replace(made, prompt=prompts.get(row["prompt"]["id"], made.prompt))
 
     return parse

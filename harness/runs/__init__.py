@@ -16,6 +16,7 @@ from harness.runs.finished import (
 from harness.runs.from_lmms_eval import read_lmms
 from harness.runs.from_vlmevalkit import read_vlmevalkit
 from harness.runs.imports import Imported, write_import
+from harness.runs.looks import compare_again, looked
 from harness.runs.publish import hub_access, push
 from harness.runs.recomputing import ALONE, OLDER
 from harness.runs.verification import Verification, bundle, open_evidence, verify
@@ -28,8 +29,10 @@ __all__ = [
     "Verification",
     "bundle",
     "columns_of",
+    "compare_again",
     "compare_runs",
     "hub_access",
+    "looked",
     "open_evidence",
     "open_run",
     "push",

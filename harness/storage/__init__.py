@@ -20,6 +20,7 @@ from harness.storage.journal import (
     write_json,
     write_whole,
 )
+from harness.storage.looks import Look, Looks, note_look
 from harness.storage.memo import Memo, memos_in
 from harness.storage.reading import (
     check_depth,
@@ -39,6 +40,8 @@ from harness.storage.thumbnails import image_folder, save_thumbnail, thumbnail_i
 __all__ = [
     "KEY",
     "Journal",
+    "Look",
+    "Looks",
     "Memo",
     "RunRecord",
     "Seal",
@@ -55,6 +58,7 @@ __all__ = [
     "lines_of",
     "locked",
     "memos_in",
+    "note_look",
     "note_throughput",
     "open_regular",
     "parse_json",

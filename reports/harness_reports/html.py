@@ -22,7 +22,7 @@ from harness.errors import HarnessError
 from harness.pairs import facts
 from harness.report import ReportInput
 from harness.storage import cannot_write, write_whole
-from harness_reports import numbers, plots, words
+from harness_reports import numbers, plots, uncertain, words
 from harness_reports.html_samples import clusters_of, script_json, table_of
 
 NAME = "report.html"
@@ -107,6 +107,8 @@ def _page(
         facts=facts(report.doctor) if report.doctor else [],
         gallery=_gallery(report, pictures),
         origin=list(_origin(report)),
+        components=uncertain.table(report),
+        uncertain=uncertain,
         numbers=numbers,
         words=words,
     )

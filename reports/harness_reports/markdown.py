@@ -18,7 +18,7 @@ from harness.errors import as_markdown
 from harness.pairs import facts
 from harness.report import ReportInput
 from harness.storage import write_whole
-from harness_reports import numbers, words
+from harness_reports import numbers, uncertain, words
 
 NAME = "report.md"
 
@@ -45,6 +45,7 @@ def render(report: ReportInput) -> str:
     blocks += _gate(report)
     blocks += [_results(comparison), _reading(comparison)]
     blocks += _notes(comparison)
+    blocks += _uncertainty(report)
     blocks += [
         "## Pairs",
         _pairs(report),
@@ -179,6 +180,18 @@ def _notes(comparison: Comparison) -> list[str]:
     scored = [f"- {code(b.name)} was scored by {code(words.judges(b))}." for b in benchmarks]
     told = [*words.trainings(comparison), *words.sensitivity(comparison)]
     return ["\n".join([*notes, *(f"- {plain(text)}" for text in told), *scored])]
+
+
+def _uncertainty(report: ReportInput) -> list[str]:
+    """Return the components of the variance, and what the verdicts owe to choices."""
+    rows = [[plain(cell) for cell in row] for row in uncertain.table(report)]
+    if not rows:
+        return []
+    told = [*uncertain.sentences(report.compared), uncertain.ASSUMPTION]
+    parts = [_table(uncertain.HEAD, rows, numeric=range(1, len(uncertain.HEAD)))]
+    parts += ["Shares of the variance. " + uncertain.DASHES]
+    parts += ["\n".join(f"- {plain(text)}" for text in told)]
+    return [_folded("What the intervals are made of", parts)]
 
 
 def _pairs(report: ReportInput) -> str:
