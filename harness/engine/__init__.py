@@ -10,6 +10,7 @@ from harness.engine.checkpoint import (
     weights_fingerprint,
 )
 from harness.engine.engine import Engine
+from harness.engine.fallback import forced_through_generation
 from harness.engine.inputs import processed_as
 from harness.engine.keys import ENGINE_VERSION, EngineRequest, ImageDigests, answer_key
 from harness.engine.loading import Loaded, Source, gpus, load, pick_device, pick_dtype
@@ -29,6 +30,7 @@ __all__ = [
     "answer_key",
     "check_adapter",
     "convert",
+    "forced_through_generation",
     "gpus",
     "load",
     "pick_device",

@@ -53,7 +53,9 @@ def test_a_run_stands_beside_what_is_published(tmp_path):
     ledger = ledger_of("seva")
     report = open_run(run).report
     (level,) = report.levels
-    found = dict(zip((c.name for c in ledger.columns), measured(report, ledger.columns), strict=True))
+    found = dict(
+        zip((c.name for c in ledger.columns), measured(report, ledger.columns), strict=True)
+    )
     assert found["MM-Vet"] == (None, level.figure)
     assert found["POPE"] == (None, None)
     told = CliRunner().invoke(app, ["reproduce", "seva", str(run)], catch_exceptions=False).output
