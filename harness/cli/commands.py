@@ -17,6 +17,7 @@ import click
 from harness import old_names
 from harness.cli.bundle import bundle, verify
 from harness.cli.compare import compare
+from harness.cli.convert import convert_checkpoint
 from harness.cli.data import data
 from harness.cli.doctor import doctor
 from harness.cli.eval import evaluate
@@ -61,7 +62,7 @@ _SECTIONS: Mapping[str, Sequence[click.Command]] = {
     "Train and measure": (run, evaluate, score, plan),
     "Look at results": (report, compare, gate, judge, pairs),
     "Share and verify": (bundle, verify, import_, push),
-    "Data, plugins, machine": (list_names, data, check, new_method, doctor),
+    "Data, plugins, machine": (list_names, data, convert_checkpoint, check, new_method, doctor),
 }
 """The commands of ``harness --help``, by what they are for."""
 

@@ -69,7 +69,7 @@ def run(pairs: Sequence[Pair], model: Model, out: Path, seed: int, training: Tra
         )
     adapter, state = out / "adapter", out / "state" / identity(pairs, model, training, seed)
     out.mkdir(parents=True, exist_ok=True)
-    with _quiet(), _own_randomness():
+    with quiet(), own_randomness():
         with progress.bar("train", unit="steps") as bar:
             trainer = build(pairs, model, state, seed, training)
             share = training.batch_size * training.accumulation
@@ -124,7 +124,13 @@ def identity(pairs: Sequence[Pair], model: Model, training: Training, seed: int)
 
 
 def build(
-    pairs: Sequence[Pair], model: Model, state: Path, seed: int, training: Training
+    pairs: Sequence[Pair],
+    model: Model,
+    state: Path,
+    seed: int,
+    training: Training,
+    *,
+    told: bool = True,
 ) -> PackedTrainer:
     """Make the trainer over a private copy of the model.
 
@@ -134,14 +140,15 @@ def build(
         state: folder for resumable checkpoints.
         seed: see :func:`harness.dpo.train`.
         training: the knobs.
+        told: say what is special about the model.
     """
     network: Any = private_copy(model.network)
     reason = "it was asked for" if training.packed is False else why_plain(network)
     if reason is not None and training.packed:
         raise UsageError(f"packed=true does not fit this model: {reason}.")
-    if reason is not None:
+    if reason is not None and told:
         progress.say(f"Training with one full row per answer, because {reason}.")
-    else:
+    if reason is None:
         use_packed_attention(network)
     kept, held = split(pairs, training.holdout, seed)
     encoder = encoder_for(model.processor, network, training, model.protocol)
@@ -312,7 +319,7 @@ def _publish(trainer: PackedTrainer, adapter: Path) -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep the libraries' notices off the terminal while a training runs."""
     import datasets
     import transformers
@@ -331,7 +338,7 @@ def _quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _own_randomness() -> Iterator[None]:
+def own_randomness() -> Iterator[None]:
     """Give the caller's random generators back as they were."""
     python, numpy = random.getstate(), np.random.get_state()
     with torch.random.fork_rng():

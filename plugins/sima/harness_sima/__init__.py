@@ -70,7 +70,7 @@ PRESETS = {
     "released": Options(loss="sima_released", bare=True),
     "small": Options(
         template="compact",
-        max_new_tokens=64,
+        max_new_tokens=128,
         critic_tokens=48,
         learning_rate=1e-4,
         epochs=2.0,
