@@ -259,7 +259,7 @@ def _filled(
         found,
         mdd=stats.detectable(moves, design, alpha=ALPHA),
         mdd_corrected=stats.detectable(moves, design, alpha=level),
-        power=tuple((each, stats.power(moves, design, each, alpha=level)) for each in effects),
+        power=tuple((each, stats.power_at(moves, design, each, alpha=level)) for each in effects),
     )
 
 

@@ -269,7 +269,9 @@ def _curve(known: Confidence, alpha: float, reach: float) -> dict[str, Any]:
     effects = [round(percent / 100 * reach, 10) for percent in CURVE]
     seeds = stats.seeds_for(wanted, moves, design, alpha=alpha) if design.seed_spread else None
     return {
-        "power": tuple((each, stats.power(moves, design, each, alpha=alpha)) for each in effects),
+        "power": tuple(
+            (each, stats.power_at(moves, design, each, alpha=alpha)) for each in effects
+        ),
         "wanted": rounded(wanted),
         "images_needed": stats.images_for(wanted, moves, design, alpha=alpha),
         "seeds_needed": seeds,

@@ -59,7 +59,7 @@ __all__ = [
     "mcnemar",
     "moves_of",
     "partial_pooling",
-    "power",
+    "power_at",
     "rounded",
     "seeds_for",
     "sums_of",

@@ -157,7 +157,7 @@ def moves_of(values: NDArray[float64], counts: NDArray[float64], span: float) ->
     return Moves((0.0, *map(float, size)), (still / together, *(map(float, weights / together))))
 
 
-def power(moves: Moves, design: Design, effect: float, *, alpha: float = 0.05) -> float:
+def power_at(moves: Moves, design: Design, effect: float, *, alpha: float = 0.05) -> float:
     """Return how likely a comparison is to tell a true difference of ``effect``, simulated.
 
     Args:
@@ -211,13 +211,13 @@ def images_for(effect: float, moves: Moves, design: Design, *, alpha: float = 0.
     ``None`` where even a million would not, as where training seeds differ too much.
     """
     low, high = 2, _MOST
-    if power(moves, replace(design, images=high), effect, alpha=alpha) < POWER:
+    if power_at(moves, replace(design, images=high), effect, alpha=alpha) < POWER:
         return None
     while high > 1.02 * low:
         middle = round((low * high) ** 0.5)
         if middle in (low, high):
             break
-        enough = power(moves, replace(design, images=middle), effect, alpha=alpha) >= POWER
+        enough = power_at(moves, replace(design, images=middle), effect, alpha=alpha) >= POWER
         low, high = (low, middle) if enough else (middle, high)
     return high
 
@@ -225,7 +225,7 @@ def images_for(effect: float, moves: Moves, design: Design, *, alpha: float = 0.
 def seeds_for(effect: float, moves: Moves, design: Design, *, alpha: float = 0.05) -> int | None:
     """Return how many trainings tell ``effect`` four times in five; ``None`` if fifty do not."""
     for seeds in range(2 if design.seed_spread else 1, _TRAININGS + 1):
-        if power(moves, replace(design, seeds=seeds), effect, alpha=alpha) >= POWER:
+        if power_at(moves, replace(design, seeds=seeds), effect, alpha=alpha) >= POWER:
             return seeds
     return None
 

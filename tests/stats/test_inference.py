@@ -256,13 +256,13 @@ def test_power_detectable_difference_and_images_agree(images, share, family):
     design = stats.Design(images, 100.0)
     least = stats.detectable(moves, design, alpha=alpha)
     if least is None:
-        assert stats.power(moves, design, 99.9, alpha=alpha) < 0.8
+        assert stats.power_at(moves, design, 99.9, alpha=alpha) < 0.8
         return
-    assert stats.power(moves, design, least, alpha=alpha) == pytest.approx(0.8, abs=0.1)
+    assert stats.power_at(moves, design, least, alpha=alpha) == pytest.approx(0.8, abs=0.1)
     enough = stats.images_for(least, moves, design, alpha=alpha)
     assert images / 1.5 <= enough <= 1.5 * images + 2
     for effect, other in ((least, replace(design, images=1)), (0.0, design), (101.0, design)):
-        assert stats.power(moves, other, effect, alpha=alpha) == 0
+        assert stats.power_at(moves, other, effect, alpha=alpha) == 0
 
 
 @st.composite
