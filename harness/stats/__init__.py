@@ -22,7 +22,7 @@ from harness.stats.power import (
     detectable,
     images_for,
     moves_of,
-    power,
+    power_at,
     seeds_for,
 )
 from harness.stats.resampling import Value, bootstrap, canonical, jackknife_error, sums_of
