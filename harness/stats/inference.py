@@ -113,8 +113,7 @@ def estimate(
     """
     import numpy as np
 
-    _check(len(before), len(after), len(clusters), alpha, draws)
-    count = int(clusters.max()) + 1 if len(before) else 0
+    count = _checked(len(before), len(after), clusters, alpha, draws)
     nothing = Estimate(None, None, None, None, None, None, None, "none", None, None, count, False)
     if count == 0:
         return nothing
@@ -159,16 +158,18 @@ def estimate(
     )
 
 
-def _check(before: int, after: int, clusters: int, alpha: float, draws: int) -> None:
-    if before != after or before != clusters:
+def _checked(before: int, after: int, clusters: NDArray[Any], alpha: float, draws: int) -> int:
+    """Return how many clusters there are, unless something cannot be computed with."""
+    if before != after or before != len(clusters):
         raise ValueError(
-            f"There are {before} rows before and {after} after, but {clusters} cluster numbers: a "
-            "paired comparison needs the same rows in both arms."
+            f"There are {before} rows before and {after} after, but {len(clusters)} cluster "
+            "numbers: a paired comparison needs the same rows in both arms."
         )
     if not 0 < alpha < 1:
         raise ValueError(f"alpha is {alpha}, not between 0 and 1.")
     if draws < 1:
         raise ValueError(f"draws is {draws}; at least one resample is needed.")
+    return int(clusters.max()) + 1 if before else 0
 
 
 def distribution(
