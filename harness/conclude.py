@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
+from harness.benchmark import fitted
 from harness.compare import Comparison, Terms, compare, examples_of, levels_of
 from harness.contamination import ImageOverlap, overlaps_of
 from harness.judge import Judging, Verdicts
@@ -47,6 +48,10 @@ def conclude(
         HarnessError: if the arms do not hold the same benchmarks and rows.
     """
     before, after = arms.before, arms.after
+    columns = {
+        name: fitted(own, (*before.get(name, ()), *after.get(name, ())))
+        for name, own in columns.items()
+    }
     settings: dict[str, Any] = {"seed": seed}
     if like is not None:
         settings, terms = {name: getattr(like, name) for name in ("seed", "draws")}, like.terms
@@ -83,6 +88,7 @@ def conclude_alone(
         published: figures that others have printed, by benchmark and model. A demo's figures
             compare with none of them.
     """
+    columns = {name: fitted(own, samples.get(name, ())) for name, own in columns.items()}
     named = {name: found for name, found in (published or {}).items() if found}
     return replace(
         about,

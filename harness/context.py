@@ -18,7 +18,8 @@ from harness.benchmark import HUB, Benchmark
 from harness.engine import ENGINE_VERSION
 from harness.model import short_name
 from harness.plugins import Method, names
-from harness.records import Prompt, fingerprint, to_json
+from harness.protocol import HF
+from harness.records import Drop, Prompt, fingerprint, to_json
 from harness.settings import EvalSettings, Settings
 from harness.storage import RunRecord, Store
 
@@ -28,11 +29,15 @@ if TYPE_CHECKING:
 _NO_RESULT = (
     *("out", "reports", "baseline", "judging", "pair_timeout", "image_ablation", "merge"),
     *("margin", "alpha", "accept_missing", "margins"),
+    "protocol",  # part of the model's fingerprint
 )
 """Settings that change no answer, pair or weight."""
 _ONLY_WHEN_GIVEN = ("max_new_tokens",)
 """Settings of a later version: without them a run lies where it always lay."""
-_NAMED_OTHERWISE = ("model", "data", "prompts", "options", "preset")  # by what they hold
+_NAMED_OTHERWISE = (  # by what they hold
+    *("model", "data", "prompts", "options", "preset"),
+    *("pairs", "images", "allow_urls"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +52,7 @@ class EvalPlan:
         notice: what every report has to say first, such as a demo's.
         inputs: fingerprint of every input, by the names that ``settings.json`` gives them.
         seed: of everything random.
+        protocol: how images and conversations reach the model.
     """
 
     settings: Settings | EvalSettings
@@ -56,6 +62,7 @@ class EvalPlan:
     notice: str | None
     inputs: Mapping[str, str]
     seed: int = 0
+    protocol: str = HF
 
     @property
     def columns(self) -> dict[str, tuple[Metric, ...]]:
@@ -92,7 +99,7 @@ class EvalPlan:
         return RunRecord(
             asked={**to_json(self.settings), "data": kept_data(self.settings.data)},
             inputs=dict(self.inputs),
-            measured={"model": model, "engine": str(ENGINE_VERSION)},
+            measured={"model": model, "engine": str(ENGINE_VERSION), "protocol": self.protocol},
         )
 
 
@@ -105,12 +112,16 @@ class Plan(EvalPlan):
         method: loaded.
         options: the method's own.
         prompts: to make pairs from.
+        dropped: rows of the prompts' or pairs' file that cannot be used.
+        notes: what a reader has to know of how this was asked.
     """
 
     settings: Settings
     method: Method
     options: Any
     prompts: tuple[Prompt, ...]
+    dropped: tuple[Drop, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def determined(self) -> tuple[object, ...]:

@@ -48,7 +48,13 @@ def measure(asked: EvalSettings) -> EvalResult:
     """
     plan = resolve_eval(asked)
     store = Store(asked.out / "store.sqlite")
-    model = open_model(plan.model, store=store, device=asked.device, dtype=asked.dtype)
+    model = open_model(
+        plan.model,
+        store=store,
+        device=asked.device,
+        dtype=asked.dtype,
+        protocol=plan.protocol,
+    )
     model = model if asked.adapter is None else model.with_adapter(asked.adapter)
     with locked(plan.folder(model.fingerprint)) as folder:
         context = Context(plan, folder, store)
@@ -67,6 +73,7 @@ def measure(asked: EvalSettings) -> EvalResult:
             versions=versions(),
             notice=plan.notice,
             images=image_folder(folder),
+            protocol=plan.protocol,
         )
         report = conclude_alone(
             about,

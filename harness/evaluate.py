@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +95,8 @@ class _Asking:
         with progress.bar(f"{self.arm} {self.benchmark.name}", None, "answers") as bar:
             bar.advance(0, "loading the benchmark")
             task = Task(self.benchmark.task, self.data)
+            for note in self.benchmark.prepare(task):
+                progress.say(f"{self.benchmark.name}: {note}")
             total = len(task) if limit is None else min(limit, len(task))
             bar.expect(total)
             done = len(journal.rows)
@@ -129,7 +131,7 @@ class _Asking:
         limit = self._limit(task)
         while len(seen) < total:
             seen += self._samples(task, len(seen), min(len(seen) + FIRST, total))
-            if not all(failed(sample, limit) for sample in seen):
+            if not all(self._tells_nothing(sample, limit) for sample in seen):
                 break
             asked = [sample for sample in seen if sample.prompt]
             if len(asked) >= FIRST or len(seen) == total:
@@ -139,6 +141,11 @@ class _Asking:
         journal.append(*seen)
         bar.advance(len(seen), "asking the model")
         return len(seen)
+
+    def _tells_nothing(self, sample: Sample, limit: int) -> bool:
+        """Say whether a row tells nothing of the model; one that waits for a judge does."""
+        waits = self.benchmark.rubric is not None and None in sample.scores.values()
+        return failed(sample, limit) and not (waits and sample.answer)
 
     def _limit(self, task: Task) -> int:
         return self.max_new_tokens or self.benchmark.max_new_tokens or task.max_new_tokens
@@ -151,10 +158,21 @@ class _Asking:
                 choices = _choices(self.benchmark, row)
                 yield Request(row.text, row.images, max_new_tokens=limit, choices=choices)
 
-        for row, answers in ask_each(self.model, task.rows(start, stop), requests):
+        rows = (_worded(self.benchmark, row) for row in task.rows(start, stop))
+        for row, answers in ask_each(self.model, rows, requests):
             answer = answers[0] if answers else Answer(None, finish=MISSING, error=row.problem)
             save_thumbnail(self.folder, row.image, row.images)
             yield sample_of(task, self.benchmark, row, answer)
+
+
+def _worded(benchmark: Benchmark, row: Row) -> Row:
+    """Put the protocol's question in the place of the task's; the row stays the same one."""
+    if benchmark.wording is None or row.problem is not None:
+        return row
+    try:
+        return replace(row, text=benchmark.question(row))
+    except Exception as error:
+        return replace(row, problem=f"the row cannot be asked: {reason_of(error)}")
 
 
 def _choices(benchmark: Benchmark, row: Row) -> tuple[str, ...]:
@@ -178,7 +196,8 @@ def sample_of(task: Task, benchmark: Benchmark, row: Row, answer: Answer) -> Sam
     scores: Mapping[str, float | None] = {}
     try:
         if row.problem is None:
-            groups, units = benchmark.groups(row.doc), benchmark.units(row.doc)
+            groups = benchmark.groups(row.doc)
+            units = {**benchmark.units(row.doc), **benchmark.row_units(task, row)}
         if read.text is not None:
             scored = benchmark.score(task, row, read.text)
             scores = {**scored.scores, **benchmark.logit(row, read)}

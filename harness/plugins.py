@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import pluggy
 
 from harness import hookspecs
+from harness.dpo import Training
 from harness.errors import HarnessError, UsageError, near_miss
-from harness.records import Drop, Pair, Prompt
+from harness.records import Drop, Pair, Prompt, check_bounds
 from harness.storage import disk_is_full, folder_digest
 
 KINDS = {
@@ -29,6 +30,14 @@ KINDS = {
     "reports": "report",
     "demos": "demo",
 }
+
+_SHIPPED = {
+    "seva": "harness-seva",
+    "sima": "harness-sima",
+    "multineg": "harness-multineg",
+    **dict.fromkeys(("sft", "gt_dpo", "swapped", "random_pairs"), "harness-baselines"),
+}
+"""Where this project's methods come from, for a user who installed the harness alone."""
 
 
 def names(kind: str) -> dict[str, list[str]]:
@@ -64,6 +73,12 @@ def find(kind: str, name: str) -> EntryPoint:
         )
     if not points:
         known = names(kind)
+        if kind == "methods" and name in _SHIPPED:
+            package = _SHIPPED[name]
+            raise UsageError(
+                f"The method '{name}' is in the package {package}, which is not installed. "
+                f"Run: pip install {package}"
+            )
         raise UsageError(
             f"No {word} is named '{name}'.{near_miss(name, known)} "
             f"Installed: {', '.join(known) or 'none'}. List them with: harness list {kind}"
@@ -114,7 +129,7 @@ class Method:
         return _filled(self.name, base, values)
 
     def make_pairs(
-        self, prompts: Sequence[Prompt], model: Any, options: Any, seed: int
+        self, prompts: Iterable[Prompt], model: Any, options: Any, seed: int
     ) -> Iterator[Pair | Drop]:
         """Call the hook; whatever it raises is reported in the method's name."""
         with _blamed(self, "make_pairs"):
@@ -175,6 +190,17 @@ def load_method(name: str) -> Method:
     return Method(name, _owner(point), module, manager.hook)
 
 
+def training_of(method: Method, options: Any) -> Training | None:
+    """Return how a method trains: its options, where they are a ``Training``, or what it says.
+
+    A method whose options are none may have a function ``training(options)``. ``None`` means that
+    it trains in its own way, or nothing at all.
+    """
+    told = getattr(method.module, "training", None)
+    found = told(options) if told is not None else options
+    return found if isinstance(found, Training) else None
+
+
 class _blamed:  # noqa: N801  (a context manager, used like a function)
     """Turn an exception of a plugin into one paragraph that names it."""
 
@@ -232,7 +258,9 @@ def _filled(method: str, base: Any, values: Mapping[str, str]) -> Any:
             )
         changes[key] = _parsed(method, key, hints[key], text)
     try:
-        return dataclasses.replace(base, **changes)
+        filled = dataclasses.replace(base, **changes)
+        check_bounds(filled)
+        return filled
     except (ValueError, TypeError) as error:
         raise UsageError(f"The options of '{method}' do not fit together: {error}.") from error
 
@@ -242,7 +270,9 @@ def _parsed(method: str, key: str, hint: Any, text: str) -> Any:
 
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(hint)
-        if text[:1] in "[{":
+        if text.lower() == "none" and type(None) in get_args(hint):
+            return None
+        if text[:1] in "[{" and hint is not str and str not in get_args(hint):
             return adapter.validate_json(text)
         if getattr(hint, "__origin__", None) is tuple:
             return adapter.validate_python(tuple(part for part in text.split("+") if part))

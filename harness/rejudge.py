@@ -122,7 +122,7 @@ def _plan(
             "folder of a harness run or harness eval can be judged; call the same command again "
             "to restore it."
         )
-    wanted = [benchmark(name) for name in expand(record.benches)]
+    wanted = [benchmark(name).under(run.report.protocol) for name in expand(record.benches)]
     return EvalPlan(
         settings=EvalSettings(
             record.benches, data=data, device=device, dtype=dtype, judging=settings
@@ -133,6 +133,7 @@ def _plan(
         notice=run.report.notice,
         inputs=record.inputs,
         seed=run.report.seed,
+        protocol=run.report.protocol,
     )
 
 

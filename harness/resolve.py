@@ -25,15 +25,18 @@ from harness.benchmark import (
     expand,
 )
 from harness.context import EvalPlan, Plan
+from harness.engine import resolve as checkpoint_folder
 from harness.errors import UsageError
 from harness.judge import check
-from harness.model import SCHEME
-from harness.pairs import prompts_fingerprint, read_prompts
+from harness.model import SCHEME, misfit_of
+from harness.pairs import Given, gather, located
 from harness.plugins import Method, digest_of, load, load_method, names
+from harness.protocol import HF, LLAVA, checked, sentence
 from harness.records import Demo, fingerprint
-from harness.settings import EvalSettings, Settings
+from harness.settings import EMBEDDED, EvalSettings, Settings
 from harness.storage import files_digest, folder_digest
 
+_PAPER = "paper"
 PACKAGES = (
     "vlm-harness",
     "accelerate",
@@ -67,16 +70,14 @@ def resolve(settings: Settings) -> Plan:
     check(settings.judging)
     model_demo = demo_of(settings.model)
     preset = settings.preset or _fitting_preset(method, model_demo)
-    options = method.options(preset, dict(settings.options))
-    data_demo, prompt_demo = demo_of(settings.data), demo_of(settings.prompts)
+    typed = _typed(settings, method)
+    options = method.options(preset, typed)
+    data_demo = demo_of(settings.data)
     data = data_of(settings.data)
-    benchmarks, inputs = benchmarks_of(settings.benches, data)
-    prompt_file = prompt_demo.prompts if prompt_demo else Path(settings.prompts)
-    prompts = read_prompts(prompt_file, settings.max_prompts)
-    inputs |= {
-        "method": _method_digest(method, options, dict(settings.options)),
-        "prompts": prompts_fingerprint(prompt_file, prompts),
-    }
+    protocol, notes = protocol_of(settings, model_demo)
+    benchmarks, inputs = benchmarks_of(settings.benches, data, protocol)
+    given, prompts_print = _given(settings)
+    inputs |= {"method": _method_digest(method, options, typed), "prompts": prompts_print}
     return Plan(
         settings=settings,
         seed=settings.seed,
@@ -85,10 +86,32 @@ def resolve(settings: Settings) -> Plan:
         benchmarks=benchmarks,
         model=model_demo.model if model_demo else settings.model,
         data=data,
-        prompts=prompts,
+        prompts=given.prompts,
+        dropped=given.dropped,
         notice=data_demo.notice if data_demo else None,
         inputs=inputs,
+        protocol=protocol,
+        notes=notes,
     )
+
+
+def protocol_of(settings: Settings, demo: Demo | None) -> tuple[str, tuple[str, ...]]:
+    """Return the protocol of a run, and what its reports say where it is not the papers' own.
+
+    The preset ``paper`` takes the papers' protocol where the model can follow it.
+
+    Raises:
+        UsageError: if there is no such protocol, or no such model.
+    """
+    asked = None if settings.protocol is None else checked(settings.protocol)
+    if settings.preset != _PAPER or demo is not None or asked == LLAVA:
+        return asked or HF, ()
+    if asked == HF:
+        return HF, (sentence(HF),)
+    reason = misfit_of(checkpoint_folder(settings.model))
+    if reason is None:
+        return LLAVA, ()
+    return HF, (f"The model cannot follow the papers' protocol: {reason}.", sentence(HF))
 
 
 def resolve_eval(asked: EvalSettings) -> EvalPlan:
@@ -100,7 +123,8 @@ def resolve_eval(asked: EvalSettings) -> EvalPlan:
     """
     check(asked.judging)
     data, demo, data_demo = data_of(asked.data), demo_of(asked.model), demo_of(asked.data)
-    benchmarks, inputs = benchmarks_of(asked.benches, data)
+    protocol = HF if asked.protocol is None else checked(asked.protocol)
+    benchmarks, inputs = benchmarks_of(asked.benches, data, protocol)
     return EvalPlan(
         settings=asked,
         benchmarks=benchmarks,
@@ -108,21 +132,25 @@ def resolve_eval(asked: EvalSettings) -> EvalPlan:
         data=data,
         notice=data_demo.notice if data_demo else None,
         inputs=inputs,
+        protocol=protocol,
     )
 
 
 def benchmarks_of(
-    names: Sequence[str], data: str | Path
+    names: Sequence[str], data: str | Path, protocol: str = HF
 ) -> tuple[tuple[Benchmark, ...], dict[str, str]]:
     """Load benchmarks and suites, and fingerprint their rows and the code that scores them.
 
     Raises:
-        UsageError: if a name or its data are not there, naming the near miss.
+        UsageError: if a name or its data are not there, naming the near miss, or the data lacks
+            what the protocol's wording needs.
     """
-    wanted = {name: benchmark(name) for name in expand(names)}
+    wanted = {name: benchmark(name).under(protocol) for name in expand(names)}
     inputs = {}
     for name, bench in wanted.items():
         tables = check_tables(bench.task, data)
+        if tables is not None and tables.columns:
+            bench.check_columns(tables.where, tables.columns)
         for note in tables.notes if tables is not None else ():
             progress.say(f"{bench.name}: {note}")
         inputs[f"data:{bench.name}"] = data_fingerprint(bench.task, data)
@@ -148,6 +176,48 @@ def demo_of(name: str) -> Demo | None:
     demo = load("demos", name)
     assert isinstance(demo, Demo)
     return demo
+
+
+def _given(settings: Settings) -> tuple[Given, str]:
+    """Read the prompts, or the pairs that exist, and say what of them cannot be used."""
+    demo = demo_of(settings.prompts) if settings.pairs is None else None
+    option = "--prompts" if settings.pairs is None else "--pairs"
+    name = settings.prompts if settings.pairs is None else settings.pairs
+    given, mark = gather(
+        located(name, option) if demo is None else demo.prompts,
+        settings.max_prompts,
+        images=settings.images,
+        keep=settings.out / "images",
+        allow_urls=settings.allow_urls,
+        answers=settings.pairs is not None,
+    )
+    for note in given.notes:
+        progress.say(f"{option}: {note}.")
+    return given, mark
+
+
+def _typed(settings: Settings, method: Method) -> dict[str, str]:
+    """Return the options of the method that the user set, the file of pairs among them.
+
+    Raises:
+        UsageError: if there are pairs, and the method makes its own; or the other way round.
+    """
+    typed = dict(settings.options)
+    fields = getattr(getattr(method.module, "Options", None), "__dataclass_fields__", {})
+    if settings.pairs is not None:
+        if "pairs" not in fields:
+            raise UsageError(
+                f"--pairs {settings.pairs} gives pairs that exist, and the method "
+                f"'{method.name}' makes its own. Train on them with --method given, or give "
+                "their images and questions as prompts with --prompts."
+            )
+        if settings.prompts != EMBEDDED:
+            raise UsageError(
+                f"--pairs {settings.pairs} brings its own prompts; leave --prompts "
+                f"{settings.prompts} out."
+            )
+        typed["pairs"] = settings.pairs
+    return typed
 
 
 def _fitting_preset(method: Method, demo: Demo | None) -> str | None:

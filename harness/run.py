@@ -7,7 +7,7 @@ fingerprint of its inputs, so calling this again continues where it stopped.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness import progress
@@ -15,16 +15,17 @@ from harness.compare import Comparison, Terms
 from harness.conclude import conclude
 from harness.contamination import check_contamination
 from harness.context import Context, Plan
-from harness.dpo import read_curves
+from harness.dpo import read_curves, read_effect
 from harness.evaluate import evaluate
 from harness.judge import judge
 from harness.model import open_model
 from harness.pairs import PairReport, PairSet, make_pairs, pair_diagnostics
 from harness.plugins import load
+from harness.preflight import check_knobs, preflight_once
 from harness.records import to_json
 from harness.report import ReportInput, write_reports
 from harness.resolve import resolve, versions
-from harness.runs import take_before, taken_in
+from harness.runs import looked, take_before, taken_in
 from harness.settings import Settings
 from harness.storage import Store, image_folder, locked, write_json
 from harness.train import Ablation, Checkpoint, ablation, merged, train
@@ -55,10 +56,14 @@ class Outcome:
     reused: bool
 
 
-def run(settings: Settings) -> Outcome:
+def run(settings: Settings, *, alone: bool = True) -> Outcome:
     """Make pairs, train on them, evaluate before and after, compare, and report.
 
     "Before" comes first: a broken benchmark fails before training is paid for.
+
+    Args:
+        settings: what the user asked for.
+        alone: its result is looked at by itself, not as one seed of several.
 
     Raises:
         UsageError: if the settings name something that is not there.
@@ -66,15 +71,24 @@ def run(settings: Settings) -> Outcome:
             folder; everything finished stays on disk.
     """
     plan = resolve(settings)
+    check_knobs(plan.method, plan.options)
     terms = Terms(settings.margin, settings.alpha, settings.accept_missing, settings.margins)
     terms.check(plan.columns)
     store = Store(settings.out / "store.sqlite")
-    model = open_model(plan.model, store=store, device=settings.device, dtype=settings.dtype)
+    model = open_model(
+        plan.model,
+        store=store,
+        device=settings.device,
+        dtype=settings.dtype,
+        protocol=plan.protocol,
+    )
     with locked(plan.folder(model.fingerprint)) as folder:
         context = Context(plan, folder, store)
-        plan.record(model.fingerprint).write(folder)
+        record = plan.record(model.fingerprint)
+        record.write(folder)
         write_json(folder / "versions.json", versions())
 
+        preflight_once(context, model)
         take_before(context, model.fingerprint)
         before = evaluate("before", model, context)
         pairs = make_pairs(context, model)
@@ -99,6 +113,9 @@ def run(settings: Settings) -> Outcome:
             terms=terms,
             touched=check_contamination(context),
         )
+        if alone:
+            looks = looked(settings.out, report.compared, record.arms, [settings.seed])
+            report = replace(report, looks=looks)
         writers = {name: load("reports", name) for name in settings.reports}
         return Outcome(
             folder=folder,
@@ -136,7 +153,10 @@ def _about(
         notice=plan.notice,
         doctor=doctor,
         curves=read_curves(folder),
+        training=read_effect(folder),
         images=image_folder(folder),
         taken=taken_in(folder),
         ablation=blanked,
+        protocol=plan.protocol,
+        notes=plan.notes,
     )

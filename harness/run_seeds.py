@@ -16,17 +16,13 @@ from harness import progress
 from harness.conclude import conclude
 from harness.judge import Verdicts
 from harness.plugins import load
-from harness.report import ReportInput, write_reports
+from harness.report import TWO_SEEDS, ReportInput, write_reports
 from harness.run import Outcome, run
-from harness.runs import FinishedRun, columns_of, open_run, seed_folder
+from harness.runs import FinishedRun, columns_of, looked, open_run, seed_folder
 from harness.settings import Settings
 from harness.storage import RunRecord, locked
 
 _TOO_FEW = 2
-TWO_SEEDS = (
-    "Two seeds say next to nothing of how far seeds differ: after correction no difference may be "
-    "told at all. Take three or more."
-)
 _KEPT = ("before", "after", "judged", "images")
 _FILES = (
     "settings.json",
@@ -56,13 +52,15 @@ def run_seeds(settings: Settings, count: int) -> Outcome:
     outcomes = []
     for seed in range(settings.seed, settings.seed + count):
         progress.say(f"Seed {seed}: {seed - settings.seed + 1} of {count}.")
-        outcomes.append(run(replace(settings, seed=seed, reports=("json",))))
+        outcomes.append(run(replace(settings, seed=seed, reports=("json",)), alone=False))
     first = outcomes[0]
     folder = first.folder.with_name(f"{first.folder.name}-seeds{count}")
     with locked(first.folder):
         _collect(folder, [outcome.folder for outcome in outcomes])
         runs = [open_run(outcome.folder) for outcome in outcomes]
         report = _together(first, runs, settings.seed)
+        looks = looked(settings.out, report.compared, runs[0].arms, report.seeds)
+        report = replace(report, looks=looks)
         writers = {name: load("reports", name) for name in settings.reports}
         written = write_reports(report, folder, writers)
     return replace(

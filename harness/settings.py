@@ -49,7 +49,10 @@ class Settings:
         benches: names of the benchmarks, in the order of the report.
         model: a built-in demo's name, a folder, or a hub id.
         data: a built-in demo's name, a folder with copies of the data sets, or ``"hub"``.
-        prompts: a built-in demo's name or a JSONL file.
+        prompts: a built-in demo's name, a file, or the folder of a data set.
+        pairs: a file or folder with pairs that exist, in the place of prompts.
+        images: where image paths in prompts or pairs begin.
+        allow_urls: fetch images of prompts or pairs that are addresses.
         preset: which of the method's presets to start from; ``None`` lets the demo decide.
         options: ``--set`` texts, sorted by key.
         seed: seed of pair-making, training and intervals.
@@ -69,6 +72,7 @@ class Settings:
         alpha: level of tests and intervals.
         accept_missing: benchmarks whose missing rows shall not stand against a gain.
         margins: benchmarks with a margin of their own.
+        protocol: how images and conversations reach the model; ``None`` lets the preset decide.
     """
 
     method: str
@@ -76,6 +80,9 @@ class Settings:
     model: str = EMBEDDED
     data: str = EMBEDDED
     prompts: str = EMBEDDED
+    pairs: str | None = None
+    images: Path | None = None
+    allow_urls: bool = False
     preset: str | None = None
     options: tuple[tuple[str, str], ...] = ()
     seed: int = 0
@@ -95,6 +102,7 @@ class Settings:
     alpha: float = 0.05
     accept_missing: tuple[str, ...] = ()
     margins: Mapping[str, float] = field(default_factory=dict)
+    protocol: str | None = None
 
 
 @dataclass(frozen=True)
@@ -112,6 +120,7 @@ class EvalSettings:
         dtype: its precision.
         out: where run folders and the store lie.
         judging: who judges open answers.
+        protocol: how images and conversations reach the model; ``None`` is ``hf``.
     """
 
     benches: tuple[str, ...]
@@ -124,3 +133,4 @@ class EvalSettings:
     dtype: str = "auto"
     out: Path = Path("runs")
     judging: JudgeSettings = Settings.judging
+    protocol: str | None = None

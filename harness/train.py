@@ -98,9 +98,35 @@ def train(context: Context[Plan], pairs: Sequence[Pair], model: Any) -> Checkpoi
     memo.write(stamp, files=None)
     path = plan.method.train(pairs, model, plan.options, out, plan.seed)
     adapter = _check(plan.method, path, out)
+    _refuse_idle(plan.method, path, model, dpo.read_effect(folder))
     digest = folder_digest(path)
     memo.write(stamp, files=digest, path=path.relative_to(folder).as_posix(), adapter=adapter)
     return Checkpoint(path, digest, adapter, reused=False)
+
+
+def _refuse_idle(method: Method, path: Path, model: Any, effect: dpo.TrainingEffect | None) -> None:
+    """Refuse a training that moved nothing, unless the method says that it trains nothing.
+
+    Raises:
+        HarnessError: says what was seen of the training.
+    """
+    if not getattr(method.module, "TRAINS", True):
+        return
+    moved = effect.moved if effect is not None else dpo.checkpoint_moved(path, model.path)
+    if moved:
+        return
+    seen = "its weights equal those before"
+    if effect is not None:
+        seen = (
+            f"{effect.moving_steps} of {effect.steps} steps had a learning rate above zero, and "
+            f"the update norm is {effect.update_norm:g}"
+        )
+    raise HarnessError(
+        f"The training of '{method.name}' changed no weight: {seen}. Comparing before and after "
+        "would only show that nothing happened. Raise learning_rate or epochs, or look at "
+        f"{path.parent / 'curves.jsonl'}; a method that is meant to train nothing says TRAINS = "
+        "False in its module (docs/write-a-method.md)."
+    )
 
 
 def ablation(

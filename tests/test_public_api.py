@@ -13,6 +13,7 @@ ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "public-api.md"
 PROMISED = (
     "harness",
+    "harness.api",
     "harness.benchmark",
     "harness.dpo",
     "harness.model",

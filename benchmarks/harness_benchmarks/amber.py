@@ -13,15 +13,17 @@ its whole count at, which lowers Hal by about a tenth of a point; here counters 
 
 AMBER's lists are not in its data set: ``harness data convert amber`` makes both from the authors'
 files, or ``relation.json`` and ``safe_words.txt`` are put into ``amber_g/metadata``. The official
-scorer finds nouns with NLTK's tagger and takes spaCy's word vectors for synonyms when they agree
-to more than 0.8; here the singular of a word is looked up in the association list alone.
+scorer counts nouns, found with NLTK's tagger, and takes spaCy's word vectors for synonyms when they
+agree to more than 0.8. Here nouns are found by :mod:`harness_benchmarks.nouns`, and synonyms are
+those of the association list alone. As there, a word counts for one annotated thing only, the
+first that it fits, and a safe word counts among the named ones but covers nothing.
 Without the lists there is no verdict, and the row is missing.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -54,15 +56,22 @@ def _lists(folder: Path) -> tuple[Mapping[str, tuple[str, ...]], Names, frozense
             "repository; it maps words to lists of related words."
         ) from error
     words = [*related, *(other for others in related.values() for other in others)]
-    return related, names_of((word, word) for word in words), frozenset(filter(None, lines))
+    names = names_of((word, word) for word in words)
+    plain = {word: tuple(map(names.name, others)) for word, others in related.items()}
+    return plain, names, frozenset(filter(None, lines))
 
 
-def _with_related(names: Names, related: Mapping[str, tuple[str, ...]], word: str) -> set[str]:
-    return {names.name(text) for text in (word, *related.get(word, ()))}
-
-
-def _hit(groups: Iterable[set[str]], said: set[str]) -> float:
-    return float(sum(bool(group & said) for group in groups))
+def _first_thing(
+    names: Names, related: Mapping[str, tuple[str, ...]], things: Sequence[str]
+) -> Mapping[str, int]:
+    """Return the place of the thing that each word fits first: by association, then by name."""
+    first: dict[str, int] = {}
+    for place, thing in enumerate(things):
+        for word in related.get(thing, ()):
+            first.setdefault(word, place)
+    for place, thing in enumerate(things):
+        first.setdefault(names.name(thing), place)
+    return first
 
 
 def score(task: Task, row: Row, answer: str) -> Scored:
@@ -71,19 +80,19 @@ def score(task: Task, row: Row, answer: str) -> Scored:
     if lists is None:
         return Scored(dict.fromkeys(_METRICS), verdict="AMBER's word lists are not there")
     related, names, safe = lists
-    said = names.mentions(answer)
-    truths = [_with_related(names, related, str(word)) for word in row.doc["truth"]]
-    imagined = [_with_related(names, related, str(word)) for word in row.doc["hallu"]]
-    known = set().union(*truths) if truths else set()
-    absent = [word for word in said if word not in known and word not in safe]
+    said = names.mentions(answer, nouns=True)
+    truths, imagined = ([str(word) for word in row.doc[name]] for name in ("truth", "hallu"))
+    known, invented = (_first_thing(names, related, things) for things in (truths, imagined))
+    counted = [word for word in said if word not in safe]
+    absent = [word for word in counted if word not in known]
     values = (
         float(bool(absent)),
         float(len(said)),
         float(len(absent)),
         float(len(truths)),
-        _hit(truths, set(said)),
+        float(len({known[word] for word in counted if word in known})),
         float(len(imagined)),
-        _hit(imagined, set(said) - known),
+        float(len({invented[word] for word in absent if word in invented})),
     )
     return Scored(
         dict(zip(_METRICS, values, strict=True)),

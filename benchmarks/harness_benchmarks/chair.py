@@ -8,13 +8,13 @@ CHAIR_s is the share of descriptions that name at least one absent object, CHAIR
 absent ones among all mentions. There are two conventions for the latter. In the original and in
 lmms-eval, a word that is said twice counts twice, above and below ("CHAIR_i"). The script that
 SIMA ships counts a hallucinated word once per description above, and every mention below
-("CHAIR_i SIMA"), which can only be lower. Both fall when a model says less, so recall and the
-length of the answers belong beside them.
+("CHAIR_i SIMA"), which can only be lower; "man", "woman" and "boy" are three words there. Both fall
+when a model says less, so recall and the length of the answers belong beside them.
 
 What is named is found by :mod:`harness_benchmarks.objects` in lmms-eval's own list of COCO's
-objects, or in ``synonyms.txt`` beside the data. lmms-eval lemmatises with WordNet after tagging,
-which needs NLTK's data to be downloaded; here a word counts in its singular. The two differ where
-tagging matters ("he can see" names no can there, and does here).
+objects, or in ``synonyms.txt`` beside the data. As in the original, a word of any part of speech
+counts, in its singular, and no seat is a chair in a description that names a toilet. The original
+makes singulars with pattern.en, SIMA's script and lmms-eval with WordNet, here the ending decides.
 """
 
 from __future__ import annotations
@@ -55,18 +55,26 @@ def _coco(tables: _Hashable) -> Names:
     return names_of([*((phrase, thing) for phrase, thing in double), *tables.single.items()])
 
 
+_SEAT = "seat"
+_TOILET = frozenset({"toilet", _SEAT})
+
+
 def score(task: Task, row: Row, answer: str) -> Scored:
     """Count mentions, absent ones (each mention, and each word once), and what is recalled."""
     names = names_for(task)
     present = {names.name(str(thing)) for thing in row.doc["gt_object"]}
-    said = [thing for thing in names.mentions(answer) if thing]
+    named = [(word, thing) for word, thing in names.named(answer) if thing]
+    if {word for word, _ in named} >= _TOILET:
+        named = [(word, thing) for word, thing in named if word != _SEAT]
+    said = [thing for _, thing in named]
     absent = [thing for thing in said if thing not in present]
+    words = {word for word, thing in named if thing not in present}
     return Scored(
         {
             "hallucinated": float(bool(absent)),
             "mentions": float(len(said)),
             "absent": float(len(absent)),
-            "absent_words": float(len(set(absent))),
+            "absent_words": float(len(words)),
             "present": float(len(present)),
             "recalled": float(len(present & set(said))),
         },

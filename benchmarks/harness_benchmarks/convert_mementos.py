@@ -57,7 +57,10 @@ def _entry(
     if not image or not text:
         raise malformed(where, "the name of an image and a description were expected")
     stem = PurePosixPath(image).stem
-    found = {kind: table.mentions(text) if table else () for kind, table in words.items()}
+    found = {
+        kind: table.mentions(text, nouns=kind == "objects") if table else ()
+        for kind, table in words.items()
+    }
     values = {
         "question_id": stem,
         "domain": domain,

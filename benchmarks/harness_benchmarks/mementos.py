@@ -41,7 +41,8 @@ from harness_benchmarks.convert_mementos import OFFICIAL
 from harness_benchmarks.reading import named_lists
 from harness_benchmarks.standins import StandIns, read_standins
 
-KINDS = ("objects", "behaviors")
+OBJECTS = "objects"
+KINDS = (OBJECTS, "behaviors")
 _LISTS = {"objects": "Object list", "behaviors": "Action list"}
 _INTRO = (
     "Two texts describe the same sequence of images: 'reference' was written by a person, and "
@@ -83,7 +84,7 @@ def score(task: Task, row: Row, answer: str) -> Scored:
             scores[kind] = None
             told.append(f"no list of {kind}")
             continue
-        said = words.mentions(answer)
+        said = words.mentions(answer, nouns=kind == OBJECTS)
         scores[kind] = f1(*words.exchanged(said, map(str, row.doc[kind])))
         told.append(f"{kind}: {', '.join(sorted(said)) or 'none'}")
     return Scored(scores, judge=grader.NAME, verdict="; ".join(told))

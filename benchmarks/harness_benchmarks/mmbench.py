@@ -15,12 +15,14 @@ answer it cannot read has no verdict and is missing; a judge may say that it mea
 is wrong. ``static`` is the judge-free rule of lmms-eval:
 what its patterns cannot read is wrong, and the text of an option that is not there is "nan", which
 a banana holds. It is kept as it is, to be compared with published figures; every other reading
-leaves such options out.
+leaves such options out. ``vanilla`` counts each question once, in the order of its options that
+its authors gave it. Under the protocol llava-1.5 a question is worded as in LLaVA's script, with
+its hint on a line of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from harness.benchmark import (
@@ -28,16 +30,20 @@ from harness.benchmark import (
     Benchmark,
     Choices,
     JudgePrompt,
+    Metric,
+    Papers,
     Row,
     Rubric,
     Task,
     all_of,
+    has,
     judge_prompt,
     mean_of,
+    ratio_of,
     together,
 )
-from harness.records import Scored
-from harness_benchmarks import grader
+from harness.records import Sample, Scored
+from harness_benchmarks import grader, llava
 from harness_benchmarks.parse import letter, lettered
 from harness_benchmarks.reading import only_letter
 
@@ -72,6 +78,7 @@ def score(task: Task, row: Row, answer: str) -> Scored:
     said = _by_rule(task, row, answer) or letter(answer, _options(row.doc))
     return Scored(
         {
+            "first": float(int(row.doc["index"]) < ROTATION),
             "static": float(static),
             "judged": None if said is None else float(said == right),
         },
@@ -138,11 +145,43 @@ def _choices(row: Row) -> Choices:
     return lettered(tuple(_options(row.doc)), str(row.doc["answer"]))
 
 
+def _vanilla(rows: Sequence[Sample]) -> tuple[float, float] | None:
+    """Count a question in its first order; its rotations count nothing."""
+    first, judged = (rows[0].scores.get(name) for name in ("first", "judged"))
+    if first == 0:
+        return (0.0, 0.0)
+    return None if first is None or judged is None else (judged, 1.0)
+
+
+def _in_first_order(row: Sample) -> bool | None:
+    known = has("first")(row)
+    return row.scores["first"] == 1 if known else known
+
+
+def _worded(short: str) -> Callable[[Row], str]:
+    """Return LLaVA's wording with this request for a letter."""
+
+    def question(row: Row) -> str:
+        hint = str(row.doc.get("hint") or "nan")
+        lines = [] if hint.lower() in ("nan", "none") else [hint]
+        lines.append(str(row.doc["question"]))
+        lines += [f"{key}. {text}" for key, text in _options(row.doc).items()]
+        return "\n".join([*lines, short])
+
+    return question
+
+
 _COLUMNS = (
     all_of("judged", group=together("question"), name="circular accuracy", primary=True),
     all_of("static", group=together("question"), name="static circular accuracy"),
     all_of("logit", group=together("question"), name="logit circular accuracy"),
     mean_of("static", name="plain accuracy"),
+    Metric(
+        "vanilla accuracy",
+        _vanilla,
+        ratio_of("judged", "first").value,
+        applies=_in_first_order,
+    ),
 )
 
 
@@ -173,6 +212,13 @@ EN = Benchmark(
         "sima-7b": "64.9 (SIMA table 2)",
         "seva-7b": "65.6 at noise step 800 (SeVa README)",
     },
+    papers={
+        llava.PROTOCOL: Papers(
+            ("circular accuracy",),
+            _worded("Answer with the option's letter from the given choices directly."),
+            max_new_tokens=1024,
+        )
+    },
 )
 CN = Benchmark(
     name="mmbench_cn",
@@ -190,5 +236,10 @@ CN = Benchmark(
     published={
         "llava-1.5-7b": "58.3 (LLaVA model zoo); 55.8 with lmms-eval (its issue 139)",
         "seva-7b": "59.2 at noise step 800 (SeVa README)",
+    },
+    papers={
+        llava.PROTOCOL: Papers(
+            ("circular accuracy",), _worded("请直接回答选项字母。"), max_new_tokens=1024
+        )
     },
 )

@@ -8,7 +8,9 @@ A row of the hub's data set, cut short:
 The official score is a language model's, from 0 to 1 in tenths. Without a judge the built-in
 grader gives it; its name stands beside the figure, and its figures compare with nothing published.
 The judge is asked for the same number, in our own words. In lmms-eval a judge that fails scores 0.
-lmms-eval asks with temperature 0.2 and then samples; both arms are asked greedily here.
+lmms-eval asks with temperature 0.2 and then samples; both arms are asked greedily here. lmms-eval
+puts a request to think step by step before the question; LLaVA's file, and so the protocol
+llava-1.5, has the question alone.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from harness.benchmark import (
     Anchor,
     Benchmark,
     JudgePrompt,
+    Papers,
     Row,
     Rubric,
     Task,
@@ -25,7 +28,7 @@ from harness.benchmark import (
     mean_of,
 )
 from harness.records import Scored
-from harness_benchmarks import grader
+from harness_benchmarks import grader, llava
 from harness_benchmarks.reading import only_number
 
 _INTRO = (
@@ -101,4 +104,5 @@ BENCHMARK = Benchmark(
     published={
         "llava-1.5-7b": "30.5 (SIMA table 2), 31.1 (LLaVA model zoo), 31.6 (Re-Align): GPT-4 judges"
     },
+    papers={llava.PROTOCOL: Papers(("score",), lambda row: str(row.doc["question"]))},
 )

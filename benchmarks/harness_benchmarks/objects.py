@@ -1,50 +1,27 @@
 """Finding named things in a text by a table of synonyms: CHAIR, AMBER and Mementos rest on it.
 
 A table maps phrases to the thing they name. Text and phrases are compared word by word, singular
-and plural alike; the longest phrase wins, so that "hot dog" is no dog. A table for another world
+and plural alike (:mod:`harness_benchmarks.nouns`); the longest phrase wins, so that "hot dog" is no
+dog. A table for another world
 is a file ``synonyms.txt`` beside the data: one thing per line, its name first, then its other
 names, separated by commas - the form in which COCO's list is passed on.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from harness.errors import HarnessError
+from harness_benchmarks.nouns import singular, tokens, words_of
 
 FILE = "synonyms.txt"
-_IRREGULAR = {
-    "people": "person",
-    "children": "child",
-    "men": "man",
-    "women": "woman",
-    "mice": "mouse",
-    "knives": "knife",
-    "geese": "goose",
-    "buses": "bus",
-}
-_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
-
-
-def singular(word: str) -> str:
-    """Return the singular of an English noun by its ending; other words may lose an "s" too."""
-    if word in _IRREGULAR:
-        return _IRREGULAR[word]
-    if word.endswith("ies") and len(word) > 4:
-        return word[:-3] + "y"
-    if word.endswith(("sses", "xes", "shes", "ches", "oes")):
-        return word[:-2]
-    if word.endswith("s") and not word.endswith(("ss", "us")) and len(word) > 3:
-        return word[:-1]
-    return word
 
 
 def _plain(text: str) -> tuple[str, ...]:
-    return tuple(singular(match.group()) for match in _WORD.finditer(text.lower()))
+    return tuple(map(singular, tokens(text)))
 
 
 @dataclass(frozen=True)
@@ -59,14 +36,26 @@ class Names:
     things: Mapping[tuple[str, ...], str]
     longest: int
 
-    def mentions(self, text: str) -> tuple[str, ...]:
-        """Return the things a text names, in its order, as often as it names them."""
-        words, found, place = _plain(text), [], 0
+    def mentions(self, text: str, *, nouns: bool = False) -> tuple[str, ...]:
+        """Return the things a text names, in its order, as often as it names them.
+
+        Args:
+            text: any text.
+            nouns: a phrase counts only where its last word is a noun.
+        """
+        return tuple(thing for _, thing in self.named(text, nouns=nouns))
+
+    def named(self, text: str, *, nouns: bool = False) -> tuple[tuple[str, str], ...]:
+        """Return each phrase that names a thing, in the singular, and the thing."""
+        words = words_of(text).singular if nouns else _plain(text)
+        is_noun = words_of(text).nouns if nouns else (True,) * len(words)
+        found, place = [], 0
         while place < len(words):
-            for length in range(self.longest, 0, -1):
-                thing = self.things.get(words[place : place + length])
-                if thing is not None:
-                    found.append(thing)
+            for length in range(min(self.longest, len(words) - place), 0, -1):
+                phrase = words[place : place + length]
+                thing = self.things.get(phrase)
+                if thing is not None and is_noun[place + length - 1]:
+                    found.append((" ".join(phrase), thing))
                     place += length
                     break
             else:

@@ -9,6 +9,10 @@ A row of the hub's data set, cut short:
 "Yes." is wrong. ``lenient`` looks for the first yes or no among the words. ``logit`` asks which of
 "Yes" and "No" the model finds more probable, whatever it wrote. lmms-eval's own
 ``pope_yes_ratio`` counts the labels, not the answers, and is a constant; ours counts the answers.
+
+The columns of LLaVA's script (``eval_pope.py``, which SeVa uses too) take every answer for a yes
+whose first sentence holds no "No", "no" or "not". The papers print the mean of the three splits'
+F1. Their random split has 2,910 questions, the hub's 3,000.
 """
 
 from __future__ import annotations
@@ -16,8 +20,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from harness.benchmark import Benchmark, Metric, Row, Task, f1_of, mean_of
+from harness.benchmark import Benchmark, Metric, Papers, Row, Task, f1_of, has, mean_of
 from harness.records import Sample, Scored
+from harness_benchmarks import llava
 from harness_benchmarks.parse import yes_no as parse
 from harness_benchmarks.parse import yes_no_choices
 
@@ -29,7 +34,7 @@ if TYPE_CHECKING:
 def score(task: Task, row: Row, answer: str) -> Scored:
     """Score one answer by both rules; ``strict`` is lmms-eval's own value."""
     official = task.score(row, answer)["pope_accuracy"]
-    loose = parse(answer)
+    loose, theirs = parse(answer), llava.says_yes(answer)
     return Scored(
         {
             "strict": float(official["score"]),
@@ -39,6 +44,8 @@ def score(task: Task, row: Row, answer: str) -> Scored:
             "lenient_yes": float(loose == "yes"),
             "unparsed": float(loose is None),
             "label_yes": float(official["ground_truth"] == "yes"),
+            "llava": float(theirs == (official["ground_truth"] == "yes")),
+            "llava_yes": float(theirs),
         }
     )
 
@@ -62,6 +69,35 @@ def _official_f1(totals: NDArray[float64]) -> NDArray[float64]:
     return 100 * np.divide(hits, under, out=np.zeros(np.shape(hits)), where=under != 0)
 
 
+def _split_counts(rows: Sequence[Sample]) -> tuple[float, ...] | None:
+    """Count rows, true yes, false yes and false no of each split, by LLaVA's reading."""
+    row = rows[0]
+    said, label = row.scores.get("llava_yes"), row.scores.get("label_yes")
+    if said is None or label is None:
+        return None
+    own = (1.0, said * label, said * (1 - label), (1 - said) * label)
+    nothing = (0.0,) * len(own)
+    split = row.groups.get("category")
+    return tuple(value for name in SPLITS for value in (own if name == split else nothing))
+
+
+def _mean_f1(totals: NDArray[float64]) -> NDArray[float64]:
+    """Return 100 * the mean of the splits' F1; ``nan`` where a split has no rows."""
+    import numpy as np
+
+    parts = totals.reshape(*totals.shape[:-1], len(SPLITS), 4)
+    hits = 2 * parts[..., 1]
+    under = hits + parts[..., 2] + parts[..., 3]
+    undefined = np.full(np.shape(hits), np.nan)
+    each = np.divide(hits, under, out=undefined, where=(under != 0) & (parts[..., 0] != 0))
+    return 100 * each.mean(axis=-1)
+
+
+SPLITS = ("random", "popular", "adversarial")
+OF_LLAVA = (
+    mean_of("llava", name="accuracy (LLaVA's rule)", applies=has("llava")),
+    f1_of("llava_yes", "label_yes", name="F1 (LLaVA's rule)", applies=has("llava")),
+)
 BENCHMARK = Benchmark(
     name="pope",
     title="POPE",
@@ -73,6 +109,10 @@ BENCHMARK = Benchmark(
         mean_of("lenient", name="lenient accuracy"),
         f1_of("lenient_yes", "label_yes", name="lenient f1"),
         mean_of("logit", name="logit accuracy"),
+        *OF_LLAVA,
+        Metric(
+            "mean F1 of the splits (LLaVA's rule)", _split_counts, _mean_f1, applies=has("llava")
+        ),
         mean_of("lenient_yes", name="says yes", higher_is_better=None),
         mean_of("unparsed", name="unparsed", higher_is_better=False),
     ),
@@ -85,4 +125,5 @@ BENCHMARK = Benchmark(
         "llava-1.5-7b": "85.9 F1, mean of the splits (LLaVA model zoo)",
         "seva-7b": "86.7 F1 at noise step 800 (SeVa README), another prompt and parse",
     },
+    papers={llava.PROTOCOL: Papers(("mean F1 of the splits (LLaVA's rule)",))},
 )

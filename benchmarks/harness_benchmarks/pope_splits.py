@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from harness.benchmark import Papers
+from harness_benchmarks import llava
 from harness_benchmarks.pope import BENCHMARK as POPE
 
 _SOURCE = "arXiv 2305.10355; hub: lmms-lab-encoder/POPE, config Full, split {}, 3000 rows"
@@ -23,6 +25,8 @@ RANDOM, POPULAR, ADVERSARIAL = (
         task=f"pope/pope_{short}.yaml",
         source=_SOURCE.format(split),
         published={"llava-1.5-7b": _ACCURACY, "seva-7b": f1},
+        columns=tuple(column for column in POPE.columns if not column.name.startswith("mean F1")),
+        papers={llava.PROTOCOL: Papers(("F1 (LLaVA's rule)",))},
     )
     for split, short, f1 in (
         ("random", "random", "89.28 F1 (SeVa's stored answers, another prompt and parse)"),

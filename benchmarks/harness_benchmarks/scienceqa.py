@@ -8,7 +8,7 @@ A row of the hub's data set, cut short:
 
 ``strict`` is lmms-eval's rule: the letter alone, or a letter and a full stop at the very beginning;
 "B)" and "The answer is B" are wrong. ``lenient`` reads any form. ``logit`` asks which letter the
-model finds most probable.
+model finds most probable. LLaVA's script also reads "The answer is B."; its figure is a column.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from string import ascii_uppercase
 
-from harness.benchmark import Benchmark, Choices, Row, Task, mean_of
+from harness.benchmark import Benchmark, Choices, Papers, Row, Task, has, mean_of
 from harness.records import Scored
+from harness_benchmarks import llava
 from harness_benchmarks.parse import letter, lettered
 
 
@@ -27,12 +28,14 @@ def _options(row: Row) -> Mapping[str, str]:
 
 def score(task: Task, row: Row, answer: str) -> Scored:
     """Score one answer by lmms-eval's rule and by what it says."""
-    said = letter(answer, _options(row))
+    options = _options(row)
+    said = letter(answer, options)
     return Scored(
         {
             "strict": float(task.score(row, answer)["exact_match"]),
             "lenient": float(said == row.target),
             "unparsed": float(said is None),
+            "llava": float(llava.option(answer, len(options)) == row.target),
         }
     )
 
@@ -50,6 +53,7 @@ BENCHMARK = Benchmark(
         mean_of("strict", name="accuracy", primary=True, lenient="lenient accuracy"),
         mean_of("lenient", name="lenient accuracy"),
         mean_of("logit", name="logit accuracy"),
+        mean_of("llava", name="accuracy (LLaVA's pattern)", applies=has("llava")),
         mean_of("unparsed", name="unparsed", higher_is_better=False),
     ),
     groups=lambda doc: {"subject": str(doc.get("subject", ""))},
@@ -61,4 +65,5 @@ BENCHMARK = Benchmark(
         "sima-7b": "69.1 (SIMA table 2); 65.83 when measured again by Re-Align",
         "seva-7b": "67.5 at noise step 800 (SeVa README)",
     },
+    papers={llava.PROTOCOL: Papers(("accuracy (LLaVA's pattern)",), max_new_tokens=1024)},
 )

@@ -8,14 +8,16 @@ A row of the hub's data set, cut short (eight frames instead of one image in a v
 
 ``all`` is what SIMA's table calls SEED (58.6 for LLaVA-1.5-7B), ``image`` what SeVa's calls SEED-I
 (65.7): two tasks under one name. lmms-eval takes the first character of an answer as its letter.
+LLaVA's script wants the letter alone and shows one frame of a video, where the hub has eight.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from harness.benchmark import Benchmark, Choices, Row, Task, mean_of, ratio_of
+from harness.benchmark import Benchmark, Choices, Papers, Row, Task, has, mean_of, ratio_of
 from harness.records import Scored
+from harness_benchmarks import llava
 from harness_benchmarks.parse import letter, lettered
 
 _LETTERS = ("A", "B", "C", "D")
@@ -32,6 +34,7 @@ def score(task: Task, row: Row, answer: str) -> Scored:
     strict = float(str(official["pred"]).strip().lower() == right)
     said = letter(answer, _options(row))
     image = float(row.doc["data_type"] == "image")
+    theirs = float(answer == row.doc["answer"])
     return Scored(
         {
             "strict": strict,
@@ -39,6 +42,8 @@ def score(task: Task, row: Row, answer: str) -> Scored:
             "image_right": strict * image,
             "lenient": float(said is not None and said.lower() == right),
             "unparsed": float(said is None),
+            "llava": theirs,
+            "image_llava": theirs * image,
         }
     )
 
@@ -57,6 +62,8 @@ BENCHMARK = Benchmark(
         ratio_of("image_right", "image", name="image"),
         mean_of("lenient"),
         mean_of("logit", name="logit accuracy"),
+        mean_of("llava", name="all (LLaVA's rule)", applies=has("llava")),
+        ratio_of("image_llava", "image", name="image (LLaVA's rule)", applies=has("llava")),
         mean_of("unparsed", name="unparsed", higher_is_better=False),
     ),
     groups=lambda doc: {"question type": str(doc.get("question_type_id", ""))},
@@ -68,5 +75,11 @@ BENCHMARK = Benchmark(
         "llava-1.5-7b": "58.6 all (SIMA table 2), 60.49 all (lmms-eval); 65.7 image (SeVa)",
         "sima-7b": "60.6 all (SIMA table 2)",
         "seva-7b": "65.8 image at noise step 800 (SeVa README)",
+    },
+    papers={
+        llava.PROTOCOL: Papers(
+            ("all (LLaVA's rule)", "image (LLaVA's rule)"),  # SIMA's column and SeVa's
+            max_new_tokens=128,
+        )
     },
 )

@@ -33,9 +33,9 @@ class StandIns:
     names: Names
     goals: Mapping[str, frozenset[str]]
 
-    def mentions(self, text: str) -> tuple[str, ...]:
-        """Return the words that a text uses, each once."""
-        return tuple(dict.fromkeys(self.names.mentions(text)))
+    def mentions(self, text: str, *, nouns: bool = False) -> tuple[str, ...]:
+        """Return the words that a text uses, each once; or only those used as nouns."""
+        return tuple(dict.fromkeys(self.names.mentions(text, nouns=nouns)))
 
     def exchanged(self, said: Iterable[str], truth: Iterable[str]) -> tuple[set[str], set[str]]:
         """Put a word of the reference in the place of each that may stand for it.

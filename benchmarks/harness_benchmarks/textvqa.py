@@ -7,13 +7,22 @@ A row of the hub's data set, cut short (ten answers per question):
      "dakota", "clos culombu", "dakota digital", "dakota", ...], "image": ...}
 
 lmms-eval gives no OCR tokens with the question, LLaVA's own script does; and it turns the question
-into lower case but for its first letter. Published figures with tokens are higher.
+into lower case but for its first letter. Published figures with tokens are higher; the protocol
+llava-1.5 gives the tokens, on a line of their own before the request for a short answer.
 """
 
 from __future__ import annotations
 
-from harness.benchmark import Benchmark
+from harness.benchmark import Benchmark, Papers, Row
+from harness_benchmarks import llava
 from harness_benchmarks._short import columns, scored_by_match
+
+
+def _with_tokens(row: Row) -> str:
+    question, short = row.text.split("\n", 1)
+    tokens = ", ".join(map(str, row.doc["ocr_tokens"]))
+    return f"{question}\nReference OCR token: {tokens}\n{short}"
+
 
 BENCHMARK = Benchmark(
     name="textvqa",
@@ -29,4 +38,5 @@ BENCHMARK = Benchmark(
         "sima-7b": "58.5 (SIMA table 2)",
         "seva-7b": "56.2 (a later paper by SeVa's first author)",
     },
+    papers={llava.PROTOCOL: Papers(("accuracy",), _with_tokens, needs=("ocr_tokens",))},
 )

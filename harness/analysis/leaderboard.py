@@ -29,7 +29,7 @@ from harness.data import same_data
 from harness.errors import UsageError, near_miss
 from harness.records import Sample, Samples, distinct
 from harness.runs import FinishedRun, columns_of
-from harness.stats import rounded
+from harness.stats import partial_pooling, rounded
 
 BEFORE = "before"
 """Name of the entrant that every run started from."""
@@ -47,6 +47,9 @@ class RankedRun:
         interval: of the difference.
         interval_corrected: the same at the level of the whole page: it holds for whichever run is
             picked for being the best.
+        pooled: the difference drawn towards the mean over the runs (partial pooling); ``None`` with
+            fewer than two runs besides the baseline.
+        pooled_error: its posterior standard deviation.
         p_holm: of the difference, corrected over every pair of runs and every column.
         verdict: against the baseline; empty for the baseline itself.
         best: the best rank that cannot be ruled out, from 1.
@@ -59,6 +62,8 @@ class RankedRun:
     difference: float | None
     interval: tuple[float, float] | None
     interval_corrected: tuple[float, float] | None
+    pooled: float | None
+    pooled_error: float | None
     p_holm: float | None
     verdict: str
     best: int
@@ -270,6 +275,7 @@ def _board(
             return {GAIN: LOSS, LOSS: GAIN}.get(told(two, one), "")
         return figure.verdict if survives(figure) or name in terms.accept_missing else ""
 
+    drawn = _pooled({run: found.get((baseline, run, name, column.name)) for run in arms})
     runs = []
     for run, trained in arms.items():
         figure, missing = _figure(name, column, [samples[name] for samples in trained])
@@ -283,6 +289,8 @@ def _board(
                 difference=against.difference if against else None,
                 interval=against.interval if against else None,
                 interval_corrected=against.interval_corrected if against else None,
+                pooled=rounded(drawn[run][0]) if run in drawn else None,
+                pooled_error=rounded(drawn[run][1]) if run in drawn else None,
                 p_holm=against.p_holm if against else None,
                 verdict=against.verdict if against else "",
                 best=1 + others.count(LOSS),
@@ -299,6 +307,16 @@ def _board(
         clusters=max(figure.clusters for key, figure in found.items() if key[2] == name),
         runs=tuple(sorted(runs, key=lambda each: _order(each, column))),
     )
+
+
+def _pooled(against: Mapping[str, MetricResult | None]) -> dict[str, tuple[float, float]]:
+    """Draw the differences of runs to the baseline towards their mean."""
+    known = {run: each for run, each in against.items() if each is not None and each.error}
+    pooled = partial_pooling(
+        [each.difference or 0.0 for each in known.values()],
+        [each.error or 0.0 for each in known.values()],
+    )
+    return dict(zip(known, pooled.pairs, strict=True)) if pooled else {}
 
 
 def _order(standing: RankedRun, column: Metric) -> tuple[bool, float, str]:

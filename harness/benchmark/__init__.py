@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.benchmark.catalog import (
+from harness.benchmark.catalog import benchmark, code_digest, expand
+from harness.benchmark.definition import Benchmark, Choices, Papers
+from harness.benchmark.foreign import is_adhoc_result
+from harness.benchmark.foreign_columns import (
     adhoc_columns,
-    benchmark,
-    code_digest,
-    expand,
-    is_adhoc_result,
+    fitted,
+    known_columns,
     number_of,
     scores_in,
 )
-from harness.benchmark.definition import Benchmark, Choices
+from harness.benchmark.json_stream import BrokenListError, list_items
 from harness.benchmark.metrics import (
     Metric,
     all_of,
     f1_of,
     flip_column,
+    has,
     headline,
     mean_of,
     ratio_of,
@@ -46,10 +48,12 @@ __all__ = [
     "OWN",
     "Anchor",
     "Benchmark",
+    "BrokenListError",
     "Choices",
     "Files",
     "JudgePrompt",
     "Metric",
+    "Papers",
     "Reading",
     "Row",
     "Rubric",
@@ -71,10 +75,14 @@ __all__ = [
     "expand",
     "f1_of",
     "facts_of",
+    "fitted",
     "flip_column",
+    "has",
     "headline",
     "is_adhoc_result",
     "judge_prompt",
+    "known_columns",
+    "list_items",
     "local_folder",
     "malformed",
     "mean_of",

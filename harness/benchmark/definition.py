@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from harness.errors import UsageError
 from harness.old_names import renamed_keywords
 from harness.records import Scored
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from harness.benchmark.task import Row, Task
     from harness.records import Answer
 
-__all__ = ["Benchmark", "Choices", "Scored"]
+__all__ = ["Benchmark", "Choices", "Papers", "Scored"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,23 @@ class Choices:
 
     texts: tuple[str, ...]
     right: int
+
+
+@dataclass(frozen=True)
+class Papers:
+    """How the authors whose figures are compared ask a benchmark and read its answers.
+
+    Attributes:
+        headline: names of the columns that stand in their tables.
+        wording: the question about a row, where it is not the task's own.
+        needs: columns of the data that the wording reads and the task does not.
+        max_new_tokens: limit on the answer, where theirs is another.
+    """
+
+    headline: tuple[str, ...]
+    wording: Callable[[Row], str] | None = None
+    needs: tuple[str, ...] = ()
+    max_new_tokens: int | None = None
 
 
 @renamed_keywords
@@ -41,6 +59,9 @@ class Benchmark:
         columns: the figures, the headline first.
         groups: named categories of a row, for the breakdown.
         units: what a row counts together with, by name; see :func:`harness.benchmark.together`.
+        row_units: the same, where only the task's own scoring knows them.
+        prepare: called before a model is asked; returns what a reader should know, or raises
+            where the rows cannot be measured.
         choices: the answers a row allows, where they are few; gives the ``logit`` scores.
         image_source: what the row's photograph is called in the collection it was taken from, such
             as its COCO file; the contamination check looks for it among the training images.
@@ -52,6 +73,9 @@ class Benchmark:
         licence: of the data.
         source: where the data and its scoring were published.
         published: figures others have printed, by model name, with their source.
+        papers: by protocol, how authors ask it and read it.
+        wording: the question about a row, in the place of the task's own.
+        needs: columns of the data that this wording reads.
     """
 
     name: str
@@ -62,6 +86,8 @@ class Benchmark:
     groups: Callable[[Mapping[str, Any]], Mapping[str, str]] = lambda doc: {}
     units: Callable[[Mapping[str, Any]], Mapping[str, str]] = lambda doc: {}
     choices: Callable[[Row], Choices] | None = None
+    row_units: Callable[[Task, Row], Mapping[str, str]] = lambda task, row: {}
+    prepare: Callable[[Task], tuple[str, ...]] = lambda task: ()
     image_source: Callable[[Mapping[str, Any]], str] = lambda doc: ""
     max_new_tokens: int | None = None
     judge: str = "rule"
@@ -70,6 +96,48 @@ class Benchmark:
     licence: str = ""
     source: str = ""
     published: Mapping[str, str] = field(default_factory=dict)
+    papers: Mapping[str, Papers] = field(default_factory=dict)
+    wording: Callable[[Row], str] | None = None
+    needs: tuple[str, ...] = ()
+
+    def under(self, protocol: str) -> Benchmark:
+        """Return the benchmark as a protocol asks and reads it; most protocols change nothing."""
+        found = self.papers.get(protocol)
+        if found is None:
+            return self
+        names = [column.name for column in self.columns]
+        assert set(found.headline) <= set(names), (found.headline, names)
+        return replace(
+            self,
+            columns=tuple(
+                replace(column, primary=column.name in found.headline) for column in self.columns
+            ),
+            wording=found.wording,
+            needs=found.needs,
+            max_new_tokens=found.max_new_tokens or self.max_new_tokens,
+        )
+
+    def check_columns(self, where: str, columns: Sequence[str]) -> None:
+        """Refuse data that lacks what the wording reads.
+
+        Raises:
+            UsageError: if a column is absent.
+        """
+        lacking = [name for name in self.needs if name not in columns]
+        if lacking:
+            raise UsageError(
+                f"{self.name}: {where} has no column {' and no column '.join(lacking)}, which the "
+                f"protocol's wording of the question reads. It has: {', '.join(columns)}. Fetch "
+                "the data set with that column, or leave --protocol out."
+            )
+
+    def question(self, row: Row) -> str:
+        """Return what is asked about a row.
+
+        Raises:
+            KeyError: if the row lacks what the wording reads.
+        """
+        return row.text if self.wording is None else self.wording(row)
 
     def asked(self, row: Row) -> tuple[str, ...]:
         """Return the answers whose log-probabilities :class:`Request` should ask for."""

@@ -124,6 +124,14 @@ def f1_of(said: str, label: str, *, scale: float = 100.0, **fields: Any) -> Metr
     return Metric(count=_Counts((said, label), _hits), value=_F1(scale), **fields)
 
 
+def has(metric: str) -> Callable[[Sample], bool | None]:
+    """Say that a column applies to rows that carry this score; one that failed tells nothing.
+
+    Rows of a version that did not have the column yet do not carry it, and are not missing.
+    """
+    return _Has(metric)
+
+
 def together(name: str) -> Callable[[Sample], str]:
     """Group rows by one of their units, see :attr:`Sample.units`; a row without it is alone."""
 
@@ -144,6 +152,18 @@ def flip_column(columns: Sequence[Metric]) -> Metric | None:
     means = [column for column in columns if column.mean and column.higher_is_better is not None]
     first = [column for column in headline(columns) if column in means]
     return next(iter(first or means), None)
+
+
+@dataclass(frozen=True)
+class _Has:
+    """Whether a row carries a score."""
+
+    metric: str
+
+    def __call__(self, row: Sample) -> bool | None:
+        if self.metric in row.scores:
+            return True
+        return False if row.error is None else None
 
 
 @dataclass(frozen=True)

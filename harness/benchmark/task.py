@@ -7,20 +7,21 @@ imported when the first document is needed, and what it changed is put back.
 
 from __future__ import annotations
 
-import contextlib
+import copy
 import hashlib
 import importlib
+import inspect
 import os
 import re
-import sys
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from harness.benchmark.importing import config_of, kept_as_it_was
 from harness.benchmark.own_data import OwnData
 from harness.benchmark.task_files import (
     HUB,
@@ -29,9 +30,8 @@ from harness.benchmark.task_files import (
     hub_revision,
     local_folder,
     own_data,
-    yaml_file,
 )
-from harness.errors import HarnessError, UsageError, blaming, cause_of, reason_of
+from harness.errors import HarnessError, UsageError, cause_of, reason_of
 from harness.records import fingerprint, image_problem, listed_formats
 from harness.storage import folder_digest
 
@@ -117,8 +117,8 @@ class Task:
         """
         self.path = path
         self._images: Any = None
-        with _kept_as_it_was():
-            config = _config(path)
+        with kept_as_it_was():
+            config = config_of(path)
             own = own_data(path)
             commit = hub_revision(path) if own is None and str(data) == HUB else None
             source = own.source if own is not None else _source(config, data)
@@ -197,6 +197,44 @@ class Task:
             )
         return result
 
+    def results(self, row: Row, answer: str) -> dict[str, dict[str, Any]]:
+        """Return what the task says of one answer after each of its filters, by the filter's name.
+
+        Raises:
+            Asked, Unanswerable: see :mod:`harness.benchmark.wire`; the caller says who replies.
+        """
+        once = getattr(type(self._task).process_results, "__wrapped__", None)
+        found: dict[str, dict[str, Any]] = {}
+        for each in self._task._filters:
+            asked = SimpleNamespace(resps=[answer], filtered_resps={})
+            each.apply([asked], [row.doc])
+            said = [asked.filtered_resps[each.name]]
+            score = once or type(self._task).process_results  # without eight seconds of retrying
+            told = score(self._task, copy.copy(row.doc), said)
+            found[each.name] = dict(told) if isinstance(told, Mapping) else {}
+        return found
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics that the task's file lists, with something that adds them up."""
+        return tuple(self._task.aggregation())
+
+    def whole(self, metric: str, values: Sequence[Any]) -> float | None:
+        """Return lmms-eval's own figure for what a metric gives each row; ``None`` if it has none.
+
+        Raises:
+            Exception: whatever the task's code raises.
+        """
+        combine = self._task.aggregation()[metric]
+        given = copy.deepcopy(list(values))  # some change what they are given
+        if "args" in inspect.signature(combine).parameters:  # it writes a file beside the figure
+            with tempfile.TemporaryDirectory() as folder:
+                figure = combine(given, args=SimpleNamespace(output_path=folder))
+        else:
+            figure = combine(given)
+        number = isinstance(figure, bool | int | float) or hasattr(figure, "__float__")
+        return float(figure) if number else None
+
     def helper(self, name: str) -> Any:
         """Return something that the task's own scoring module defines, such as a word list.
 
@@ -219,24 +257,6 @@ class Task:
     def aggregate(self, metric: str, values: Sequence[Any]) -> float:
         """Return lmms-eval's own figure for a metric, for the parity checks."""
         return float(self._task.aggregation()[metric](list(values)))
-
-
-# Imported at the top of a task file for a scorer of its own that is not used here (AMBER).
-_UNUSED = ("spacy",)
-
-
-def _config(path: str) -> dict[str, Any]:
-    from lmms_eval.utils import load_yaml_config
-
-    missing = [name for name in _UNUSED if name not in sys.modules and find_spec(name) is None]
-    sys.modules.update((name, ModuleType(name)) for name in missing)
-    try:
-        with blaming(f"Reading the task {path}"):
-            config: dict[str, Any] = load_yaml_config(str(yaml_file(path)), mode="full")
-    finally:
-        for name in missing:
-            sys.modules.pop(name, None)
-    return config
 
 
 def _source(config: Mapping[str, Any], data: str | Path) -> str:
@@ -330,29 +350,3 @@ def _cache(digest: str) -> str:
     """
     home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
     return str(home / "datasets" / f"harness-{digest[:16]}")
-
-
-@contextlib.contextmanager
-def _kept_as_it_was() -> Iterator[None]:
-    """Import lmms-eval without letting it change the process or look for a judge.
-
-    Judged tasks build their client when imported and fail without a key; ``dummy`` is lmms-eval's
-    name for a client that is never asked.
-    """
-    from PIL import ImageFile
-
-    before = {name: os.environ.get(name) for name in ("API_TYPE",)}
-    truncated = ImageFile.LOAD_TRUNCATED_IMAGES
-    os.environ["API_TYPE"] = "dummy"
-    try:
-        from loguru import logger
-
-        logger.disable("lmms_eval")
-        yield
-    finally:
-        ImageFile.LOAD_TRUNCATED_IMAGES = truncated
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

@@ -17,16 +17,20 @@ import click
 from harness import old_names
 from harness.cli.bundle import bundle, verify
 from harness.cli.compare import compare
+from harness.cli.convert import convert_checkpoint
 from harness.cli.data import data
+from harness.cli.doctor import doctor
 from harness.cli.eval import evaluate
 from harness.cli.gate import gate
 from harness.cli.imports import import_
 from harness.cli.judge import judge
 from harness.cli.list import list_names
-from harness.cli.methods import check, new_method, pairs, push
+from harness.cli.methods import check, new_method, push
+from harness.cli.pairs import pairs
 from harness.cli.plan import plan
 from harness.cli.report import report
 from harness.cli.run import run
+from harness.cli.score import score
 from harness.cli.unexpected import DEBUG, unexpected, writable_anywhere
 from harness.errors import ExitCode, HarnessError, plain
 
@@ -43,11 +47,22 @@ def _debug(context: click.Context, parameter: click.Parameter, wanted: bool) -> 
         os.environ[DEBUG] = "1"  # processes that this one starts see it too
 
 
+def _version(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    if not wanted or context.resilient_parsing:
+        return
+    from harness.resolve import versions
+
+    found = versions()
+    click.echo(f"harness {found.pop('vlm-harness')}")
+    click.echo(", ".join(f"{name} {version}" for name, version in found.items()))
+    context.exit()
+
+
 _SECTIONS: Mapping[str, Sequence[click.Command]] = {
-    "Train and measure": (run, evaluate, plan),
+    "Train and measure": (run, evaluate, score, plan),
     "Look at results": (report, compare, gate, judge, pairs),
     "Share and verify": (bundle, verify, import_, push),
-    "Data and plugins": (list_names, data, check, new_method),
+    "Data, plugins, machine": (list_names, data, convert_checkpoint, check, new_method, doctor),
 }
 """The commands of ``harness --help``, by what they are for."""
 
@@ -68,7 +83,14 @@ class _Sections(click.Group):
     cls=_Sections,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(package_name="vlm-harness", prog_name="harness")
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_version,
+    help="Show the versions of the harness and of what it rests on.",
+)
 @click.option(
     "--debug",
     is_flag=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,9 +81,13 @@ def _compare_two(
 ) -> ExitCode:
     from harness.plugins import load
     from harness.records import to_json
-    from harness.runs import compare_runs
+    from harness.runs import compare_runs, looked
 
     report = compare_runs(first, second, seed=seed, terms=terms)
+    if (place.parent / "store.sqlite").exists():
+        arms = first.arms[1], second.arms[1]
+        looks = looked(place.parent, report.compared, arms, [second.report.seed])
+        report = dataclasses.replace(report, looks=looks)
     if events:
         click.echo(json.dumps(to_json(report.compared)))
     else:

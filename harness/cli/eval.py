@@ -18,15 +18,17 @@ from harness.cli.options import (
     MAX_NEW_TOKENS,
     NPROC,
     OUT,
+    PROTOCOL,
     QUIET,
 )
+from harness.cli.recipes import RecipeCommand
 from harness.errors import ExitCode
 
 if TYPE_CHECKING:
     from harness.report import ReportInput
 
 
-@click.command("eval")
+@click.command("eval", cls=RecipeCommand)
 @BENCH
 @click.option(
     "--model",
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 @MAX_NEW_TOKENS
 @DEVICE
 @DTYPE
+@PROTOCOL
 @NPROC
 @OUT
 @judge_flags

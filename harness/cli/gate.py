@@ -5,18 +5,41 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.cli.options import NAMES
 from harness.cli.tables import text_table
-from harness.errors import ExitCode
+from harness.errors import ExitCode, UsageError
+from harness.stats import MOST_LOOKS, SPENDING
 
 if TYPE_CHECKING:
     from harness.report import ReportInput
+    from harness.runs import FinishedRun
 
 FOLDER = "gate"
+
+
+class _Looks(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.3 on
+    """``N`` planned looks, or ``K/N``: which of them this is, ``None`` where it is counted."""
+
+    name = "looks"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int | None, int]:
+        """Read both numbers."""
+        if isinstance(value, tuple):
+            return value
+        this, sign, count = str(value).rpartition("/")
+        numbers = [int(text) for text in (this, count) if text.strip().isdecimal()]
+        if len(numbers) != 1 + bool(sign) or not 1 <= numbers[0] <= numbers[-1] <= MOST_LOOKS:
+            raise UsageError(
+                f"--looks {value} is not a number of looks from 1 to {MOST_LOOKS}. Write, for "
+                "example, --looks 20, or --looks 3/20 for the third of them."
+            )
+        return (numbers[0] if sign else None), numbers[-1]
 
 
 @click.command()
@@ -43,6 +66,20 @@ FOLDER = "gate"
     metavar="A,B",
     help=f"Reports to write into RUN/{FOLDER}, comma-separated.",
 )
+@click.option(
+    "--looks",
+    type=_Looks(),
+    metavar="[K/]N",
+    help="Plan N gates against this baseline and share the level among them; K is this one, by "
+    "default counted in looks.jsonl beside RUN.",
+)
+@click.option(
+    "--spending",
+    type=click.Choice(SPENDING),
+    default=SPENDING[0],
+    show_default=True,
+    help="How they share it: the last two only where each look adds rows to those of the last.",
+)
 @click.option("--seed", default=0, show_default=True, help="Seed of the intervals.")
 @click.option("--json", "events", is_flag=True, help="As one JSON object.")
 def gate(
@@ -50,6 +87,8 @@ def gate(
     baseline: Path | None,
     rules: str,
     reports: tuple[str, ...],
+    looks: tuple[int | None, int] | None,
+    spending: str,
     seed: int,
     events: bool,
 ) -> ExitCode:
@@ -62,15 +101,13 @@ def gate(
     """
     from harness.compare import check_rules, exit_code
     from harness.records import to_json
-    from harness.runs import compare_runs, open_evidence
+    from harness.runs import open_evidence
 
     run = open_evidence(folder)
-    if baseline is not None:
-        recorded = run.report.comparison  # whose margin and level were set before the run
-        terms = recorded.terms if recorded is not None else None
-        report = compare_runs(open_evidence(baseline), run, seed=seed, terms=terms)
-    else:
-        report = run.report
+    against = open_evidence(baseline) if baseline is not None else None
+    report = _compared(run, against, seed)
+    if looks is not None:
+        report = _planned(report, run, against, folder.parent, looks, spending, seed)
     report = dataclasses.replace(report, gate=check_rules(report.compared, rules))
     code = exit_code(report.compared, report.gate)
     written = _written(report, folder, reports)
@@ -78,10 +115,62 @@ def gate(
         shown = {"exit": int(code), "missing": report.missing}
         click.echo(json.dumps({**shown, "rules": [to_json(ruling) for ruling in report.gate]}))
         return code
+    if looks is not None:
+        click.echo(report.notes[-1])
     _show(report, code)
     for path in written:
         click.echo(path)
     return code
+
+
+def _compared(
+    run: FinishedRun, against: FinishedRun | None, seed: int, level: float | None = None
+) -> ReportInput:
+    """Compare with the margins that were set before the run, at its level or another one."""
+    from harness.compare import Terms
+    from harness.runs import compare_again, compare_runs
+
+    recorded = run.report.comparison
+    terms = recorded.terms if recorded is not None else Terms()
+    if level is not None:
+        terms = dataclasses.replace(terms, alpha=level)
+    if against is not None:
+        return compare_runs(against, run, seed=seed, terms=terms)
+    return run.report if level is None else compare_again(run, terms)
+
+
+def _planned(
+    report: ReportInput,
+    run: FinishedRun,
+    against: FinishedRun | None,
+    place: Path,
+    looks: tuple[int | None, int],
+    spending: str,
+    seed: int,
+) -> ReportInput:
+    """Compare at the level that the plan leaves to this look, and say which that is."""
+    from harness.runs import looked
+    from harness.stats import look_levels
+
+    wanted, count = looks
+    alpha = report.compared.alpha
+    arms = run.arms if against is None else (against.arms[1], run.arms[1])
+    seeds = run.report.seeds or (run.report.seed,)
+    found = looked(place, report.compared, arms, seeds, plan=f"{count} {spending}")
+    number = wanted or found.planned + 1
+    if number > count:
+        raise UsageError(
+            f"All {count} looks of this plan are used up ({place / 'looks.jsonl'}), so nothing can "
+            "be decided at its level. Plan more looks before the first one, or start again from "
+            "another baseline."
+        )
+    level = look_levels(count, alpha, spending)[number - 1]
+    told = (
+        f"Look {number} of {count} ({spending}): tested at level {level:.3g}, so that all {count} "
+        f"together keep {alpha:g}."
+    )
+    report = dataclasses.replace(_compared(run, against, seed, level), looks=found)
+    return dataclasses.replace(report, notes=(*report.notes, told))
 
 
 def _written(report: ReportInput, folder: Path, names: tuple[str, ...]) -> list[Path]:

@@ -103,11 +103,17 @@ def _best(board: Ranking) -> str:
     rivals = [each for each in board.runs if each.difference is not None]
     if len(rivals) < 2 or board.higher_is_better is None or rivals[0].interval_corrected is None:
         return ""
-    low, high = (half_up(end, board.digits) for end in rivals[0].interval_corrected)
-    return (
-        f"{board.benchmark} {board.column}: {rivals[0].run} has the best figure of {len(rivals)}; "
-        f"allowing for that choice, its difference lies in [{low:+}, {high:+}] {board.unit}."
+    best, digits = rivals[0], board.digits
+    low, high = (half_up(end, digits) for end in rivals[0].interval_corrected)
+    text = (
+        f"{board.benchmark} {board.column}: {best.run} has the best figure of {len(rivals)}; "
+        f"allowing for that choice, its difference lies in [{low:+}, {high:+}] {board.unit}"
     )
+    if best.pooled is not None and best.pooled_error is not None:
+        reach = 1.96 * best.pooled_error
+        value, low, high = (half_up(best.pooled + add, digits) for add in (0.0, -reach, reach))
+        text += f"; partially pooled with the others it is {value:+} [{low:+}, {high:+}]"
+    return f"{text}."
 
 
 def _code(text: str) -> str:

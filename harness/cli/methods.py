@@ -1,30 +1,100 @@
-"""Commands around a method: check it, begin one, look at its pairs, publish what it trained."""
+"""Commands around a method: check it, begin one, publish what it trained."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
-from harness.errors import ExitCode
+from harness.cli.options import DEVICE, DTYPE, key_values
+from harness.errors import ExitCode, UsageError
 
 
 @click.command()
-@click.option("--method", required=True, metavar="NAME", help="Method to check.")
+@click.option("--method", metavar="NAME", help="Method to check, or whose training is tried.")
 @click.option("--preset", metavar="NAME", help="Options preset; by default the one that fits.")
 @click.option("--seconds", default=120.0, show_default=True, help="Time limit of each check.")
-def check(method: str, preset: str | None, seconds: float) -> ExitCode:
-    """Check a method against the plugin contract, on the built-in demo.
+@click.option("--model", metavar="PATH_OR_ID", help="Try a training of this model.")
+@click.option("--prompts", metavar="FILE", help="Try it on these training prompts.")
+@click.option(
+    "--set",
+    "options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Set one option of the method; with --model or --prompts.",
+)
+@DEVICE
+@DTYPE
+def check(
+    method: str | None,
+    preset: str | None,
+    seconds: float,
+    model: str | None,
+    prompts: str | None,
+    options: tuple[str, ...],
+    device: str,
+    dtype: str,
+) -> ExitCode:
+    """Check a method against the plugin contract, or try a training before it is paid for.
+
+    With --method alone, on the built-in demo. With --model or --prompts, what a run would meet is
+    tried in seconds: knobs, images, template, first pairs, one training step, memory.
 
     \b
     harness check --method seva
+    harness check --model ./llava-1.5-7b-hf --prompts prompts.jsonl --method seva
     """
+    if model is not None or prompts is not None:
+        found = _tried(
+            (model or "tinyworld", prompts or "tinyworld"), method, preset, options, device, dtype
+        )
+        click.echo("".join(f"{name:<12}{told}\n" for name, told in found), nl=False)
+        return ExitCode.DONE
+    if method is None:
+        raise UsageError(
+            "Name a method (harness check --method seva), or what to try a training on: harness "
+            "check --model DIR --prompts FILE."
+        )
     from harness.testing import check_method
 
     report = check_method(method, preset=preset, seconds=seconds)
     click.echo(report.text, nl=False)
     return ExitCode.DONE if report.passed else ExitCode.FAILED
+
+
+def _tried(
+    where: tuple[str, str],
+    method: str | None,
+    preset: str | None,
+    options: tuple[str, ...],
+    device: str,
+    dtype: str,
+) -> tuple[tuple[str, str], ...]:
+    """Run the preflight alone; without a method, for a plain DPO training."""
+    from harness.model import open_model
+    from harness.pairs import read_prompts
+    from harness.preflight import check_knobs, preflight
+    from harness.resolve import demo_of, resolve
+    from harness.settings import Settings
+
+    if method is None:
+        demos = [demo_of(name) for name in where]
+        prompts = read_prompts(demos[1].prompts if demos[1] else Path(where[1]))
+        opened = open_model(demos[0].model if demos[0] else where[0], device=device, dtype=dtype)
+        return preflight(prompts, opened).facts
+    plan = resolve(
+        Settings(
+            method=method,
+            benches=(),
+            model=where[0],
+            prompts=where[1],
+            preset=preset,
+            options=key_values(options),
+        )
+    )
+    check_knobs(plan.method, plan.options)
+    opened = open_model(plan.model, device=device, dtype=dtype)
+    return preflight(plan.prompts, opened, plan.method, plan.options).facts
 
 
 @click.command("new-method")
@@ -40,22 +110,6 @@ def new_method(name: str, out: Path) -> None:
     from harness.testing import new_method as write
 
     click.echo(write(name, out))
-
-
-@click.command()
-@click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
-@click.option("--json", "events", is_flag=True, help="As one JSON object.")
-def pairs(folder: Path, events: bool) -> None:
-    """Diagnose the preference pairs of a run: what would training on them teach?
-
-    \b
-    harness pairs runs/seva-tinyworld-1a2b3c4d
-    """
-    from harness.pairs import diagnose_run, pair_report_text
-    from harness.records import to_json
-
-    report = diagnose_run(folder)
-    click.echo(json.dumps(to_json(report)) if events else pair_report_text(report), nl=events)
 
 
 @click.command()

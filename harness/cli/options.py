@@ -53,6 +53,15 @@ DATA = click.option(
     metavar="DIR|hub",
     help="Benchmark data: a folder of copies, the hub, or the built-in miniatures.",
 )
+PAIR_IMAGES = click.option(
+    "--images",
+    metavar="DIR",
+    type=PATH,
+    help="Where image paths of prompts or pairs begin; beside their file by default.",
+)
+ALLOW_URLS = click.option(
+    "--allow-urls", is_flag=True, help="Fetch images of prompts or pairs that are addresses."
+)
 LIMIT = click.option(
     "--limit", type=click.IntRange(min=1), help="Use only the first N rows of each benchmark."
 )
@@ -75,6 +84,12 @@ DTYPE = click.option(
     default="auto",
     show_default=True,
     help="Precision; auto is bfloat16 on cuda, else float32.",
+)
+PROTOCOL = click.option(
+    "--protocol",
+    metavar="hf|llava-1.5",
+    help="How images and conversations reach the model, and how answers are read: as the "
+    "checkpoint has it (hf, the default), or as the papers' code does (llava-1.5).",
 )
 NPROC = click.option(
     "--nproc",

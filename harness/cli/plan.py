@@ -8,9 +8,10 @@ from pathlib import Path
 import click
 
 from harness.cli.options import BENCH, DATA, LIMIT, PATH, lines
+from harness.cli.recipes import RecipeCommand
 
 
-@click.command()
+@click.command(cls=RecipeCommand)
 @BENCH
 @DATA
 @click.option(

@@ -11,6 +11,7 @@ import click
 from harness.cli.judge import judge_flags, judge_settings
 from harness.cli.options import (
     ACCEPT_MISSING,
+    ALLOW_URLS,
     ALPHA,
     BENCH,
     DATA,
@@ -23,17 +24,20 @@ from harness.cli.options import (
     NAMES,
     NPROC,
     OUT,
+    PAIR_IMAGES,
+    PROTOCOL,
     QUIET,
     key_values,
     terms_of,
 )
+from harness.cli.recipes import RecipeCommand
 from harness.errors import ExitCode
 
 if TYPE_CHECKING:
     from harness.run import Outcome
 
 
-@click.command()
+@click.command(cls=RecipeCommand)
 @click.option(
     "--method", required=True, metavar="NAME", help="Alignment method; see harness list methods."
 )
@@ -50,9 +54,16 @@ if TYPE_CHECKING:
     "--prompts",
     default="tinyworld",
     show_default=True,
-    metavar="FILE",
-    help="Training prompts: JSON lines with image, question and, if known, reference answer.",
+    metavar="FILE|DIR",
+    help="Training prompts: image, question and, if known, reference answer; see docs/pairs.md.",
 )
+@click.option(
+    "--pairs",
+    metavar="FILE|DIR",
+    help="Preference pairs that exist, for --method given; see docs/pairs.md.",
+)
+@PAIR_IMAGES
+@ALLOW_URLS
 @click.option(
     "--preset",
     metavar="NAME",
@@ -64,6 +75,12 @@ if TYPE_CHECKING:
     multiple=True,
     metavar="KEY=VALUE",
     help="Set one option of the method; may be repeated.",
+)
+@click.option(
+    "--holdout",
+    type=click.FloatRange(min=0, max=0.5),
+    metavar="SHARE",
+    help="Share of the pairs kept out of training, to measure margin and accuracy on; as 0.05.",
 )
 @click.option(
     "--seed", default=0, show_default=True, help="Random seed of pairs, training and intervals."
@@ -89,6 +106,7 @@ if TYPE_CHECKING:
 )
 @DEVICE
 @DTYPE
+@PROTOCOL
 @NPROC
 @OUT
 @click.option(
@@ -123,6 +141,7 @@ def run(
     bench: tuple[str, ...],
     reports: tuple[str, ...],
     options: tuple[str, ...],
+    holdout: float | None,
     seeds: int,
     margin: str | None,
     alpha: float | None,
@@ -138,6 +157,7 @@ def run(
     harness run --method seva --bench mmvet,pope
     harness run --method seva --bench pope --model ./llava-1.5-7b-hf --data hub --prompts p.jsonl
     harness run --method seva --bench pope --set noise_step=800 --set learning_rate=5e-5
+    harness run --method given --bench pope --pairs rlaif-v.parquet
     """
     from harness.model import run_distributed
     from harness.progress import Reporter, showing
@@ -148,7 +168,7 @@ def run(
     settings = Settings(
         benches=bench,
         reports=distinct(("json", *reports)),
-        options=key_values(options),
+        options=key_values(options if holdout is None else (*options, f"holdout={holdout}")),
         judging=judge_settings(asked),
         **dataclasses.asdict(terms_of(margin, alpha, accept_missing)),
         **asked,

@@ -24,6 +24,7 @@ from harness.compare.records import (
     MetricResult,
 )
 from harness.compare.terms import Terms, strictest
+from harness.compare.uncertainty import Components, by_rows, components, partially_pooled
 from harness.compare.verdicts import (
     Summary,
     decide,
@@ -48,6 +49,7 @@ __all__ = [
     "VERSION",
     "BenchmarkComparison",
     "Comparison",
+    "Components",
     "Example",
     "MetricLevel",
     "MetricResult",
@@ -56,8 +58,10 @@ __all__ = [
     "Terms",
     "Unit",
     "arrays_of",
+    "by_rows",
     "check_rules",
     "compare",
+    "components",
     "confidence_of",
     "decide",
     "deciding",
@@ -66,6 +70,7 @@ __all__ = [
     "exit_code",
     "join",
     "levels_of",
+    "partially_pooled",
     "strictest",
     "summary",
     "survives",

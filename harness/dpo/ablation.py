@@ -13,7 +13,8 @@ import PIL.ImageStat
 import torch
 from peft import PeftModel
 
-from harness.dpo.encoding import Encoder, check
+from harness.dpo.config import KEEP, Training
+from harness.dpo.encoding import Encoder, encoder_for
 from harness.dpo.forward import (
     collate,
     image_features,
@@ -24,6 +25,7 @@ from harness.dpo.forward import (
     why_plain,
 )
 from harness.dpo.packing import token_log_probs
+from harness.dpo.unfit import check
 from harness.errors import HarnessError, UsageError
 from harness.records import Pair
 
@@ -58,7 +60,7 @@ def measure(pairs: Sequence[Pair], model: Model, adapter: Path | None) -> ImageA
         raise UsageError("The image ablation needs at least one pair.")
     true, blank = [], []
     with _ready(model, adapter) as (network, packed):
-        encoder = Encoder(model.processor, getattr(network.config, "image_token_id", None))
+        encoder = encoder_for(model.processor, network, Training(cut=KEEP), model.protocol)
         for pair in map(check, pairs):
             image = pair.prompt.open_image()
             true.append(_score(network, encoder, pair, image, packed))

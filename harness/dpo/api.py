@@ -17,15 +17,20 @@ from harness.records import Pair
 
 if TYPE_CHECKING:
     from harness.dpo.ablation import ImageAblation
+    from harness.dpo.encoding import Encoder
+    from harness.dpo.trial import Trial
     from harness.model import Model
 
 __all__ = [
     "LOSSES",
     "ONE_NEGATIVE",
     "Training",
+    "checkpoint_moved",
     "image_ablation",
     "merge",
+    "pair_encoder",
     "train",
+    "trial",
 ]
 
 
@@ -56,6 +61,53 @@ def train(
     from harness.dpo import session
 
     return session.start(tuple(pairs), model, Path(out), seed, training or Training())
+
+
+def pair_encoder(model: Model, training: Training) -> Encoder:
+    """Return the encoder that a training of this model uses; its ``fit`` says what a pair is.
+
+    Args:
+        model: to be trained; it is loaded now.
+        training: the knobs.
+
+    Raises:
+        UsageError: if the checkpoint has no chat template or no EOS.
+    """
+    from harness.dpo.encoding import encoder_for
+
+    return encoder_for(model.processor, model.network, training, model.protocol)
+
+
+def trial(pair: Pair, model: Model, training: Training) -> Trial:
+    """Take one pair through a whole optimiser step on a copy of the model, and look at it.
+
+    Encoder, forward pass, loss, backward pass and optimiser are the training's own. The
+    log-probabilities of the pair's answers are compared with those forced through generation.
+
+    Args:
+        pair: of the kind that will be trained on.
+        model: to be trained; it is left as it was.
+        training: the knobs.
+
+    Raises:
+        UsageError: if a knob does not fit the model or the pair.
+        HarnessError: if the step fails, moves nothing, or training and generation differ.
+    """
+    from harness.dpo import trial as trying
+
+    return trying.start(pair, model, training)
+
+
+def checkpoint_moved(path: Path, base: Path) -> bool:
+    """Tell whether a checkpoint of any trainer holds other weights than the model before.
+
+    Args:
+        path: folder of an adapter or of a full model.
+        base: folder of the model before.
+    """
+    from harness.dpo import moved
+
+    return moved.checkpoint_moved(path, base)
 
 
 def merge(base: Path, adapter: Path, out: Path) -> Path:

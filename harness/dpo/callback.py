@@ -15,6 +15,8 @@ from harness.errors import HarnessError
 from harness.progress import Bar
 from harness.storage import parse_json
 
+HELD_OUT = "held_out.jsonl"
+"""Beside the curves: one object for each measurement of the held-out pairs."""
 RENAMED = {
     "loss": "loss",
     "learning_rate": "learning_rate",
@@ -45,14 +47,16 @@ class Curves(TrainerCallback):
         """Cut the file to the step that training continues from."""
         if not state.is_world_process_zero:
             return
-        kept = []
-        if state.global_step and self.path.is_file():
-            for line in self.path.read_text(encoding="utf-8").splitlines():
-                if _step(line) is not None and (_step(line) or 0) <= state.global_step:
-                    kept.append(line)
-        part = self.path.with_name(self.path.name + ".part")
-        part.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-        part.replace(self.path)
+        for path in (self.path, self.path.with_name(HELD_OUT)):
+            kept = []
+            if state.global_step and path.is_file():
+                for line in path.read_text(encoding="utf-8").splitlines():
+                    if _step(line) is not None and (_step(line) or 0) <= state.global_step:
+                        kept.append(line)
+            if path == self.path or path.is_file():
+                part = path.with_name(path.name + ".part")
+                part.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+                part.replace(path)
         self.bar.expect(state.max_steps)
         self.bar.advance(state.global_step)
         self.began = time.monotonic()
@@ -73,7 +77,14 @@ class Curves(TrainerCallback):
     def on_log(self, args: Any, state: Any, control: Any, **known: Any) -> None:
         """Append the step's line."""
         logs: dict[str, Any] = known["logs"]
-        if "loss" not in logs or not state.is_world_process_zero:
+        if not state.is_world_process_zero:
+            return
+        if "eval_loss" in logs:
+            line = {"step": state.global_step}
+            line |= {n: logs[f"eval_{o}"] for o, n in RENAMED.items() if f"eval_{o}" in logs}
+            with self.path.with_name(HELD_OUT).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+        if "loss" not in logs:
             return
         seconds = time.monotonic() - self.began
         self.began = time.monotonic()

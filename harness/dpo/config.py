@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
+from typing import Annotated
 
-from harness.errors import UsageError, near_miss
+from harness.errors import UsageError
+from harness.records import Bounds, check_bounds
 
 LOSSES = (
     "dpo",
@@ -25,12 +26,21 @@ LOSSES = (
 ONE_NEGATIVE = ("dpo", "dpo_norm", "ipo", "sima_released")
 """Losses that are defined for exactly one rejected answer."""
 
-SCHEDULERS = ("cosine", "linear", "constant", "constant_with_warmup")
+SCHEDULERS = (
+    "cosine",
+    "linear",
+    "constant",
+    "constant_with_warmup",
+    "inverse_sqrt",
+    "polynomial",
+    "cosine_with_restarts",
+)
+OPTIMIZERS = ("adamw_torch", "adamw_torch_fused", "adafactor", "sgd", "rmsprop")
+TRACKERS = ("wandb", "tensorboard", "mlflow")
+DROP, KEEP = "drop", "keep"
+ALL_LINEAR = "all-linear"
 
-POSITIVE = (
-    "beta", "learning_rate", "epochs", "repeats", "batch_size", "accumulation", "lora_rank",
-    "lora_alpha", "reward_temperature",
-)  # fmt: skip
+_Share = Annotated[float, Bounds(least=0, below=1)]
 
 
 @dataclass(frozen=True)
@@ -40,23 +50,30 @@ class Training:
     Attributes:
         loss: one of :data:`LOSSES`.
         beta: weight of the reference; multiplies every log-ratio (``ipo``: its tau).
-        learning_rate: peak learning rate of AdamW.
+        learning_rate: peak learning rate.
         epochs: passes over the pairs; may be a fraction.
         repeats: how often each pair stands in the list of one epoch (SeVa's code doubles the list).
         batch_size: pairs in one forward pass, at most.
         accumulation: forward passes per optimiser step. Several processes share the
             ``batch_size * accumulation`` pairs of a step, so that these stay the same.
-        warmup_ratio: part of all steps over which the learning rate grows from zero.
+        warmup_ratio: part of all steps over which the learning rate grows; the first step's rate
+            is above zero.
+        warmup_steps: the same as a number of steps; ``None`` takes the ratio.
+        max_steps: end after so many optimiser steps, whatever ``epochs`` says.
         scheduler: one of :data:`SCHEDULERS`, after the warm-up.
-        weight_decay: of AdamW.
+        optimizer: one of :data:`OPTIMIZERS`, as ``transformers`` names them.
+        weight_decay: of the optimiser.
         max_grad_norm: gradients are scaled down to this L2 norm; 0 leaves them.
         lora_rank: rank of the adapter.
         lora_alpha: LoRA's numerator; the adapter's output is scaled by ``alpha / rank``.
         lora_dropout: on the adapter's input. Above zero, other dropout of the model stays on too.
-        lora_targets: regular expression over full module names; ``None`` is every linear layer of
-            the language model except its head.
+        lora_targets: module names such as ``q_proj,v_proj``, or a regular expression over full
+            module names; ``None`` and ``all-linear`` are every linear layer of the language
+            model except its head.
         train_projector: also train the image projector, saved inside the adapter.
-        max_length: longest prompt plus answer in tokens; longer answers are cut. ``None``: no cut.
+        max_length: longest prompt plus answer in tokens; see ``cut``. ``None``: no limit.
+        cut: what becomes of an answer that was cut, when it was generated or by ``max_length``:
+            ``drop`` leaves it out, ``keep`` trains on it without an end token.
         gradient_checkpointing: recompute activations in the backward pass: about a third slower,
             a fraction of the memory.
         precompute_reference: compute each answer's reference log-probability once and keep it
@@ -64,34 +81,49 @@ class Training:
         loss_weights: of the parts of ``mpo``: preference, quality, generation.
         reward_temperature: alpha of ``infonca`` and ``nca`` when pairs carry ``meta["scores"]``.
         packed: ``None`` chooses by model family; ``False`` forces one full row per answer.
+        holdout: share of the pairs, by image, that is not trained on: margin and accuracy on them
+            are measured before and after.
+        eval_steps: measure them every so many steps too, and return the best checkpoint seen;
+            0 does not. Needs ``holdout``.
+        patience: end after so many measurements without a better one; 0 goes on to the end.
+            Needs ``eval_steps``.
         save_steps: optimiser steps between two resumable checkpoints; 0 keeps none.
+        save_limit: how many of those are kept.
         report_to: trackers of ``transformers``: ``wandb``, ``tensorboard``, ``mlflow``.
     """
 
-    loss: str = "dpo"
-    beta: float = 0.1
-    learning_rate: float = 2e-6
-    epochs: float = 1.0
-    repeats: int = 1
-    batch_size: int = 4
-    accumulation: int = 4
-    warmup_ratio: float = 0.03
-    scheduler: str = "cosine"
-    weight_decay: float = 0.0
-    max_grad_norm: float = 1.0
-    lora_rank: int = 128
-    lora_alpha: int = 256
-    lora_dropout: float = 0.0
-    lora_targets: str | None = None
+    loss: Annotated[str, Bounds(among=LOSSES)] = "dpo"
+    beta: Annotated[float, Bounds(above=0, most=100)] = 0.1
+    learning_rate: Annotated[float, Bounds(above=0, most=1)] = 2e-6
+    epochs: Annotated[float, Bounds(above=0, most=1000)] = 1.0
+    repeats: Annotated[int, Bounds(least=1, most=1000)] = 1
+    batch_size: Annotated[int, Bounds(least=1, most=4096)] = 4
+    accumulation: Annotated[int, Bounds(least=1, most=65_536)] = 4
+    warmup_ratio: _Share = 0.03
+    warmup_steps: Annotated[int | None, Bounds(least=0)] = None
+    max_steps: Annotated[int | None, Bounds(least=1, most=100_000_000)] = None
+    scheduler: Annotated[str, Bounds(among=SCHEDULERS)] = "cosine"
+    optimizer: Annotated[str, Bounds(among=OPTIMIZERS)] = "adamw_torch"
+    weight_decay: Annotated[float, Bounds(least=0, most=10)] = 0.0
+    max_grad_norm: Annotated[float, Bounds(least=0)] = 1.0
+    lora_rank: Annotated[int, Bounds(least=1, most=8192)] = 128
+    lora_alpha: Annotated[int, Bounds(least=1, most=65_536)] = 256
+    lora_dropout: _Share = 0.0
+    lora_targets: Annotated[str | None, Bounds(pattern=True)] = None
     train_projector: bool = False
-    max_length: int | None = None
+    max_length: Annotated[int | None, Bounds(least=2)] = None
+    cut: Annotated[str, Bounds(among=(DROP, KEEP))] = DROP
     gradient_checkpointing: bool = False
     precompute_reference: bool = True
-    loss_weights: tuple[float, float, float] = (0.8, 0.2, 1.0)
-    reward_temperature: float = 1.0
+    loss_weights: Annotated[tuple[float, float, float], Bounds(least=0, most=1e6)] = (0.8, 0.2, 1.0)
+    reward_temperature: Annotated[float, Bounds(above=0, most=1e6)] = 1.0
     packed: bool | None = None
-    save_steps: int = 50
-    report_to: tuple[str, ...] = ()
+    holdout: Annotated[float, Bounds(least=0, most=0.5)] = 0.0
+    eval_steps: Annotated[int, Bounds(least=0)] = 0
+    patience: Annotated[int, Bounds(least=0)] = 0
+    save_steps: Annotated[int, Bounds(least=0)] = 50
+    save_limit: Annotated[int, Bounds(least=1, most=1000)] = 2
+    report_to: Annotated[tuple[str, ...], Bounds(among=TRACKERS)] = ()
 
     def __post_init__(self) -> None:
         """See :func:`refuse_misfit`."""
@@ -107,20 +139,36 @@ def refuse_misfit(training: Training) -> None:
     Raises:
         UsageError: names the knob, its value and what fits.
     """
-    for name, known in (("loss", LOSSES), ("scheduler", SCHEDULERS)):
-        value = getattr(training, name)
-        if value not in known:
-            raise UsageError(
-                f"{name}: there is no '{value}'.{near_miss(value, known)} "
-                f"Choose one of: {', '.join(known)}."
-            )
-    for name in POSITIVE:
-        if not 0 < getattr(training, name) < math.inf:
-            raise UsageError(
-                f"{name} is {getattr(training, name)}; it must be above zero and finite."
-            )
-    if len(training.loss_weights) != 3 or min(training.loss_weights) < 0:
+    check_bounds(training)
+    if len(training.loss_weights) != 3 or not any(training.loss_weights):
         raise UsageError(
-            f"loss_weights is {training.loss_weights}; give three numbers, zero or more: "
-            "preference, quality, generation."
+            f"loss_weights is {training.loss_weights}; give three numbers, zero or more and not "
+            "all zero: preference, quality, generation."
         )
+    if training.eval_steps and not training.holdout:
+        raise UsageError(
+            "eval_steps measures on held-out pairs, and none are held out. Set holdout too, such "
+            "as holdout=0.05."
+        )
+    if training.patience and not training.eval_steps:
+        raise UsageError("patience counts measurements, and eval_steps is 0. Set eval_steps too.")
+
+
+def shared(most: int, together: int, world: int) -> tuple[int, int]:
+    """Return pairs per forward pass, at most ``most``, and passes per step, of each process.
+
+    Args:
+        most: largest number of pairs in one pass.
+        together: pairs of one optimiser step, over all processes.
+        world: how many processes there are.
+
+    Raises:
+        UsageError: if the pairs of a step cannot be shared evenly.
+    """
+    for batch in range(most, 0, -1):
+        if together % (batch * world) == 0:
+            return batch, together // (batch * world)
+    raise UsageError(
+        f"A step of {together} pairs (batch_size x accumulation) cannot be "
+        f"shared evenly by {world} processes. Make it a multiple of {world}, or change --nproc."
+    )

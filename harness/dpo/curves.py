@@ -11,6 +11,7 @@ from harness.storage import parse_json
 
 SHOWN = (
     "loss",
+    "learning_rate",
     "margin",
     "accuracy",
     "kl",

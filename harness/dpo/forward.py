@@ -16,11 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from harness.dpo.config import ALL_LINEAR
 from harness.dpo.encoding import EncodedPair
 from harness.dpo.last_layer import trim_last_layer
 from harness.dpo.packing import ATTENTION, attend, pack
 from harness.engine import why_not_shared
 from harness.errors import HarnessError, UsageError
+from harness.records import distinct
 
 PACKED_FAMILIES = ("idefics3", "internvl", "llava", "llava_next", "qwen2_5_vl", "smolvlm")
 """``model_type`` of the families whose packed results are tested against separate rows."""
@@ -30,7 +32,7 @@ MISFIT = (
     "config.json."
 )
 
-_VISION = re.compile(r"(^|[._])(vision|visual|image|img|patch|projector|connector|merger|audio)")
+_HEADS = ("lm_head", "embed_out", "head")
 
 
 def why_plain(network: Any) -> str | None:
@@ -72,30 +74,41 @@ def use_packed_attention(network: Any) -> None:
     network.config.trimmed_last_layer = trim_last_layer(network)
 
 
-def lora_targets(network: nn.Module, pattern: str | None) -> list[str]:
-    """Return the modules that get an adapter.
+def lora_targets(network: Any, wanted: str | None) -> list[str]:
+    """Return the modules that get an adapter: linear layers of the decoder, never its head.
 
     Args:
         network: the model before it is wrapped.
-        pattern: regular expression over full module names, or ``None`` for every linear layer of
-            the language model except its head.
+        wanted: names of layers such as ``q_proj,v_proj``, or a regular expression over full
+            module names; ``None`` and ``all-linear`` take every linear layer of the decoder.
 
     Raises:
-        UsageError: if nothing matches, or the vision tower, the projector or the head does.
+        UsageError: if nothing matches, or something that is no linear layer of the decoder does.
     """
-    linear = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
-    head = [name for name in linear if name.rpartition(".")[2] in ("lm_head", "embed_out", "head")]
-    if pattern is None:
-        found = [name for name in linear if name not in head and not _VISION.search(name)]
+    decoder = network.get_decoder()
+    place = next(name for name, module in network.named_modules() if module is decoder)
+    inside = [
+        f"{place}.{name}"
+        for name, module in decoder.named_modules()
+        if isinstance(module, nn.Linear) and name.rpartition(".")[2] not in _HEADS
+    ]
+    if wanted is None or wanted == ALL_LINEAR:
+        return inside
+    if re.fullmatch(r"\w+([,+ ]+\w+)*", wanted):
+        ends = set(re.split(r"[,+ ]+", wanted))
+        found = [name for name in inside if name.rpartition(".")[2] in ends]
+        unknown = ends - {name.rpartition(".")[2] for name in found}
+        problem = f"names {min(unknown)}, which no linear layer there has" if unknown else None
     else:
-        found = [name for name, _ in network.named_modules() if re.fullmatch(pattern, name)]
-    wrong = [name for name in found if _VISION.search(name) or name in head]
-    if wrong or not found:
-        hint = r"'.*(language|text)_model.*\.(q_proj|v_proj)'"
-        what = f"also matches {wrong[0]}" if wrong else "matches no module"
+        found = [name for name, _ in network.named_modules() if re.fullmatch(wanted, name)]
+        wrong = [name for name in found if name not in set(inside)]
+        problem = f"also matches {wrong[0]}" if wrong else None
+    if problem or not found:
         raise UsageError(
-            f"lora_targets={pattern!r} {what}. An adapter there would train another part "
-            f"than the language model. Use for example {hint}, or leave it out."
+            f"lora_targets={wanted!r} {problem or 'matches no module'}. An adapter can be put on "
+            "linear layers of the language model only; it has: "
+            f"{', '.join(distinct(name.rpartition('.')[2] for name in inside))}. Use for example "
+            r"q_proj,v_proj or '.*language_model.*\.(q_proj|v_proj)', or leave it out."
         )
     return found
 

@@ -9,7 +9,7 @@ import math
 import random
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,23 +18,30 @@ import numpy as np
 import torch
 from datasets import Dataset
 from peft import LoraConfig, PeftModel
+from transformers import EarlyStoppingCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl.trainer.dpo_config import DPOConfig
 
 from harness import progress
 from harness.dpo.callback import Curves
-from harness.dpo.config import ONE_NEGATIVE, Training, refuse_misfit
-from harness.dpo.encoding import Encoder, check, name_of
+from harness.dpo.config import ONE_NEGATIVE, Training, refuse_misfit, shared
+from harness.dpo.effect import TrainingEffect, rates, write_effect
+from harness.dpo.encoding import encoder_for
 from harness.dpo.forward import lora_targets, private_copy, use_packed_attention, why_plain
 from harness.dpo.losses import Knobs
+from harness.dpo.moved import margins, update_norms
 from harness.dpo.resume import References, latest
 from harness.dpo.trainer import Collator, PackedTrainer
+from harness.dpo.unfit import check, name_of
 from harness.errors import HarnessError, UsageError
 from harness.model import Model, everywhere
-from harness.records import Pair, fingerprint
+from harness.records import Pair, fingerprint, seed_of
 
 if TYPE_CHECKING:
     from harness.model import Spec
+
+_MEASURED = 32
+"""Of so many training pairs the margin is measured, where none are held out."""
 
 
 def start(pairs: Sequence[Pair], model: Model, out: Path, seed: int, training: Training) -> Path:
@@ -62,7 +69,7 @@ def run(pairs: Sequence[Pair], model: Model, out: Path, seed: int, training: Tra
         )
     adapter, state = out / "adapter", out / "state" / identity(pairs, model, training, seed)
     out.mkdir(parents=True, exist_ok=True)
-    with _quiet(), _own_randomness():
+    with quiet(), own_randomness():
         with progress.bar("train", unit="steps") as bar:
             trainer = build(pairs, model, state, seed, training)
             share = training.batch_size * training.accumulation
@@ -78,7 +85,9 @@ def run(pairs: Sequence[Pair], model: Model, out: Path, seed: int, training: Tra
                     "gradient_checkpointing=true, or halve batch_size and double "
                     f"accumulation. ({str(error).splitlines()[0]})"
                 ) from error
+        effect = measured(trainer, out / "curves.jsonl")
         if trainer.args.should_save:
+            write_effect(out, effect)
             _publish(trainer, adapter)
             shutil.rmtree(out / "state", ignore_errors=True)
         trainer.accelerator.wait_for_everyone()
@@ -115,7 +124,13 @@ def identity(pairs: Sequence[Pair], model: Model, training: Training, seed: int)
 
 
 def build(
-    pairs: Sequence[Pair], model: Model, state: Path, seed: int, training: Training
+    pairs: Sequence[Pair],
+    model: Model,
+    state: Path,
+    seed: int,
+    training: Training,
+    *,
+    told: bool = True,
 ) -> PackedTrainer:
     """Make the trainer over a private copy of the model.
 
@@ -125,41 +140,94 @@ def build(
         state: folder for resumable checkpoints.
         seed: see :func:`harness.dpo.train`.
         training: the knobs.
+        told: say what is special about the model.
     """
     network: Any = private_copy(model.network)
     reason = "it was asked for" if training.packed is False else why_plain(network)
     if reason is not None and training.packed:
         raise UsageError(f"packed=true does not fit this model: {reason}.")
-    if reason is not None:
+    if reason is not None and told:
         progress.say(f"Training with one full row per answer, because {reason}.")
-    else:
+    if reason is None:
         use_packed_attention(network)
-    encoder = Encoder(
-        model.processor,
-        getattr(network.config, "image_token_id", None),
-        max_length=training.max_length,
-        only_chosen=training.loss == "sft",
-    )
-    collator = Collator(pairs, encoder, packed=reason is None)
-    listed = len(pairs) * training.repeats
+    kept, held = split(pairs, training.holdout, seed)
+    encoder = encoder_for(model.processor, network, training, model.protocol)
+    collator = Collator([*kept, *held], encoder, packed=reason is None)
+    listed = [number % len(kept) for number in range(len(kept) * training.repeats)]
     trainer = PackedTrainer(
         model=network,
-        args=arguments(network, state, seed, training, listed),
+        args=arguments(network, state, seed, training, len(listed)),
         data_collator=collator,
-        # TRL recognises a vision dataset by this column; the collator opens the pair's own image.
-        train_dataset=Dataset.from_dict({"row": list(range(listed)), "image": [""] * listed}),
+        train_dataset=_numbers(listed),
+        eval_dataset=_numbers(range(len(kept), len(pairs))) if training.eval_steps else None,
         processing_class=model.processor,
         peft_config=adapter_config(network, training),
     )
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
+    if training.patience:
+        trainer.add_callback(EarlyStoppingCallback(training.patience))
     trainer.packed = reason is None
     trainer.projector = training.train_projector
     trainer.loss_name = training.loss
     weights = training.loss_weights
     trainer.knobs = Knobs(training.beta, weights, training.reward_temperature)
     trainer.references = References() if training.precompute_reference else None
+    trainer.held_out = len(held)
     return trainer
+
+
+def _numbers(rows: Iterable[int]) -> Dataset:
+    """List rows by their number in the collator, which opens each pair's own image.
+
+    TRL recognises a vision dataset by the column of images.
+    """
+    numbers = list(rows)
+    return Dataset.from_dict({"row": numbers, "image": [""] * len(numbers)})
+
+
+def split(pairs: Sequence[Pair], share: float, seed: int) -> tuple[list[Pair], list[Pair]]:
+    """Return the pairs to train on and those held out: about a share of all, whole images each.
+
+    Raises:
+        UsageError: if nothing is left on one side.
+    """
+    if not share:
+        return list(pairs), []
+    images = sorted({str(pair.prompt.image) for pair in pairs})
+    drawn = sorted(images, key=lambda image: seed_of(seed, "held out", Path(image).name))
+    out = set(drawn[: max(1, round(share * len(images)))])
+    kept = [pair for pair in pairs if str(pair.prompt.image) not in out]
+    held = [pair for pair in pairs if str(pair.prompt.image) in out]
+    if not kept:
+        raise UsageError(
+            f"holdout={share} leaves nothing to train on: all {len(pairs)} pairs show one image. "
+            "Give more prompts, or set holdout=0."
+        )
+    return kept, held
+
+
+def measured(trainer: PackedTrainer, curves: Path) -> TrainingEffect:
+    """Say what a finished training did; every process of it calls this."""
+    collator: Any = trainer.data_collator
+    total, held = len(collator.pairs), trainer.held_out
+    rows = range(total - held, total) if held else range(min(total, _MEASURED))
+    order = margins(trainer, rows)
+    norms = update_norms(trainer.accelerator.unwrap_model(trainer.model))
+    used = (rates(curves) if trainer.args.should_save else []) or [0.0]
+    return TrainingEffect(
+        pairs=total - held,
+        steps=trainer.state.global_step,
+        moving_steps=sum(rate > 0 for rate in used),
+        rates=(used[0], max(used), used[-1]),
+        update_norm=norms[0],
+        weight_norm=norms[1],
+        cut=collator.cut_share,
+        held_out=held,
+        measured=len(rows) if order is not None else 0,
+        before=order[0] if order is not None else None,
+        after=order[1] if order is not None else None,
+    )
 
 
 def adapter_config(network: Any, training: Training) -> LoraConfig:
@@ -190,17 +258,22 @@ def arguments(network: Any, state: Path, seed: int, training: Training, listed: 
     """Translate the knobs into TRL's configuration; ``listed`` is the length of one epoch."""
     cuda = next(network.parameters()).device.type == "cuda"
     together = training.batch_size * training.accumulation
-    batch, count = _share(training.batch_size, together, _world_size())
-    steps = math.ceil(listed / together) * training.epochs
+    batch, count = shared(training.batch_size, together, _world_size())
+    steps = training.max_steps or math.ceil(math.ceil(listed / together) * training.epochs)
+    warm = training.warmup_steps
+    warm = math.ceil(steps * training.warmup_ratio) if warm is None else min(warm, steps)
     return DPOConfig(
         output_dir=str(state),
         beta=training.beta,
         learning_rate=training.learning_rate,
         num_train_epochs=training.epochs,
+        max_steps=training.max_steps or -1,
         per_device_train_batch_size=batch,
+        per_device_eval_batch_size=batch,
         gradient_accumulation_steps=count,
-        warmup_steps=math.ceil(steps * training.warmup_ratio),
+        warmup_steps=warm,
         lr_scheduler_type=training.scheduler,
+        optim=training.optimizer,
         weight_decay=training.weight_decay,
         max_grad_norm=training.max_grad_norm,
         disable_dropout=training.lora_dropout == 0,
@@ -216,27 +289,17 @@ def arguments(network: Any, state: Path, seed: int, training: Training, listed: 
         dataloader_pin_memory=False,
         logging_steps=1,
         logging_nan_inf_filter=False,
-        save_strategy="steps" if training.save_steps else "no",
-        save_steps=max(training.save_steps, 1),
-        save_total_limit=2,
+        save_strategy="steps" if training.save_steps or training.eval_steps else "no",
+        save_steps=training.eval_steps or max(training.save_steps, 1),
+        save_total_limit=training.save_limit,
+        eval_strategy="steps" if training.eval_steps else "no",
+        eval_steps=training.eval_steps or None,
+        prediction_loss_only=True,
+        load_best_model_at_end=training.eval_steps > 0,
+        metric_for_best_model="loss" if training.eval_steps else None,
         report_to=list(training.report_to) or "none",
         disable_tqdm=True,
         log_level="error",
-    )
-
-
-def _share(most: int, together: int, world: int) -> tuple[int, int]:
-    """Return pairs per forward pass, at most ``most``, and passes per step, of each process.
-
-    Raises:
-        UsageError: if the pairs of a step cannot be shared evenly.
-    """
-    for batch in range(most, 0, -1):
-        if together % (batch * world) == 0:
-            return batch, together // (batch * world)
-    raise UsageError(
-        f"A step of {together} pairs (batch_size x accumulation) cannot be "
-        f"shared evenly by {world} processes. Make it a multiple of {world}, or change --nproc."
     )
 
 
@@ -256,7 +319,7 @@ def _publish(trainer: PackedTrainer, adapter: Path) -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep the libraries' notices off the terminal while a training runs."""
     import datasets
     import transformers
@@ -275,7 +338,7 @@ def _quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _own_randomness() -> Iterator[None]:
+def own_randomness() -> Iterator[None]:
     """Give the caller's random generators back as they were."""
     python, numpy = random.getstate(), np.random.get_state()
     with torch.random.fork_rng():

@@ -7,13 +7,15 @@ stored (``harness/dpo/resume.py``, without pickle).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
 from trl.trainer.dpo_trainer import DPOTrainer
 
 from harness.dpo.encoding import EncodedPair, Encoder
@@ -31,13 +33,21 @@ class Collator:
     def __init__(self, pairs: Sequence[Pair], encoder: Encoder, *, packed: bool) -> None:
         """Remember the pairs; nothing is opened yet."""
         self.pairs, self.encoder, self.packed = pairs, encoder, packed
+        self._cut: dict[int, tuple[int, int]] = {}
 
     def __call__(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Make the batch of the examples' ``row`` numbers."""
-        numbers = [int(example["row"]) % len(self.pairs) for example in examples]
+        numbers = [int(example["row"]) for example in examples]
         rows = [self.encoder.encode(number, self.pairs[number]) for number in numbers]
+        self._cut.update((row.index, (row.cut, len(row.answers))) for row in rows)
         padding = self.encoder.tokenizer.pad_token_id or 0
         return collate(rows, packed=self.packed, padding=padding)
+
+    @property
+    def cut_share(self) -> float:
+        """Share of the answers seen so far that end without an end token."""
+        answers = sum(count for _, count in self._cut.values())
+        return sum(cut for cut, _ in self._cut.values()) / answers if answers else 0.0
 
 
 class PackedTrainer(DPOTrainer):
@@ -48,6 +58,7 @@ class PackedTrainer(DPOTrainer):
     references: References | None = None
     packed = True
     projector = False
+    held_out = 0
 
     def _send_telemetry(self) -> None:
         """Send nothing."""
@@ -61,13 +72,45 @@ class PackedTrainer(DPOTrainer):
             return data.to(self.args.device)
         return super()._prepare_input(data)
 
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """Let step n of N train at the schedule's rate n of N + 1: the first is above zero.
+
+        ``transformers`` gives step n the rate n - 1, so that the first step of a warm-up, and with
+        it the only step of a short training, changes nothing.
+        """
+        made = self.lr_scheduler is None
+        schedule: Any = super().create_scheduler(num_training_steps + 1, optimizer)
+        if made:
+            later = [_one_later(rate) for rate in schedule.lr_lambdas]
+            self.lr_scheduler = LambdaLR(schedule.optimizer, later)
+        return self.lr_scheduler
+
+    @contextmanager
+    def reference_mode(self, network: Any) -> Iterator[None]:
+        """Make the network the reference: the model as it was before this training."""
+        with network.disable_adapter():
+            yield
+
+    def policy_and_reference(
+        self, model: Any, network: Any, inputs: dict[str, Any]
+    ) -> tuple[Tensor, Tensor]:
+        """``(N,)`` log-probabilities of a batch's answers, after and before.
+
+        Args:
+            model: what is called, as in :func:`harness.dpo.forward.packed_logits`.
+            network: the same without what is wrapped around its adapter.
+            inputs: the batch.
+        """
+        base = network.get_base_model()
+        features = (
+            image_features(base, inputs["vision"], grad=self.projector) if self.packed else []
+        )
+        reference = self._reference(network, base, inputs, features)
+        return self._answers(model, base, inputs, features), reference
+
     def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
         network = self.accelerator.unwrap_model(self.model)
-        base = network.get_base_model()
-        grad = self.projector
-        features = image_features(base, inputs["vision"], grad=grad) if self.packed else []
-        reference = self._reference(network, base, inputs, features)
-        policy = self._answers(model, base, inputs, features)
+        policy, reference = self.policy_and_reference(model, network, inputs)
         scores = arrange(policy, reference, inputs)
         losses = LOSSES[self.loss_name](scores, self.knobs)
         _refuse_broken(losses, scores, inputs["rows"])
@@ -106,7 +149,7 @@ class PackedTrainer(DPOTrainer):
             batch = self._prepare_inputs(collate(whole, packed=True))
             features = [features[at] for at in new]
         if new:
-            with torch.no_grad(), network.disable_adapter():
+            with torch.no_grad(), self.reference_mode(network):
                 if self.projector and self.packed:
                     pixels = image_features(base, inputs["vision"], grad=False)
                     features = pixels if batch is inputs else [pixels[at] for at in new]
@@ -167,6 +210,10 @@ class PackedTrainer(DPOTrainer):
     def _load_rng_state(self, checkpoint: str | None) -> None:
         if checkpoint is not None:
             load_random(Path(checkpoint), self.args.process_index)
+
+
+def _one_later(rate: Callable[[int], float]) -> Callable[[int], float]:
+    return lambda step: rate(step + 1)
 
 
 SUMMARY = (

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from harness.engine.loading import Loaded
+from harness.protocol import HF, pixels, token_ids
 from harness.records import Request, View
 
 if TYPE_CHECKING:
+    import PIL.Image
     import torch
 
 
@@ -58,12 +63,14 @@ def prepare(loaded: Loaded, request: Request, rendered: str) -> Prepared:
     """
     if not loaded.sees:
         return Prepared(request, _text_ids(loaded.tokenizer, rendered, request.prompt), (), {})
-    processed = loaded.processor(
-        text=[rendered],
-        images=list(request.images) or None,
-        add_special_tokens=wants_special(loaded, rendered),
-        return_tensors="pt",
-    )
+    view, how = request.view, loaded.source.protocol
+    process = partial(processed_as, how, loaded.processor, rendered, request.images)
+    special = wants_special(loaded, rendered)
+    processed = process(add_special_tokens=special)
+    if view is not None and not _laid_out(processed["pixel_values"]):
+        with _through(view, loaded.processor.image_processor):
+            processed = process(add_special_tokens=special)
+        view = None
     ids = tuple(processed.pop("input_ids")[0].tolist())
     processed.pop("attention_mask", None)
     extra: dict[str, torch.Tensor] = {}
@@ -71,8 +78,79 @@ def prepare(loaded: Loaded, request: Request, rendered: str) -> Prepared:
     for name, value in processed.items():
         per_token = tuple(value.shape) == (1, len(ids))
         (extra if per_token else tensors)[name] = value
-    pictures = (pictures_of(tensors, request.view),) if request.images else ()
+    pictures = (pictures_of(tensors, view),) if request.images else ()
     return Prepared(request, ids, pictures, extra)
+
+
+def _laid_out(pixels: torch.Tensor) -> bool:
+    return pixels.ndim >= 4 and pixels.shape[-3] == 3
+
+
+@contextlib.contextmanager
+def _through(view: View, processor: Any) -> Iterator[None]:
+    """Let an image processor that cuts images into patches see them through a view before.
+
+    Raises:
+        ValueError: if the processor has no step at which normalised images can be had.
+    """
+    normalise, seen = getattr(processor, "rescale_and_normalize", None), []
+
+    def noised(images: torch.Tensor, *how: Any, **settings: Any) -> torch.Tensor:
+        assert normalise is not None
+        pixels = normalise(images, *how, **settings)
+        seen.append(pixels.shape)
+        return view(pixels.float()).to(pixels.dtype)
+
+    if normalise is not None:
+        processor.rescale_and_normalize = noised
+    try:
+        yield
+    finally:
+        if normalise is not None:
+            del processor.rescale_and_normalize
+    if not seen:
+        raise ValueError(
+            f"the view {view!r} needs images before they are cut into patches, and the processor "
+            f"{type(processor).__name__} does not show them"
+        )
+
+
+def processed_as(
+    protocol: str, processor: Any, text: str, images: Sequence[PIL.Image.Image], **settings: bool
+) -> Any:
+    """Return what the processor makes of one conversation, by the protocol: ids, mask, pixels.
+
+    Args:
+        protocol: see ``harness.protocol``.
+        processor: of ``transformers``.
+        text: the conversation, with a mark for each image.
+        images: in the order of their marks.
+        settings: for the tokeniser, where the processor itself calls it.
+
+    Raises:
+        ValueError: if the text marks another number of images.
+    """
+    if protocol == HF:
+        return processor(text=[text], images=list(images) or None, return_tensors="pt", **settings)
+    import torch
+
+    made = [llava_image(processor, image) for image in images]
+    places = [places_of(processor, each) for each in made]
+    ids = torch.tensor([token_ids(processor.tokenizer, text, places)])
+    tensors = {"pixel_values": torch.cat([each["pixel_values"] for each in made])} if made else {}
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids), **tensors}
+
+
+def llava_image(processor: Any, image: PIL.Image.Image) -> dict[str, torch.Tensor]:
+    """Return the padded and normalised pixels of one image."""
+    import torch
+
+    return {"pixel_values": torch.from_numpy(pixels(image, processor.image_processor))}
+
+
+def places_of(processor: Any, made: Any) -> int:
+    """Return how many tokens of the prompt a processed image fills."""
+    return int(processor.replace_image_token(made, 0).count(processor.image_token))
 
 
 def _text_ids(tokenizer: Any, rendered: str, prompt: str) -> tuple[int, ...]:
@@ -103,7 +181,7 @@ def pictures_of(tensors: dict[str, torch.Tensor], view: View | None, places: int
     """
     if view is not None:
         pixels = tensors["pixel_values"]
-        if pixels.ndim < 4 or pixels.shape[-3] != 3:
+        if not _laid_out(pixels):
             raise ValueError(
                 f"the view {view!r} needs pixels of shape (..., 3, height, width); this model's "
                 f"processor makes {tuple(pixels.shape)}"

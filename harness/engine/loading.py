@@ -14,9 +14,18 @@ from typing import Any
 from harness.engine.checkpoint import sees
 from harness.engine.weights import read_json
 from harness.errors import UsageError
+from harness.protocol import HF
 
 _DTYPES = ("float32", "bfloat16", "float16")
 _SMALL = 30_000_000
+
+
+def gpus() -> tuple[str, ...]:
+    """Name each GPU that torch sees, with its memory."""
+    import torch
+
+    seen = [torch.cuda.get_device_properties(at) for at in range(torch.cuda.device_count())]
+    return tuple(f"{each.name} ({each.total_memory / 1024**3:.0f} GiB)" for each in seen)
 
 
 def pick_device(device: str) -> str:
@@ -66,12 +75,13 @@ def pick_dtype(dtype: str, device: str) -> str:
 
 @dataclass(frozen=True)
 class Source:
-    """What to load: a checked folder and how to hold it."""
+    """What to load: a checked folder, how to hold it, and how to speak to it."""
 
     path: Path
     device: str
     dtype: str
     remote_code: bool = False
+    protocol: str = HF
 
 
 @dataclass

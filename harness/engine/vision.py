@@ -7,9 +7,18 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from harness.engine.inputs import Pictures, Prepared, pictures_of, prepare, wants_special
+from harness.engine.inputs import (
+    Pictures,
+    Prepared,
+    llava_image,
+    pictures_of,
+    places_of,
+    prepare,
+    wants_special,
+)
 from harness.engine.keys import EngineRequest
 from harness.engine.loading import Loaded
+from harness.protocol import HF, token_ids
 
 if TYPE_CHECKING:
     import torch
@@ -77,9 +86,13 @@ class Preparer:
             return prepare(self._loaded, item.request, item.rendered)
         pictures = tuple(self._picture(item, place) for place in range(len(item.images)))
         processor = self._loaded.processor
-        ids = self._loaded.tokenizer(
-            item.rendered, add_special_tokens=wants_special(self._loaded, item.rendered)
-        )["input_ids"]
+        if self._loaded.source.protocol == HF:
+            ids = self._loaded.tokenizer(
+                item.rendered, add_special_tokens=wants_special(self._loaded, item.rendered)
+            )["input_ids"]
+        else:
+            places = [1] * len(pictures)
+            ids = token_ids(self._loaded.tokenizer, item.rendered, places)
         image_token = processor.image_token_id
         if ids.count(image_token) != len(pictures):
             raise ValueError(
@@ -103,15 +116,17 @@ class Preparer:
         known = self._seen.get(key)
         if known is None:
             processor = self._loaded.processor
-            made = processor.image_processor(
-                images=[item.request.images[place]], return_tensors="pt"
-            )
+            image = item.request.images[place]
+            if self._loaded.source.protocol == HF:
+                made = processor.image_processor(images=[image], return_tensors="pt")
+            else:
+                made = llava_image(processor, image)
             if processor.patch_size is None:
                 raise ValueError(
                     "the processor knows no patch_size; write it into processor_config.json, as "
                     f"config.json has it: {_patch_size(self._loaded)}"
                 )
-            places = processor.replace_image_token(made, 0).count(processor.image_token)
+            places = places_of(processor, made)
             known = pictures_of(dict(made), view, places)
             size = sum(value.nbytes for value in known.tensors.values())
             self._seen.put(key, known, size)

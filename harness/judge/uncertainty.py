@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.benchmark import Benchmark, Metric, headline
+from harness.benchmark import Benchmark, Metric, fitted, headline
 from harness.judge.records import JudgeError
 from harness.records import Sample, Scored, seed_of
 
@@ -72,7 +72,8 @@ def errors_of(
         after: the same of the other arm.
     """
     found = []
-    for column in headline(benchmark.columns):
+    judged = [one.sample for one in (*before, *after)]
+    for column in headline(fitted(benchmark.columns, judged)):
         units = _units(column, before), _units(column, after)
         shared = [name for name in units[0] if name in units[1]]
         if not shared:

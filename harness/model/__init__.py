@@ -5,7 +5,9 @@ from __future__ import annotations
 from harness.engine import ENGINE_VERSION, weights_fingerprint
 from harness.model.address import OFFICIAL, SCHEME, ServerName, server_name, short_name
 from harness.model.ask import ask_each
-from harness.model.distributed import everywhere
+from harness.model.distributed import everywhere, processes
+from harness.model.download import fetched
+from harness.model.fit import misfit_of
 from harness.model.launch import run_distributed
 from harness.model.model import Model
 from harness.model.open import open_model
@@ -29,7 +31,10 @@ __all__ = [
     "ask_each",
     "at_once",
     "everywhere",
+    "fetched",
+    "misfit_of",
     "open_model",
+    "processes",
     "run_distributed",
     "server_name",
     "short_name",

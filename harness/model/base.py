@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness.engine import weights_fingerprint
 from harness.model.chat_template import ChatTemplate
+from harness.protocol import HF, Conversation
 
 if TYPE_CHECKING:
     from harness.engine import Engine, Loaded, Source
@@ -21,7 +22,8 @@ class Base:
             UsageError: if the folder has no chat template.
         """
         self.source = source
-        self.template = ChatTemplate(source.path)
+        own = source.protocol == HF
+        self.template = ChatTemplate(source.path) if own else Conversation()
         self._fingerprint: str | None = None
         self._loaded: Loaded | None = None
         self._engine: Engine | None = None

@@ -35,9 +35,9 @@ class ChatTemplate:
             UsageError: if the folder has no chat template.
         """
         self._folder = folder
-        self._text = _template_of(folder)
+        self._text = template_of(folder)
         self._sees = sees(folder)
-        self._known = _special_tokens(folder) | ({} if self._sees else _STEADY)
+        self._known = special_tokens(folder) | ({} if self._sees else _STEADY)
         self._rendered: dict[tuple[str, int], str] = {}
 
     def render(self, prompt: str, images: int) -> str:
@@ -88,7 +88,12 @@ class ChatTemplate:
         return text
 
 
-def _template_of(folder: Path) -> str:
+def template_of(folder: Path) -> str:
+    """Return the text of a folder's chat template.
+
+    Raises:
+        UsageError: if there is none, or its file cannot be read.
+    """
     plain = folder / "chat_template.jinja"
     if plain.is_file():
         try:
@@ -111,12 +116,13 @@ def _template_of(folder: Path) -> str:
     )
 
 
-def _special_tokens(folder: Path) -> dict[str, Any]:
+def special_tokens(folder: Path) -> dict[str, Any]:
+    """Return the special tokens that a folder's tokeniser names, such as ``eos_token``."""
     tokens: dict[str, Any] = {}
     for name in ("special_tokens_map.json", "tokenizer_config.json"):
         path = folder / name
         settings = read_json(path) if path.is_file() else {}
-        extra = settings.get("extra_special_tokens")
+        extra = settings.get("extraspecial_tokens")
         for key, value in {**settings, **(extra if isinstance(extra, dict) else {})}.items():
             text = value.get("content") if isinstance(value, dict) else value
             if key.endswith("_token") and isinstance(text, str):

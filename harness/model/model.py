@@ -26,7 +26,9 @@ from harness.engine import (
 from harness.errors import HarnessError, UsageError
 from harness.model.base import Base
 from harness.model.distributed import everywhere, ranks
+from harness.model.fit import refuse_misfit
 from harness.model.spec import Spec, held
+from harness.protocol import HF
 from harness.records import Answer, Request, to_json
 from harness.storage import Store
 
@@ -70,6 +72,7 @@ class Model:
         dtype: str = "auto",
         trust_remote_code: bool = False,
         revision: str | None = None,
+        protocol: str = HF,
     ) -> Model:
         """Open a checkpoint without loading its weights.
 
@@ -82,6 +85,7 @@ class Model:
                 ``float16``.
             trust_remote_code: run Python that the checkpoint brings.
             revision: of a hub id; a full commit when its code is to be run.
+            protocol: how images and conversations reach it; see ``harness.protocol``.
 
         Raises:
             UsageError: if something named here does not exist or cannot be used; the message
@@ -91,7 +95,8 @@ class Model:
 
         path = resolve(source, revision, trust_remote_code)
         place = pick_device(device)
-        base = Base(Source(path, place, pick_dtype(dtype, place), trust_remote_code))
+        refuse_misfit(path, protocol)
+        base = Base(Source(path, place, pick_dtype(dtype, place), trust_remote_code, protocol))
         model = cls(str(source), base, store=store)
         return model if adapter is None else model.with_adapter(check_adapter(Path(adapter)))
 
@@ -119,18 +124,31 @@ class Model:
         folder = Path(path)
         if (folder / "config.json").is_file() and not (folder / "adapter_config.json").is_file():
             kept = self.base.source
-            return Model.open(folder, store=self._store, device=kept.device, dtype=kept.dtype)
+            return Model.open(
+                folder,
+                store=self._store,
+                device=kept.device,
+                dtype=kept.dtype,
+                protocol=kept.protocol,
+            )
         return Model(self.source, self.base, check_adapter(folder), self._store)
 
     @property
     def fingerprint(self) -> str:
-        """Hash of weights, adapter and number format; 64 hexadecimal digits."""
+        """Hash of weights, adapter, number format and protocol; 64 hexadecimal digits."""
         if self._fingerprint is None:
             parts = [self.base.fingerprint, self.base.source.dtype]
+            if self.protocol != HF:
+                parts.append(f"protocol={self.protocol}")
             if self.adapter is not None:
                 parts.append(adapter_fingerprint(self.adapter))
             self._fingerprint = hashlib.sha256("\n".join(parts).encode()).hexdigest()
         return self._fingerprint
+
+    @property
+    def protocol(self) -> str:
+        """How images and conversations reach the model: ``hf`` or ``llava-1.5``."""
+        return self.base.source.protocol
 
     @property
     def network(self) -> Any:

@@ -5,25 +5,38 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.old_names import forward as _forward
-from harness.pairs.diagnostics import diagnose, diagnose_run
+from harness.pairs.diagnostics import diagnose, diagnose_run, open_pairs
+from harness.pairs.export import export_pairs
 from harness.pairs.gallery import pair_diagnostics, read_pair_report
 from harness.pairs.generate import PairSet, make_pairs
+from harness.pairs.given import Given, given_answers, given_text, read_given
 from harness.pairs.measures import word_distance
-from harness.pairs.prompts import prompts_fingerprint, read_prompts
+from harness.pairs.observing import Sieve
+from harness.pairs.prompts import gather, prompts_fingerprint, read_prompts
 from harness.pairs.records import PairReport
 from harness.pairs.render import facts, pair_report_text
+from harness.pairs.tables import located
 from harness.pairs.timeout import time_limit
 
 __all__ = [
+    "Given",
     "PairReport",
     "PairSet",
+    "Sieve",
     "diagnose",
     "diagnose_run",
+    "export_pairs",
     "facts",
+    "gather",
+    "given_answers",
+    "given_text",
+    "located",
     "make_pairs",
+    "open_pairs",
     "pair_diagnostics",
     "pair_report_text",
     "prompts_fingerprint",
+    "read_given",
     "read_pair_report",
     "read_prompts",
     "time_limit",

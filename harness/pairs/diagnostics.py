@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError
+from harness.pairs.given import Given, read_given
 from harness.pairs.measures import (
     changes,
     critic,
@@ -26,6 +27,7 @@ from harness.pairs.measures import (
 )
 from harness.pairs.records import Critic, Guess, LengthGap, PairExample, PairReport
 from harness.pairs.render import pair_report_text
+from harness.pairs.tables import located
 from harness.records import Drop, Pair, from_json, seed_of
 from harness.storage import Journal, parse_json
 
@@ -43,6 +45,7 @@ EXAMPLES = 10
 
 SURE = 0.01
 MOSTLY = 0.65
+MANY_CUT = 0.05
 
 
 def diagnose(
@@ -81,7 +84,10 @@ def diagnose(
         reference=reference_agreement(pairs),
         changes=changed,
         critic=judged,
-        warnings=tuple(_warnings(equal, length, found, judged)),
+        warnings=(
+            *_cut(reasons, len(pairs) + len(drops)),
+            *_warnings(equal, length, found, judged),
+        ),
         examples=_examples(pairs, seed),
     )
 
@@ -94,6 +100,28 @@ def diagnose_run(folder: Path, *, seed: int = 0) -> PairReport:
     """
     pairs, drops = read_pairs(folder)
     return diagnose(pairs, drops, seed=seed)
+
+
+def open_pairs(source: str, images: Path | None, keep: Path, *, allow_urls: bool) -> Given:
+    """Return the pairs of a run's folder, or those in a file or the folder of a data set.
+
+    Args:
+        source: which.
+        images: where a file's image paths begin.
+        keep: folder for images that lie in a table or behind an address.
+        allow_urls: whether addresses are fetched.
+
+    Raises:
+        UsageError: if there is no such file or folder.
+        HarnessError: if it holds no pairs.
+    """
+    path = located(source, "harness pairs")
+    if path.name == "pairs.jsonl" and (path.parent / "settings.json").exists():
+        path = path.parent
+    if path.is_dir() and ((path / "pairs.jsonl").exists() or (path / "settings.json").exists()):
+        pairs, drops = read_pairs(path)
+        return Given(tuple(pair.prompt for pair in pairs), (*pairs, *drops))
+    return read_given(path, images=images, keep=keep, allow_urls=allow_urls)
 
 
 def pairs_fingerprint(folder: Path) -> str:
@@ -142,6 +170,17 @@ def _examples(pairs: Sequence[Pair], seed: int) -> tuple[PairExample, ...]:
         )
         for pair in drawn
     )
+
+
+def _cut(reasons: Counter[str], records: int) -> list[str]:
+    share = reasons["cut"] / records
+    if share < MANY_CUT:
+        return []
+    return [
+        f"{share:.0%} of the prompts gave no pair, because an answer was cut by its limit of "
+        "tokens: raise it with --set max_new_tokens=N, or train on them without an end token with "
+        "--set cut=keep."
+    ]
 
 
 def _warnings(

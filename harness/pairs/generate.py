@@ -17,8 +17,9 @@ from harness import progress
 from harness.context import Context, Plan
 from harness.engine import ENGINE_VERSION
 from harness.errors import HarnessError
+from harness.pairs.observing import Sieve, Watched
 from harness.pairs.timeout import time_limit
-from harness.plugins import Method
+from harness.plugins import Method, training_of
 from harness.records import (
     FIRST,
     STATES,
@@ -79,30 +80,36 @@ def make_pairs(context: Context[Plan], model: Any) -> PairSet:
             f"is nothing to train on. See {folder / 'pairs.jsonl'}; give more prompts with "
             "--prompts, or other options of the method with --set."
         )
-    return PairSet(pairs, dict(counts), len(prompts), reused)
+    return PairSet(pairs, dict(counts), len(prompts) + len(plan.dropped), reused)
 
 
 def _fill(journal: Journal[Pair | Drop], plan: Plan, model: Any) -> None:
     method, prompts, pair_timeout = plan.method, plan.prompts, 60 * plan.settings.pair_timeout
-    done = _finished(journal, prompts)
+    if missing := plan.dropped[len(journal.rows) :]:
+        journal.append(*missing)
+    done = _finished(journal, prompts, len(plan.dropped))
     known = {prompt.id for prompt in prompts}
     with progress.bar("pairs", len(prompts), "prompts") as bar:
         bar.advance(done, "taken from an earlier call" if done else "")
         waiting: list[Pair | Drop] = []
         last = None
         leading: tuple[Drop, ...] | None = None if done else ()
-        made = method.make_pairs(prompts[done:], model, plan.options, plan.seed)
+        watched, sieve = Watched(model), Sieve(model, training_of(method, plan.options))
+        places = {prompt.id: place for place, prompt in enumerate(prompts[done:])}
+        made = method.make_pairs(sieve.prompts(prompts[done:]), watched, plan.options, plan.seed)
         for item in _patiently(made, method, pair_timeout, journal.path):
-            waiting.append(_checked(item, method, known))
+            checked = sieve.pair(watched.marked(_checked(item, method, known)))
             if leading is not None:
-                leading = _leading(leading, waiting[-1], method, model)
-            if waiting[-1].prompt.id != last:
-                last = waiting[-1].prompt.id
-                bar.advance(1, f"{type(item).__name__.lower()} {last}")
+                leading = _leading(leading, checked, method, model)
+            for record in (*sieve.dropped(places[checked.prompt.id]), checked):
+                waiting.append(record)
+                if record.prompt.id != last:
+                    last = record.prompt.id
+                    bar.advance(1, f"{type(record).__name__.lower()} {last}")
             if len(waiting) >= _BATCH:
                 journal.append(*waiting)
                 waiting.clear()
-        journal.append(*waiting)
+        journal.append(*waiting, *sieve.dropped())
         journal.finish()
 
 
@@ -150,9 +157,12 @@ def _patiently(
         yield item
 
 
-def _finished(journal: Journal[Pair | Drop], prompts: Sequence[Prompt]) -> int:
-    """Return how many prompts are done for good; the last one seen may lack records."""
-    if not journal.rows:
+def _finished(journal: Journal[Pair | Drop], prompts: Sequence[Prompt], before: int) -> int:
+    """Return how many prompts are done for good; the last one seen may lack records.
+
+    The journal begins with ``before`` records of rows that are no prompts.
+    """
+    if len(journal.rows) == before:
         return 0
     last = journal.rows[-1].prompt.id
     journal.forget(next(i for i, row in enumerate(journal.rows) if row.prompt.id == last))
@@ -195,6 +205,7 @@ def _parser(prompts: Mapping[str, Prompt]) -> Callable[[dict[str, Any]], Pair | 
 
     def parse(row: dict[str, Any]) -> Pair | Drop:
         kind: type[Pair] | type[Drop] = Drop if "reason" in row else Pair
-        return replace(from_json(kind, row), prompt=prompts[row["prompt"]["id"]])
+        made = from_json(kind, row)
+        return replace(made, prompt=prompts.get(row["prompt"]["id"], made.prompt))
 
     return parse

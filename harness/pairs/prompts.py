@@ -2,25 +2,70 @@
 
 The format is JSON lines, ``{"image": ..., "question": ..., "reference": ..., "id": ...}``; image
 paths are relative to the file. SIMA's published names ``text`` and ``ground_truth`` are accepted
-for question and reference.
+for question and reference. A file of this form is ours to be right: one broken line is an error.
+Tables of every other form are read by :mod:`harness.pairs.given`, which counts what it drops.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError, UsageError
+from harness.pairs.forms import recognise
+from harness.pairs.given import Given, given_fingerprint, read_given
+from harness.pairs.tables import rows_of
 from harness.records import Prompt
 from harness.storage import files_digest, lines_of, parse_json
 
+_MARK = re.compile(r"^\s*<image>\s*|\s*<image>\s*$")
+"""The place of the image in LLaVA's data; a chat template puts its own."""
 _NAMES = {"question": ("question", "text"), "reference": ("reference", "ground_truth")}
 
 
-def read_prompts(path: Path, limit: int | None = None) -> tuple[Prompt, ...]:
+def gather(
+    path: Path,
+    limit: int | None = None,
+    *,
+    images: Path | None = None,
+    keep: Path | None = None,
+    allow_urls: bool = False,
+    answers: bool = False,
+) -> tuple[Given, str]:
+    """Read the prompts, or pairs, of a file or folder in any form, and fingerprint them.
+
+    Arguments and errors are those of :func:`harness.pairs.given.read_given`.
+    """
+    if not answers and _is_ours(path):
+        prompts = read_prompts(path, limit, images)
+        return Given(prompts), prompts_fingerprint(path, prompts)
+    given = read_given(
+        path, images=images, keep=keep, allow_urls=allow_urls, limit=limit, answers=answers
+    )
+    return given, given_fingerprint(path, given, keep)
+
+
+def _is_ours(path: Path) -> bool:
+    if path.suffix != ".jsonl" or not path.is_file():
+        return False
+    for row in rows_of(path):
+        form = recognise(row.values or {})
+        return form is None or form.name == "prompts"
+    return True
+
+
+def read_prompts(
+    path: Path, limit: int | None = None, images: Path | None = None
+) -> tuple[Prompt, ...]:
     """Read a prompt file.
+
+    Args:
+        path: the file.
+        limit: read only the first so many.
+        images: where its image paths begin; beside the file by default.
 
     Raises:
         UsageError: if there is no such file.
@@ -34,7 +79,7 @@ def read_prompts(path: Path, limit: int | None = None) -> tuple[Prompt, ...]:
         )
     prompts: dict[str, Prompt] = {}
     for number, line in lines_of(path):
-        prompt = _prompt(path, number, line)
+        prompt = _prompt(path, number, line, images or path.parent)
         if prompt.id in prompts:
             raise _broken(path, number, f"the id '{prompt.id}' stands on an earlier line too")
         prompts[prompt.id] = prompt
@@ -57,7 +102,7 @@ def prompts_fingerprint(path: Path, prompts: Sequence[Prompt]) -> str:
     )
 
 
-def _prompt(path: Path, number: int, line: str) -> Prompt:
+def _prompt(path: Path, number: int, line: str, folder: Path) -> Prompt:
     try:
         row = parse_json(line)
     except ValueError as error:
@@ -65,16 +110,16 @@ def _prompt(path: Path, number: int, line: str) -> Prompt:
     if not isinstance(row, dict):
         raise _broken(path, number, "it is no JSON object")
     question = _text(row, "question") or ""
-    if not question.strip() or not isinstance(row.get("image"), str):
+    if not _MARK.sub("", question).strip() or not isinstance(row.get("image"), str):
         raise _broken(path, number, "it needs the texts 'image' and 'question'")
-    image = path.parent / row["image"]
+    image = folder / row["image"]
     if not os.path.isfile(image):  # Path.is_file raises for names that are too long
         raise _broken(path, number, f"its image {str(image)!r:.300} does not exist")
     own = row.get("id")
     return Prompt(
         id=str(number if own is None else own),
         image=image,
-        question=question,
+        question=_MARK.sub("", question),
         reference=_text(row, "reference"),
     )
 

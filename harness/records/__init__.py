@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.old_names import forward as _forward
+from harness.records.bounds import Bounds, check_bounds
 from harness.records.json_form import fingerprint, from_json, to_json
 from harness.records.states import (
     ANSWERED,
@@ -64,6 +65,7 @@ __all__ = [
     "THOUGHT_ONLY",
     "VERSION",
     "Answer",
+    "Bounds",
     "Demo",
     "Drop",
     "Pair",
@@ -75,6 +77,7 @@ __all__ = [
     "StateCount",
     "View",
     "as_read",
+    "check_bounds",
     "count_states",
     "cut_share",
     "distinct",

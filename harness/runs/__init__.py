@@ -16,8 +16,10 @@ from harness.runs.finished import (
 from harness.runs.from_lmms_eval import read_lmms
 from harness.runs.from_vlmevalkit import read_vlmevalkit
 from harness.runs.imports import Imported, write_import
-from harness.runs.publish import push
+from harness.runs.looks import compare_again, looked
+from harness.runs.publish import hub_access, push
 from harness.runs.recomputing import ALONE, OLDER
+from harness.runs.scoring import Scoring, score_answers
 from harness.runs.verification import Verification, bundle, open_evidence, verify
 
 __all__ = [
@@ -25,16 +27,21 @@ __all__ = [
     "OLDER",
     "FinishedRun",
     "Imported",
+    "Scoring",
     "Verification",
     "bundle",
     "columns_of",
+    "compare_again",
     "compare_runs",
+    "hub_access",
+    "looked",
     "open_evidence",
     "open_run",
     "push",
     "read_lmms",
     "read_vlmevalkit",
     "report_of",
+    "score_answers",
     "seed_folder",
     "take_before",
     "taken_in",

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
-from harness.benchmark import Metric, adhoc_columns, benchmark, is_adhoc_result
-from harness.compare import Comparison, Example, Terms, examples_of
+from harness.benchmark import Metric, adhoc_columns, benchmark, is_adhoc_result, known_columns
+from harness.compare import Comparison, Example, MetricLevel, MetricResult, Terms, examples_of
 from harness.conclude import conclude, conclude_alone
 from harness.contamination import ImageOverlap
 from harness.data import same_data
@@ -49,6 +49,7 @@ class FinishedRun:
         imported: metrics with their direction, by benchmark, where another harness measured them
             (:mod:`harness.runs.imports`); such a run has no arm before.
         more: both arms of further seeds, where the folder holds several (:mod:`harness.run_seeds`).
+        arms: what stands for before and after, see :attr:`harness.storage.RunRecord.arms`.
     """
 
     folder: Path
@@ -58,6 +59,7 @@ class FinishedRun:
     data: Mapping[str, str]
     imported: Mapping[str, Mapping[str, bool | None]] = field(default_factory=dict)
     more: tuple[tuple[Samples, Samples], ...] = ()
+    arms: tuple[str, str] = ("", "")
 
 
 def seed_folder(folder: Path, index: int) -> Path:
@@ -117,7 +119,7 @@ def open_run(folder: Path) -> FinishedRun:
         curves=read_curves(folder),
         images=image_folder(folder),
     )
-    return FinishedRun(folder, report, before, after, data, imported, more)
+    return FinishedRun(folder, report, before, after, data, imported, more, record.arms)
 
 
 def _examples(
@@ -209,6 +211,7 @@ def compare_runs(
     notes = [first.report.notice] if first.report.notice else []
     for run in (first, second):
         notes += run.report.notes if run.imported else ()
+    notes += _unlike(first, second)
     trained = list(zip(first.more, second.more, strict=False))
     if len(first.more) != len(second.more):
         notes.append(
@@ -220,6 +223,8 @@ def compare_runs(
         method=f"{second.report.method} (against {first.report.method})",
         seeds=(),
         taken=(),
+        looks=None,
+        training=None,
         ablation=None,
         notes=distinct(notes),
     )
@@ -232,6 +237,18 @@ def compare_runs(
         touched=_touched(shared, first, second),
         more=[(_chosen(one, shared), _chosen(two, shared)) for (_, one), (_, two) in trained],
     )
+
+
+def _unlike(first: FinishedRun, second: FinishedRun) -> list[str]:
+    """Say that two runs were measured by different protocols, where they were."""
+    protocols = [run.report.protocol for run in (first, second)]
+    if protocols[0] == protocols[1]:
+        return []
+    return [
+        f"{first.folder.name} was measured by the protocol {protocols[0]} and {second.folder.name} "
+        f"by {protocols[1]}: images, conversations and some questions differ between them, so a "
+        "difference is not one of the models alone."
+    ]
 
 
 def _touched(names: Sequence[str], *runs: FinishedRun) -> list[ImageOverlap]:
@@ -298,20 +315,23 @@ def columns_of(name: str, *runs: FinishedRun) -> tuple[Metric, ...]:
             )
         return imported_columns(metrics, [row for run in runs for row in run.after.get(name, ())])
     if not is_adhoc_result(name):
-        return benchmark(name).columns
+        columns = benchmark(name).under(first.report.protocol).columns
+        rows = [row for run in runs for arm in (run.before, run.after) for row in arm.get(name, ())]
+        return tuple(each for each in columns if each.primary or _known(each, rows))
     comparison = first.report.comparison
-    figures = [
-        (figure.column, figure.higher_is_better)
-        for each in (comparison.benchmarks if comparison is not None else ())
-        for figure in each.figures
-        if each.name == name
+    compared = comparison.benchmarks if comparison is not None else ()
+    shown: list[MetricResult | MetricLevel] = [
+        figure for each in compared if each.name == name for figure in each.figures
     ]
-    levels = [
-        (level.column, level.higher_is_better)
-        for level in first.report.levels
-        if level.benchmark == name
-    ]
-    return adhoc_columns(dict(figures or levels))
+    shown += [level for level in first.report.levels if level.benchmark == name]
+    named = {each.column: (each.higher_is_better, each.primary) for each in shown}
+    rows = [row for run in runs for arm in (run.before, run.after) for row in arm.get(name, ())]
+    return known_columns(named, rows)
+
+
+def _known(column: Metric, rows: Sequence[Sample]) -> bool:
+    """Whether rows have a figure at all; those of an earlier version may lack a later one."""
+    return not rows or any(column.applies(row) is not False for row in rows)
 
 
 def imported_columns(

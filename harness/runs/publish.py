@@ -98,3 +98,19 @@ def _card(run: FinishedRun, place: Path) -> Path:
     return write_whole(
         place / "README.md", "\n".join(head) + "\n" + report.read_text(encoding="utf-8")
     )
+
+
+def hub_access(seconds: float = 3.0) -> tuple[bool, str]:
+    """Say whether the hub answers, and whether a token is kept; the token itself is not shown."""
+    import httpx
+    from huggingface_hub import constants, get_token
+
+    token = "a token is kept" if get_token() else "no token, so private and gated models are closed"
+    if constants.HF_HUB_OFFLINE:
+        return False, f"switched off by HF_HUB_OFFLINE; {token}"
+    try:
+        httpx.head(constants.ENDPOINT, timeout=seconds)
+    except httpx.HTTPError as error:
+        kind = type(error).__name__
+        return False, f"no answer ({kind}); folders and cached models still work; {token}"
+    return True, f"answers; {token}"

@@ -24,7 +24,9 @@ OLDER = "another version"
 
 _TOLERANCE = 1e-9
 """Relative. Records keep ten decimals; another processor or numpy may add in another order."""
-_FAMILY = frozenset(("p_holm", "p_discovery", "p_margin", "detectable_corrected", "verdict"))
+_FAMILY = frozenset(
+    ("p_holm", "p_discovery", "p_margin", "detectable_corrected", "interval_corrected", "verdict")
+)
 """Fields of a figure that depend on the other benchmarks of the run."""
 
 

@@ -13,16 +13,22 @@ from harness.stats.inference import (
     mcnemar,
     swap_test,
 )
+from harness.stats.pooling import Pooled, partial_pooling
 from harness.stats.power import Design, Moves, detectable, images_for, moves_of, seeds_for
 from harness.stats.resampling import Value, bootstrap, canonical, jackknife_error, sums_of
 from harness.stats.rounding import clipped, half_up, rounded
 from harness.stats.seeds import error_of
+from harness.stats.sequential import MOST as MOST_LOOKS
+from harness.stats.sequential import SPENDING, look_levels
 
 __all__ = [
+    "MOST_LOOKS",
+    "SPENDING",
     "Confidence",
     "Design",
     "Estimate",
     "Moves",
+    "Pooled",
     "Value",
     "benjamini_hochberg",
     "bootstrap",
@@ -37,8 +43,10 @@ __all__ = [
     "holm",
     "images_for",
     "jackknife_error",
+    "look_levels",
     "mcnemar",
     "moves_of",
+    "partial_pooling",
     "rounded",
     "seeds_for",
     "sums_of",

@@ -20,6 +20,7 @@ from harness.storage.journal import (
     write_json,
     write_whole,
 )
+from harness.storage.looks import Look, Looks, note_look
 from harness.storage.memo import Memo, memos_in
 from harness.storage.reading import (
     check_depth,
@@ -34,11 +35,13 @@ from harness.storage.reading import (
 from harness.storage.run_record import RunRecord
 from harness.storage.secrets import KEY, without_keys
 from harness.storage.throughput import Throughput, note_throughput, read_throughputs
-from harness.storage.thumbnails import image_folder, save_thumbnail
+from harness.storage.thumbnails import image_folder, save_thumbnail, thumbnail_in
 
 __all__ = [
     "KEY",
     "Journal",
+    "Look",
+    "Looks",
     "Memo",
     "RunRecord",
     "Seal",
@@ -55,6 +58,7 @@ __all__ = [
     "lines_of",
     "locked",
     "memos_in",
+    "note_look",
     "note_throughput",
     "open_regular",
     "parse_json",
@@ -68,6 +72,7 @@ __all__ = [
     "save_thumbnail",
     "seal_of",
     "sealed",
+    "thumbnail_in",
     "without_keys",
     "write_json",
     "write_whole",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError
+from harness.records import fingerprint
 from harness.storage.journal import write_json
 from harness.storage.reading import read_json
 
@@ -61,6 +62,19 @@ class RunRecord:
     def reports(self) -> tuple[str, ...]:
         """The reports that were asked for."""
         return tuple(map(str, self.asked.get("reports", ())))
+
+    @property
+    def arms(self) -> tuple[str, str]:
+        """What stands for before and after, whatever rows and seeds: equal for equal models.
+
+        A run that measured one model has that model in both places.
+        """
+        asked = (self.asked.get("model"), self.source)
+        model = self.measured.get("model") or fingerprint(*asked)
+        method = self.inputs.get("method") or self.asked.get("method")
+        if not method:
+            return model, model
+        return model, fingerprint(model, method, self.inputs.get("prompts"), self.options)
 
     def write(self, folder: Path) -> None:
         """Write ``settings.json`` into a run folder, whole or not at all.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from harness.storage.journal import cannot_write
 if TYPE_CHECKING:
     import PIL.Image
 
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 SIDE = 320
 """Longest side of a picture, in pixels."""
 
@@ -25,6 +27,12 @@ def image_folder(folder: Path) -> Path:
 def thumbnail_path(folder: Path, name: str) -> Path:
     """Return where the picture of one cluster of rows (:attr:`Sample.cluster`) lies in a run."""
     return image_folder(folder) / f"{name}.webp"
+
+
+def thumbnail_in(images: Path, name: str) -> Path | None:
+    """Return the file of a picture in such a folder; a name that could lead elsewhere has none."""
+    file = images / f"{name}.webp"
+    return file if _NAME.fullmatch(name) and file.is_file() and not file.is_symlink() else None
 
 
 def save_thumbnail(folder: Path, name: str, images: Sequence[PIL.Image.Image]) -> None:

@@ -71,7 +71,7 @@ class Trial:
 
     def make(self, prompts: Iterable[Prompt], model: Any) -> Iterator[Pair | Drop]:
         """Call the method's pair hook directly."""
-        return self.method.make_pairs(prompts, model, self.options, SEED)  # type: ignore[arg-type]
+        return self.method.make_pairs(prompts, model, self.options, SEED)
 
 
 class Talker:

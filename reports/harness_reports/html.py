@@ -22,8 +22,8 @@ from harness.errors import HarnessError
 from harness.pairs import facts
 from harness.report import ReportInput
 from harness.storage import cannot_write, write_whole
-from harness_reports import numbers, plots, words
-from harness_reports.html_samples import clusters_of, picture_file, script_json, table_of
+from harness_reports import numbers, plots, uncertain, words
+from harness_reports.html_samples import clusters_of, script_json, table_of
 
 NAME = "report.html"
 BESIDE = "report_files"
@@ -39,7 +39,7 @@ def write(report: ReportInput, folder: Path) -> Path:
         HarnessError: if a file cannot be written.
     """
     beside = folder / BESIDE
-    found = {name: path for name in _names(report) if (path := picture_file(report, name))}
+    found = {name: path for name in _names(report) if (path := report.picture(name))}
     table = table_of(report)
     samples = script_json(table)
     # Base64 makes four bytes of three.
@@ -107,6 +107,8 @@ def _page(
         facts=facts(report.doctor) if report.doctor else [],
         gallery=_gallery(report, pictures),
         origin=list(_origin(report)),
+        components=uncertain.table(report),
+        uncertain=uncertain,
         numbers=numbers,
         words=words,
     )

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from harness.compare import BenchmarkComparison
@@ -28,7 +26,6 @@ FIELDS = (
 )
 SIDE = ("answer", "verdict", "error", "judge", "tokens", "finish", "scores")
 _STATUS = {"fixed": "fixed", "broken": "broken", "lost": "missing", "found": "missing"}
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
 def table_of(report: ReportInput) -> dict[str, Any]:
@@ -54,14 +51,6 @@ def table_of(report: ReportInput) -> dict[str, Any]:
         "side": SIDE,
         "rows": rows,
     }
-
-
-def picture_file(report: ReportInput, name: str) -> Path | None:
-    """Return the file of a small picture; a name that could lead elsewhere has none."""
-    if report.images is None or not _NAME.fullmatch(name):
-        return None
-    file = report.images / f"{name}.webp"
-    return file if file.is_file() and not file.is_symlink() else None
 
 
 def clusters_of(report: ReportInput) -> tuple[str, ...]:

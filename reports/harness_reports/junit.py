@@ -22,6 +22,7 @@ from harness.compare import (
     deciding,
     unreadable,
 )
+from harness.dpo import TrainingEffect
 from harness.report import ReportInput
 from harness.storage import write_whole
 from harness_reports import numbers, words
@@ -48,6 +49,8 @@ def render(report: ReportInput) -> str:
     for level in report.levels:
         if level.primary:
             _level(suite, level)
+    if report.training is not None:
+        _training(suite, report.training)
     for rule in report.gate:
         _rule(suite, rule)
     cases = list(suite)
@@ -105,6 +108,15 @@ def _level(suite: ET.Element, level: MetricLevel) -> None:
     ET.SubElement(case, "system-out").text = _text(told)
 
 
+def _training(suite: ET.Element, effect: TrainingEffect) -> None:
+    """Add whether the training moved the weights."""
+    case = ET.SubElement(suite, "testcase", classname="training", name="did it train", time="0")
+    told = "; ".join(f"{name}: {value}" for name, value in effect.facts)
+    if not effect.moved:
+        ET.SubElement(case, "failure", type="idle", message=_text(told))
+    ET.SubElement(case, "system-out").text = _text(told, 1000)
+
+
 def _rule(suite: ET.Element, rule: Ruling) -> None:
     name = _text(f"{rule.rule} ({rule.benchmark} {rule.column})")
     case = ET.SubElement(suite, "testcase", classname="gate", name=name, time="0")
@@ -115,6 +127,6 @@ def _rule(suite: ET.Element, rule: Ruling) -> None:
     ET.SubElement(case, "system-out").text = _text(rule.told)
 
 
-def _text(text: str) -> str:
+def _text(text: str, limit: int = 400) -> str:
     """Return text without what XML 1.0 forbids; hidden characters are spelt out first."""
-    return _NO_XML.sub("", words.one_line(text, 400))
+    return _NO_XML.sub("", words.one_line(text, limit))

@@ -18,7 +18,7 @@ from harness.errors import as_markdown
 from harness.pairs import facts
 from harness.report import ReportInput
 from harness.storage import write_whole
-from harness_reports import numbers, words
+from harness_reports import numbers, uncertain, words
 
 NAME = "report.md"
 
@@ -45,10 +45,12 @@ def render(report: ReportInput) -> str:
     blocks += _gate(report)
     blocks += [_results(comparison), _reading(comparison)]
     blocks += _notes(comparison)
+    blocks += _uncertainty(report)
     blocks += [
         "## Pairs",
         _pairs(report),
         *_doctor(report),
+        *_training(report),
         "## Answer length",
         _lengths(comparison.benchmarks),
     ]
@@ -180,6 +182,18 @@ def _notes(comparison: Comparison) -> list[str]:
     return ["\n".join([*notes, *(f"- {plain(text)}" for text in told), *scored])]
 
 
+def _uncertainty(report: ReportInput) -> list[str]:
+    """Return the components of the variance, and what the verdicts owe to choices."""
+    rows = [[plain(cell) for cell in row] for row in uncertain.table(report)]
+    if not rows:
+        return []
+    told = [*uncertain.sentences(report.compared), uncertain.ASSUMPTION]
+    parts = [_table(uncertain.HEAD, rows, numeric=range(1, len(uncertain.HEAD)))]
+    parts += ["Shares of the variance. " + uncertain.DASHES]
+    parts += ["\n".join(f"- {plain(text)}" for text in told)]
+    return [_folded("What the intervals are made of", parts)]
+
+
 def _pairs(report: ReportInput) -> str:
     dropped = sum(report.dropped.values())
     text = f"{report.pairs} pairs were trained on; {dropped} prompts gave none"
@@ -215,6 +229,13 @@ def _doctor(report: ReportInput) -> list[str]:
     rows = [[plain(name), plain(value)] for name, value in facts(report.doctor)]
     table = _table(("pairs", ""), rows, numeric=range(0))
     return [*warnings, _folded("What the pairs would teach", [table])]
+
+
+def _training(report: ReportInput) -> list[str]:
+    if report.training is None:
+        return []
+    rows = [[plain(name), plain(value)] for name, value in report.training.facts]
+    return ["## Training", _table(("did it train?", ""), rows, numeric=range(0))]
 
 
 def _lengths(benchmarks: Sequence[BenchmarkComparison]) -> str:

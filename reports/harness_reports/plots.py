@@ -50,6 +50,7 @@ _SETTINGS = {
 _SVG = "http://www.w3.org/2000/svg"
 _PANELS = (
     ("loss", ("loss",)),
+    ("learning rate", ("learning_rate",)),
     ("margin of the rewards", ("margin",)),
     ("accuracy of the rewards", ("accuracy",)),
     ("rewards", ("reward_chosen", "reward_rejected")),

@@ -179,6 +179,10 @@ def flips(benchmark: BenchmarkComparison) -> str:
     return f"{len(benchmark.fixed)} / {len(benchmark.broken)}"
 
 
+BUILTIN = "builtin"
+"""What the built-in grader calls itself."""
+
+
 def judges(benchmark: BenchmarkComparison) -> str:
     """Name who gave the scores."""
     before, after = ", ".join(benchmark.judges_before), ", ".join(benchmark.judges_after)

@@ -20,7 +20,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.benchmark import Benchmark, Choices, benchmark, code_digest, expand, together
-from harness.benchmark.catalog import adhoc
 from harness.errors import HarnessError, UsageError
 from harness.plugins import find, load, names
 from harness.records import Answer, Sample, Scored
@@ -83,64 +82,9 @@ def test_a_task_of_lmms_eval_becomes_a_benchmark() -> None:
     found = benchmark("lmms:textvqa_val")
     assert (found.name, [c.name for c in found.columns]) == ("lmms-textvqa_val", ["exact_match"])
     assert Path(found.task).name == "textvqa_val.yaml"
-    assert found.columns[0].primary
     assert code_digest("lmms:textvqa_val") != code_digest("pope")
     with pytest.raises(UsageError, match=r"no task 'popee'.*Did you mean 'pope'"):
         benchmark("lmms:popee")
-    with pytest.raises(UsageError, match="It may be a group"):
-        benchmark("lmms:pope_full")
-
-
-OWN = """
-dataset_path: me/own
-task: "my own"
-test_split: test
-doc_to_text: !function utils.text
-metric_list:
-  - metric: right
-    aggregation: mean
-    higher_is_better: true
-  - metric: wrong
-    aggregation: !function utils.mean
-    higher_is_better: false
-  - metric: submission
-    aggregation: bypass
-"""
-
-
-class Fake:
-    """Stands in for a loaded task."""
-
-    path = "own.yaml"
-
-    def __init__(self, result: dict) -> None:
-        self.result = result
-
-    def score(self, row: object, answer: str) -> dict:
-        return self.result
-
-
-def test_a_task_file_of_ones_own_becomes_a_benchmark(tmp_path: Path) -> None:
-    file = tmp_path / "own.yaml"
-    file.write_text(OWN)
-    found = benchmark(str(file))
-    directions = [(c.name, c.higher_is_better) for c in found.columns]
-    assert directions == [("right", True), ("wrong", False)]
-    assert found.name == "file-my-own"
-    given = found.score(Fake({"right": {"score": True}, "wrong": 0.25, "submission": {}}), None, "")
-    assert given == Scored({"right": 1.0, "wrong": 0.25})
-    rows = [
-        Sample(str(n), "", "", "", "", "x", 1, "stop", scores=scores)
-        for n, scores in enumerate([{"right": 1.0}, {"right": 0.0}, {"right": 1.0}, {"wrong": 0.5}])
-    ]
-    import numpy as np
-
-    totals = np.sum([found.columns[0].count([row]) for row in rows], axis=0)
-    assert found.columns[0].value(totals) == pytest.approx(200 / 3), "the row without it is out"
-    nothing = found.score(Fake({"right": "yes"}), None, "")
-    assert (nothing.scores, nothing.verdict) == ({}, "no number for a row; it gives right")
-    lost = found.score(Fake({"right": float("nan"), "wrong": {"score": None}, "x": None}), None, "")
-    assert lost.scores == {"right": None, "wrong": None}, "lost is not the same as not there"
 
 
 @pytest.mark.parametrize(
@@ -155,9 +99,9 @@ def test_a_file_that_is_no_task_is_refused(tmp_path: Path, text: str, told: str)
     file = tmp_path / "own.yaml"
     file.write_text(text)
     with pytest.raises(UsageError, match=told):
-        adhoc(str(file))
+        benchmark(str(file))
     with pytest.raises(UsageError, match="There is no task file"):
-        adhoc(str(tmp_path / "none.yaml"))
+        benchmark(str(tmp_path / "none.yaml"))
 
 
 # Readings

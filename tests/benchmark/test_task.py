@@ -65,7 +65,11 @@ def score(doc, results): return {"right": float(doc["target"] in results[0])}
         (OWN, CODE, None),
         (OWN.replace("code.score", "code.scoer"), CODE, r"Reading the task .*own\.yaml .*scoer"),
         (OWN, CODE.replace('doc["image"]', 'doc["img"]'), r"row 0: .*'img' \(code\.py:2\)"),
-        (OWN, CODE.replace("results[0]", "results[1]"), r"row 0: refused .* \(code\.py:3\)"),
+        (
+            OWN,
+            CODE.replace("results[0]", "results[1]"),
+            r"row 0: its scoring fails: .* \(code\.py:3\)",
+        ),
         (OWN.replace("split: test", "split: tset"), CODE, r"of own \(split tset\) cannot"),
     ],
 )

@@ -12,6 +12,8 @@ from PIL import Image
 from harness.dpo import Training, session
 from harness.dpo.forward import image_features
 from harness.model import Model
+from harness.pairs import export_pairs, read_prompts
+from harness.plugins import load
 from harness.records import Pair, Prompt
 from tests.support.checkpoints import BOS_TEMPLATE, Sizes, write_llava
 
@@ -64,7 +66,7 @@ def ours(model, pairs, folder, training):
     return trainer, trainer._prepare_inputs(batch)
 
 
-def stock(model, pairs, folder, training, network=None):
+def stock(model, pairs, folder, training, network=None, rows=None):
     """TRL's own trainer with the same adapter on the same weights, and its own batch."""
     from datasets import Dataset
     from trl import DPOConfig, DPOTrainer
@@ -78,7 +80,7 @@ def stock(model, pairs, folder, training, network=None):
         "max_grad_norm", "warmup_steps", "lr_scheduler_type", "max_length", "logging_steps",
         "dataloader_pin_memory", "data_seed",
     )}  # fmt: skip
-    rows = [
+    rows = rows or [
         {
             "prompt": [{"role": "user", "content": pair.prompt.question}],
             "chosen": [{"role": "assistant", "content": pair.chosen}],
@@ -170,7 +172,9 @@ def test_each_answers_log_probability_is_trls(model, pairs, tmp_path):
 
 def test_a_whole_training_with_accumulation_is_trls(model, pairs, tmp_path):
     """Same seed, same adapter at the start, same order: the same losses at every step."""
-    training = dataclasses.replace(TRAINING, batch_size=2, accumulation=2, epochs=3)
+    training = dataclasses.replace(
+        TRAINING, batch_size=2, accumulation=2, epochs=3, scheduler="constant"
+    )  # TRL's other schedules begin at a rate of zero
     many = pairs * 3
     mine, _ = ours(model, many, tmp_path, training)
     theirs, _ = stock(model, many, tmp_path, training)
@@ -195,6 +199,24 @@ def test_many_negatives_are_trls_expanded_pairs(model, pairs, tmp_path):
     mine, batch = ours(model, [row], tmp_path, training)
     expanded = [dataclasses.replace(row, rejected=(answer,)) for answer in rejected]
     theirs, reference = stock(model, expanded, tmp_path, training)
+    wake(mine, theirs)
+    assert_close(gradients(mine, batch), gradients(theirs, reference))
+
+
+def test_an_exported_set_trains_in_trl_to_the_same_loss_on_the_demo_model(tmp_path):
+    from datasets import load_dataset
+
+    demo = load("demos", "tinyworld")
+    model = Model.open(demo.model)
+    prompts = read_prompts(demo.prompts, 3)
+    pairs = [Pair(prompt, prompt.reference, ("There is a cat.",)) for prompt in prompts]
+    export_pairs(pairs, "trl", tmp_path / "out")
+    rows = load_dataset(str(tmp_path / "out"), split="train", cache_dir=str(tmp_path / "cache"))
+    wanted = ("prompt", "chosen", "rejected", "images")
+    mine, batch = ours(model, pairs, tmp_path, TRAINING)
+    theirs, reference = stock(
+        model, pairs, tmp_path, TRAINING, rows=[{key: row[key] for key in wanted} for row in rows]
+    )
     wake(mine, theirs)
     assert_close(gradients(mine, batch), gradients(theirs, reference))
 

@@ -138,7 +138,8 @@ def test_the_reference_is_computed_once_per_answer(case, tmp_path, monkeypatch):
     once = dataclasses.replace(TRAINING, lora_dropout=0.0, repeats=2, save_steps=0)
     kept = dpo.train(pairs, model, tmp_path / "kept", seed=2, training=once)
     # A pair may stand twice in one batch before anything of it is kept.
-    assert len(calls) <= 6 + 2
+    # At the end, the trained model orders each pair once.
+    assert len(calls) <= 6 + 2 + len(pairs)
     assert len(set(calls)) == 5
     every = dataclasses.replace(once, precompute_reference=False)
     again = dpo.train(pairs, model, tmp_path / "again", seed=2, training=every)

@@ -12,9 +12,10 @@ from PIL import Image
 
 from harness import dpo
 from harness.dpo import Training, session
-from harness.dpo.encoding import Encoder, check
+from harness.dpo.encoding import Encoder
 from harness.dpo.forward import collate, image_features, packed_logits, plain_logits, why_plain
 from harness.dpo.packing import attend, token_log_probs
+from harness.dpo.unfit import check
 from harness.errors import HarnessError, UsageError
 from harness.model import Model
 from harness.records import Pair, Prompt
@@ -250,7 +251,7 @@ def test_a_cut_that_leaves_only_the_prompt_is_refused(model, pairs, tmp_path):
     short = dataclasses.replace(TRAINING, max_length=length)
     with pytest.raises(HarnessError, match=rf"pair 'p0' alone has {length} tokens"):
         dpo.train(pairs[:1], model, tmp_path, seed=1, training=short)
-    row = encoder(model, max_length=length + 2).encode(0, pairs[0])
+    row = encoder(model, max_length=length + 2, keep_cut=True).encode(0, pairs[0])
     assert [len(answer) for answer in row.answers] == [2, 2]
 
 
@@ -268,7 +269,7 @@ def test_duplicates_of_a_negative_are_removed_with_their_scores(pairs):
     [
         ({"loss": "mutli_softmax"}, "Did you mean 'multi_softmax'"),
         ({"beta": 0.0}, "^beta is 0.0"),
-        ({"beta": float("inf")}, "beta is inf; it must be above zero and finite"),
+        ({"beta": float("inf")}, "beta is inf; it must be above 0 and at most 100"),
         ({"scheduler": "cosin"}, "Did you mean 'cosine'"),
         ({"loss_weights": (1.0, -1.0, 0.0)}, "loss_weights"),
     ],
@@ -288,7 +289,8 @@ def test_a_pairwise_loss_refuses_several_negatives(model, pairs, tmp_path):
     [
         (r".*\.(q_proj|v_proj)", "also matches model.vision_tower"),
         (r".*lm_head", "also matches lm_head"),
-        (r"nothing", "matches no module"),
+        (r"nothing", "names nothing"),
+        (r".*nothing", "matches no module"),
     ],
 )
 def test_lora_stays_in_the_language_model(model, pairs, tmp_path, targets, message):
@@ -317,6 +319,10 @@ class Fake:
     @property
     def processor(self):
         return self.model.processor
+
+    @property
+    def protocol(self):
+        return self.model.protocol
 
 
 def test_image_tokens_are_counted_against_the_features(model, pairs):

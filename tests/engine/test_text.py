@@ -14,7 +14,6 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.cli.options import split
 from harness.engine import sees
 from harness.engine.inputs import prepare
 from harness.errors import HarnessError, UsageError
@@ -226,7 +225,7 @@ def test_what_sees_is_told_from_what_reads(shared: Both, tmp_path: Path) -> None
 def test_a_run_wants_a_model_that_sees(shared: Both, tmp_path: Path) -> None:
     model = str(shared.folder)
     with pytest.raises(UsageError, match=r"reads text only.*--judge hf:"):
-        run(Settings("seva", split("pope", "--bench"), model=model, out=tmp_path))
+        run(Settings("seva", ("pope",), model=model, out=tmp_path))
     with pytest.raises(UsageError, match="reads text only"):
         measure(EvalSettings(("pope",), model=model, out=tmp_path))
     assert not list(tmp_path.glob("*/settings.json"))

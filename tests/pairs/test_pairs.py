@@ -6,15 +6,17 @@ from types import ModuleType, SimpleNamespace
 
 import pluggy
 import pytest
+from harness_tinyworld import DEMO
 
 from harness import hookimpl, hookspecs
 from harness.errors import HarnessError
-from harness.pairs import make_pairs
+from harness.pairs import make_pairs, read_prompts
 from harness.plugins import Method
 from harness.records import Drop, Pair, Prompt, seed_of
 from tests.support.contexts import run_context
 
-PROMPTS = tuple(Prompt(f"p{n}", Path("x.png"), f"question {n}") for n in range(40))
+IMAGE = read_prompts(DEMO.prompts, 1)[0].image
+PROMPTS = tuple(Prompt(f"p{n}", IMAGE, f"question {n}") for n in range(40))
 
 
 def method_of(generate) -> Method:

@@ -168,7 +168,7 @@ def test_a_picture_name_leads_nowhere_else(tmp_path, name):
     (tmp_path / "images").mkdir()
     (tmp_path / "secret.webp").write_bytes(b"private")
     given = dataclasses.replace(report(["plain"] * 6), images=tmp_path / "images")
-    assert html_samples.picture_file(given, name) is None
+    assert given.picture(name) is None
 
 
 def test_a_report_without_samples_pairs_and_curves_is_a_report(tmp_path):

@@ -96,7 +96,14 @@ def write_run(
             )
             journal.append(*rows)
             journal.finish()
-    columns = {name: benchmark(name).columns for name in before}
+    columns = {
+        name: [
+            column
+            for column in benchmark(name).columns
+            if column.primary or any(column.applies(row) is not False for row in rows)
+        ]
+        for name, rows in before.items()
+    }
     comparison = compare(before, after, columns, draws=draws)
     place = Path("/home/jane doe/prompts/images")
     prompts = [Prompt(f"p{n}", place / f"{n}.png", f"What is {n}?") for n in range(3)]

@@ -93,8 +93,14 @@ class Baseline:
         method, inner = wrapped(options)
         if self.name in ("swapped", "random_pairs"):
             return method.train(pairs, model, inner, out, seed)
-        loss = "sft" if self.name == "sft" else "dpo"
-        return dpo.train(pairs, model, out, seed=seed, training=training_of(inner, loss))
+        return dpo.train(pairs, model, out, seed=seed, training=self.training(options))
+
+    def training(self, options: Options) -> Any:
+        """Say how the pairs are trained on: as the wrapped method does, or with another loss."""
+        _, inner = wrapped(options)
+        if self.name in ("swapped", "random_pairs"):
+            return inner
+        return training_of(inner, "sft" if self.name == "sft" else "dpo")
 
 
 SFT = Baseline("sft")

@@ -13,13 +13,13 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from harness_seva.corruptions import parse
 
 from harness import dpo
 from harness.hookspecs import hookimpl
-from harness.records import Drop, Pair, Prompt
+from harness.records import Bounds, Drop, Pair, Prompt
 from harness_multineg.negatives import HARD, drawn, labels, lists_of
 from harness_multineg.negatives import expanded as expanded_pairs
 from harness_multineg.negatives import single as single_pairs
@@ -54,9 +54,9 @@ class Options(dpo.Training):
 
     loss: str = "multi_softmax"
     corruptions: tuple[str, ...] = ("noise:step=200", "noise:step=500", "noise:step=800")
-    max_new_tokens: int = 512
-    hard: str = "none"
-    keep: int = 0
+    max_new_tokens: Annotated[int, Bounds(least=1, most=65_536)] = 512
+    hard: Annotated[str, Bounds(among=HARD)] = "none"
+    keep: Annotated[int, Bounds(least=0)] = 0
     expand: bool = False
     one_negative: bool = False
     equal_steps: bool = False
@@ -75,9 +75,7 @@ class Options(dpo.Training):
             raise ValueError("corruptions names none; give at least one, such as noise:step=500")
         for text in self.corruptions:
             parse(text)
-        if self.hard not in HARD:
-            raise ValueError(f"hard must be one of {', '.join(HARD)}, not '{self.hard}'")
-        if self.keep < 0 or (self.keep > 0) != (self.hard != "none"):
+        if (self.keep > 0) != (self.hard != "none"):
             raise ValueError("keep and hard belong together, as in hard=similar and keep=2")
         if self.expand and self.one_negative:
             raise ValueError("expand and one_negative are two controls; choose one")
@@ -88,7 +86,7 @@ class Options(dpo.Training):
 PRESETS = {
     "paper": Options(),
     "small": Options(
-        max_new_tokens=64,
+        max_new_tokens=128,
         learning_rate=1e-4,
         epochs=2.0,
         batch_size=8,
@@ -120,13 +118,18 @@ def pictures(pair: Pair, options: Options, seed: int) -> Mapping[str, PIL.Image.
 @hookimpl
 def train(pairs: Sequence[Pair], model: Model, options: Options, out: Path, seed: int) -> Path:
     """Train with the listwise loss, or with DPO for one of the controls."""
-    training = options
+    how = training(options)
     if options.expand:
         rows = expanded_pairs(pairs)
         share = len(pairs) / len(rows) if options.equal_steps else 1.0
-        training = dataclasses.replace(options, loss="dpo", epochs=options.epochs * share)
+        how = dataclasses.replace(how, epochs=options.epochs * share)
         pairs = rows
     elif options.one_negative:
         pairs = single_pairs(pairs, seed)
-        training = dataclasses.replace(options, loss="dpo")
-    return dpo.train(pairs, model, out, seed=seed, training=training)
+    return dpo.train(pairs, model, out, seed=seed, training=how)
+
+
+def training(options: Options) -> Options:
+    """Say how the pairs are trained on: the controls take DPO, with one negative for each row."""
+    alone = options.expand or options.one_negative
+    return dataclasses.replace(options, loss="dpo") if alone else options

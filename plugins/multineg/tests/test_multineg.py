@@ -8,6 +8,7 @@ from harness_multineg import Options, make_pairs, pictures, train
 from harness_multineg.negatives import expanded, labels, single
 
 from harness import dpo
+from harness.errors import UsageError
 from harness.records import Answer, Drop, Pair, Prompt
 
 
@@ -70,7 +71,7 @@ def test_hard_negatives(prompts):
     (pair,) = make_pairs(prompts[:1], model, replace(hard, hard="likely"), 0)
     assert pair.rejected == ("x", "a b c e")
     for wrong in ({"hard": "similar"}, {"keep": 2}, {"hard": "worst", "keep": 1}):
-        with pytest.raises(ValueError, match="hard"):
+        with pytest.raises((ValueError, UsageError), match="hard"):
             Options(**wrong)
 
 

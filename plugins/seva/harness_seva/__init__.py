@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from harness import dpo, progress
 from harness.hookspecs import hookimpl
 from harness.model import ask_each
 from harness.pairs import word_distance
-from harness.records import Answer, Drop, Pair, Prompt, Request, seed_of
+from harness.records import Answer, Bounds, Drop, Pair, Prompt, Request, seed_of
 from harness_seva.corruptions import Corruption, parse
+from harness_seva.noise import STEPS
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -39,8 +40,8 @@ class Options(dpo.Training):
     """
 
     corruption: str = "noise"
-    noise_step: int = 500
-    max_new_tokens: int = 512
+    noise_step: Annotated[int, Bounds(least=0, below=STEPS)] = 500
+    max_new_tokens: Annotated[int, Bounds(least=1, most=65_536)] = 512
     delete_newlines: bool = False
     quota: tuple[str, ...] = ()
     learning_rate: float = 2e-6
@@ -91,7 +92,7 @@ PRESETS = {
         train_projector=True,
     ),
     "small": Options(
-        max_new_tokens=64,
+        max_new_tokens=128,
         learning_rate=1e-4,
         epochs=2.0,
         batch_size=8,

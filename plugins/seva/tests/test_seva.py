@@ -112,7 +112,7 @@ def test_the_presets_are_the_paper_and_the_released_code():
     assert paper.batch_size * paper.accumulation == 128
     assert (released.noise_step, released.repeats, released.train_projector) == (800, 2, True)
     assert released.quotas() == {"ocr_vqa": 4300, "textvqa": 6500}
-    with pytest.raises(ValueError, match="noise_step"):
+    with pytest.raises(UsageError, match="noise_step"):
         Options(noise_step=1000)
     with pytest.raises(UsageError, match="beta"):
         Options(beta=0)

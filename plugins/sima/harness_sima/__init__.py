@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from harness import dpo
 from harness.hookspecs import hookimpl
-from harness.records import Drop, Pair, Prompt
+from harness.records import Bounds, Drop, Pair, Prompt
 from harness_sima.critic import ORDERS, read_template
 from harness_sima.pairing import pairs_of
 from harness_sima.templates import SHIPPED
@@ -41,14 +41,14 @@ class Options(dpo.Training):
         rounds: how often pairs are made and trained on; see README.md.
     """
 
-    temperature: float = 0.8
-    top_p: float = 0.9
-    max_new_tokens: int = 1024
-    critic_tokens: int = 4096
+    temperature: Annotated[float, Bounds(above=0, most=100)] = 0.8
+    top_p: Annotated[float, Bounds(above=0, most=1)] = 0.9
+    max_new_tokens: Annotated[int, Bounds(least=1, most=65_536)] = 1024
+    critic_tokens: Annotated[int, Bounds(least=1, most=65_536)] = 4096
     template: str = "default"
-    order: str = "released"
+    order: Annotated[str, Bounds(among=ORDERS)] = "released"
     bare: bool = False
-    rounds: int = 1
+    rounds: Annotated[int, Bounds(least=1, most=100)] = 1
     learning_rate: float = 1e-7
     beta: float = 0.1
     epochs: float = 3.0
@@ -63,15 +63,6 @@ class Options(dpo.Training):
         super().__post_init__()
         if self.template not in SHIPPED:
             object.__setattr__(self, "template", read_template(self.template))
-        if self.order not in ORDERS:
-            raise ValueError(f"order must be one of {', '.join(ORDERS)}, not '{self.order}'")
-        if self.rounds < 1:
-            raise ValueError(f"rounds must be at least 1, not {self.rounds}")
-        if not self.temperature > 0 or not 0 < self.top_p <= 1:
-            raise ValueError(
-                f"temperature must be above 0 and top_p in (0, 1], not {self.temperature} and "
-                f"{self.top_p}: two greedy answers are the same answer"
-            )
 
 
 PRESETS = {
@@ -79,7 +70,7 @@ PRESETS = {
     "released": Options(loss="sima_released", bare=True),
     "small": Options(
         template="compact",
-        max_new_tokens=64,
+        max_new_tokens=128,
         critic_tokens=48,
         learning_rate=1e-4,
         epochs=2.0,

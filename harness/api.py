@@ -1,0 +1,346 @@
+"""The commands as Python functions, for notebooks and scripts.
+
+    from harness import api
+
+    found = api.run("seva", "mmvet,pope", limit=36, max_prompts=24, options={"noise_step": 500})
+    found.to_frame()
+    found.flips("pope")
+
+Each does what the command of its name does, in the same folders and with the same cache, and raises
+:class:`harness.UsageError` or :class:`harness.HarnessError` where the command would print it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from harness.errors import UsageError, near_miss
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from harness.analysis import Estimate
+    from harness.compare import Comparison
+    from harness.records import Sample
+    from harness.report import ReportInput
+
+S = TypeVar("S")
+
+__all__ = ["Power", "Result", "compare", "evaluate", "open_result", "power", "run"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was measured: two arms, or one model by itself.
+
+    Attributes:
+        report: everything that a report is given.
+        folder: where it lies; ``None`` for two runs held against each other, which write nothing.
+        calls: requests that reached the model in this call; the other answers came from the cache.
+    """
+
+    report: ReportInput
+    folder: Path | None = None
+    calls: int = 0
+
+    @property
+    def comparison(self) -> Comparison:
+        """Before against after.
+
+        Raises:
+            UsageError: if one model was measured by itself.
+        """
+        return self.report.compared
+
+    @property
+    def verdict(self) -> str:
+        """Over the headline figures, such as ``"gain"`` or ``"cannot tell"``."""
+        return self.comparison.verdict
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row for each figure; columns are the fields of its record.
+
+        See :class:`harness.compare.MetricResult`, or :class:`harness.compare.MetricLevel` for one
+        model by itself. What cannot be known is missing there, never zero.
+        """
+        if self.report.comparison is None:
+            return _frame(map(dataclasses.asdict, self.report.levels))
+        return _frame(
+            {"benchmark": benchmark.name, **dataclasses.asdict(figure)}
+            for benchmark in self.report.comparison.benchmarks
+            for figure in benchmark.figures
+        )
+
+    def samples(self, benchmark: str) -> pd.DataFrame:
+        """Return one row for each question, with both answers and their scores.
+
+        Args:
+            benchmark: its name.
+
+        Raises:
+            UsageError: if it was not measured.
+        """
+        after = _by_id(self.report.after, benchmark)
+        before = _by_id(self.report.before, benchmark) if self.report.before else {}
+        rows = []
+        for id_, sample in after.items():
+            row: dict[str, Any] = {"id": id_, "question": sample.prompt, "target": sample.target}
+            row["image"] = self.report.picture(sample.cluster)
+            for arm, one in (("before", before.get(id_)), ("after", sample)):
+                if one is not None:
+                    row |= {arm: one.answer, f"{arm}_state": one.state}
+                    row |= {f"{arm}_{name}": value for name, value in one.scores.items()}
+            rows.append(row)
+        return _frame(rows)
+
+    def flips(self, benchmark: str | None = None) -> pd.DataFrame:
+        """Return what changed sides: one row for each flip, with question, answers and image.
+
+        Args:
+            benchmark: only that one's.
+
+        Raises:
+            UsageError: if it was not compared.
+        """
+        names = [one.name for one in self.comparison.benchmarks]
+        if benchmark is not None and benchmark not in names:
+            raise _unknown(benchmark, names)
+        rows = []
+        for one in self.comparison.benchmarks:
+            if benchmark not in (None, one.name):
+                continue
+            before = _by_id(self.report.before, one.name)
+            after = _by_id(self.report.after, one.name)
+            for flip in one.flips:
+                for id_ in flip.rows or (flip.id,):
+                    sample = before.get(id_) or after[id_]
+                    rows.append(
+                        {
+                            "benchmark": one.name,
+                            "id": id_,
+                            "direction": flip.direction,
+                            "label": flip.label,
+                            "question": sample.prompt,
+                            "target": sample.target,
+                            "before": before[id_].answer if id_ in before else None,
+                            "after": after[id_].answer if id_ in after else None,
+                            "image": self.report.picture(sample.cluster),
+                        }
+                    )
+        return _frame(rows)
+
+    def _repr_html_(self) -> str:
+        """Show the headline figures in a notebook; pandas escapes every text."""
+        frame = self.to_frame()
+        shown = [name for name in _SHOWN if name in frame]
+        html: str = frame.loc[frame["primary"], shown].to_html(index=False)
+        return html
+
+
+_SHOWN = ("benchmark", "column", "before", "after", "figure", "difference", "interval", "verdict")
+
+
+@dataclass(frozen=True)
+class Power:
+    """What a planned run could detect.
+
+    Attributes:
+        estimate: the record that ``harness plan`` prints.
+    """
+
+    estimate: Estimate
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row for each headline column."""
+        return _frame(map(dataclasses.asdict, self.estimate.detectable))
+
+    def _repr_html_(self) -> str:
+        html: str = self.to_frame().to_html(index=False)
+        return html
+
+
+def run(
+    method: str,
+    bench: str | Iterable[str],
+    *,
+    seeds: int = 1,
+    options: Mapping[str, Any] | None = None,
+    judge: Mapping[str, Any] | str | None = None,
+    **settings: Any,
+) -> Result:
+    """Make pairs, train on them, evaluate before and after, and compare: ``harness run``.
+
+    Args:
+        method: name of the method.
+        bench: benchmarks or suites: a list, or names that commas join.
+        seeds: how many trainings.
+        options: of the method, checked as those of ``--set`` are.
+        judge: who judges open answers, or the fields of :class:`harness.settings.JudgeSettings`.
+        settings: other fields of :class:`harness.settings.Settings`.
+
+    Raises:
+        UsageError: if something named is not there; the closest name is shown.
+        HarnessError: if a stage could not do its work; everything finished stays on disk.
+    """
+    from harness.run_seeds import run_seeds
+    from harness.settings import Settings
+
+    outcome = run_seeds(
+        _settings(
+            Settings,
+            settings,
+            method=method,
+            benches=_names(bench),
+            options=tuple(sorted((key, str(value)) for key, value in (options or {}).items())),
+            **_judging(judge),
+        ),
+        seeds,
+    )
+    return dataclasses.replace(open_result(outcome.folder), calls=outcome.calls)
+
+
+def evaluate(
+    bench: str | Iterable[str], *, judge: Mapping[str, Any] | str | None = None, **settings: Any
+) -> Result:
+    """Measure one model by itself: ``harness eval``.
+
+    Args:
+        bench: as in :func:`run`.
+        judge: as in :func:`run`.
+        settings: other fields of :class:`harness.settings.EvalSettings`.
+
+    Raises:
+        UsageError: if something named is not there.
+        HarnessError: if a benchmark cannot be measured; finished answers stay on disk.
+    """
+    from harness.eval import measure
+    from harness.settings import EvalSettings
+
+    found = measure(_settings(EvalSettings, settings, benches=_names(bench), **_judging(judge)))
+    return dataclasses.replace(open_result(found.folder), calls=found.calls)
+
+
+def compare(first: Path | str, second: Path | str, *, seed: int = 0, **terms: Any) -> Result:
+    """Hold what two runs made of a model against each other: ``harness compare``.
+
+    Args:
+        first: folder or bundle of the run that stands for "before".
+        second: of the one that stands for "after".
+        seed: of the resampling.
+        terms: fields of :class:`harness.compare.Terms`.
+
+    Raises:
+        UsageError: if the runs share no benchmark.
+        HarnessError: if their rows differ, or figures do not follow from them.
+    """
+    from harness.compare import Terms
+    from harness.runs import compare_runs, open_evidence
+
+    laid_down = _settings(Terms, terms)
+    found = compare_runs(
+        open_evidence(Path(first)), open_evidence(Path(second)), seed=seed, terms=laid_down
+    )
+    return Result(found)
+
+
+def open_result(folder: Path | str) -> Result:
+    """Read a finished run, eval or bundle; its figures are computed from its rows.
+
+    Raises:
+        UsageError: if there is none.
+        HarnessError: if a file is damaged, or something does not follow from the rows.
+    """
+    from harness.runs import open_evidence, report_of
+
+    return Result(report_of(open_evidence(Path(folder))), Path(folder))
+
+
+def power(
+    bench: str | Iterable[str],
+    *,
+    data: str = "tinyworld",
+    source: Path | str | None = None,
+    **planned: Any,
+) -> Power:
+    """Say what a run could detect, before anything is spent: ``harness plan``.
+
+    Args:
+        bench: as in :func:`run`.
+        data: where the benchmarks' rows are.
+        source: an earlier run or bundle, whose rows give the variance.
+        planned: ``limit``, ``judgings`` or ``seeds`` of the planned run.
+
+    Raises:
+        UsageError: if something named is not there.
+    """
+    from harness.analysis import estimate
+    from harness.benchmark import benchmark, expand
+    from harness.resolve import data_of
+    from harness.runs import open_run, unpacked
+
+    for name in planned:
+        if name not in _PLANNED:
+            raise _unknown(name, _PLANNED)
+    wanted = [benchmark(name) for name in expand(_names(bench))]
+    if source is None:
+        return Power(estimate(wanted, data_of(data), **planned))
+    with unpacked(Path(source)) as folder:
+        found = estimate(
+            wanted, data_of(data), run=open_run(folder), name=Path(source).name, **planned
+        )
+    return Power(found)
+
+
+_PLANNED = ("limit", "judgings", "seeds")
+
+
+def _names(bench: str | Iterable[str]) -> tuple[str, ...]:
+    names = bench.split(",") if isinstance(bench, str) else bench
+    return tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
+
+
+def _judging(judge: Mapping[str, Any] | str | None) -> dict[str, Any]:
+    from harness.settings import JudgeSettings
+
+    if judge is None:
+        return {}
+    fields = {"judge": judge} if isinstance(judge, str) else judge
+    return {"judging": _settings(JudgeSettings, fields)}
+
+
+def _settings(record: type[S], given: Mapping[str, Any], **more: Any) -> S:
+    """Fill a settings record; paths may be texts, and an unknown name is an error."""
+    known = {field.name: field for field in dataclasses.fields(record)}  # type: ignore[arg-type]
+    for name in given:
+        if name not in known:
+            raise _unknown(name, known)
+    return record(**{name: _typed(known[name].type, each) for name, each in given.items()}, **more)
+
+
+def _typed(hint: Any, value: Any) -> Any:
+    if "Path" in str(hint) and isinstance(value, str) and "str" not in str(hint):
+        return Path(value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _by_id(samples: Mapping[str, Sequence[Sample]], benchmark: str) -> dict[str, Sample]:
+    if benchmark not in samples:
+        raise _unknown(benchmark, samples)
+    return {sample.id: sample for sample in samples[benchmark]}
+
+
+def _frame(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(list(rows))
+
+
+def _unknown(name: str, known: Iterable[str]) -> UsageError:
+    names = list(known)
+    return UsageError(
+        f"There is nothing named '{name}' here.{near_miss(name, names)} Known: {', '.join(names)}."
+    )

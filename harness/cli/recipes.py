@@ -1,0 +1,186 @@
+"""Recipes: the options of a command as a YAML file, and a command's call printed as one.
+
+    method: seva
+    bench: [mmvet, pope]
+    seeds: 3
+    set:
+      noise_step: 800
+
+Keys are the names of the command's options. What is typed on the command line wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from harness.cli.options import PATH
+from harness.errors import UsageError, near_miss, plain
+
+_PRINT = "harness.print_config"
+_SET = "set"
+_OPTIONS = {
+    "benches": "bench",
+    "reports": "report",
+    "options": _SET,
+    "judgings": "judge-repeats",
+    "rpm": "judge-rpm",
+    "cap": "judge-cap",
+    "thinking": "judge-thinking",
+    "canary": "image-ablation",  # the name of version 0.0
+    "patience": "pair-timeout",
+}
+"""Where a setting and its option have different names."""
+
+
+class RecipeCommand(click.Command):
+    """A command that takes its options from a file, and can print them as one."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params += [
+            click.Option(
+                ["--config"],
+                type=PATH,
+                metavar="FILE|RUN",
+                is_eager=True,
+                expose_value=False,
+                callback=_read,
+                help="Take options from a YAML recipe, or from a run; typed options win.",
+            ),
+            click.Option(
+                ["--print-config"],
+                is_flag=True,
+                expose_value=False,
+                callback=_remember,
+                help="Print this call as a recipe, and do nothing else.",
+            ),
+        ]
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command, or print what it was asked."""
+        held = (ctx.default_map or {}).get("options", ())
+        if ctx.get_parameter_source("options") == ParameterSource.COMMANDLINE:
+            ctx.params["options"] = (*held, *ctx.params["options"])  # of one key the last counts
+        if not ctx.meta.get(_PRINT):
+            return super().invoke(ctx)
+        import yaml  # type: ignore[import-untyped]
+
+        click.echo(yaml.safe_dump(_recipe(ctx), sort_keys=False, allow_unicode=True), nl=False)
+        return 0
+
+
+def _remember(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    context.meta[_PRINT] = wanted
+
+
+def _read(context: click.Context, parameter: click.Parameter, path: Path | None) -> None:
+    if path is None:
+        return
+    asked = _of_run(path) if path.is_dir() else _of_file(path)
+    known = _options(context.command)
+    given: dict[str, Any] = {}
+    for name, value in asked.items():
+        if name not in known:
+            raise UsageError(
+                f"{path} says '{plain(str(name))}', which is no option of harness "
+                f"{context.info_name}.{near_miss(str(name), known)} Known: {', '.join(known)}."
+            )
+        if value is not None:
+            given[str(known[name].name)] = _typed(known[name], value, f"{path}: {name}")
+    context.default_map = {**(context.default_map or {}), **given}
+
+
+def _of_file(path: Path) -> Mapping[str, Any]:
+    import yaml
+
+    from harness.storage import parse_yaml, read_text
+
+    try:
+        asked = parse_yaml(read_text(path), yaml.SafeLoader)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"The recipe {path} cannot be read: {plain(str(error))}") from error
+    if not isinstance(asked, dict):
+        raise UsageError(
+            f"The recipe {path} holds no options. Write one a line, as in: method: seva"
+        )
+    return asked
+
+
+def _of_run(folder: Path) -> dict[str, Any]:
+    """Return what was asked of a run; only what differs from a plain call."""
+    from harness.records import to_json
+    from harness.settings import JudgeSettings, Settings
+    from harness.storage import parse_json, read_text
+
+    try:
+        record = parse_json(read_text(folder / "settings.json"))
+        asked = record["asked"]
+        asked["seeds"] = len(record.get("seeds", ())) or None
+        judging = asked.pop("judging", {})
+        usual = {**to_json(Settings("", ())), **to_json(JudgeSettings())}
+        found = {**asked, **judging}.items()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(
+            f"{folder} does not say what was asked of it; name the folder of a harness run, or a "
+            "recipe."
+        ) from error
+    return {
+        _OPTIONS.get(name, name.replace("_", "-")): value
+        for name, value in found
+        if value and value != usual.get(name) and name != "price"
+    }
+
+
+def _options(command: click.Command) -> dict[str, click.Parameter]:
+    """Return a command's options by their long names, without the dashes."""
+    own = {"config", "print-config", "help"}
+    return {
+        option.opts[0].lstrip("-"): option
+        for option in command.params
+        if isinstance(option, click.Option) and option.opts[0].lstrip("-") not in own
+    }
+
+
+def _typed(option: click.Parameter, value: Any, where: str) -> Any:
+    """Return a value as click would have got it from the command line."""
+    assert isinstance(option, click.Option)
+    if option.is_flag:
+        if not isinstance(value, bool):
+            raise UsageError(f"{where} is yes or no: write true or false.")
+        return value
+    if option.multiple and isinstance(value, dict):
+        return tuple(f"{key}={_text(each)}" for key, each in value.items())
+    if isinstance(value, list) and all(isinstance(each, str | int) for each in value):
+        return tuple(map(str, value)) if option.multiple else ",".join(map(str, value))
+    if isinstance(value, dict | list | bool):
+        raise UsageError(f"{where} takes a text or a number, not {plain(str(value))[:80]}.")
+    return (str(value),) if option.multiple else str(value)
+
+
+def _text(value: Any) -> str:
+    """Return an option of a method as ``--set`` would have it."""
+    if isinstance(value, list):
+        return ",".join(map(_text, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _recipe(context: click.Context) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, option in _options(context.command).items():
+        value = context.params.get(str(option.name))
+        if context.get_parameter_source(str(option.name)) != ParameterSource.DEFAULT:
+            found[name] = _plain(name, value)
+    return found
+
+
+def _plain(name: str, value: Any) -> Any:
+    if name == _SET:
+        return dict(each.partition("=")[::2] for each in value)
+    if isinstance(value, tuple):
+        return list(value)
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,136 @@
+"""Did it train? What a training did to the weights and to pairs it has not seen."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.records import from_json, to_json
+from harness.storage import parse_json, read_json, write_json
+
+EFFECT = "effect.json"
+
+
+@dataclass(frozen=True, slots=True)
+class PairMargins:
+    """How a model orders preference pairs; log-probabilities are summed over an answer, in nats.
+
+    Attributes:
+        margin: mean of the chosen answer's log-probability minus that of the rejected ones.
+        accuracy: share of the pairs where that difference is above zero.
+    """
+
+    margin: float
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingEffect:
+    """What a training did.
+
+    Attributes:
+        pairs: trained on.
+        steps: optimiser steps.
+        moving_steps: those of them at a learning rate above zero.
+        rates: the learning rate of the first step, the highest, and that of the last step.
+        update_norm: L2 norm of the change of all weights.
+        weight_norm: L2 norm of the weights that it changed, before.
+        cut: share of the trained answers that end without an end token, since they were cut.
+        held_out: pairs that were not trained on; zero where ``before`` and ``after`` are of
+            pairs that were.
+        measured: over how many pairs ``before`` and ``after`` are.
+        before: of the model before; ``None`` where pairs have no rejected answers (SFT).
+        after: of the trained model.
+    """
+
+    pairs: int
+    steps: int
+    moving_steps: int
+    rates: tuple[float, float, float]
+    update_norm: float
+    weight_norm: float
+    cut: float
+    held_out: int
+    measured: int
+    before: PairMargins | None
+    after: PairMargins | None
+
+    @property
+    def moved(self) -> bool:
+        """Whether the weights are others than before."""
+        return self.update_norm > 0 and math.isfinite(self.update_norm)
+
+    @property
+    def facts(self) -> list[tuple[str, str]]:
+        """What is known, as names and values in words."""
+        told = [
+            ("optimiser steps at a rate above zero", f"{self.moving_steps} of {self.steps}"),
+            (
+                "learning rate: first step, highest, last step",
+                ", ".join(f"{rate:.3g}" for rate in self.rates),
+            ),
+            (
+                "update norm (share of the weights' norm)",
+                f"{self.update_norm:.3g} ({_share(self.update_norm, self.weight_norm)})",
+            ),
+            ("answers cut, trained without an end token", f"{self.cut:.1%}"),
+        ]
+        if self.before is not None and self.after is not None:
+            kind = "held-out" if self.held_out else "training"
+            one, two = self.before, self.after
+            told += [
+                (
+                    f"margin of {self.measured} {kind} pairs (nats)",
+                    f"{one.margin:+.3f} before, {two.margin:+.3f} after",
+                ),
+                (
+                    f"accuracy on {self.measured} {kind} pairs",
+                    f"{one.accuracy:.1%} before, {two.accuracy:.1%} after",
+                ),
+            ]
+        return told
+
+    @property
+    def note(self) -> str:
+        """One sentence for a reader."""
+        text = (
+            f"Training: {self.moving_steps} of {self.steps} steps at a learning rate above zero "
+            f"changed the weights by {_share(self.update_norm, self.weight_norm)} of their norm"
+        )
+        if self.before is None or self.after is None:
+            return text + "."
+        kind = "held-out" if self.held_out else "training"
+        return (
+            f"{text}; on {self.measured} {kind} pairs the margin went from "
+            f"{self.before.margin:+.2f} to {self.after.margin:+.2f} nats and the accuracy from "
+            f"{self.before.accuracy:.0%} to {self.after.accuracy:.0%}."
+        )
+
+
+def _share(update: float, weights: float) -> str:
+    return f"{update / weights:.3%}" if weights else "an unknown share"
+
+
+def write_effect(out: Path, effect: TrainingEffect) -> None:
+    """Keep it beside the adapter."""
+    write_json(out / EFFECT, to_json(effect))
+
+
+def read_effect(folder: Path) -> TrainingEffect | None:
+    """Return what a run's training did; ``None`` for a method that trains in its own way."""
+    try:
+        return from_json(TrainingEffect, read_json(folder / "checkpoint" / EFFECT))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def rates(curves: Path) -> list[float]:
+    """Return the learning rate of every optimiser step that ``curves.jsonl`` holds."""
+    found = []
+    for line in curves.read_text(encoding="utf-8").splitlines():
+        try:
+            found.append(float(parse_json(line)["learning_rate"]))
+        except (ValueError, TypeError, KeyError):
+            continue
+    return found

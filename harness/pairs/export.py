@@ -1,0 +1,215 @@
+"""Write pairs in the forms that other trainers read: TRL, LLaMA-Factory, ms-swift.
+
+What is written is a folder that needs nothing else: images are copied, or lie in the table. A pair
+with several rejected answers becomes one row for each, since those trainers take one.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.errors import HarnessError, UsageError, near_miss
+from harness.records import IMAGE_FORMATS, Pair
+from harness.storage import cannot_write, read_bytes, write_whole
+
+NAME = "pairs"
+_MARK = "<image>"
+_GROUP = 32
+_ORIENTATION = 0x0112
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    Attributes:
+        folder: where.
+        pairs: how many pairs.
+        rows: how many rows they became.
+        left_out: ids of pairs whose texts hold an image mark, which the other trainer would take
+            for a second image.
+        use: what to type next, in the other trainer.
+    """
+
+    folder: Path
+    pairs: int
+    rows: int
+    left_out: tuple[str, ...]
+    use: str
+
+
+def export_pairs(pairs: Sequence[Pair], form: str, out: Path) -> Exported:
+    """Write pairs into a new folder.
+
+    Args:
+        pairs: as the pair stage gives them.
+        form: ``trl``, ``llama-factory`` or ``ms-swift``.
+        out: the folder; it must be absent or empty.
+
+    Raises:
+        UsageError: for an unknown form, or a folder that holds something.
+        HarnessError: if an image cannot be read, or the disk is full.
+    """
+    if form not in WRITERS:
+        raise UsageError(
+            f"Pairs cannot be exported as '{form}'.{near_miss(form, WRITERS)} "
+            f"Choose one of: {', '.join(WRITERS)}."
+        )
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"{out} is not empty. Name a new folder with --out.")
+    marked = [pair for pair in pairs if form != "trl" and _MARK in _texts(pair)]
+    left_out = tuple(pair.prompt.id for pair in marked)
+    kept = [pair for pair in pairs if pair.prompt.id not in left_out]
+    if not kept:
+        raise HarnessError("There are no pairs to export. Look at them without --export first.")
+    write, advice = WRITERS[form]
+    use = advice.format(out=out, name=NAME)
+    part = out.with_name(f".{out.name}.{os.getpid()}.part")
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        write(kept, part, out)
+        write_whole(part / "README.md", _card(form, kept, use))
+        if out.exists():
+            out.rmdir()
+        part.rename(out)
+    except OSError as error:
+        raise cannot_write(out, error) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return Exported(out, len(kept), sum(len(pair.rejected) for pair in kept), left_out, use)
+
+
+def _texts(pair: Pair) -> str:
+    return "\n".join((pair.prompt.question, pair.chosen, *pair.rejected))
+
+
+def _card(form: str, pairs: Sequence[Pair], use: str) -> str:
+    return f"# {len(pairs)} preference pairs for {form}\n\n```\n{use}\n```\n"
+
+
+def _image(pair: Pair) -> tuple[bytes, str]:
+    """Return an image as the harness shows it to the model: the file itself, if that is the same.
+
+    Trainers differ in what they do with an orientation tag or transparency, so such images are
+    written anew, upright and as RGB.
+    """
+    import PIL.Image
+
+    shown = pair.prompt.open_image()
+    data = read_bytes(pair.prompt.image)
+    with PIL.Image.open(io.BytesIO(data), formats=IMAGE_FORMATS) as image:
+        upright = image.getexif().get(_ORIENTATION, 1) == 1
+        if image.mode == "RGB" and upright and image.format in ("JPEG", "PNG"):
+            return data, {"JPEG": "jpg", "PNG": "png"}[image.format]
+    made = io.BytesIO()
+    shown.save(made, "PNG")
+    return made.getvalue(), "png"
+
+
+def _trl(pairs: Sequence[Pair], part: Path, out: Path) -> None:
+    """Conversational columns with the image in the table, as ``datasets`` decodes it."""
+    from datasets import Features, Image, List, Value
+    from pyarrow import Table  # type: ignore[import-untyped]
+    from pyarrow.parquet import ParquetWriter  # type: ignore[import-untyped]
+
+    turns = List({"role": Value("string"), "content": Value("string")})
+    answers = {"prompt": turns, "chosen": turns, "rejected": turns}
+    schema = Features({"id": Value("string"), "images": List(Image()), **answers}).arrow_schema
+    table = part / "data" / "train-00000-of-00001.parquet"
+    table.parent.mkdir()
+    with ParquetWriter(table, schema) as writer:
+        for start in range(0, len(pairs), _GROUP):
+            rows = [row for pair in pairs[start : start + _GROUP] for row in _trl_rows(pair)]
+            writer.write_table(Table.from_pylist(rows, schema=schema))
+
+
+def _trl_rows(pair: Pair) -> Iterator[dict[str, Any]]:
+    data, kind = _image(pair)
+    for rejected in pair.rejected:
+        yield {
+            "id": pair.prompt.id,
+            "images": [{"bytes": data, "path": f"image.{kind}"}],
+            "prompt": [{"role": "user", "content": pair.prompt.question}],
+            "chosen": [{"role": "assistant", "content": pair.chosen}],
+            "rejected": [{"role": "assistant", "content": rejected}],
+        }
+
+
+def _llama_factory(pairs: Sequence[Pair], part: Path, out: Path) -> None:
+    """ShareGPT rows with relative image paths, and the entry of ``dataset_info.json``."""
+    rows = [
+        {
+            "conversations": [{"from": "human", "value": _MARK + pair.prompt.question}],
+            "chosen": {"from": "gpt", "value": pair.chosen},
+            "rejected": {"from": "gpt", "value": rejected},
+            "images": [image],
+        }
+        for pair, image in _copied(pairs, part)
+        for rejected in pair.rejected
+    ]
+    write_whole(part / f"{NAME}.json", json.dumps(rows, ensure_ascii=False, indent=1))
+    columns = {"messages": "conversations", "chosen": "chosen", "rejected": "rejected"}
+    entry = {
+        "file_name": f"{NAME}.json",
+        "formatting": "sharegpt",
+        "ranking": True,
+        "columns": {**columns, "images": "images"},
+    }
+    write_whole(part / "dataset_info.json", json.dumps({NAME: entry}, indent=1))
+
+
+def _ms_swift(pairs: Sequence[Pair], part: Path, out: Path) -> None:
+    """Messages with the rejected answer beside them; ms-swift wants whole image paths."""
+    lines = [
+        json.dumps(
+            {
+                "messages": [
+                    {"role": "user", "content": _MARK + pair.prompt.question},
+                    {"role": "assistant", "content": pair.chosen},
+                ],
+                "rejected_response": rejected,
+                "images": [str(out.absolute() / image)],
+            },
+            ensure_ascii=False,
+        )
+        for pair, image in _copied(pairs, part)
+        for rejected in pair.rejected
+    ]
+    write_whole(part / f"{NAME}.jsonl", "".join(line + "\n" for line in lines))
+
+
+def _copied(pairs: Sequence[Pair], part: Path) -> Iterator[tuple[Pair, str]]:
+    """Copy each image once; yield every pair with the name of its image in the folder."""
+    names: dict[Path, str] = {}
+    (part / "images").mkdir()
+    for pair in pairs:
+        if pair.prompt.image not in names:
+            data, kind = _image(pair)
+            name = f"images/{len(names):06d}.{kind}"
+            (part / name).write_bytes(data)
+            names[pair.prompt.image] = name
+        yield pair, names[pair.prompt.image]
+
+
+Write = Callable[[Sequence[Pair], Path, Path], None]
+
+WRITERS: Mapping[str, tuple[Write, str]] = {
+    "trl": (
+        _trl,
+        'DPOTrainer(train_dataset=load_dataset("{out}", split="train"), ...)',
+    ),
+    "llama-factory": (
+        _llama_factory,
+        "llamafactory-cli train ... stage=dpo dataset={name} dataset_dir={out} media_dir={out}",
+    ),
+    "ms-swift": (_ms_swift, "swift rlhf --rlhf_type dpo --dataset {out}/{name}.jsonl ..."),
+}
+"""Each form with its writer and how its trainer is told of the folder."""

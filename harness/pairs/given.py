@@ -1,0 +1,217 @@
+"""Pairs and prompts that exist: read from a table in any of the published forms.
+
+A row that cannot be used becomes a :class:`Drop` with its reason; it is counted in every report,
+and a table of which nothing can be used is refused before anything is spent.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.errors import HarnessError, plain
+from harness.pairs.forms import FORMS, Found, read_row, recognise
+from harness.pairs.images import Images
+from harness.pairs.tables import TableRow, rows_of, tables_of
+from harness.pairs.turns import Unusable
+from harness.records import Drop, Pair, Prompt, distinct, fingerprint
+from harness.storage import files_digest
+
+EXAMPLES = 3
+UNKNOWN = "unknown shape"
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a table holds.
+
+    Attributes:
+        prompts: those that can be used.
+        pairs: a pair, or the reason why there is none, for each of the prompts; empty where the
+            table was read for its prompts.
+        dropped: rows of which not even a prompt can be used.
+        forms: how many rows had which form.
+        later: conversations of which only the first question is used.
+    """
+
+    prompts: tuple[Prompt, ...]
+    pairs: tuple[Pair | Drop, ...] = ()
+    dropped: tuple[Drop, ...] = ()
+    forms: Mapping[str, int] = field(default_factory=dict)
+    later: int = 0
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader should know, in whole sentences."""
+        told = [
+            f"{count} rows cannot be used: {reason} ({examples})"
+            for reason, count, examples in told_drops(self.dropped)
+        ]
+        if self.later:
+            told.append(f"{self.later} conversations go on; only their first question is used")
+        return tuple(told)
+
+
+def read_given(
+    path: Path,
+    *,
+    images: Path | None = None,
+    keep: Path | None = None,
+    allow_urls: bool = False,
+    limit: int | None = None,
+    answers: bool = True,
+) -> Given:
+    """Read pairs, or prompts, from a table.
+
+    Args:
+        path: see :func:`harness.pairs.tables.rows_of`.
+        images: folder where the rows' image paths begin.
+        keep: folder for images that lie in the table or behind an address.
+        allow_urls: fetch images that are addresses.
+        limit: stop after so many prompts.
+        answers: whether pairs are wanted, and rows without answers are dropped.
+
+    Raises:
+        UsageError: if the path holds no table.
+        HarnessError: if no row can be used; it counts the reasons.
+    """
+    finder = Images(path, images, keep, allow_urls=allow_urls)
+    prompts: list[Prompt] = []
+    pairs: list[Pair | Drop] = []
+    dropped: list[Drop] = []
+    forms: Counter[str] = Counter()
+    later = 0
+    for row, form, id_, found in _found(path, pictures=True, answers=answers):
+        if limit is not None and len(prompts) >= limit:
+            break
+        forms[form] += 1
+        try:
+            if found.problem:
+                raise Unusable(found.problem, found.detail)
+            prompt = Prompt(id_, finder.find(found.images), found.question, found.reference)
+        except Unusable as error:
+            asked = Prompt(id_, _named(found), found.question)
+            meta = {"row": row.where, "detail": error.detail}
+            dropped.append(Drop(asked, error.reason, meta))
+            continue
+        prompts.append(prompt)
+        later += "later turns" in found.meta
+        if answers:
+            pairs.append(_judged(prompt, found, row))
+    made = Given(tuple(prompts), tuple(pairs), tuple(dropped), dict(forms), later)
+    if not prompts or (answers and not any(isinstance(each, Pair) for each in pairs)):
+        raise _nothing(path, made)
+    return made
+
+
+def given_fingerprint(path: Path, given: Given, keep: Path | None) -> str:
+    """Hash the table and the bytes of the images that its prompts show.
+
+    Where images lie, and where the kept ones are kept, plays no part.
+    """
+    tables = [files_digest(file.parent, [file]) for file in tables_of(path)]
+    images = [
+        image.name if image.parent == keep else files_digest(image.parent, [image])
+        for image in distinct(prompt.image for prompt in given.prompts)
+    ]
+    dropped = [(drop.prompt.id, drop.reason) for drop in given.dropped]
+    return fingerprint(tables, images, dropped, len(given.prompts))
+
+
+def given_answers(path: Path) -> Iterator[tuple[str, str, Pair | Drop]]:
+    """Yield id, question and pair of each row without looking at its image.
+
+    The ids are those that :func:`read_given` gives, and so are pairs and drops but for the image.
+    """
+    for row, _, id_, found in _found(path, pictures=False, answers=True):
+        prompt = Prompt(id_, Path(), found.question)
+        if found.problem:
+            yield id_, found.question, Drop(prompt, found.problem, {"row": row.where})
+        else:
+            yield id_, found.question, _judged(prompt, found, row)
+
+
+def _found(
+    path: Path, *, pictures: bool, answers: bool
+) -> Iterator[tuple[TableRow, str, str, Found]]:
+    """Yield each row's form, an id of its own, and what it holds."""
+    ids: set[str] = set()
+    for row in rows_of(path, images=pictures):
+        form = recognise(row.values) if row.values is not None else None
+        if form is None:
+            told = row.problem or "its columns are " + ", ".join(map(str, row.values or ()))
+            many: Iterator[Found] = iter([Found(problem=UNKNOWN, detail=plain(told)[:200])])
+        else:
+            many = read_row(form, row.values or {})
+        for found in many:
+            if answers and not found.problem and found.chosen is None:
+                found = Found(found.question, id=found.id, problem="no answers")
+            id_ = str(row.number) if found.id is None else found.id
+            id_ = id_ if id_ not in ids else f"{id_}#{row.number}"
+            while id_ in ids:
+                id_ += "+"
+            ids.add(id_)
+            yield row, form.name if form else UNKNOWN, id_, found
+            if not answers:
+                break  # a row with several pairs is one prompt
+
+
+def _judged(prompt: Prompt, found: Found, row: TableRow) -> Pair | Drop:
+    assert found.chosen is not None
+    texts = (found.chosen, *found.rejected)
+    if not found.rejected or not all(text.strip() for text in texts):
+        return Drop(prompt, "empty answer", {"row": row.where, "detail": "an answer is empty"})
+    if all(text.strip() == found.chosen.strip() for text in found.rejected):
+        return Drop(prompt, "equal", {"row": row.where, "detail": found.chosen[:80]})
+    return Pair(prompt, found.chosen, found.rejected, dict(found.meta))
+
+
+def _named(found: Found) -> Path:
+    """The path that a row names, for its drop; the folder itself where it names none."""
+    image = found.images[0] if found.images else None
+    if isinstance(image, Mapping):
+        image = image.get("path")
+    return Path(image[:200].replace("\0", "")) if isinstance(image, str) else Path()
+
+
+def given_text(given: Given) -> str:
+    """Return what a file held, as lines for a terminal; nothing for the pairs of a run."""
+    told = [f"form: {name} ({count} rows)" for name, count in given.forms.items()]
+    drops = [*given.dropped, *(each for each in given.pairs if isinstance(each, Drop))]
+    if given.forms:
+        told += [f"dropped, {why}: {count} ({some})" for why, count, some in told_drops(drops)]
+    if given.later:
+        told.append(f"only the first question of a conversation is used: {given.later}")
+    return "".join(line + "\n" for line in told)
+
+
+def told_drops(drops: Sequence[Drop]) -> list[tuple[str, int, str]]:
+    """Return reason, number and up to three examples of drops, the most frequent first."""
+    by_reason: dict[str, list[Drop]] = {}
+    for drop in drops:
+        by_reason.setdefault(drop.reason, []).append(drop)
+    return [
+        (reason, len(found), "; ".join(map(_example, found[:EXAMPLES])))
+        for reason, found in sorted(by_reason.items(), key=lambda each: -len(each[1]))
+    ]
+
+
+def _example(drop: Drop) -> str:
+    where, detail = drop.meta.get("row", drop.prompt.id), str(drop.meta.get("detail") or "")
+    return plain(f"{where}: {detail}" if detail else f"{where}")
+
+
+def _nothing(path: Path, made: Given) -> HarnessError:
+    drops = [*made.dropped, *(each for each in made.pairs if isinstance(each, Drop))]
+    if not drops:
+        return HarnessError(f"{path} holds no rows. Name a file with pairs or prompts in it.")
+    reasons = "; ".join(f"{n} {why} ({told})" for why, n, told in told_drops(drops))
+    hint = ""
+    if any(drop.reason == UNKNOWN for drop in drops):
+        hint = " Known forms: " + ", ".join(form.name for form in FORMS) + "; see docs/pairs.md."
+    return HarnessError(
+        f"None of the {len(drops)} rows of {path} can be used: {reasons}.{hint} Look at them with: "
+        f"harness pairs {path}"
+    )

@@ -1,0 +1,21 @@
+"""How an image and a conversation reach the model: the checkpoint's own way, or the papers'."""
+
+from __future__ import annotations
+
+from harness.protocol.fit import Checkpoint, misfit
+from harness.protocol.llava import CHAT_TEMPLATE, Conversation, pixels, token_ids
+from harness.protocol.names import HF, LLAVA, PROTOCOLS, checked, sentence
+
+__all__ = [
+    "CHAT_TEMPLATE",
+    "HF",
+    "LLAVA",
+    "PROTOCOLS",
+    "Checkpoint",
+    "Conversation",
+    "checked",
+    "misfit",
+    "pixels",
+    "sentence",
+    "token_ids",
+]

@@ -1,0 +1,82 @@
+"""What the intervals are made of, and what the verdicts owe to choices: for every report."""
+
+from __future__ import annotations
+
+from harness.compare import Comparison, by_rows, components, partially_pooled
+from harness.report import ReportInput
+from harness_reports import numbers, words
+
+HEAD = (
+    "headline figure",
+    "standard error",
+    "effect size d",
+    "rows",
+    "images",
+    "judge",
+    "training seeds",
+)
+
+
+def table(report: ReportInput) -> list[list[str]]:
+    """Return the components of each headline figure's variance, in percent."""
+    comparison = report.comparison
+    if comparison is None:
+        return []
+    judged = report.judging.errors if report.judging is not None else ()
+    wavering = {(each.benchmark, each.column): each.difference for each in judged}
+    rows = []
+    for benchmark, figure in words.heads(comparison):
+        found = components(figure, wavering.get((benchmark.name, figure.column)))
+        if found is not None:
+            shares = (found.rows, found.images, found.judge, found.seeds)
+            rows.append(
+                [
+                    f"{benchmark.name} {figure.column}",
+                    numbers.figure(figure.error, figure.digits + 1),
+                    numbers.figure(figure.effect, 2),
+                    *(numbers.DASH if s is None else f"{100 * s:.0f} %" for s in shares),
+                ]
+            )
+    return rows
+
+
+def sentences(comparison: Comparison) -> list[str]:
+    """Return what else a careful reader asks about the verdicts."""
+    told = [
+        f"{benchmark.name} {figure.column}: the verdict rests on counting images; if every row "
+        f"counted by itself, p (corrected) would be {numbers.p_value(p)}, not "
+        f"{numbers.p_value(figure.p_holm)}."
+        for benchmark, figure, p in by_rows(comparison)
+    ]
+    found = partially_pooled(comparison)
+    if found is not None:
+        places, all_of_them = found
+        each = words.listed(
+            [
+                f"{name} {_ends(*found)}"
+                for (name, _), found in zip(places, all_of_them.pairs, strict=True)
+            ]
+        )
+        told.append(
+            "Partially pooled over the headline figures (empirical Bayes; in percent of the scale, "
+            f"better is positive; no verdict rests on it): {each}; mean "
+            f"{_ends(all_of_them.mean, all_of_them.error)}."
+        )
+    return told
+
+
+DASHES = (
+    "A dash under judge: every answer was judged once; under training seeds: there is one "
+    "training, and nothing is known of others."
+)
+ASSUMPTION = (
+    "The swap test behind p asks whether before and after could be exchanged on every image. That "
+    "is more than equal means: changes of very unequal size and direction can make p too small "
+    "with fewer than 50 images."
+)
+
+
+def _ends(value: float, error: float) -> str:
+    """Return a value with the ends of its 95 % interval."""
+    reach = 1.96 * error
+    return numbers.difference(value, (value - reach, value + reach), 1)

@@ -1,0 +1,352 @@
+"""Tasks that are not ours: a figure is the task's own on any rows, or refused with the reason."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.benchmark import Benchmark, Row, Task, UnparsableReply, benchmark, fitted
+from harness.benchmark.readings import Reading, figure_of, read_metric
+from harness.benchmark.wire import scored
+from harness.errors import UsageError
+from harness.evaluate import sample_of
+from harness.records import Answer, Sample
+from tests.support.made_rows import MadeRow, MadeTask, made_tasks
+
+# How a figure follows from records
+
+
+def records(rows: int = 24) -> list[list[dict[str, Any]]]:
+    """For each row a right and a wrong record, with a wide and a narrow category and a pair."""
+    wide, narrow = ("x", "x", "y"), ("a", "b", "c")
+    return [
+        [
+            {"id": n, "wide": wide[n % 3], "narrow": narrow[n % 3], "pair": n // 2, "ok": right}
+            for right in (True, False)
+        ]
+        for n in range(rows)
+    ]
+
+
+def cells(found: Sequence[dict[str, Any]], name: str) -> dict[str, float]:
+    each: dict[str, list[bool]] = {}
+    for one in found:
+        each.setdefault(one[name], []).append(one["ok"])
+    return {name: sum(values) / len(values) for name, values in each.items()}
+
+
+def mean(found: Sequence[dict[str, Any]]) -> float:
+    return sum(one["ok"] for one in found) / len(found)
+
+
+def macro(found: Sequence[dict[str, Any]]) -> float:
+    each = cells(found, "narrow")
+    return sum(each.values()) / len(each)
+
+
+def nested(found: Sequence[dict[str, Any]]) -> float:
+    """CV-Bench's: the mean of x and y, where x is the mean of a and b."""
+    each = cells(found, "narrow")
+    of_x = [each[name] for name in ("a", "b") if name in each]
+    parts = [sum(of_x) / len(of_x)] * bool(of_x) + [each["c"]] * ("c" in each)
+    return round(100 * sum(parts) / len(parts), 2)
+
+
+def pairs(found: Sequence[dict[str, Any]]) -> float:
+    each = cells(found, "pair")
+    return sum(value == 1 for value in each.values()) / len(each)
+
+
+def f1(found: Sequence[dict[str, Any]]) -> float:
+    said = [one["ok"] == (one["id"] % 2 == 0) for one in found]
+    hits = sum(s and one["id"] % 2 == 0 for s, one in zip(said, found, strict=True))
+    return 2 * hits / max(1, sum(said) + sum(one["id"] % 2 == 0 for one in found))
+
+
+@pytest.mark.parametrize(
+    ("whole", "column"),
+    [
+        (mean, "acc"),
+        (macro, "acc (mean over narrow)"),
+        (nested, "acc (mean over wide, narrow)"),
+        (pairs, "acc (all of a pair)"),
+        (lambda found: 5 * mean(found), "acc (0 to 10)"),
+        (lambda found: len(found) * mean(found) / 1000, "acc (mean of rows)"),
+        (f1, "refused"),
+        (lambda found: None, "refused"),
+        (lambda found: 0.5, "refused"),
+        (lambda found: mean(found) if len(found) == 24 else 1 / 0, "refused"),
+    ],
+)
+def test_a_figure_is_understood_or_refused(whole: Any, column: str) -> None:
+    found = read_metric("acc", records(), whole)
+    assert (found.column if isinstance(found, Reading) else "refused") == column
+
+
+def test_a_row_without_a_number_is_asked_for_its_own_figure() -> None:
+    """MMMU's records hold the answer and what was read, and only its function compares them."""
+    rows = [[{"said": said, "right": "A"} for said in "AB"] for _ in range(24)]
+
+    def whole(found: Sequence[dict[str, str]]) -> float:
+        return round(sum(one["said"] == one["right"] for one in found) / len(found), 5)
+
+    found = read_metric("acc", rows, whole)
+    assert isinstance(found, Reading)
+    assert (found.column, found.value) == ("acc", None)
+
+
+def test_a_scale_is_part_of_the_columns_name() -> None:
+    rows = [[{"mark": mark} for mark in (5, 0, 3)] for _ in range(24)]
+    found = read_metric("mark", rows, lambda r: sum(one["mark"] for one in r) / len(r))
+    assert isinstance(found, Reading)
+    assert (found.column, found.top) == ("mark (0 to 10)", 10.0)
+
+
+def test_one_sum_over_another() -> None:
+    rows = [[{"bad": bad, "all": n % 5 + 2} for bad in (0, 1, 2)] for n in range(24)]
+    found = read_metric("c", rows, lambda r: sum(x["bad"] for x in r) / sum(x["all"] for x in r))
+    assert isinstance(found, Reading)
+    assert (found.column, found.value, found.places) == ("c (sum over all)", ("bad",), (("all",),))
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), min_size=1, max_size=30))
+def test_a_column_over_cells_is_the_mean_of_their_means(said: list[tuple[str, bool]]) -> None:
+    name = "acc (mean over narrow)"
+    rows = [
+        Sample(
+            *(str(n), "", str(n), "", "", "x", 1, "stop"),
+            scores={name: float(right)},
+            units={name: cell},
+        )
+        for n, (cell, right) in enumerate(said)
+    ]
+    found = [{"narrow": cell, "ok": right} for cell, right in said]
+    assert figure(name, rows) == pytest.approx(100 * macro(found))
+    if len(rows) > 1:  # as leaving one image out does it
+        assert figure(name, rows, without=0) == pytest.approx(100 * macro(found[1:]))
+    assert figure_of("cells", found, lambda r: float(r["ok"]), (("narrow",),)) == macro(found)
+
+
+def figure(name: str, rows: Sequence[Sample], without: int | None = None) -> float:
+    from harness.benchmark.foreign_columns import known_columns
+
+    column = known_columns({name: (True, True)}, rows)[0]
+    counted = [column.count([row]) for at, row in enumerate(rows) if at != without]
+    return float(column.value(np.sum(np.array(counted, dtype=float), axis=0)))
+
+
+# Tasks of lmms-eval on rows that are made up
+
+
+def rows_of(name: str, *kinds: str, words: Sequence[str] = ("first", "second")) -> MadeTask:
+    path = benchmark(name).task
+    return MadeTask(path, [MadeRow(n, *kinds, words) for n in range(24)])
+
+
+def answers(task: Task, seed: int) -> list[tuple[Row, str]]:
+    from harness.benchmark.bridge import FORMS
+
+    draw = random.Random(seed)
+    return [(row, draw.choice(FORMS).format(right=row.target)) for row in task.rows()]
+
+
+def ours(bench: Benchmark, task: Task, said: list[tuple[Row, str]]) -> dict[str, float]:
+    samples = [sample_of(task, bench, row, Answer(text)) for row, text in said]
+    found = {}
+    for column in fitted(bench.columns, samples):
+        groups: dict[str, list[Sample]] = {}
+        for sample in samples:
+            if column.applies(sample):
+                groups.setdefault(column.group(sample), []).append(sample)
+        counted = [column.count(rows) for rows in groups.values()]
+        assert None not in counted
+        if counted:
+            total = np.sum(np.array(counted, dtype=float), axis=0)
+            found[column.name] = float(column.value(total)) / (100 if column.high == 100 else 1)
+    return found
+
+
+def theirs(task: Task, said: list[tuple[Row, str]], metric: str) -> float:
+    told = [scored(lambda: task.results(row, text)) for row, text in said]  # noqa: B023
+    each = [next(iter(results.values())) for results in told]
+    figure = scored(lambda: task.whole(metric, [one[metric] for one in each if metric in one]))
+    assert figure is not None
+    return figure
+
+
+@pytest.mark.parametrize(
+    ("name", "kinds", "columns"),
+    [
+        ("lmms:mmmu_val", ("letter", "text", "image"), {"mmmu_acc": "mmmu_acc"}),
+        ("lmms:blink_counting", ("bracket", "list", "image"), {"blink_acc": "blink_acc"}),
+        ("lmms:cv_bench_2d", ("bracket", "list", "image"), {"cv_bench_acc": "cv_bench_acc"}),
+        ("lmms:mmt_val", ("letter", "list", "image"), {"accuracy": "accuracy"}),
+        ("lmms:ai2d", ("index", "list", "image"), {"exact_match": "exact_match"}),
+        ("lmms:crpe_relation", ("letter", "list", "image"), {"exact_match": "exact_match"}),
+        ("lmms:realworldqa", ("word", "list", "image"), {"exact_match": "exact_match"}),
+        (
+            "lmms:mmvp",
+            ("bracket", "text", "image"),
+            {
+                "mmvp_accuracy": "mmvp_accuracy",
+                "mmvp_pair_accuracy": "mmvp_pair_accuracy (all of a pair_index)",
+            },
+        ),
+        (
+            "lmms:mmstar",
+            ("letter", "list", "image"),
+            {"average": "average (mean over l2_category)"},
+        ),
+    ],
+)
+def test_figures_are_lmms_evals_own(
+    name: str, kinds: tuple[str, ...], columns: dict[str, str]
+) -> None:
+    bench, task = benchmark(name), rows_of(name, *kinds)
+    for seed in range(3):
+        said = answers(task, seed)
+        found = ours(bench, task, said)
+        for metric, column in columns.items():
+            figure = theirs(task, said, metric) / (100 if name == "lmms:mmt_val" else 1)
+            assert found[column] == pytest.approx(figure, abs=1e-5)
+
+
+def test_filters_are_applied() -> None:
+    """lmms-eval's filter reads the letter of "A. red"; without it the answer is wrong."""
+    bench, task = benchmark("lmms:ai2d"), rows_of("lmms:ai2d", "index", "list", "image")
+    row = next(task.rows())
+    assert (row.target, bench.score(task, row, "A. red").scores) == ("A", {"exact_match": 1.0})
+
+
+def test_the_headline_is_the_aggregate_or_named() -> None:
+    words = ("math", "logical reasoning")
+    task = rows_of("lmms:mmstar", "letter", "list", "image", words=words)
+    for name, head in (
+        ("lmms:mmstar", "average (mean over l2_category)"),
+        ("lmms:mmstar:math", "math"),
+    ):
+        bench = benchmark(name)
+        rows = [sample_of(task, bench, row, Answer("A")) for row in task.rows()]
+        assert [c.name for c in fitted(bench.columns, rows) if c.primary] == [head]
+    with pytest.raises(UsageError, match=r"no metric 'maths'.*Did you mean 'math'"):
+        benchmark("lmms:mmstar:maths")
+
+
+# Tasks that ask a language model
+
+
+def test_the_task_asks_our_judge_in_its_own_words() -> None:
+    bench, task = benchmark("lmms:mmvetv2"), rows_of("lmms:mmvetv2", "word", "list", "image")
+    row = next(task.rows())
+    sample = sample_of(task, bench, row, Answer("a red thing"))
+    assert sample.scores == {"gpt_eval_score": None}
+    assert sample.error is not None
+    assert "--judge" in sample.error
+    assert bench.rubric is not None
+    question = bench.rubric.ask(task, row, "a red thing")
+    assert question is not None
+    assert "Ground truth | Prediction" in question.prompt
+    assert "a red thing" in question.prompt
+    assert bench.rubric.read(task, row, "a red thing", "0.7").scores == {"gpt_eval_score": 0.7}
+    for reply in ("no idea", "", "between things"):
+        with pytest.raises(UnparsableReply):
+            bench.rubric.read(task, row, "a red thing", reply)
+
+
+def test_a_group_stands_for_its_tasks() -> None:
+    from harness.benchmark import expand
+
+    found = expand(["lmms:blink", "pope"])
+    assert len(found) == 15, found
+    assert {"lmms:blink_counting", "pope"} <= set(found)
+    assert all(benchmark(name).columns for name in found)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("lmms:naturalbench", "--bench naturalbench"),
+        ("lmms:mmmu_test", "only writes a file to submit"),
+        ("lmms:seedbench_ppl", "another way than one question"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_at_once(name: str, reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        benchmark(name)
+
+
+# Task files of one's own
+
+OWN = """
+dataset_path: me/own
+task: "my own"
+test_split: test
+output_type: generate_until
+doc_to_visual: !function utils.visual
+doc_to_text: question
+doc_to_target: answer
+process_results: !function utils.results
+metric_list:
+  - metric: right
+    aggregation: mean
+    higher_is_better: true
+  - metric: odd
+    aggregation: !function utils.odd
+    higher_is_better: true
+  - metric: submission
+    aggregation: bypass
+"""
+CODE = """
+def visual(doc):
+    return [doc["image"]]
+
+
+def results(doc, answers):
+    right = float(answers[0] == doc["answer"])
+    lost = answers[0] == "lost"
+    return {"right": None if lost else right, "odd": right, "submission": {}}
+
+
+def odd(values):
+    return max(values) - min(values) + sum(values) ** 2
+"""
+
+
+def own(tmp_path: Path, text: str = OWN) -> tuple[Benchmark, MadeTask]:
+    (tmp_path / "utils.py").write_text(CODE)
+    file = tmp_path / "own.yaml"
+    file.write_text(text)
+    bench = benchmark(str(file))
+    return bench, next(made_tasks(bench.task))
+
+
+def test_a_task_file_of_ones_own_is_read_the_same_way(tmp_path: Path) -> None:
+    bench, task = own(tmp_path)
+    assert (bench.name, bench.title) == ("file-my-own", "my own")
+    assert [(c.name, c.higher_is_better) for c in bench.columns] == [("right", True), ("odd", True)]
+    notes = bench.prepare(task)
+    assert len(notes) == 1
+    assert "odd is left out: its figure is no mean" in notes[0]
+    row = next(task.rows())
+    assert bench.score(task, row, row.target).scores == {"right": 1.0}
+    assert bench.score(task, row, "lost").scores == {"right": None}, "lost is no figure"
+
+
+def test_without_its_headline_a_task_is_refused(tmp_path: Path) -> None:
+    bench, task = own(tmp_path, OWN.replace("metric: odd", "metric: odd"))
+    del bench
+    head = benchmark(str(tmp_path / "own.yaml"))
+    assert head.prepare(task)
+    (tmp_path / "utils.py").write_text(CODE.replace('"odd": right', '"overall": right'))
+    file = tmp_path / "total.yaml"
+    file.write_text(OWN.replace("metric: odd", "metric: overall"))
+    bench = benchmark(str(file))
+    with pytest.raises(UsageError, match=r"cannot be compared row by row.*overall: .*TASK:METRIC"):
+        bench.prepare(next(made_tasks(bench.task)))
