@@ -14,6 +14,7 @@ from harness.judge import Judging
 from harness.pairs import PairReport
 from harness.protocol import HF, sentence
 from harness.records import Samples, StateCount, distinct, sentences
+from harness.settings import BUILTIN
 from harness.storage import Looks, thumbnail_in
 from harness.train import Ablation
 
@@ -142,6 +143,15 @@ class ReportInput:
         return sum(level.missing for level in self.levels if level.primary)
 
     @property
+    def graded(self) -> tuple[str, ...]:
+        """Names of the benchmarks whose scores the built-in grader gave."""
+        if self.comparison is not None:
+            arms = {b.name: (*b.judges_before, *b.judges_after) for b in self.comparison.benchmarks}
+        else:
+            arms = {name: tuple({row.judge for row in rows}) for name, rows in self.after.items()}
+        return tuple(name for name, judges in arms.items() if BUILTIN in judges)
+
+    @property
     def sentences(self) -> tuple[str, ...]:
         """What every reader has to know, the notice first; made anew from the records.
 
@@ -157,11 +167,20 @@ class ReportInput:
         found += [taken.note for taken in self.taken]
         found += self.judging.notes if self.judging is not None else ()
         found += [overlap.note for overlap in self.overlaps]
+        found += [_graded(names)] if (names := self.graded) else []
         found += [_on_seeds(self.seeds)] if self.seeds else []
         found += [self.looks.note] if self.looks is not None else []
         for name, counts in self.states.items():
             found += [f"{name}: {sentence}" for sentence in sentences({"": counts})]
         return distinct(filter(None, (*found, *self.notes)))
+
+
+def _graded(names: Sequence[str]) -> str:
+    return (
+        f"Scored by the built-in grader ({BUILTIN}), whose figures compare with nothing published: "
+        f"{', '.join(names)}. On LLaVA-1.5's published MM-Vet answers its grades correlate with "
+        "GPT-4's by r = 0.70 (7B) and 0.77 (13B). A language model grades with --judge."
+    )
 
 
 TWO_SEEDS = (

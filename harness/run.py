@@ -21,6 +21,7 @@ from harness.judge import judge
 from harness.model import open_model
 from harness.pairs import PairReport, PairSet, make_pairs, pair_diagnostics
 from harness.plugins import load
+from harness.preflight import check_knobs, preflight_once
 from harness.records import to_json
 from harness.report import ReportInput, write_reports
 from harness.resolve import resolve, versions
@@ -70,6 +71,7 @@ def run(settings: Settings, *, alone: bool = True) -> Outcome:
             folder; everything finished stays on disk.
     """
     plan = resolve(settings)
+    check_knobs(plan.method, plan.options)
     terms = Terms(settings.margin, settings.alpha, settings.accept_missing, settings.margins)
     terms.check(plan.columns)
     store = Store(settings.out / "store.sqlite")
@@ -86,6 +88,7 @@ def run(settings: Settings, *, alone: bool = True) -> Outcome:
         record.write(folder)
         write_json(folder / "versions.json", versions())
 
+        preflight_once(context, model)
         take_before(context, model.fingerprint)
         before = evaluate("before", model, context)
         pairs = make_pairs(context, model)

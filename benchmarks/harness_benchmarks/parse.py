@@ -23,6 +23,12 @@ _LETTER = re.compile(
     r"^\W*([A-Z])\W*$|\(([A-Z])\)|(?:^|\s)([A-Z])[.):](?=\s|$)"
     r"|\b([B-HJ-Z])\b|\b(A)(?=,| or\b| and\b)"
 )
+# "答案是B", "选B", "B选项"; not "不选B", nor the B of a word.
+_CHINESE = re.compile(
+    r"(?:答案(?:应该)?[是为选:：\s]*|(?<!不)(?<!不应)选(?:择|项)?(?:的?是|为|[:：])?\s*)"
+    r"[(（]?([A-Z])(?![A-Za-z])|(?<![A-Za-z])([A-Z])\s*(?:选项|项)"
+)
+_HAN = re.compile(r"[\u4e00-\u9fff]")
 _NAMED = re.compile(r"\b(?:answer|option|choice)\b(?: is|:)?\s*\(?([A-Z])\b", re.IGNORECASE)
 
 
@@ -52,7 +58,7 @@ def letter(answer: str, options: Mapping[str, str]) -> str | None:
     alone = answer.strip().strip("().:").upper()
     if alone in options:
         return alone
-    for pattern in (_NAMED, _LETTER):
+    for pattern in (_NAMED, _CHINESE, _LETTER):
         groups = [match.groups() for match in pattern.finditer(answer)]
         found = {next(part for part in parts if part).upper() for parts in groups}
         said = sorted(found & options.keys())
@@ -62,11 +68,28 @@ def letter(answer: str, options: Mapping[str, str]) -> str | None:
             return None
     words = grader.words(answer)
     held = {key: grader.words(text) for key, text in options.items() if _within(text, words)}
+    if not held and _HAN.search(answer):
+        return _chinese_option(answer, options)
     longest = [
         key
         for key, text in held.items()
         if all(grader.holds(text, other) for other in held.values())
     ]
+    return longest[0] if len(longest) == 1 else None
+
+
+def _chinese_option(answer: str, options: Mapping[str, str]) -> str | None:
+    """Return the one option whose text stands in a Chinese answer, which has no spaces.
+
+    An option that is said not to be it ("不是蓝色") is none; of several, the one that contains the
+    others.
+    """
+    said = [
+        key
+        for key, text in options.items()
+        if _HAN.search(text) and text in re.sub(f"不是{re.escape(text)}", "", answer)
+    ]
+    longest = [key for key in said if all(options[other] in options[key] for other in said)]
     return longest[0] if len(longest) == 1 else None
 
 

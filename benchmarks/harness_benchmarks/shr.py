@@ -11,27 +11,30 @@ with five beams, and a language model at temperature 0.7 calls each sentence rig
 here decoding is greedy as everywhere. The built-in grader calls a sentence hallucinated when one of
 its clauses says more than any single fact does. That is strict against free paraphrase, so its
 level means little; a change in it, the same rule on both sides, means more. Without facts there is
-no verdict.
+no verdict. HA-DPO drops a sentence that the description has said before; its figure is a column.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness.benchmark import (
     Anchor,
     Benchmark,
     JudgePrompt,
+    Papers,
     Row,
     Rubric,
     Task,
     UnparsableReply,
+    has,
     judge_prompt,
     mean_of,
     ratio_of,
 )
 from harness.records import Scored
-from harness_benchmarks import grader
+from harness_benchmarks import grader, llava
 from harness_benchmarks.convert_shr import OFFICIAL
 from harness_benchmarks.reading import numbered_words
 
@@ -50,21 +53,35 @@ _FORM = (
 _WORDS = ("hallucination", "correct", "cannot judge")
 
 
+_METRICS = ("sentences", "hallucinated", "any", "sentences_once", "hallucinated_once")
+
+
+def _first_said(sentences: Sequence[str]) -> list[bool]:
+    """Say of each sentence whether no earlier one is the same, but for case and space."""
+    plain = [" ".join(sentence.lower().split()) for sentence in sentences]
+    return [text not in plain[:place] for place, text in enumerate(plain)]
+
+
 def score(task: Task, row: Row, answer: str) -> Scored:
     """Count sentences and those with an unsupported clause."""
     facts = [str(fact) for fact in row.doc["facts"]]
     said = grader.sentences(answer)
     found = [grader.unsupported(sentence, facts) for sentence in said]
     if not any(map(grader.words, facts)):
-        nothing = dict.fromkeys(("sentences", "hallucinated", "any"))
+        nothing = dict.fromkeys(_METRICS)
         return Scored(nothing, judge=grader.NAME, verdict="no facts are known")
     wrong = [clauses for clauses in found if clauses]
+    first = _first_said(said)
     told = "; ".join(clause for clauses in wrong for clause in clauses)
     return Scored(
         {
             "sentences": float(len(said)),
             "hallucinated": float(len(wrong)),
             "any": float(bool(wrong)),
+            "sentences_once": float(sum(first)),
+            "hallucinated_once": float(
+                sum(bool(clauses) and new for clauses, new in zip(found, first, strict=True))
+            ),
         },
         judge=grader.NAME,
         verdict=f"not supported: {told}" if told else "all supported",
@@ -89,7 +106,15 @@ def read(task: Task, row: Row, answer: str, reply: str) -> Scored:
     said = grader.sentences(answer)
     words = numbered_words(reply, len(said), _WORDS) if said else []
     wrong = words.count("hallucination")
-    counts = {"sentences": len(said), "hallucinated": wrong, "any": bool(wrong)}
+    first = _first_said(said)
+    new = [word for word, once in zip(words, first, strict=True) if once]
+    counts = {
+        "sentences": len(said),
+        "hallucinated": wrong,
+        "any": bool(wrong),
+        "sentences_once": sum(first),
+        "hallucinated_once": new.count("hallucination"),
+    }
     scores = {name: float(count) for name, count in counts.items()}
     return Scored(scores, verdict=reply if said else "no sentence")
 
@@ -108,7 +133,7 @@ EXAM = Rubric(
     version="shr 1",
     ask=ask,
     read=read,
-    metrics=lambda row: ("sentences", "hallucinated", "any"),
+    metrics=lambda row: _METRICS,
     anchors=(
         _anchor("right", "A man rides a wave. His surfboard is white.", 0, 0),
         _anchor("wrong", "Two women swim beside him. The surfboard is bright red.", 2, 2),
@@ -124,7 +149,15 @@ BENCHMARK = Benchmark(
     columns=(
         ratio_of("hallucinated", "sentences", name="SHR", higher_is_better=False, primary=True),
         mean_of("any", name="descriptions with an error", higher_is_better=False),
+        ratio_of(
+            "hallucinated_once",
+            "sentences_once",
+            name="SHR without repeats (HA-DPO's rule)",
+            higher_is_better=False,
+            applies=has("sentences_once"),
+        ),
     ),
+    papers={llava.PROTOCOL: Papers(("SHR without repeats (HA-DPO's rule)",))},
     image_source=lambda doc: f"{int(doc['coco_id']):012d}" if doc.get("coco_id") else "",
     judge=grader.NAME,
     rubric=EXAM,

@@ -41,11 +41,12 @@ def import_lmms(files: tuple[Path, ...], out: Path, name: str | None) -> None:
     """
     from harness.runs import read_lmms
 
-    _write(read_lmms(files), out, "lmms-eval", name)
+    left_out: list[str] = []
+    _write(read_lmms(files, left_out), left_out, out, "lmms-eval", name)
 
 
 @import_.command("vlmevalkit")
-@click.argument("files", metavar="FILES", nargs=-1, required=True, type=PATH)
+@click.argument("files", metavar="DIR_OR_FILES", nargs=-1, required=True, type=PATH)
 @_OUT
 @_NAME
 def import_vlmevalkit(files: tuple[Path, ...], out: Path, name: str | None) -> None:
@@ -56,10 +57,13 @@ def import_vlmevalkit(files: tuple[Path, ...], out: Path, name: str | None) -> N
     """
     from harness.runs import read_vlmevalkit
 
-    _write(read_vlmevalkit(files), out, "VLMEvalKit", name)
+    left_out: list[str] = []
+    _write(read_vlmevalkit(files, left_out), left_out, out, "VLMEvalKit", name)
 
 
-def _write(found: Sequence[Imported], out: Path, source: str, name: str | None) -> None:
+def _write(
+    found: Sequence[Imported], left_out: Sequence[str], out: Path, source: str, name: str | None
+) -> None:
     from harness.runs import write_import
 
     write_import(found, out, source=source, name=name or out.name)
@@ -68,4 +72,6 @@ def _write(found: Sequence[Imported], out: Path, source: str, name: str | None) 
         click.echo(plain(f"{each.name}: {len(each.samples)} rows; {metrics}"))
         for note in each.notes:
             click.echo(plain(f"    {note}"))
+    for told in left_out:
+        click.echo(plain(f"left out: {told}"))
     click.echo(f"Compare it with another: harness compare {out} RUN")

@@ -8,7 +8,7 @@ imports neither torch nor trl until something is trained.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,18 +18,38 @@ from harness.records import Pair
 if TYPE_CHECKING:
     from harness.dpo.ablation import ImageAblation
     from harness.dpo.encoding import Encoder
+    from harness.dpo.trial import Trial
     from harness.model import Model
 
 __all__ = [
     "LOSSES",
     "ONE_NEGATIVE",
     "Training",
+    "check_loss",
     "checkpoint_moved",
     "image_ablation",
     "merge",
     "pair_encoder",
     "train",
+    "trial",
 ]
+
+
+def check_loss(text: str) -> Mapping[str, str]:
+    """Try every promise of a loss, or of a sum of losses, on made-up log-probabilities.
+
+    Args:
+        text: as ``loss=`` takes it.
+
+    Returns:
+        By promise what went wrong; empty where it is kept.
+
+    Raises:
+        UsageError: if there is no such loss, or no such knob of one.
+    """
+    from harness.dpo import loss_open
+
+    return loss_open.check_loss(text)
 
 
 def train(
@@ -74,6 +94,26 @@ def pair_encoder(model: Model, training: Training) -> Encoder:
     from harness.dpo.encoding import encoder_for
 
     return encoder_for(model.processor, model.network, training, model.protocol)
+
+
+def trial(pair: Pair, model: Model, training: Training) -> Trial:
+    """Take one pair through a whole optimiser step on a copy of the model, and look at it.
+
+    Encoder, forward pass, loss, backward pass and optimiser are the training's own. The
+    log-probabilities of the pair's answers are compared with those forced through generation.
+
+    Args:
+        pair: of the kind that will be trained on.
+        model: to be trained; it is left as it was.
+        training: the knobs.
+
+    Raises:
+        UsageError: if a knob does not fit the model or the pair.
+        HarnessError: if the step fails, moves nothing, or training and generation differ.
+    """
+    from harness.dpo import trial as trying
+
+    return trying.start(pair, model, training)
 
 
 def checkpoint_moved(path: Path, base: Path) -> bool:

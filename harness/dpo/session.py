@@ -24,10 +24,12 @@ from trl.trainer.dpo_config import DPOConfig
 
 from harness import progress
 from harness.dpo.callback import Curves
-from harness.dpo.config import ONE_NEGATIVE, Training, refuse_misfit, shared
+from harness.dpo.config import Training, refuse_misfit, shared
 from harness.dpo.effect import TrainingEffect, rates, write_effect
 from harness.dpo.encoding import encoder_for
 from harness.dpo.forward import lora_targets, private_copy, use_packed_attention, why_plain
+from harness.dpo.loss_open import combined, open_loss
+from harness.dpo.loss_terms import is_sft
 from harness.dpo.losses import Knobs
 from harness.dpo.moved import margins, update_norms
 from harness.dpo.resume import References, latest
@@ -69,7 +71,7 @@ def run(pairs: Sequence[Pair], model: Model, out: Path, seed: int, training: Tra
         )
     adapter, state = out / "adapter", out / "state" / identity(pairs, model, training, seed)
     out.mkdir(parents=True, exist_ok=True)
-    with _quiet(), _own_randomness():
+    with quiet(), own_randomness():
         with progress.bar("train", unit="steps") as bar:
             trainer = build(pairs, model, state, seed, training)
             share = training.batch_size * training.accumulation
@@ -103,8 +105,8 @@ def checked(pairs: Sequence[Pair], training: Training) -> list[Pair]:
     """
     if not pairs:
         raise UsageError("There are no pairs to train on; see dropped.jsonl for the reasons.")
-    clean = [check(pair, only_chosen=training.loss == "sft") for pair in pairs]
-    if training.loss in ONE_NEGATIVE:
+    clean = [check(pair, only_chosen=is_sft(training.loss)) for pair in pairs]
+    if combined(training.loss).needs.one_rejected:
         for pair in clean:
             if len(pair.rejected) > 1:
                 raise UsageError(
@@ -124,7 +126,13 @@ def identity(pairs: Sequence[Pair], model: Model, training: Training, seed: int)
 
 
 def build(
-    pairs: Sequence[Pair], model: Model, state: Path, seed: int, training: Training
+    pairs: Sequence[Pair],
+    model: Model,
+    state: Path,
+    seed: int,
+    training: Training,
+    *,
+    told: bool = True,
 ) -> PackedTrainer:
     """Make the trainer over a private copy of the model.
 
@@ -134,14 +142,15 @@ def build(
         state: folder for resumable checkpoints.
         seed: see :func:`harness.dpo.train`.
         training: the knobs.
+        told: say what is special about the model.
     """
     network: Any = private_copy(model.network)
     reason = "it was asked for" if training.packed is False else why_plain(network)
     if reason is not None and training.packed:
         raise UsageError(f"packed=true does not fit this model: {reason}.")
-    if reason is not None:
+    if reason is not None and told:
         progress.say(f"Training with one full row per answer, because {reason}.")
-    else:
+    if reason is None:
         use_packed_attention(network)
     kept, held = split(pairs, training.holdout, seed)
     encoder = encoder_for(model.processor, network, training, model.protocol)
@@ -162,9 +171,9 @@ def build(
         trainer.add_callback(EarlyStoppingCallback(training.patience))
     trainer.packed = reason is None
     trainer.projector = training.train_projector
-    trainer.loss_name = training.loss
     weights = training.loss_weights
     trainer.knobs = Knobs(training.beta, weights, training.reward_temperature)
+    trainer.loss = open_loss(training.loss, trainer.knobs)
     trainer.references = References() if training.precompute_reference else None
     trainer.held_out = len(held)
     return trainer
@@ -312,7 +321,7 @@ def _publish(trainer: PackedTrainer, adapter: Path) -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep the libraries' notices off the terminal while a training runs."""
     import datasets
     import transformers
@@ -331,7 +340,7 @@ def _quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _own_randomness() -> Iterator[None]:
+def own_randomness() -> Iterator[None]:
     """Give the caller's random generators back as they were."""
     python, numpy = random.getstate(), np.random.get_state()
     with torch.random.fork_rng():

@@ -10,14 +10,17 @@ from harness.engine.checkpoint import (
     weights_fingerprint,
 )
 from harness.engine.engine import Engine
+from harness.engine.fallback import forced_through_generation
 from harness.engine.inputs import processed_as
 from harness.engine.keys import ENGINE_VERSION, EngineRequest, ImageDigests, answer_key
 from harness.engine.loading import Loaded, Source, gpus, load, pick_device, pick_dtype
+from harness.engine.original_llava import Converted, convert
 from harness.engine.support import why_not_shared
 from harness.engine.weights import read_json
 
 __all__ = [
     "ENGINE_VERSION",
+    "Converted",
     "Engine",
     "EngineRequest",
     "ImageDigests",
@@ -26,6 +29,8 @@ __all__ = [
     "adapter_fingerprint",
     "answer_key",
     "check_adapter",
+    "convert",
+    "forced_through_generation",
     "gpus",
     "load",
     "pick_device",

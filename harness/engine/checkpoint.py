@@ -172,9 +172,9 @@ def check_adapter(folder: Path) -> Path:
     if (folder / _LLAVA_REST).is_file():
         raise UsageError(
             f"The adapter folder {folder} was written by the original LLaVA code: more trained "
-            f"weights lie in {_LLAVA_REST}, which PEFT does not load. Merge them with that code "
-            "(scripts/merge_lora_weights.py), convert the result for transformers, and name it as "
-            "the model."
+            f"weights lie in {_LLAVA_REST}, which PEFT does not load. Convert and merge it, and "
+            f"name the result as the model: harness convert-checkpoint {folder} --base "
+            f"LANGUAGE_MODEL --out {folder}-hf --trust-pickles"
         )
     return folder.resolve()
 

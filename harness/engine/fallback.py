@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.engine.decoding import finite
-from harness.engine.inputs import Prepared, network_inputs
+from harness.engine.inputs import Prepared, network_inputs, prepare
 from harness.engine.loading import Loaded
 from harness.engine.sampling import draw
 from harness.engine.stopping import Ending, choice_tokens
-from harness.records import Answer
+from harness.records import Answer, Request
 
 if TYPE_CHECKING:
     import torch
@@ -88,3 +89,56 @@ def _score(loaded: Loaded, prepared: Prepared, inputs: dict[str, Any]) -> tuple[
         spread = logits.log_softmax(-1)
         scores.append(float(spread.gather(1, wanted[0][:, None]).sum()))
     return tuple(scores)
+
+
+def forced_log_prob(loaded: Loaded, prepared: Prepared, tokens: tuple[int, ...]) -> float:
+    """Return the log-probability of an answer's tokens, each forced through ``generate``.
+
+    What a network gives while it generates is what its answers mean. A training that sees another
+    number for the same tokens trains something else.
+
+    Returns:
+        The sum over the tokens, in nats.
+    """
+    import torch
+
+    start = len(prepared.ids)
+
+    def force(ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        forced = torch.full_like(scores, -1e9)
+        forced[0, tokens[ids.shape[1] - start]] = 0.0
+        return forced
+
+    with torch.inference_mode():
+        output = loaded.network.generate(
+            **network_inputs(loaded, prepared),
+            logits_processor=[force],
+            do_sample=False,
+            temperature=None,
+            top_p=None,
+            top_k=None,
+            num_beams=1,
+            max_new_tokens=len(tokens),
+            eos_token_id=None,
+            pad_token_id=0,
+            output_logits=True,
+            return_dict_in_generate=True,
+        )
+    spread = torch.cat([step.float().log_softmax(-1) for step in output.logits])
+    wanted = torch.tensor(tokens, device=spread.device)
+    return float(spread.gather(1, wanted[:, None]).double().sum())
+
+
+def forced_through_generation(
+    loaded: Loaded, request: Request, rendered: str, answers: Sequence[tuple[int, ...]]
+) -> list[float]:
+    """Return :func:`forced_log_prob` of several answers to one request.
+
+    Args:
+        loaded: the network, without an adapter.
+        request: question and image.
+        rendered: the prompt as the model reads it.
+        answers: token ids.
+    """
+    prepared = prepare(loaded, request, rendered)
+    return [forced_log_prob(loaded, prepared, tokens) for tokens in answers]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from harness.engine.loading import Loaded
@@ -62,10 +64,14 @@ def prepare(loaded: Loaded, request: Request, rendered: str) -> Prepared:
     """
     if not loaded.sees:
         return Prepared(request, _text_ids(loaded.tokenizer, rendered, request.prompt), (), {})
-    special = {"add_special_tokens": wants_special(loaded, rendered)}
-    processed = processed_as(
-        loaded.source.protocol, loaded.processor, rendered, request.images, **special
-    )
+    view, how = request.view, loaded.source.protocol
+    process = partial(processed_as, how, loaded.processor, rendered, request.images)
+    special = wants_special(loaded, rendered)
+    processed = process(add_special_tokens=special)
+    if view is not None and not _laid_out(processed["pixel_values"]):
+        with _through(view, loaded.processor.image_processor):
+            processed = process(add_special_tokens=special)
+        view = None
     ids = tuple(processed.pop("input_ids")[0].tolist())
     processed.pop("attention_mask", None)
     extra: dict[str, torch.Tensor] = {}
@@ -73,8 +79,41 @@ def prepare(loaded: Loaded, request: Request, rendered: str) -> Prepared:
     for name, value in processed.items():
         per_token = tuple(value.shape) == (1, len(ids))
         (extra if per_token else tensors)[name] = value
-    pictures = (pictures_of(tensors, request.view),) if request.images else ()
+    pictures = (pictures_of(tensors, view),) if request.images else ()
     return Prepared(request, ids, pictures, extra)
+
+
+def _laid_out(pixels: torch.Tensor) -> bool:
+    return pixels.ndim >= 4 and pixels.shape[-3] == 3
+
+
+@contextlib.contextmanager
+def _through(view: View, processor: Any) -> Iterator[None]:
+    """Let an image processor that cuts images into patches see them through a view before.
+
+    Raises:
+        ValueError: if the processor has no step at which normalised images can be had.
+    """
+    normalise, seen = getattr(processor, "rescale_and_normalize", None), []
+
+    def noised(images: torch.Tensor, *how: Any, **settings: Any) -> torch.Tensor:
+        assert normalise is not None
+        pixels = normalise(images, *how, **settings)
+        seen.append(pixels.shape)
+        return view(pixels.float()).to(pixels.dtype)
+
+    if normalise is not None:
+        processor.rescale_and_normalize = noised
+    try:
+        yield
+    finally:
+        if normalise is not None:
+            del processor.rescale_and_normalize
+    if not seen:
+        raise ValueError(
+            f"the view {view!r} needs images before they are cut into patches, and the processor "
+            f"{type(processor).__name__} does not show them"
+        )
 
 
 def processed_as(
@@ -143,7 +182,7 @@ def pictures_of(tensors: dict[str, torch.Tensor], view: View | None, places: int
     """
     if view is not None:
         pixels = tensors["pixel_values"]
-        if pixels.ndim < 4 or pixels.shape[-3] != 3:
+        if not _laid_out(pixels):
             raise ValueError(
                 f"the view {view!r} needs pixels of shape (..., 3, height, width); this model's "
                 f"processor makes {tuple(pixels.shape)}"

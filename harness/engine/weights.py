@@ -132,8 +132,8 @@ def refuse_original_llava(source: str | Path, config: dict[str, Any]) -> None:
     raise UsageError(
         f"The model {source} is in the layout of the original LLaVA code (config.json names "
         f"mm_vision_tower), which transformers cannot load. Take {take} from the hub, or convert "
-        "yours with the script convert_llava_weights_to_hf.py (for 1.6: "
-        "convert_llava_next_weights_to_hf.py) of the transformers repository, and name the result."
+        f"your own LLaVA-1.5 with: harness convert-checkpoint {source} --out {source}-hf (a 1.6 "
+        "with convert_llava_next_weights_to_hf.py of the transformers repository)"
     )
 
 

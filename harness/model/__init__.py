@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.engine import ENGINE_VERSION, weights_fingerprint
 from harness.model.address import OFFICIAL, SCHEME, ServerName, server_name, short_name
 from harness.model.ask import ask_each
-from harness.model.distributed import everywhere
+from harness.model.distributed import everywhere, processes
 from harness.model.download import fetched
 from harness.model.fit import misfit_of
 from harness.model.launch import run_distributed
@@ -34,6 +34,7 @@ __all__ = [
     "fetched",
     "misfit_of",
     "open_model",
+    "processes",
     "run_distributed",
     "server_name",
     "short_name",

@@ -132,6 +132,11 @@ def ranks() -> Ranks:
     return Ranks()
 
 
+def processes() -> int:
+    """Return how many processes share this run."""
+    return ranks().size
+
+
 def everywhere(remote: Callable[[], object], here: Callable[[], T]) -> T:
     """Run something in every process at once, as under ``accelerate launch``.
 

@@ -11,6 +11,7 @@ from harness.pairs.gallery import pair_diagnostics, read_pair_report
 from harness.pairs.generate import PairSet, make_pairs
 from harness.pairs.given import Given, given_answers, given_text, read_given
 from harness.pairs.measures import thoughts_of, word_distance
+from harness.pairs.observing import Sieve
 from harness.pairs.prompts import gather, prompts_fingerprint, read_prompts
 from harness.pairs.records import PairReport
 from harness.pairs.render import facts, pair_report_text
@@ -21,6 +22,7 @@ __all__ = [
     "Given",
     "PairReport",
     "PairSet",
+    "Sieve",
     "diagnose",
     "diagnose_run",
     "export_pairs",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from harness.protocol.fit import Checkpoint, misfit
-from harness.protocol.llava import Conversation, pixels, token_ids
+from harness.protocol.llava import CHAT_TEMPLATE, Conversation, pixels, token_ids
 from harness.protocol.names import HF, LLAVA, PROTOCOLS, checked, sentence
 
 __all__ = [
+    "CHAT_TEMPLATE",
     "HF",
     "LLAVA",
     "PROTOCOLS",

@@ -22,6 +22,21 @@ SYSTEM = (
 )
 
 
+CHAT_TEMPLATE = (
+    f"{SYSTEM} "
+    "{% for message in messages %}"
+    "{% if message['role'] == 'assistant' %}ASSISTANT: {% else %}USER: {% endif %}"
+    "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
+    "{% for part in message['content'] if part['type'] == 'image' %}{{ '<image>\\n' }}{% endfor %}"
+    "{% for part in message['content'] if part['type'] == 'text' %}{{ part['text'] }}{% endfor %}"
+    "{% endif %}"
+    "{{ eos_token if message['role'] == 'assistant' else ' ' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}ASSISTANT:{% endif %}"
+)
+"""The same for transformers, which a converted checkpoint brings as its own template."""
+
+
 class Conversation:
     """The template ``vicuna_v1``: one question and, for training, its answer."""
 

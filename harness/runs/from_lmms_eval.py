@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from math import isclose
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 from harness.benchmark import scores_in
 from harness.errors import HarnessError, UsageError
 from harness.records import Answer, Sample, as_read, fingerprint
-from harness.runs.imports import Imported, note_on_images, words_in
+from harness.runs.imports import Imported, all_but, note_on_images, words_in
 from harness.storage import lines_of, parse_json, read_json
 
 _FILE = re.compile(r"(?P<stamp>.*)_samples_(?P<task>.+)\.jsonl$")
@@ -31,12 +32,16 @@ _GROUPS = ("category", "capabilities", "data_type", "question_type")
 _CLOSE = 1e-6
 
 
-def read_lmms(paths: Iterable[Path]) -> tuple[Imported, ...]:
+def read_lmms(paths: Iterable[Path], left_out: list[str] | None = None) -> tuple[Imported, ...]:
     """Read sample files, or every one below a folder.
+
+    Args:
+        paths: files and folders.
+        left_out: where to say which tasks cannot be imported, if the others shall be all the same.
 
     Raises:
         UsageError: if there are none, or two of one task.
-        HarnessError: if a file is damaged.
+        HarnessError: if a file is damaged, or no task can be imported.
     """
     files: dict[str, Path] = {}
     for path in paths:
@@ -50,7 +55,8 @@ def read_lmms(paths: Iterable[Path]) -> tuple[Imported, ...]:
                     "one evaluation."
                 )
             files[task] = file
-    return tuple(_imported(task, file) for task, file in sorted(files.items()))
+    readers = [partial(_imported, task, file) for task, file in sorted(files.items())]
+    return all_but(readers, left_out)
 
 
 def _files(path: Path) -> list[Path]:
@@ -79,7 +85,7 @@ def _imported(task: str, file: Path) -> Imported:
     if not values:
         raise HarnessError(
             f"{file} holds no number for a single row, so it cannot be compared row by row. Its "
-            "figures exist for the whole task only."
+            f"answers can be scored anew: harness score {file.name} --bench lmms:{task}"
         )
     names, told = _named(values, results.get("results", {}).get(task))
     counted = [_tokens(row) for row in rows]

@@ -12,13 +12,14 @@ import csv
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError, UsageError
 from harness.records import Answer, Sample, as_read, fingerprint
-from harness.runs.imports import Imported, note_on_images, words_in
+from harness.runs.imports import Imported, all_but, note_on_images, words_in
 from harness.storage import read_json
 
 _SCORES = ("hit", "score", "eval_score", "match", "correct")
@@ -27,25 +28,56 @@ _GROUPS = ("category", "l2-category", "capability", "type", "split")
 _FAILED = "Failed to obtain answer via API."
 _MILLION = 1_000_000
 """Circular MMBench numbers the rotations of question ``n`` as ``n`` plus millions."""
+_READ = (".xlsx", ".tsv", ".csv", ".json")
+_FAMILY = re.compile(
+    r"_(?=(?:MMBench|MMStar|MMMU|MMVet|MME|POPE|HallusionBench|SEEDBench|ScienceQA|LLaVABench|AI2D"
+    r"|TextVQA|ChartQA|DocVQA|InfoVQA|OCRBench|OCRVQA|MathVista|MathVision|MathVerse|RealWorldQA"
+    r"|BLINK|AMBER|CRPE|NaturalBench|MMVP|VStar|HRBench|MMT|CCBench|COCO|MTVQA|QBench|Q-Bench"
+    r"|CV-?Bench|MIA|R-?Bench|GQA|VizWiz|MMLongBench|VisOnlyQA|LogicVista|SimpleVQA|MMHal)"
+    r"(?![a-z]))"
+)
 _VERDICT_FILE = re.compile(
     r"_(auxmatch|results?|(exact_matching|gpt|chatgpt|openai|qwen|deepseek)[\w.-]*)$", re.IGNORECASE
 )
 
 
-def read_vlmevalkit(paths: Iterable[Path]) -> tuple[Imported, ...]:
-    """Read result files: ``.xlsx``, ``.tsv``, ``.csv`` or ``.json``.
+def read_vlmevalkit(
+    paths: Iterable[Path], left_out: list[str] | None = None
+) -> tuple[Imported, ...]:
+    """Read result files: ``.xlsx``, ``.tsv``, ``.csv`` or ``.json``, or those below a folder.
+
+    Args:
+        paths: files and folders.
+        left_out: where to say which files cannot be imported, if the others shall be all the same.
 
     Raises:
         UsageError: if a file is absent, of another kind, without verdicts, or named twice.
-        HarnessError: if a file is damaged.
+        HarnessError: if a file is damaged, or nothing can be imported.
     """
-    found: dict[str, Imported] = {}
-    for path in paths:
-        each = _imported(path)
-        if each.name in found:
-            raise UsageError(f"{each.name} is there twice, also in {path}. Name it once.")
-        found[each.name] = each
-    return tuple(found.values())
+    files = [file for path in paths for file in _files(path)]
+    named: dict[str, Path] = {}
+    for file in files:
+        name = _dataset(file)
+        if name in named:
+            raise UsageError(f"{name} is there twice: {named[name]} and {file}. Name it once.")
+        named[name] = file
+    return all_but([partial(_imported, file) for file in files], left_out)
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    found = [
+        file
+        for file in sorted(path.rglob("*"))
+        if file.suffix in _READ and _VERDICT_FILE.search(file.stem) and file.is_file()
+    ]
+    if not found:
+        raise UsageError(
+            f"There is no file with verdicts below {path}, such as *_result.xlsx or "
+            "*_auxmatch.xlsx. Answers without verdicts are scored with: harness score"
+        )
+    return found
 
 
 def _imported(path: Path) -> Imported:
@@ -62,6 +94,11 @@ def _imported(path: Path) -> Imported:
             f"needed, and it has {', '.join(map(str, table[0]))}. Name the file that VLMEvalKit "
             "wrote when it scored, such as *_result.xlsx or *_auxmatch.xlsx."
         )
+    if {"gpt4_score", "score"} <= known:
+        raise UsageError(
+            f"{path} holds two marks a row, and its figure is the ratio of their sums. Score its "
+            "answers anew: harness score FILE --bench llavabench"
+        )
     values = [_number(row[score]) for row in table]
     samples = tuple(_sample(row, score, value) for row, value in zip(table, values, strict=True))
     unscored = sum(row.error is not None for row in samples)
@@ -77,11 +114,23 @@ def _imported(path: Path) -> Imported:
 
 
 def _dataset(path: Path) -> str:
-    """Take the data set from ``MODEL_DATASET_auxmatch.xlsx``; models' names hold no ``_``."""
+    """Take the data set from ``MODEL_DATASET_auxmatch.xlsx``.
+
+    Models' names hold ``_`` too. VLMEvalKit writes into a folder named after the model, which tells
+    where the data set's name begins; else one of its families of data sets does.
+    """
     stem = path.stem
     while _VERDICT_FILE.search(stem):
         stem = _VERDICT_FILE.sub("", stem)
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem.partition("_")[2] or stem)
+    models = [p.name for p in path.absolute().parents if stem.startswith(f"{p.name}_") and p.name]
+    family = list(_FAMILY.finditer(stem))
+    if models:
+        name = stem.removeprefix(f"{max(models, key=len)}_")
+    elif family:
+        name = stem[family[-1].start() + 1 :]
+    else:
+        name = stem.partition("_")[2] or stem
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name)
 
 
 def _sample(row: Mapping[str, Any], score: str, value: float | None) -> Sample:
@@ -193,7 +242,7 @@ def _sheet(path: Path) -> Iterator[Cells]:
 
 def _lines(path: Path) -> Iterator[Cells]:
     csv.field_size_limit(min(sys.maxsize, 1 << 30))  # a cell may hold a picture
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8-sig", newline="") as file:
         for row in csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ","):
             yield list(row.items())
 

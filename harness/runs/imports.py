@@ -7,12 +7,12 @@ image is named every row counts as independent. Each import says so in its notes
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.conclude import conclude_alone
-from harness.errors import UsageError
+from harness.errors import HarnessError, UsageError
 from harness.plugins import load
 from harness.records import Sample, distinct, fingerprint, to_json
 from harness.report import ReportInput
@@ -78,6 +78,28 @@ def write_import(found: Sequence[Imported], out: Path, *, source: str, name: str
     )
     load("reports", "json")(report, out)
     return out
+
+
+def all_but(
+    readers: Sequence[Callable[[], Imported]], left_out: list[str] | None
+) -> tuple[Imported, ...]:
+    """Read everything that can be imported, and note why the rest cannot.
+
+    Raises:
+        HarnessError: the first reason, if nothing can be imported or nobody takes notes.
+    """
+    found: list[Imported] = []
+    errors: list[HarnessError] = []
+    for read in readers:
+        try:
+            found.append(read())
+        except HarnessError as error:
+            errors.append(error)
+    if errors and (left_out is None or not found):
+        raise errors[0]
+    if left_out is not None:
+        left_out += map(str, errors)
+    return tuple(found)
 
 
 def note_on_images(samples: Sequence[Sample]) -> str:

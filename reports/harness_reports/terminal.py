@@ -174,7 +174,9 @@ def _levels(report: ReportInput) -> Iterator[tuple[Text, ...]]:
     for level in report.levels:
         style = "" if level.primary else "dim"
         cells = [
-            f"{level.benchmark} {level.column}" if level.benchmark != last else f"  {level.column}",
+            _name(level.benchmark, level.column, level.benchmark in report.graded)
+            if level.benchmark != last
+            else f"  {level.column}",
             numbers.figure(level.figure, level.digits),
             numbers.level_interval(level.interval, level.digits),
             str(level.samples),
@@ -187,7 +189,8 @@ def _levels(report: ReportInput) -> Iterator[tuple[Text, ...]]:
 
 def _row(benchmark: BenchmarkComparison, figure: MetricResult, *, first: bool) -> list[Text]:
     style = "" if figure.primary else "dim"
-    name = f"{benchmark.name} {figure.column}" if first else f"  {figure.column}"
+    graded = words.BUILTIN in words.judges(benchmark)
+    name = _name(benchmark.name, figure.column, graded) if first else f"  {figure.column}"
     cells = [
         name,
         numbers.figure(figure.before, figure.digits),
@@ -198,6 +201,10 @@ def _row(benchmark: BenchmarkComparison, figure: MetricResult, *, first: bool) -
     ]
     verdict = _text(words.verdict(figure), style or _COLOURS.get(figure.verdict, ""))
     return [*(_text(cell, style) for cell in cells), verdict]
+
+
+def _name(benchmark: str, column: str, graded: bool) -> str:
+    return f"{benchmark} {column}{f' [{words.BUILTIN}]' if graded else ''}"
 
 
 def _places(report: ReportInput, folder: Path) -> list[tuple[str, Path]]:

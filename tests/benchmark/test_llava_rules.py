@@ -7,7 +7,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from harness_benchmarks import llava, mmbench, pope
+from harness_benchmarks import llava, mmbench, pope, shr
+from harness_benchmarks.parse import letter
 from sklearn.metrics import f1_score
 
 from harness.benchmark import benchmark, headline
@@ -150,3 +151,42 @@ def test_pope_agrees_with_the_steps_of_the_script_over_all_short_answers():
     answers = ["".join(words) for words in itertools.product(parts, repeat=4)]
     ours = [llava.says_yes(answer) for answer in answers]
     assert original_pope(answers, ["yes"] * len(answers))[0] == sum(ours)
+
+
+OPTIONS = {"A": "红色", "B": "蓝色", "C": "深蓝色", "D": "一只猫"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ("答案是B", "B"),
+        ("答案：B", "B"),
+        ("正确答案为 C。", "C"),
+        ("选B", "B"),
+        ("我选择D", "D"),
+        ("B选项", "B"),
+        ("选项B", "B"),
+        ("B项正确", "B"),
+        ("应该是蓝色", "B"),
+        ("应该是深蓝色。", "C"),
+        ("不是红色，是蓝色", "B"),
+        ("不选B", None),
+        ("红色或者蓝色", None),
+        ("图中没有答案", None),
+        ("(A)", "A"),
+    ],
+)
+def test_common_forms_of_chinese_answers_are_read(answer, said):
+    assert letter(answer, OPTIONS) == said
+
+
+def test_a_sentence_that_was_said_before_is_dropped_from_shr():
+    """By hand: four sentences, three different ones, of which one errs, and is said twice."""
+    facts = ["a man riding a wave", "the board is white"]
+    text = "A man riding a wave. The board is red. The board is  red. The board is white."
+    made = shr.score(None, SimpleNamespace(doc={"facts": facts}), text).scores
+    assert (made["sentences"], made["hallucinated"]) == (4, 2)
+    assert (made["sentences_once"], made["hallucinated_once"]) == (3, 1)
+    reply = "Judgement:\n1. correct: x\n2. hallucination: x\n3. hallucination: x\n4. correct: x"
+    read = shr.read(None, SimpleNamespace(doc={"facts": facts}), text, reply).scores
+    assert read == made

@@ -340,3 +340,44 @@ def test_a_thought_in_an_import_is_kept_apart(tmp_path):
     found = lmms_file(tmp_path / "a", [1.0, 1.0], filtered_resps=["<think>hm, no</think> yes"])
     first = found.samples[0]
     assert (first.answer, first.thought, first.tokens) == ("yes", "hm, no", 1)
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("llava_v1.5_7b_POPE_auxmatch.csv", "POPE"),
+        ("Qwen2_VL_MMBench_DEV_EN_result.csv", "MMBench_DEV_EN"),
+        ("my_model_a/my_model_a_Own_Set_gpt-4o_score.csv", "Own_Set"),
+        ("plain_Whatever_result.csv", "Whatever"),
+    ],
+)
+def test_models_names_hold_underscores(tmp_path, file, name):
+    path = tmp_path / file
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("index,question,prediction,hit\n1,q,A,1\n", encoding="utf-8-sig")
+    assert [each.name for each in read_vlmevalkit([path])] == [f"vlmevalkit-{name}"]
+
+
+def test_a_folder_is_read_and_one_bad_file_leaves_the_others(tmp_path):
+    good = "index,question,prediction,hit\n1,q,A,1\n"
+    (tmp_path / "a_b_POPE_auxmatch.csv").write_text(good)
+    (tmp_path / "a_b_MMStar_result.csv").write_text(good.replace("hit", "said"))
+    (tmp_path / "a_b_MMStar.csv").write_text("answers without verdicts are no result")
+    left_out: list[str] = []
+    found = read_vlmevalkit([tmp_path], left_out)
+    assert [each.name for each in found] == ["vlmevalkit-POPE"]
+    assert ["has no verdicts" in told for told in left_out] == [True]
+    with pytest.raises(UsageError, match="has no verdicts"):
+        read_vlmevalkit([tmp_path])
+
+
+def test_a_task_without_numbers_leaves_the_others(tmp_path):
+    line = {"doc_id": 0, "input": "q", "target": "A", "filtered_resps": ["A"]}
+    (tmp_path / "x_samples_pope.jsonl").write_text(json.dumps({**line, "right": 1.0}) + "\n")
+    (tmp_path / "x_samples_seedbench.jsonl").write_text(json.dumps({**line, "all": {}}) + "\n")
+    left_out: list[str] = []
+    assert [each.name for each in read_lmms([tmp_path], left_out)] == ["lmms-pope"]
+    assert len(left_out) == 1
+    assert "harness score" in left_out[0]
+    with pytest.raises(HarnessError, match="no number for a single row"):
+        read_lmms([tmp_path])

@@ -86,7 +86,7 @@ class Options(dpo.Training):
 PRESETS = {
     "paper": Options(),
     "small": Options(
-        max_new_tokens=64,
+        max_new_tokens=128,
         learning_rate=1e-4,
         epochs=2.0,
         batch_size=8,

@@ -92,7 +92,7 @@ PRESETS = {
         train_projector=True,
     ),
     "small": Options(
-        max_new_tokens=64,
+        max_new_tokens=128,
         learning_rate=1e-4,
         epochs=2.0,
         batch_size=8,

@@ -1,0 +1,41 @@
+"""The command ``convert-checkpoint``: a folder of the original LLaVA code, for transformers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from harness.cli.options import PATH
+
+
+@click.command("convert-checkpoint")
+@click.argument("folder", metavar="DIR", type=PATH)
+@click.option("--out", required=True, metavar="DIR", type=PATH, help="New folder to write.")
+@click.option("--base", metavar="DIR", type=PATH, help="Language model that an adapter needs.")
+@click.option(
+    "--tower", metavar="DIR", type=PATH, help="Vision tower, if config.json names no folder here."
+)
+@click.option(
+    "--trust-pickles",
+    is_flag=True,
+    help="Read pickled weights (*.bin), as tensors only; else they are refused.",
+)
+def convert_checkpoint(
+    folder: Path, out: Path, base: Path | None, tower: Path | None, trust_pickles: bool
+) -> None:
+    """Convert a checkpoint of the original LLaVA code to transformers.
+
+    Full models and LoRA adapters of LLaVA-1.5, as that code, SeVa and SIMA save them.
+
+    \b
+    harness convert-checkpoint llava-v1.5-7b --tower clip-vit-large-patch14-336 --out llava-hf
+    harness convert-checkpoint seva-lora --base vicuna-7b-v1.5 --out seva-hf --trust-pickles
+    """
+    from harness.engine import convert
+
+    found = convert(folder, out, base=base, tower=tower, pickles=trust_pickles)
+    click.echo(f"converted   {found.folder}")
+    click.echo(f"tensors     {found.tensors:,} placed, 0 random; {found.merged:,} with the adapter")
+    click.echo(f"vision      {found.tower}")
+    click.echo("Ask and train it as the original code does with --protocol llava-1.5.")

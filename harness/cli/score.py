@@ -1,0 +1,70 @@
+"""The command ``score``: answers that exist already, as an arm of our benchmarks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.cli.eval import summary
+from harness.cli.judge import judge_flags, judge_settings
+from harness.cli.options import BENCH, DATA, EVENTS, LIMIT, OUT, PATH, QUIET
+from harness.errors import ExitCode
+
+_FORMATS = ("llava", "lmms-eval", "vlmevalkit", "pope", "jsonl")
+
+
+@click.command()
+@click.argument("answers", metavar="ANSWERS", nargs=-1, required=True, type=PATH)
+@BENCH
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(_FORMATS),
+    help="Format of the files; by default told from their columns.",
+)
+@click.option("--name", metavar="NAME", help="Name in reports; by default the file's or folder's.")
+@click.option("--answer-column", "answer", metavar="NAME", help="Column that holds the answers.")
+@click.option("--id-column", "row_id", metavar="NAME", help="Column that tells the row.")
+@DATA
+@LIMIT
+@OUT
+@judge_flags
+@EVENTS
+@QUIET
+def score(
+    answers: tuple[Path, ...],
+    bench: tuple[str, ...],
+    kind: str | None,
+    name: str | None,
+    answer: str | None,
+    row_id: str | None,
+    events: bool,
+    quiet: bool,
+    **asked: Any,
+) -> ExitCode:
+    """Score answers that exist already; no model is asked.
+
+    Compare two such runs, or one with a run, with: harness compare RUN RUN.
+
+    \b
+    harness score llava_pope.jsonl --bench pope --data ./data
+    harness score base_MMBench.xlsx --bench mmbench --data ./data --judge openai:gpt-4o-mini
+    """
+    from harness.plugins import load
+    from harness.progress import Reporter, showing
+    from harness.runs import Scoring, score_answers
+    from harness.settings import EvalSettings
+
+    wanted = Scoring(answers, name or answers[0].stem, kind, answer, row_id)
+    settings = EvalSettings(benches=bench, judging=judge_settings(asked), **asked)
+    with showing(Reporter(quiet=quiet, events=events)) as reporter:
+        found = score_answers(wanted, settings)
+        if events:
+            shown = summary(found.folder, found.report)
+            reporter.event("done", **shown, judge_calls=found.judge_calls)
+        else:
+            load("reports", "terminal")(found.report, found.folder)
+            click.echo(f"Compare it with another: harness compare {found.folder} RUN")
+    return ExitCode.UNSCORED if found.report.missing else ExitCode.DONE

@@ -1,0 +1,207 @@
+"""Answers that exist already: found, matched, scored like any other, or refused as a whole."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pytest
+from harness_tinyworld import DATA
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.benchmark import Row, Task, benchmark
+from harness.errors import HarnessError, UsageError
+from harness.evaluate import sample_of
+from harness.records import Answer
+from harness.runs import Scoring, compare_runs, open_run, score_answers
+from harness.runs.answer_files import GivenAnswer, read_answers
+from harness.runs.scoring import match
+from harness.settings import EvalSettings
+
+POPE = 40
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[Row]:
+    return list(Task(benchmark("pope").task, DATA).rows(0, POPE))
+
+
+def said(row: Row) -> str:
+    """Right in every third row; otherwise wrong, or in a form that only a lenient reading takes."""
+    wrong = "no" if row.target == "yes" else "yes"
+    return (row.target, f"{row.target.title()}.", wrong)[int(row.id) % 3]
+
+
+def write_lines(file: Path, records: list[Any], start: str = "") -> Path:
+    lines = "\n".join(json.dumps(record) for record in records) + "\n"
+    file.write_text(start + lines, encoding="utf-8")
+    return file
+
+
+def write_table(file: Path, records: list[dict[str, Any]], encoding: str) -> Path:
+    with file.open("w", encoding=encoding, newline="") as out:
+        writer = csv.DictWriter(
+            out, list(records[0]), delimiter="\t" if file.suffix == ".tsv" else ","
+        )
+        writer.writeheader()
+        writer.writerows(records)
+    return file
+
+
+def write_sheet(file: Path, records: list[dict[str, Any]]) -> Path:
+    book = openpyxl.Workbook()
+    book.active.append(list(records[0]))
+    for record in records:
+        book.active.append(list(record.values()))
+    book.save(file)
+    return file
+
+
+def files_of(rows: list[Row], folder: Path) -> dict[str, Path]:
+    """The same answers as four harnesses and a plain script write them."""
+    llava = [
+        {"question_id": row.doc["question_id"], "prompt": f"{row.text}\nOne word.",
+         "text": said(row), "answer_id": "x", "model_id": "llava_v1.5_7b", "metadata": {}}
+        for row in rows
+    ]  # fmt: skip
+    samples = [
+        {"doc_id": int(row.id), "input": row.text, "target": row.target, "resps": [[said(row)]],
+         "filtered_resps": [said(row).lower()], "doc_hash": "0", "pope_accuracy": {"score": 1}}
+        for row in rows
+    ]  # fmt: skip
+    kit = [
+        {"index": row.doc["question_id"], "question": row.doc["question"], "answer": row.target,
+         "category": "adversarial", "prediction": said(row)}
+        for row in rows
+    ]  # fmt: skip
+    pope = [{"question": row.doc["question"], "answer": said(row)} for row in rows]
+    plain = [{"id": row.id, "response": said(row)} for row in reversed(rows)]
+    return {
+        "llava": write_lines(folder / "answers.jsonl", llava),
+        "lmms": write_lines(folder / "x_samples_pope.jsonl", samples),
+        "xlsx": write_sheet(folder / "llava_v1.5_7b_POPE.xlsx", kit),
+        "csv": write_table(folder / "kit.csv", kit, "utf-8-sig"),
+        "tsv": write_table(folder / "kit.tsv", kit, "utf-8"),
+        "pope": write_lines(folder / "pope.jsonl", pope),
+        "plain": write_lines(folder / "plain.jsonl", plain, start="\ufeff"),
+        "mapping": _write(folder / "mapping.json", json.dumps({r.id: said(r) for r in rows})),
+    }
+
+
+def _write(file: Path, text: str) -> Path:
+    file.write_text(text)
+    return file
+
+
+def test_one_evaluation_in_eight_files_is_one_arm(rows: list[Row], tmp_path: Path) -> None:
+    task, bench = Task(benchmark("pope").task, DATA), benchmark("pope")
+    right = [sample_of(task, bench, row, Answer(said(row))).scores for row in rows]
+    folders = []
+    for name, file in files_of(rows, tmp_path).items():
+        asked = EvalSettings(benches=("pope",), limit=POPE, out=tmp_path / "runs")
+        found = score_answers(Scoring((file,), name), asked)
+        samples = found.report.after["pope"]
+        assert [sample.answer for sample in samples] == [said(row) for row in rows], name
+        strict = [(s.scores["strict"], s.scores["lenient"]) for s in samples]
+        assert strict == [(s["strict"], s["lenient"]) for s in right], name
+        assert found.report.missing == 0
+        folders.append(found.folder)
+    one, other = open_run(folders[0]), open_run(folders[-1])
+    figures = compare_runs(one, other).compared.benchmarks[0].figures
+    assert all(figure.difference in (0.0, None) for figure in figures)
+    assert one.report.method == "answers of llava"
+    assert any("another order" in note for note in open_run(folders[6]).report.notes)
+
+
+def test_a_partial_file_is_said_and_its_rows_are_missing(rows: list[Row], tmp_path: Path) -> None:
+    file = write_lines(tmp_path / "a.jsonl", [{"id": r.id, "output": said(r)} for r in rows[:-4]])
+    asked = EvalSettings(benches=("pope",), limit=POPE, out=tmp_path / "runs")
+    found = score_answers(Scoring((file,), "a"), asked)
+    assert found.report.missing > 0
+    assert any("4 of 40 rows have no answer in the files" in note for note in found.report.notes)
+    assert [s.answer for s in found.report.after["pope"]][-4:] == [None] * 4
+
+
+# Matching
+
+
+def row(place: int, question: str, **doc: Any) -> Row:
+    return Row(str(place), f"c{place}", "im", question, (), "x", {"question": question, **doc})
+
+
+def answer(place: int, text: str, question: str = "", **ids: str) -> GivenAnswer:
+    return GivenAnswer(f"f.jsonl, line {place + 1}", place, ids, question, text)
+
+
+TEN = [row(n, f"What is thing {n}?", key=f"k{n * n}") for n in range(10)]
+
+
+@given(st.permutations(range(10)), st.integers(1, 10))
+def test_answers_find_their_rows_in_any_order(order: list[int], many: int) -> None:
+    said = [answer(p, f"a{n}", id=f"k{n * n}") for p, n in enumerate(order[:many])]
+    found = match("b", TEN, said).answers
+    assert {key: one.text for key, one in found.items()} == {str(n): f"a{n}" for n in order[:many]}
+
+
+def test_questions_decide_where_ids_count_something_else() -> None:
+    """Ids that run from 0 in another order than the data's must not be taken for positions."""
+    said = [answer(p, f"a{n}", f"what is thing {n}", id=str(p)) for p, n in enumerate([3, 1, 2, 0])]
+    found = match("b", TEN[:4], said).answers
+    assert {key: one.text for key, one in found.items()} == {str(n): f"a{n}" for n in range(4)}
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ([answer(0, "a", id="nobody"), answer(1, "b", id="k0")], r"1 of 2 answers match no row of"),
+        (
+            [answer(0, "a", id="k0"), answer(1, "b", id="k0")],
+            "1 rows of b have several.*row 0: f.jsonl, line 1 and f.jsonl, line 2",
+        ),
+        ([answer(n, "a", f"other {n}", id=str(n)) for n in range(5)], "5 of 5 answers.*line 3"),
+        ([answer(n, "a") for n in range(10)], "10 of 10 answers match no row.*no id"),
+    ],
+)
+def test_what_does_not_fit_is_refused_as_a_whole(said: list[GivenAnswer], told: str) -> None:
+    with pytest.raises(UsageError, match=told) as found:
+        match("b", TEN, said)
+    assert "Nothing was taken" in str(found.value)
+
+
+def test_the_same_answer_twice_is_said() -> None:
+    found = match("b", TEN, [answer(0, "a", id="k0"), answer(1, "a", id="k0")])
+    assert any("more than once" in note for note in found.notes)
+
+
+# Reading
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("a.jsonl", '{"id": 1, "said": "x"}', "no column of answers.*--answer-column"),
+        ("a.jsonl", '{"id": 1, "text": "x"}\n{"id": 2}', "1 of 2 records .* no 'text'"),
+        ("a.jsonl", '{"id": 1, "text": ["x", "y"]}', "line 1 holds 2 answers to one row"),
+        ("a.jsonl", '{"id": 1, "te', "line 1 is no JSON"),
+        ("a.jsonl", "", "holds no answers"),
+        ("a.pkl", "x", "a pickle is never opened"),
+        ("a.xlsx", "x", "cannot be read"),
+        ("a.csv", "index,prediction\n1,2,3", "line 2 has another number of columns"),
+    ],
+)
+def test_files_are_refused_in_words(tmp_path: Path, name: str, text: str, told: str) -> None:
+    with pytest.raises(HarnessError, match=told):
+        read_answers(_write(tmp_path / name, text))
+
+
+def test_a_failed_request_is_no_answer(tmp_path: Path) -> None:
+    rows = [
+        {"doc_id": 0, "target": "x", "filtered_resps": ["[LMMS_EVAL_REQUEST_FAILED after 5]"]},
+        {"doc_id": 1, "target": "x", "filtered_resps": [""]},
+    ]
+    found = read_answers(write_lines(tmp_path / "s.jsonl", rows))
+    assert [one.text for one in found] == [None, ""]
