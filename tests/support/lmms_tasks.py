@@ -24,7 +24,7 @@ from pathlib import Path
 
 from harness.benchmark.bridge import examined
 from harness.benchmark.foreign import described, tasks_by_name
-from harness.benchmark.importing import kept_as_it_was
+from harness.benchmark.importing import config_of, kept_as_it_was
 from harness.benchmark.readings import Readings
 from harness.benchmark.task_files import yaml_chain
 from harness.benchmark.wire import watch_openai
@@ -84,6 +84,11 @@ def examine(task: str, path: Path) -> Line:
         return Line(task, REFUSED, str(error))
     if told.refused:
         return Line(task, REFUSED, told.refused)
+    try:
+        with kept_as_it_was():
+            config_of(str(path))
+    except HarnessError as error:
+        return Line(task, REFUSED, f"its code cannot be imported here: {error.__cause__}")
     best: Readings | None = None
     signal.signal(signal.SIGALRM, _late)
     signal.alarm(_SECONDS)
