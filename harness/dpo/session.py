@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from datasets import Dataset
-from peft import LoraConfig, PeftModel
+from peft import LoraConfig
 from transformers import EarlyStoppingCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl.trainer.dpo_config import DPOConfig
@@ -347,19 +347,3 @@ def own_randomness() -> Iterator[None]:
         finally:
             random.setstate(python)
             np.random.set_state(numpy)
-
-
-def merge(base: Path, adapter: Path, out: Path) -> Path:
-    """Do what :func:`harness.dpo.merge` promises."""
-    from transformers import AutoModelForImageTextToText, AutoProcessor
-
-    if not (adapter / "adapter_model.safetensors").is_file():
-        raise HarnessError(
-            f"{adapter} holds no adapter_model.safetensors. Give the folder that training printed."
-        )
-    network = AutoModelForImageTextToText.from_pretrained(base, dtype="auto", local_files_only=True)
-    merged = PeftModel.from_pretrained(network, str(adapter)).merge_and_unload()
-    merged.save_pretrained(out, safe_serialization=True)
-    processor: Any = AutoProcessor
-    processor.from_pretrained(base, local_files_only=True).save_pretrained(out)
-    return out
