@@ -103,7 +103,8 @@ def score(
     network: Any, encoder: Encoder, pair: Pair, image: PIL.Image.Image, packed: bool
 ) -> tuple[float, float]:
     """Return the log-probability of the chosen answer and the mean of the rejected ones."""
-    batch = _moved(collate([encoder.encode(0, pair, image)], packed=packed), network.device)
+    rows, family = [encoder.encode(0, pair, image)], network.config.model_type
+    batch = _moved(collate(rows, packed=packed, family=family), network.device)
     if packed:
         features = image_features(network, batch["vision"], grad=False)
         logits = packed_logits(network, network, batch, features)

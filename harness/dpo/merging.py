@@ -94,10 +94,11 @@ def _weights_kept(worn: Any, formats: dict[str, torch.dtype]) -> float:
     for name, module in worn.get_base_model().named_modules():
         if not isinstance(module, BaseTunerLayer):
             continue
-        weight = module.get_base_layer().weight
+        layer: Any = module
+        weight = layer.get_base_layer().weight.detach()
         kind = formats.get(f"{name}.weight", weight.dtype)
         for active in module.active_adapters:
-            update: Any = module.get_delta_weight(active)  # type: ignore[operator]
+            update = layer.get_delta_weight(active).detach()
             written = (weight + update).to(kind).float() - weight
             kept += float((written.double() * update.double()).sum())
             whole += float(update.double().square().sum())

@@ -152,7 +152,8 @@ def build(
         use_packed_attention(network)
     kept, held = split(pairs, training.holdout, seed)
     encoder = encoder_for(model.processor, network, training, model.protocol)
-    collator = Collator([*kept, *held], encoder, packed=reason is None)
+    family = network.config.model_type
+    collator = Collator([*kept, *held], encoder, packed=reason is None, family=family)
     listed = [number % len(kept) for number in range(len(kept) * training.repeats)]
     trainer = PackedTrainer(
         model=network,
