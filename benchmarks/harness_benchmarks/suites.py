@@ -31,3 +31,12 @@ SEVA9 = (
 """SeVa's nine columns (arXiv 2404.10501, table 1)."""
 
 POPE3 = ("pope_random", "pope_popular", "pope_adversarial")
+
+HALLUCINATION = ("pope", "chair", "amber", "mmhal", "hallusion", "naturalbench")
+"""What a model says that an image does not show, asked in six ways."""
+
+GENERAL = ("mmstar", "mmvp", "mmbench", "seedbench", "mme", "mmvet")
+"""Abilities at large, two of them in questions that need the image."""
+
+TEXT = ("textvqa", "scienceqa")
+"""Reading text in images, and questions with text around them."""

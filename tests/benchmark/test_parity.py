@@ -123,6 +123,45 @@ def test_mme() -> None:
     assert done.ours("accuracy+") == pytest.approx(100 * pairs.all(1).mean(), abs=1e-6)
 
 
+@cache
+def grouped() -> tuple[Replay, dict[str, float]]:
+    """NaturalBench with answers right in 185 of 240 rows, and its authors' figures of them."""
+    done = replay("naturalbench")
+    right = [("Yes", "No", "No", "Yes")[n % 4] for n in range(len(done.rows))]
+    wrong = {n * 13 % len(right) for n in range(55)}
+    other = {"Yes": "No, not that", "No": "Yes."}
+    said = [other[text] if n in wrong else f"{text}." for n, text in enumerate(right)]
+    samples = tuple(
+        replace(sample, answer=text, scores=done.benchmark.score(done.task, row, text).scores)
+        for sample, row, text in zip(done.samples, done.rows, said, strict=True)
+    )
+    read = done.task.helper("extract_answer")
+    places = ("q0_i0", "q0_i1", "q1_i0", "q1_i1")
+    groups = {
+        start: {name: read(said[start + n]) for n, name in enumerate(places)}
+        for start in range(0, len(said), 4)
+    }
+    figures = done.task.helper("get_scores")(groups)
+    return replace(done, answers=tuple(said), samples=samples), figures
+
+
+def test_naturalbench() -> None:
+    done, theirs = grouped()
+    for name in ("G_Acc", "Q_Acc", "I_Acc", "Acc"):
+        assert done.ours(name) == pytest.approx(100 * theirs[name], abs=1e-6)
+    assert round(done.ours("Acc"), 1) == 77.1
+    assert 0 < done.ours("G_Acc") < done.ours("Q_Acc") < done.ours("Acc")
+
+
+def test_mmstar_and_mmvp() -> None:
+    star, pairs = replay("mmstar"), replay("mmvp")
+    assert star.ours("average") == pytest.approx(100 * star.theirs("average"), abs=1e-6)
+    assert pairs.ours("accuracy") == pytest.approx(100 * pairs.theirs("mmvp_accuracy"), abs=1e-6)
+    both = pairs.theirs("mmvp_pair_accuracy")
+    assert pairs.ours("pair accuracy") == pytest.approx(100 * both, abs=1e-6)
+    assert 0 < pairs.ours("pair accuracy") < pairs.ours("accuracy")
+
+
 def test_seedbench() -> None:
     done = replay("seedbench")
     for name in ("all", "image"):
@@ -306,6 +345,17 @@ def table() -> list[str]:
                 static(done),
             )
         )
+    pairs, star, (natural, official) = replay("mmvp"), replay("mmstar"), grouped()
+    both = 100 * pairs.theirs("mmvp_pair_accuracy")
+    average = 100 * star.theirs("average")
+    rows += [
+        ("mmstar", "average", star.ours("average"), "average", average),
+        ("mmvp", "pair accuracy", pairs.ours("pair accuracy"), "mmvp_pair_accuracy", both),
+    ]
+    rows += [
+        ("naturalbench", name, natural.ours(name), f"get_scores, {name}", 100 * official[name])
+        for name in official
+    ]
     ours, theirs = chair()
     rows += [
         ("chair", name, ours[name], f"coco_cap_{name.lower()}", theirs[name]) for name in theirs

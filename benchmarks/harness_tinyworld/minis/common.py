@@ -16,6 +16,7 @@ _EACH = 10_000_000
 _ORDER = (
     *("amber", "chair", "gqa", "hallusion", "llavabench", "mementos", "mmbench", "mmbench_cn"),
     *("mme", "mmhal", "scienceqa", "seedbench", "shr", "textvqa", "vizwiz", "vqav2"),
+    *("naturalbench", "mmstar", "mmvp"),
 )
 _moved = 0
 KINDS = tuple(f"{colour} {shape}" for colour in COLOURS for shape in SHAPES)
