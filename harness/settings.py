@@ -23,6 +23,7 @@ class JudgeSettings:
         accept_drift: go on with a judge that has changed, and judge everything anew.
         accept_judge: the judge, named once more: its verdicts count although its anchors fail.
         thinking: tokens that a judge behind a server may think before it replies.
+        prompts: ``BENCH=FILE`` texts: prompts in the place of this project's own.
     """
 
     judge: str = BUILTIN
@@ -33,6 +34,7 @@ class JudgeSettings:
     accept_drift: bool = False
     accept_judge: str | None = None
     thinking: int = 4096
+    prompts: tuple[str, ...] = ()
 
     @property
     def local(self) -> bool:
