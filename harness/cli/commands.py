@@ -25,7 +25,7 @@ from harness.cli.gate import gate
 from harness.cli.imports import import_
 from harness.cli.judge import judge
 from harness.cli.list import list_names
-from harness.cli.methods import check, new_method, push
+from harness.cli.methods import check, new_loss, new_method, push
 from harness.cli.pairs import pairs
 from harness.cli.plan import plan
 from harness.cli.report import report
@@ -63,7 +63,10 @@ _SECTIONS: Mapping[str, Sequence[click.Command]] = {
     "Train and measure": (run, evaluate, score, plan),
     "Look at results": (report, compare, gate, judge, pairs, reproduce),
     "Share and verify": (bundle, verify, import_, push),
-    "Data, plugins, machine": (list_names, data, convert_checkpoint, check, new_method, doctor),
+    "Data, plugins, machine": (
+        *(list_names, data, convert_checkpoint),
+        *(check, new_method, new_loss, doctor),
+    ),
 }
 """The commands of ``harness --help``, by what they are for."""
 

@@ -8,7 +8,7 @@ imports neither torch nor trl until something is trained.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ __all__ = [
     "LOSSES",
     "ONE_NEGATIVE",
     "Training",
+    "check_loss",
     "checkpoint_moved",
     "image_ablation",
     "merge",
@@ -32,6 +33,23 @@ __all__ = [
     "train",
     "trial",
 ]
+
+
+def check_loss(text: str) -> Mapping[str, str]:
+    """Try every promise of a loss, or of a sum of losses, on made-up log-probabilities.
+
+    Args:
+        text: as ``loss=`` takes it.
+
+    Returns:
+        By promise what went wrong; empty where it is kept.
+
+    Raises:
+        UsageError: if there is no such loss, or no such knob of one.
+    """
+    from harness.dpo import loss_open
+
+    return loss_open.check_loss(text)
 
 
 def train(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from harness.dpo.config import KEEP, Training
+from harness.dpo.loss_terms import is_sft
 from harness.dpo.unfit import (
     CONTROL,
     CUT,
@@ -351,7 +352,7 @@ def encoder_for(processor: Any, network: Any, training: Training, protocol: str 
         max_length=training.max_length,
         positions=getattr(network.config.get_text_config(), "max_position_embeddings", None),
         ends=(ends,) if isinstance(ends, int) else tuple(ends or ()),
-        only_chosen=training.loss == "sft",
+        only_chosen=is_sft(training.loss),
         keep_cut=training.cut == KEEP,
         protocol=protocol,
     )
