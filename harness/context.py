@@ -28,7 +28,16 @@ if TYPE_CHECKING:
     from harness.benchmark import Metric
 
 _NO_RESULT = (
-    *("out", "reports", "baseline", "judging", "pair_timeout", "image_ablation", "merge"),
+    *(
+        "out",
+        "reports",
+        "baseline",
+        "judging",
+        "pair_timeout",
+        "image_ablation",
+        "merge",
+        "merge_dtype",
+    ),
     *("margin", "alpha", "accept_missing", "margins"),
     "protocol",  # part of the model's fingerprint
 )

@@ -18,12 +18,12 @@ from typing import Any, get_args, get_type_hints
 import pluggy
 
 from harness import hookspecs
-from harness.dpo import Training
 from harness.errors import HarnessError, UsageError, near_miss
 from harness.records import Drop, Pair, Prompt, check_bounds
 from harness.storage import disk_is_full, folder_digest
 
 KINDS = {
+    "losses": "loss",
     "methods": "method",
     "benchmarks": "benchmark",
     "suites": "suite",
@@ -188,17 +188,6 @@ def load_method(name: str) -> Method:
             "functions with harness.hookimpl; see docs/write-a-method.md."
         )
     return Method(name, _owner(point), module, manager.hook)
-
-
-def training_of(method: Method, options: Any) -> Training | None:
-    """Return how a method trains: its options, where they are a ``Training``, or what it says.
-
-    A method whose options are none may have a function ``training(options)``. ``None`` means that
-    it trains in its own way, or nothing at all.
-    """
-    told = getattr(method.module, "training", None)
-    found = told(options) if told is not None else options
-    return found if isinstance(found, Training) else None
 
 
 class _blamed:  # noqa: N801  (a context manager, used like a function)

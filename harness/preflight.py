@@ -23,7 +23,7 @@ from harness.dpo import TRACKERS, Training, Unfit, pair_encoder, shared, try_ste
 from harness.errors import HarnessError, UsageError
 from harness.model import Model, processes
 from harness.pairs import Sieve, time_limit
-from harness.plugins import Method, training_of
+from harness.plugins import Method
 from harness.records import (
     IMAGE_FORMATS,
     Drop,
@@ -34,6 +34,7 @@ from harness.records import (
     image_problem,
 )
 from harness.storage import Memo
+from harness.train import training_of
 
 TRIED, SHORT = 2, 8
 """Prompts that pairs are made of, and the longest answers to them, in tokens."""

@@ -2,10 +2,10 @@
 
     python perf/claims.py --runs 400
 
-Four tables: false alarms of a family of 14 metrics over several training seeds; "no worse", and a
+Six tables: false alarms of a family of 14 metrics over several training seeds; "no worse", and a
 gate's open bound, at a true loss of just the margin; the power at the printed minimum detectable
-difference (MDD); and rows that are missing for a reason. ``perf/calibration.py`` has false alarms
-and coverage of one seed.
+difference (MDD); rows that are missing for a reason; shapes that are hard for an interval; and
+planned looks. ``perf/calibration.py`` has false alarms and coverage of one seed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from harness import stats
-from harness.benchmark import mean_of
+from harness.benchmark import mean_of, ratio_of
 from harness.compare import compare
 from harness.records import Sample
 
@@ -249,6 +249,122 @@ def _sample(index: int, score: float | None) -> Sample:
     )
 
 
+# ---- shapes that are hard for an interval
+
+
+def few(images: int) -> Callable[[Generator], Drawn]:
+    """A few images of 18 rows with effects of their own, right or wrong."""
+
+    def draw(random: Generator) -> Drawn:
+        return shifted(images, 18, 0.4)(random, 0.0)
+
+    return draw
+
+
+def pareto(random: Generator) -> Drawn:
+    """60 images with 1 to 60 rows (Pareto), whose rows move together."""
+    sizes = np.minimum(np.ceil(random.pareto(1.5, 60) + 1), 60).astype(int)
+    images = np.repeat(np.arange(60), sizes)
+    shared = random.normal(0, 0.1, 60)[images]
+    return np.zeros(len(images)), shared + random.normal(0, 0.2, len(images)), images
+
+
+def rare_flips(random: Generator) -> Drawn:
+    """400 rows of which one in two hundred flips, up or down."""
+    before = (random.random(400) < 0.5).astype(float)
+    return before, np.where(random.random(400) < 0.005, 1 - before, before), np.arange(400)
+
+
+def lognormal(rows: int) -> Callable[[Generator], Drawn]:
+    """Many small gains and few large losses: the mean does not change, the shape does."""
+
+    def draw(random: Generator) -> Drawn:
+        change = (np.exp(0.5) - random.lognormal(0, 1, rows)) / 20
+        return np.zeros(rows), change, np.arange(rows)
+
+    return draw
+
+
+def near_zero(random: Generator) -> tuple[Floats, Floats]:
+    """20 captions before and after that name about one invented object in fifty."""
+    named = random.poisson(8, (2, 20)) + 1
+    rate = random.gamma(0.5, 0.04, 20)
+    arms = [np.c_[random.binomial(n, np.minimum(rate, 1)), n].astype(float) for n in named]
+    return arms[0], arms[1]
+
+
+SHAPES: dict[str, Callable[[Generator], Drawn]] = {
+    "8 images x 18": few(8),
+    "20 images x 18": few(20),
+    "60 unequal images": pareto,
+    "400 rows, 0.5 % flip": rare_flips,
+    "20 skewed changes (lognormal)": lognormal(20),
+    "50 skewed changes (lognormal)": lognormal(50),
+    "200 skewed changes (lognormal)": lognormal(200),
+}
+
+
+def shapes(runs: int) -> None:
+    """Print false alarms and coverage where nothing changes on average."""
+    print("\n| nothing changes on average | false alarms | coverage |")
+    print("| --- | ---: | ---: |")
+    for name, draw in SHAPES.items():
+        found = [estimate(draw(np.random.default_rng((31, run)))) for run in range(runs)]
+        _print_shape(name, found)
+    ratio = ratio_of("invented", "named").value
+    _print_shape(
+        "ratio near zero, 20 captions",
+        [
+            stats.estimate(
+                *near_zero(np.random.default_rng((32, run))), np.arange(20), ratio, draws=200
+            )
+            for run in range(runs)
+        ],
+    )
+
+
+def _print_shape(name: str, found: list[stats.Estimate]) -> None:
+    alarms = sum(one.p is not None and one.p <= ALPHA for one in found) / len(found)
+    held = sum(one.interval is None or one.interval[0] <= 0 <= one.interval[1] for one in found)
+    print(f"| {name} | {alarms:.1%} | {held / len(found):.1%} |", flush=True)
+
+
+# ---- planned looks
+
+
+def looks(runs: int) -> None:
+    """Print how often any of several looks tells a difference where there is none."""
+    print("\n| looks at nothing | unplanned | even | pocock | obrien-fleming |")
+    print("| --- | ---: | ---: | ---: | ---: |")
+    for name, count, of in (
+        ("20 models against one baseline, 300 rows", 20, _models),
+        ("5 limits, 100 to 500 rows", 5, _limits),
+    ):
+        least = [of(np.random.default_rng((41, run)), count) for run in range(runs)]
+        cells = [sum(min(each) <= ALPHA for each in least) / runs]
+        for plan in stats.SPENDING:
+            levels = stats.look_levels(count, ALPHA, plan)
+            told = [
+                any(p <= level for p, level in zip(each, levels, strict=True)) for each in least
+            ]
+            cells.append(sum(told) / runs)
+        print(f"| {name} | " + " | ".join(f"{share:.1%}" for share in cells) + " |", flush=True)
+
+
+def _models(random: Generator, count: int) -> list[float]:
+    easy, before = random.random(300), random.random(300)
+    arms = [(random.random(300) < easy).astype(float) for _ in range(count)]
+    first = (before < easy).astype(float)
+    return [estimate((first, arm, np.arange(300))).p or 1.0 for arm in arms]
+
+
+def _limits(random: Generator, count: int) -> list[float]:
+    easy = random.random(100 * count)
+    one, two = ((random.random(100 * count) < easy).astype(float) for _ in range(2))
+    sizes = [100 * look for look in range(1, count + 1)]
+    return [estimate((one[:n], two[:n], np.arange(n))).p or 1.0 for n in sizes]
+
+
 def main() -> None:
     """Read the command line and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -260,7 +376,14 @@ def main() -> None:
             table(asked.runs)
 
 
-TABLES = {"families": families, "losses": losses, "powers": powers, "missing": missing}
+TABLES = {
+    "families": families,
+    "losses": losses,
+    "powers": powers,
+    "missing": missing,
+    "shapes": shapes,
+    "looks": looks,
+}
 
 
 if __name__ == "__main__":

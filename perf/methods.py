@@ -30,7 +30,7 @@ from harness.settings import Settings
 
 Options = tuple[tuple[str, str], ...]
 CASES: tuple[tuple[str, Options], ...] = (
-    ("gt_dpo", ()),
+    ("gt_dpo", (("of_set", "learning_rate=5e-5"),)),  # searched on other scenes: docs/log.md
     ("swapped", ()),
     ("random_pairs", ()),
     ("sft", ()),
@@ -44,6 +44,7 @@ MORE: tuple[tuple[str, Options], ...] = (
     ("multineg", (("one_negative", "true"),)),
     ("sima", (("order", "both"),)),
 )
+CONTROLS = ("gt_dpo", "swapped", "random_pairs")
 BESIDE = {"chair": ("CHAIR_i", "recall"), "pope": ("says yes",), "amber": ("Cover", "Hal")}
 """Columns that are shown beside the headline of a benchmark."""
 BEGIN, END = "<!-- from perf/methods.py -->", "<!-- until here -->"
@@ -65,7 +66,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder for the runs")
     parser.add_argument("--table", type=Path, default=Path("docs/methods.md"))
     parser.add_argument("--plot", type=Path, help="forest plot, an SVG")
-    parser.add_argument("--bench", default="chair,pope,mmvet")
+    parser.add_argument("--bench", default="chair,pope,mmvet,llavabench")
     parser.add_argument("--model", default="tinyworld")
     parser.add_argument(
         "--data", default="tinyworld", help="folder made by harness_tinyworld.build"
@@ -115,7 +116,7 @@ def main() -> int:
     given.table.write_text(made, encoding="utf-8")
     if given.plot:
         given.plot.write_text(forest(lines), encoding="utf-8")
-    print("\n".join(faults or ["The controls came out as they must."]), flush=True)
+    print(sentence(lines, faults), flush=True)
     return int(bool(faults))
 
 
@@ -144,6 +145,19 @@ def controls(lines: Sequence[Line]) -> list[str]:
         if verdict in ("gain", "loss"):
             faults.append(f"random_pairs: {verdict} on {bench}.")
     return faults
+
+
+def sentence(lines: Sequence[Line], faults: Sequence[str]) -> str:
+    """Say in a sentence how the controls came out."""
+    if faults:
+        return " ".join(faults)
+    missing = [name for name in CONTROLS if name not in {line.case.split(" ")[0] for line in lines}]
+    if missing:
+        return f"Controls that were not run: {', '.join(missing)}."
+    return (
+        "The controls came out as they must: `gt_dpo` gains, `swapped` loses, `random_pairs` does "
+        "neither."
+    )
 
 
 def row(line: Line) -> str:
@@ -183,16 +197,7 @@ def page(lines: Sequence[Line], faults: Sequence[str], words: Sequence[str]) -> 
         [
             f"Made by `python perf/methods.py {shlex.join(words)}`.",
             "",
-            " ".join(faults)
-            if faults
-            else "The controls came out as they must: `gt_dpo` gains, "
-            "`swapped` loses, `random_pairs` does neither.",
-            "",
-            "Each row is one column under one method trained with several seeds. After is the mean "
-            "over the seeds; the 95 % interval of the difference is paired, clustered by image, "
-            "and allows for other seeds (docs/measuring.md); MDD is the minimum "
-            "detectable difference (80 % power). CHAIR is better when it is lower. Verdicts of "
-            "headlines are corrected over the run's benchmarks.",
+            sentence(lines, faults),
             "",
             "| method | benchmark | column | before | after | difference | 95 % interval | seeds | "
             "MDD | verdict |",

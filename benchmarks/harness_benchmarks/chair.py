@@ -23,8 +23,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from harness.benchmark import Benchmark, Row, Task, mean_of, ratio_of
+from harness.benchmark import Benchmark, Papers, Row, Task, mean_of, ratio_of
 from harness.records import Scored
+from harness_benchmarks import llava
 from harness_benchmarks.objects import FILE, Names, names_of, read_names
 
 
@@ -110,4 +111,5 @@ BENCHMARK = Benchmark(
         "50 and 12.8 to 14.2 elsewhere, with other images and lengths",
         "sima-7b": "CHAIR_s 40.9, CHAIR_i 10.4 in SIMA's convention (SIMA table 1)",
     },
+    papers={llava.PROTOCOL: Papers(("CHAIR_s", "CHAIR_i SIMA"))},
 )

@@ -12,6 +12,7 @@ from harness.analysis.power import (
     estimate,
     throughputs_of,
 )
+from harness.analysis.reproduction import Ledger, ledger_of, measured
 
 __all__ = [
     "CAUTIOUS",
@@ -20,9 +21,12 @@ __all__ = [
     "Detectable",
     "Estimate",
     "Leaderboard",
+    "Ledger",
     "RankedRun",
     "Ranking",
     "estimate",
+    "ledger_of",
+    "measured",
     "rank",
     "recorded_terms",
     "throughputs_of",

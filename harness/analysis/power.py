@@ -17,13 +17,13 @@ from harness.benchmark import Benchmark, Metric, headline
 from harness.compare import confidence_of
 from harness.records import Sample
 from harness.runs import FinishedRun
-from harness.stats import Design, Moves
+from harness.stats import CURVE, WANTED, Design, Moves
 from harness.storage import read_throughputs
 
 TYPICAL, CAUTIOUS = 0.10, 0.30
 """Shares of rows that change sides between two models, assumed where no run is named."""
-ALPHA, WANTED = 0.05, 2.0
-"""Level of the tests, and the difference, in percent of the scale, that images are counted for."""
+ALPHA = 0.05
+"""Level of the tests."""
 _LETTERS_PER_TOKEN = 4
 _ARMS = 2
 
@@ -43,9 +43,13 @@ class Detectable:
         mdd_corrected: the same after the correction over the planned benchmarks at its most severe.
         mdd_conservative: assuming that 30 % change sides and rows of one image move together;
             ``None`` where a run was taken, or the number of images is not known.
-        source: ``"run"``, ``"assumed"`` or ``"unknown"``.
-        images_needed: how many images tell two hundredths of the scale after correction; ``None``
+        source: ``"run"``; ``"assumed"`` of rows; ``"rough"`` where the figure is no mean of rows,
+            so that the same is assumed of images, or of rows where images were not counted.
+        power: true differences, and how likely each is told after correction; empty where the
+            number of rows is not known.
+        rows_needed: how many rows tell two hundredths of the scale after correction; ``None``
             where no number does.
+        images_needed: the same in images; ``None`` too where images were not counted.
         seeds_needed: how many trainings do so on the planned images; ``None`` where fifty do not,
             or where the named run says nothing about seeds.
     """
@@ -58,6 +62,8 @@ class Detectable:
     mdd_corrected: float | None
     mdd_conservative: float | None
     source: str
+    power: tuple[tuple[float, float], ...] = ()
+    rows_needed: int | None = None
     images_needed: int | None = None
     seeds_needed: int | None = None
 
@@ -182,25 +188,31 @@ class _Plan:
 
 
 def _reach(name: str, column: Metric, plan: _Plan, run: FinishedRun | None) -> Detectable:
-    fields = (name, column.name, column.unit, column.digits)
     size, span = plan.size, column.high - column.low
+    found = Detectable(name, column.name, column.unit, column.digits, None, None, None, "run")
     known = _measured(run, name, column)
-    if known is not None and known.moves is not None and (size.images or size.rows):
+    if known is not None and known.moves is not None:
         spread = known.seed_error * known.seeds**0.5
-        design = Design(size.images or size.rows or 0, span, plan.seeds, spread)
-        found = Detectable(*fields, *_told(known.moves, design, plan.family), None, "run")
-        return _needed(found, known.moves, design, plan.family)
-    if not _row_by_row(column) or size.rows is None or size.rows < 2:
-        return Detectable(*fields, None, None, None, "unknown")
-    moves, design = _assumed(TYPICAL, span), Design(size.rows, span, plan.seeds)
-    mdd = _told(moves, design, plan.family)
-    mdd_conservative = None
-    if size.images is not None and size.images > 1:
-        together = replace(design, images=size.images)
-        mdd_conservative = stats.detectable(_assumed(CAUTIOUS, span), together)
-    return _needed(
-        Detectable(*fields, *mdd, mdd_conservative, "assumed"), moves, design, plan.family
+        images = size.images or size.rows or 0
+        design = Design(images, span, plan.seeds, spread)
+        per_image = size.rows / size.images if size.rows and size.images else None
+        return _filled(found, known.moves, design, plan, per_image=per_image)
+    moves, independent = _assumed(TYPICAL, span), _row_by_row(column)
+    source = "assumed" if independent else "rough"
+    per_image = size.rows / size.images if size.rows and size.images else None
+    count = (size.rows if independent else size.images or size.rows) or 0
+    found = _filled(
+        replace(found, source=source),
+        moves,
+        Design(count, span, plan.seeds),
+        plan,
+        per_image=1 / per_image if independent and per_image else per_image,
+        by_rows=independent or not size.images,
     )
+    if size.images is None or size.images < 2:
+        return found
+    together = Design(size.images, span, plan.seeds)
+    return replace(found, mdd_conservative=stats.detectable(_assumed(CAUTIOUS, span), together))
 
 
 def _measured(run: FinishedRun | None, name: str, column: Metric) -> stats.Confidence | None:
@@ -211,14 +223,43 @@ def _measured(run: FinishedRun | None, name: str, column: Metric) -> stats.Confi
     return confidence_of(name, column, [(one[name], two[name]) for one, two in arms])
 
 
-def _needed(found: Detectable, moves: Moves, design: Design, family: int) -> Detectable:
-    level, wanted = ALPHA / family, WANTED / 100 * design.span
+def _filled(
+    found: Detectable,
+    moves: Moves,
+    design: Design,
+    plan: _Plan,
+    *,
+    per_image: float | None,
+    by_rows: bool = False,
+) -> Detectable:
+    """Return the record with its differences, its power curve, and what two percent would take.
+
+    Args:
+        found: what is planned.
+        moves: of what is counted: rows or images.
+        design: how many of them.
+        plan: family and seeds.
+        per_image: how many of the other ones there are for each that is counted.
+        by_rows: rows are counted, not images.
+    """
+    level, wanted = ALPHA / plan.family, WANTED / 100 * design.span
+    counted = stats.images_for(wanted, moves, design, alpha=level)
+    other = round(counted * per_image) if counted is not None and per_image else None
+    effects = [percent / 100 * design.span for percent in CURVE]
+    seeds = stats.seeds_for(wanted, moves, design, alpha=level) if design.seed_spread else None
+    found = replace(
+        found,
+        rows_needed=counted if by_rows else other,
+        images_needed=other if by_rows else counted,
+        seeds_needed=seeds,
+    )
+    if design.images < 2:
+        return found
     return replace(
         found,
-        images_needed=stats.images_for(wanted, moves, design, alpha=level),
-        seeds_needed=stats.seeds_for(wanted, moves, design, alpha=level)
-        if design.seed_spread
-        else None,
+        mdd=stats.detectable(moves, design, alpha=ALPHA),
+        mdd_corrected=stats.detectable(moves, design, alpha=level),
+        power=tuple((each, stats.power_at(moves, design, each, alpha=level)) for each in effects),
     )
 
 
@@ -229,13 +270,6 @@ def _assumed(share: float, span: float) -> Moves:
 def _row_by_row(column: Metric) -> bool:
     """Whether a column is a plain mean of single rows; of other figures nothing is assumed."""
     return column.mean and column.group is Metric.group
-
-
-def _told(moves: Moves, design: Design, family: int) -> tuple[float | None, float | None]:
-    return (
-        stats.detectable(moves, design, alpha=ALPHA),
-        stats.detectable(moves, design, alpha=ALPHA / family),
-    )
 
 
 def _cost(

@@ -25,10 +25,11 @@ from harness.cli.gate import gate
 from harness.cli.imports import import_
 from harness.cli.judge import judge
 from harness.cli.list import list_names
-from harness.cli.methods import check, new_method, push
+from harness.cli.methods import check, new_loss, new_method, push
 from harness.cli.pairs import pairs
 from harness.cli.plan import plan
 from harness.cli.report import report
+from harness.cli.reproduce import reproduce
 from harness.cli.run import run
 from harness.cli.score import score
 from harness.cli.unexpected import DEBUG, unexpected, writable_anywhere
@@ -60,9 +61,12 @@ def _version(context: click.Context, parameter: click.Parameter, wanted: bool) -
 
 _SECTIONS: Mapping[str, Sequence[click.Command]] = {
     "Train and measure": (run, evaluate, score, plan),
-    "Look at results": (report, compare, gate, judge, pairs),
+    "Look at results": (report, compare, gate, judge, pairs, reproduce),
     "Share and verify": (bundle, verify, import_, push),
-    "Data, plugins, machine": (list_names, data, convert_checkpoint, check, new_method, doctor),
+    "Data, plugins, machine": (
+        *(list_names, data, convert_checkpoint),
+        *(check, new_method, new_loss, doctor),
+    ),
 }
 """The commands of ``harness --help``, by what they are for."""
 

@@ -38,6 +38,13 @@ _FLAGS = (
         help="Extra tokens for a judge that thinks before it replies [4096].",
     ),
     click.option(
+        "--judge-prompt",
+        "judge_prompts",
+        metavar="BENCH=FILE",
+        multiple=True,
+        help="Prompt for a benchmark's judge, such as its authors'; may be repeated.",
+    ),
+    click.option(
         "--accept-judge",
         metavar="JUDGE",
         help="Use a judge that fails its anchor answers.",
@@ -73,6 +80,7 @@ def judge_settings(asked: dict[str, Any]) -> JudgeSettings:
         "price": None if price is None else _price(price),
         "cap": asked.pop("judge_cap"),
         "thinking": asked.pop("judge_thinking"),
+        "prompts": asked.pop("judge_prompts") or None,
         "accept_judge": asked.pop("accept_judge"),
         "accept_drift": asked.pop("accept_drift"),
     }

@@ -8,14 +8,15 @@ from collections.abc import Mapping, Sequence
 import click
 
 from harness.cli.tables import text_table
+from harness.plugins import KINDS
 
 
 @click.command("list")
-@click.argument("kind", type=click.Choice(["methods", "benchmarks", "suites", "reports", "demos"]))
+@click.argument("kind", type=click.Choice(list(KINDS)))
 @click.argument("name", required=False)
 @click.option("--json", "events", is_flag=True, help="Names and packages as one JSON object.")
 def list_names(kind: str, name: str | None, events: bool) -> None:
-    """List installed methods, benchmarks, suites, reports or demos.
+    """List installed methods, benchmarks, suites, losses, reports or demos.
 
     Of benchmarks also what they measure; of one benchmark everything that is known, with the
     figures that others have published.

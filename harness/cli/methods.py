@@ -12,6 +12,7 @@ from harness.errors import ExitCode, UsageError
 
 @click.command()
 @click.option("--method", metavar="NAME", help="Method to check, or whose training is tried.")
+@click.option("--loss", metavar="NAME", help="Loss to check, as --set loss= takes it.")
 @click.option("--preset", metavar="NAME", help="Options preset; by default the one that fits.")
 @click.option("--seconds", default=120.0, show_default=True, help="Time limit of each check.")
 @click.option("--model", metavar="PATH_OR_ID", help="Try a training of this model.")
@@ -21,12 +22,13 @@ from harness.errors import ExitCode, UsageError
     "options",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Set one option of the method; with --model or --prompts.",
+    help="Set one option of the method.",
 )
 @DEVICE
 @DTYPE
 def check(
     method: str | None,
+    loss: str | None,
     preset: str | None,
     seconds: float,
     model: str | None,
@@ -35,15 +37,18 @@ def check(
     device: str,
     dtype: str,
 ) -> ExitCode:
-    """Check a method against the plugin contract, or try a training before it is paid for.
+    """Check a method against the plugin contract, a loss, or a training before it is paid for.
 
     With --method alone, on the built-in demo. With --model or --prompts, what a run would meet is
     tried in seconds: knobs, images, template, first pairs, one training step, memory.
 
     \b
     harness check --method seva
+    harness check --loss dpo+0.2*sft
     harness check --model ./llava-1.5-7b-hf --prompts prompts.jsonl --method seva
     """
+    if loss is not None:
+        return _check_loss(loss)
     if model is not None or prompts is not None:
         found = _tried(
             (model or "tinyworld", prompts or "tinyworld"), method, preset, options, device, dtype
@@ -52,14 +57,23 @@ def check(
         return ExitCode.DONE
     if method is None:
         raise UsageError(
-            "Name a method (harness check --method seva), or what to try a training on: harness "
-            "check --model DIR --prompts FILE."
+            "Name a method (harness check --method seva), a loss (harness check --loss dpo), or "
+            "what to try a training on: harness check --model DIR --prompts FILE."
         )
     from harness.testing import check_method
 
-    report = check_method(method, preset=preset, seconds=seconds)
+    report = check_method(method, preset=preset, values=dict(key_values(options)), seconds=seconds)
     click.echo(report.text, nl=False)
     return ExitCode.DONE if report.passed else ExitCode.FAILED
+
+
+def _check_loss(loss: str) -> ExitCode:
+    from harness.dpo import check_loss
+
+    found = check_loss(loss)
+    for promise, told in found.items():
+        click.echo(f"{'FAILED' if told else 'ok':>11}  {promise}{f': {told}' if told else ''}")
+    return ExitCode.FAILED if any(found.values()) else ExitCode.DONE
 
 
 def _tried(
@@ -108,6 +122,21 @@ def new_method(name: str, out: Path) -> None:
     pip install -e my-method && harness check --method my_method
     """
     from harness.testing import new_method as write
+
+    click.echo(write(name, out))
+
+
+@click.command("new-loss")
+@click.argument("name")
+@click.option("--out", required=True, metavar="DIR", type=click.Path(path_type=Path))
+def new_loss(name: str, out: Path) -> None:
+    """Write a pip-installable package for a new loss.
+
+    \b
+    harness new-loss my_loss --out my-loss
+    pip install -e my-loss && harness check --loss my_loss
+    """
+    from harness.testing import new_loss as write
 
     click.echo(write(name, out))
 

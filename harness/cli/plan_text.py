@@ -6,22 +6,30 @@ from collections.abc import Sequence
 
 from harness.analysis import CAUTIOUS, TYPICAL, Cost, Detectable, Estimate
 from harness.cli.tables import text_table
-from harness.stats import half_up
+from harness.stats import CURVE, half_up
 
 _DASH = "–"
-_MDD = ("column", "rows", "images", "MDD", "corrected", "cautious", "images for 2 %", "seeds")
+_MDD = ("column", "rows", "images", "MDD", "corrected", "cautious")
+_FOR = ("2 %: rows", "2 %: images", "2 %: seeds")
+_CURVE = ("power after correction", *(f"{percent:g} %" for percent in CURVE))
+_NEVER = "none"
 _TAKES = ("benchmark", "answers", "time", "judge questions", "judge tokens in")
 
 
 def power_text(found: Estimate) -> str:
     """Return two tables and what they rest on."""
     costs = {cost.benchmark: cost for cost in found.costs}
-    mdd = _table([_reach(reach, costs[reach.benchmark]) for reach in found.detectable], _MDD)
+    reached = [_reach(reach, costs[reach.benchmark]) for reach in found.detectable]
+    mdd = _table(reached, (*_MDD, *_FOR))
+    known = [reach for reach in found.detectable if reach.power]
+    curve = _table([_power(reach) for reach in known], _CURVE) if known else []
     take = _table([_cost(cost) for cost in found.costs], _TAKES)
     parts = [
         "Minimum detectable difference (MDD): the true difference that is detected with 80 % power",
         *mdd,
         "",
+        *curve,
+        *([""] if curve else []),
         *_basis(found),
         "",
     ]
@@ -30,18 +38,23 @@ def power_text(found: Estimate) -> str:
 
 
 def _reach(reach: Detectable, cost: Cost) -> tuple[str, ...]:
-    mark = {"run": "", "assumed": "", "unknown": " (needs --from)"}[reach.source]
+    mark = " (rough)" if reach.source == "rough" else ""
+    known = bool(reach.power)
     return (
         f"{reach.benchmark} {reach.column}{mark}",
         _count(cost.rows),
         _count(cost.images),
-        *(
-            _number(each, reach)
-            for each in (reach.mdd, reach.mdd_corrected, reach.mdd_conservative)
-        ),
+        _number(reach.mdd, reach, known),
+        _number(reach.mdd_corrected, reach, known),
+        _number(reach.mdd_conservative, reach, known and cost.images and reach.source != "run"),
+        _count(reach.rows_needed),
         _count(reach.images_needed),
         _count(reach.seeds_needed),
     )
+
+
+def _power(reach: Detectable) -> tuple[str, ...]:
+    return (f"{reach.benchmark} {reach.column}", *(f"{100 * p:.0f} %" for _, p in reach.power))
 
 
 def _cost(cost: Cost) -> tuple[str, ...]:
@@ -68,13 +81,19 @@ def _basis(found: Estimate) -> list[str]:
             f"{100 * CAUTIOUS:g} % do, and rows of one image move together. A run named with "
             "--from replaces both."
         )
+    if any(reach.source == "rough" for reach in found.detectable):
+        lines.append(
+            f"Rough: the figure is no mean of rows; {100 * TYPICAL:g} % of the images (of the "
+            "rows, where images were not counted) are taken to change by the whole scale."
+        )
     lines.append(
         f"Corrected: at its most severe over the {found.family} headline columns of the plan."
     )
     lines.append(
-        "Images for 2 %: how many (where assumed: rows) tell two hundredths of the scale after "
-        "correction; a dash where "
-        "no number does, and in the columns before where no difference of any size is detected."
+        "2 %: what it takes to tell two hundredths of the scale after correction. The power is "
+        "that of a true difference of so many hundredths of the scale. "
+        f"'{_NEVER}': no difference of any size would be told; a dash: not known, or no number "
+        "does it."
     )
     if not found.seed_spread_known:
         lines.append(
@@ -121,8 +140,10 @@ def _count(value: int | None) -> str:
     return _DASH if value is None else str(value)
 
 
-def _number(value: float | None, reach: Detectable) -> str:
-    return _DASH if value is None else str(half_up(value, reach.digits))
+def _number(value: float | None, reach: Detectable, known: object) -> str:
+    if value is None:
+        return _NEVER if known else _DASH
+    return str(half_up(value, reach.digits))
 
 
 def _time(seconds: float | None) -> str:

@@ -144,7 +144,10 @@ def notes_of(
     heads = [figure for figure in figures if figure.primary]
     fewest = min((figure.clusters for figure in heads), default=0)
     if fewest < _FEW:
-        notes.append(f"Only {fewest} images: intervals and p values are rough below {_FEW}.")
+        notes.append(
+            f"Only {fewest} images: intervals, p values and detectable differences are rough below "
+            f"{_FEW}."
+        )
     for figure in heads:
         if figure.difference is not None and figure.interval is None:
             notes.append(f"{figure.column}: no interval; too few images, or often undefined.")

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from harness import stats
 from harness.benchmark import Metric, flip_column, headline
 from harness.compare.details import groups_of, length_of, lost_notes, missing_of, moves_of, notes_of
 from harness.compare.flips import flips_of
@@ -27,7 +28,7 @@ from harness.compare.unmeasured import unread_of, worst_case
 from harness.compare.verdicts import decide, overall
 from harness.errors import HarnessError
 from harness.records import Sample, Samples, count_states, distinct, seed_of
-from harness.stats import Estimate, clipped, rounded
+from harness.stats import CURVE, WANTED, Confidence, Estimate, clipped, rounded
 
 
 def compare(
@@ -244,6 +245,8 @@ def _figure(
         interval_corrected=clipped(known.interval(corrected_alpha) if known else None, reach),
         p_rows=rounded(found.p_rows),
     )
+    if primary and known is not None and not itself:
+        figure = replace(figure, **_curve(known, corrected_alpha, reach))
     if itself and found.difference is not None:
         nothing = (0.0, 0.0)
         return replace(
@@ -256,6 +259,23 @@ def _figure(
             p_margin=0.0,
         )
     return figure
+
+
+def _curve(known: Confidence, alpha: float, reach: float) -> dict[str, Any]:
+    """Return the power after correction, and what two hundredths of the scale would take."""
+    if known.moves is None:
+        return {}
+    moves, design, wanted = known.moves, known.design(alpha), WANTED / 100 * reach
+    effects = [round(percent / 100 * reach, 10) for percent in CURVE]
+    seeds = stats.seeds_for(wanted, moves, design, alpha=alpha) if design.seed_spread else None
+    return {
+        "power": tuple(
+            (each, stats.power_at(moves, design, each, alpha=alpha)) for each in effects
+        ),
+        "wanted": rounded(wanted),
+        "images_needed": stats.images_for(wanted, moves, design, alpha=alpha),
+        "seeds_needed": seeds,
+    }
 
 
 def _lost(units: Sequence[Sequence[Unit]], arm: str) -> int:

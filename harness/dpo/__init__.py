@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.dpo.api import (
+    check_loss,
     checkpoint_moved,
     image_ablation,
     merge,
@@ -15,6 +16,7 @@ from harness.dpo.api import trial as try_step
 from harness.dpo.config import LOSSES, ONE_NEGATIVE, TRACKERS, Training, shared
 from harness.dpo.curves import Curve, read_curves
 from harness.dpo.effect import PairMargins, TrainingEffect, read_effect
+from harness.dpo.loss_terms import needs
 from harness.dpo.unfit import Unfit
 from harness.old_names import forward as _forward
 
@@ -27,9 +29,11 @@ __all__ = [
     "Training",
     "TrainingEffect",
     "Unfit",
+    "check_loss",
     "checkpoint_moved",
     "image_ablation",
     "merge",
+    "needs",
     "pair_encoder",
     "read_curves",
     "read_effect",

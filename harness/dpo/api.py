@@ -8,7 +8,7 @@ imports neither torch nor trl until something is trained.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ __all__ = [
     "LOSSES",
     "ONE_NEGATIVE",
     "Training",
+    "check_loss",
     "checkpoint_moved",
     "image_ablation",
     "merge",
@@ -32,6 +33,23 @@ __all__ = [
     "train",
     "trial",
 ]
+
+
+def check_loss(text: str) -> Mapping[str, str]:
+    """Try every promise of a loss, or of a sum of losses, on made-up log-probabilities.
+
+    Args:
+        text: as ``loss=`` takes it.
+
+    Returns:
+        By promise what went wrong; empty where it is kept.
+
+    Raises:
+        UsageError: if there is no such loss, or no such knob of one.
+    """
+    from harness.dpo import loss_open
+
+    return loss_open.check_loss(text)
 
 
 def train(
@@ -110,20 +128,28 @@ def checkpoint_moved(path: Path, base: Path) -> bool:
     return moved.checkpoint_moved(path, base)
 
 
-def merge(base: Path, adapter: Path, out: Path) -> Path:
+def merge(
+    base: Path, adapter: Path, out: Path, *, dtype: str = "auto", pairs: Sequence[Pair] = ()
+) -> Path:
     """Write a full safetensors checkpoint: the base with the adapter added to its weights.
+
+    The sum is made in float32. What is written has to keep 95 % of the margin gain on the pairs or,
+    without pairs, of the update itself.
 
     Args:
         base: folder of the base checkpoint.
         adapter: folder that :func:`train` returned.
         out: folder for the full checkpoint; processor files are copied into it.
+        dtype: ``auto`` writes the format of the base checkpoint; or ``float32``.
+        pairs: some that were trained on.
 
     Raises:
-        HarnessError: if the adapter has no safetensors weights.
+        HarnessError: if the adapter has no safetensors weights, or the format would lose what was
+            trained.
     """
-    from harness.dpo import session
+    from harness.dpo import merging
 
-    return session.merge(Path(base), Path(adapter), Path(out))
+    return merging.merge(Path(base), Path(adapter), Path(out), dtype, tuple(pairs))
 
 
 def image_ablation(

@@ -5,26 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+from harness.dpo.loss_terms import LOSSES, ONE_NEGATIVE, terms_of
 from harness.errors import UsageError
 from harness.records import Bounds, check_bounds
 
-LOSSES = (
-    "dpo",
-    "dpo_norm",
-    "infonca",
-    "ipo",
-    "mpo",
-    "multi_mean",
-    "multi_softmax",
-    "nca",
-    "plackett_luce",
-    "sft",
-    "sima_released",
-)
-"""Names for ``Training.loss``; the formulas are in ``harness/dpo/losses.py``."""
-
-ONE_NEGATIVE = ("dpo", "dpo_norm", "ipo", "sima_released")
-"""Losses that are defined for exactly one rejected answer."""
+__all__ = ["LOSSES", "ONE_NEGATIVE", "Training", "refuse_misfit", "shared"]
 
 SCHEDULERS = (
     "cosine",
@@ -35,7 +20,7 @@ SCHEDULERS = (
     "polynomial",
     "cosine_with_restarts",
 )
-OPTIMIZERS = ("adamw_torch", "adamw_torch_fused", "adafactor", "sgd", "rmsprop")
+OPTIMIZERS = ("adamw_torch", "adafactor", "sgd")
 TRACKERS = ("wandb", "tensorboard", "mlflow")
 DROP, KEEP = "drop", "keep"
 ALL_LINEAR = "all-linear"
@@ -48,7 +33,8 @@ class Training:
     """How to train. The defaults are plain DPO at moderate LoRA size.
 
     Attributes:
-        loss: one of :data:`LOSSES`.
+        loss: one of :data:`LOSSES` or of another package, a weighted sum such as ``dpo+0.2*sft``,
+            or with knobs of its own, as in ``robust:label_smoothing=0.2``.
         beta: weight of the reference; multiplies every log-ratio (``ipo``: its tau).
         learning_rate: peak learning rate.
         epochs: passes over the pairs; may be a fraction.
@@ -92,7 +78,7 @@ class Training:
         report_to: trackers of ``transformers``: ``wandb``, ``tensorboard``, ``mlflow``.
     """
 
-    loss: Annotated[str, Bounds(among=LOSSES)] = "dpo"
+    loss: str = "dpo"
     beta: Annotated[float, Bounds(above=0, most=100)] = 0.1
     learning_rate: Annotated[float, Bounds(above=0, most=1)] = 2e-6
     epochs: Annotated[float, Bounds(above=0, most=1000)] = 1.0
@@ -140,6 +126,7 @@ def refuse_misfit(training: Training) -> None:
         UsageError: names the knob, its value and what fits.
     """
     check_bounds(training)
+    terms_of(training.loss)
     if len(training.loss_weights) != 3 or not any(training.loss_weights):
         raise UsageError(
             f"loss_weights is {training.loss_weights}; give three numbers, zero or more and not "

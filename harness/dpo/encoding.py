@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from harness.dpo.config import KEEP, Training
+from harness.dpo.loss_terms import is_sft
 from harness.dpo.unfit import (
     CONTROL,
     CUT,
@@ -44,7 +45,7 @@ class EncodedPair:
         vision: what the processor made of the image: ``pixel_values`` and its companions.
         cut: how many of the answers end without EOS.
         targets: quality score per answer (``meta["scores"]``), or ``None``.
-        extra: what else the processor says of each prompt token, such as its type.
+        extra: what else the processor says of each prompt token: its type, or a row of a mask.
     """
 
     index: int
@@ -245,7 +246,10 @@ class Encoder:
             return {key: tuple(values[1:]) for key, values in tokens.items()}
         if self.adds_bos and ids[:1] != [self.bos]:
             first = {"input_ids": self.bos}
-            return {key: (first.get(key, 0), *values) for key, values in tokens.items()}
+            return {
+                key: (values[0] if isinstance(values[0], list) else first.get(key, 0), *values)
+                for key, values in tokens.items()
+            }
         return {key: tuple(values) for key, values in tokens.items()}
 
     def _prompt(
@@ -258,9 +262,10 @@ class Encoder:
         except ValueError as error:
             raise HarnessError(f"The prompt of {who} cannot be read: {error}.") from error
         shape = made.pop("attention_mask").shape
+        made.pop("labels", None)
         tokens, vision = {}, {}
         for key, value in made.items():
-            if getattr(value, "shape", None) == shape:
+            if getattr(value, "shape", ())[:2] == shape:  # also a mask for each token
                 tokens[key] = value[0].tolist()
             else:
                 vision[key] = value
@@ -347,7 +352,7 @@ def encoder_for(processor: Any, network: Any, training: Training, protocol: str 
         max_length=training.max_length,
         positions=getattr(network.config.get_text_config(), "max_position_embeddings", None),
         ends=(ends,) if isinstance(ends, int) else tuple(ends or ()),
-        only_chosen=training.loss == "sft",
+        only_chosen=is_sft(training.loss),
         keep_cut=training.cut == KEEP,
         protocol=protocol,
     )

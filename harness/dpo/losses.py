@@ -25,10 +25,33 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from harness.dpo.loss_terms import needs
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Log-probabilities of every token of a batch's answers.
+
+    Attributes:
+        policy: ``(B, K, T)`` in nats under the model in training; anything where masked.
+        reference: ``(B, K, T)`` the same under the reference.
+        mask: ``(B, K, T)`` bool, ``True`` where there is a token.
+    """
+
+    policy: Tensor
+    reference: Tensor
+    mask: Tensor
+
+    @property
+    def ratios(self) -> Tensor:
+        """``(B, K, T)`` log-ratios; zero where masked."""
+        return (self.policy - self.reference).masked_fill(~self.mask, 0.0)
 
 
 @dataclass(frozen=True)
@@ -42,6 +65,8 @@ class Scores:
         mask: ``(B, K)`` bool, ``True`` where there is an answer. Column 0 is always real.
         targets: ``(B, K)`` quality scores of the answers for ``infonca`` and ``nca``, or ``None``:
             then the chosen answer has all the weight.
+        tokens: the same of every token, for losses that need them; else ``None``.
+        meta: what each pair carries (``Pair.meta``).
     """
 
     policy: Tensor
@@ -49,6 +74,8 @@ class Scores:
     lengths: Tensor
     mask: Tensor
     targets: Tensor | None = None
+    tokens: Tokens | None = None
+    meta: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def ratios(self) -> Tensor:
@@ -60,6 +87,12 @@ class Scores:
         """``(B, K)`` log-ratios divided by the number of tokens."""
         return self.ratios / self.lengths.clamp(min=1)
 
+    @property
+    def policy_per_token(self) -> Tensor:
+        """``(B, K)`` log-probabilities per token; minus one where masked."""
+        mean = self.policy / self.lengths.clamp(min=1)
+        return mean.masked_fill(~self.mask, -1.0)
+
 
 @dataclass(frozen=True)
 class Knobs:
@@ -70,8 +103,8 @@ class Knobs:
     temperature: float = 1.0
 
 
-def _mean_rejected(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the rejected columns of ``(B, K)`` values that are masked; ``(B,)``."""
+def mean_rejected(values: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean over the rejected columns of ``(B, K)`` values that are masked; ``(B,)``."""
     rejected = mask[:, 1:]
     return values.masked_fill(~rejected, 0.0).sum(1) / rejected.sum(1).clamp(min=1)
 
@@ -79,24 +112,27 @@ def _mean_rejected(values: Tensor, mask: Tensor) -> Tensor:
 def multi_mean(scores: Scores, knobs: Knobs) -> Tensor:
     """Mean over the rejected answers of the pairwise DPO loss; log 2 at the start."""
     rewards = knobs.beta * scores.ratios
-    return _mean_rejected(-functional.logsigmoid(rewards[:, :1] - rewards[:, 1:]), scores.mask)
+    return mean_rejected(-functional.logsigmoid(rewards[:, :1] - rewards[:, 1:]), scores.mask)
 
 
+@needs(one_rejected=True)
 def dpo(scores: Scores, knobs: Knobs) -> Tensor:
     """Direct preference optimisation; log 2 at the start. One rejected answer."""
     return multi_mean(scores, knobs)
 
 
+@needs(one_rejected=True)
 def dpo_norm(scores: Scores, knobs: Knobs) -> Tensor:
     """DPO of per-token log-ratios: a long answer weighs no more than a short one."""
     rewards = knobs.beta * scores.per_token
-    return _mean_rejected(-functional.logsigmoid(rewards[:, :1] - rewards[:, 1:]), scores.mask)
+    return mean_rejected(-functional.logsigmoid(rewards[:, :1] - rewards[:, 1:]), scores.mask)
 
 
+@needs(one_rejected=True)
 def ipo(scores: Scores, knobs: Knobs) -> Tensor:
     """Squared distance of the per-token margin to ``1 / (2 beta)``: it does not run away."""
     margins = scores.per_token[:, :1] - scores.per_token[:, 1:]
-    return _mean_rejected((margins - 1 / (2 * knobs.beta)) ** 2, scores.mask)
+    return mean_rejected((margins - 1 / (2 * knobs.beta)) ** 2, scores.mask)
 
 
 def multi_softmax(scores: Scores, knobs: Knobs) -> Tensor:
@@ -144,6 +180,7 @@ def nca(scores: Scores, knobs: Knobs) -> Tensor:
     return (toward + away).masked_fill(~scores.mask, 0.0).sum(1)
 
 
+@needs(reference=False)
 def sft(scores: Scores, knobs: Knobs) -> Tensor:
     """Negative log-likelihood of the chosen answers.
 
@@ -157,12 +194,13 @@ def mpo(scores: Scores, knobs: Knobs) -> Tensor:
     """Mixed preference optimisation: preference, quality and generation loss, weighted."""
     rewards = knobs.beta * scores.ratios
     quality = -functional.logsigmoid(rewards[:, 0])
-    quality = quality + _mean_rejected(-functional.logsigmoid(-rewards[:, 1:]), scores.mask)
+    quality = quality + mean_rejected(-functional.logsigmoid(-rewards[:, 1:]), scores.mask)
     preference, generation = multi_mean(scores, knobs), sft(scores, knobs)
     first, second, third = knobs.weights
     return first * preference + second * quality + third * generation
 
 
+@needs(one_rejected=True)
 def sima_released(scores: Scores, knobs: Knobs) -> Tensor:
     """What SIMA's published trainer computes; not what its paper says.
 
@@ -186,7 +224,8 @@ def competitors(logits: Tensor, labels: Tensor) -> Tensor:
     return torch.where(best[:, 0] == labels, best[:, 1], best[:, 0])
 
 
-Loss = Callable[[Scores, Knobs], Tensor]
+Loss = Callable[..., Tensor]
+"""Takes :class:`Scores` and :class:`Knobs`, and knobs of its own by keyword; one value a row."""
 
 LOSSES: Mapping[str, Loss] = MappingProxyType(
     {

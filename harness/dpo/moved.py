@@ -61,7 +61,7 @@ def margins(trainer: Any, rows: Sequence[int]) -> tuple[PairMargins, PairMargins
     Returns:
         Before and after; ``None`` where the pairs have no rejected answers.
     """
-    if trainer.loss_name == "sft" or not rows:
+    if trainer.loss.only_chosen or not rows:
         return None
     network = trainer.accelerator.unwrap_model(trainer.model)
     size = trainer.args.per_device_train_batch_size

@@ -17,17 +17,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from datasets import Dataset
-from peft import LoraConfig, PeftModel
+from peft import LoraConfig
 from transformers import EarlyStoppingCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl.trainer.dpo_config import DPOConfig
 
 from harness import progress
 from harness.dpo.callback import Curves
-from harness.dpo.config import ONE_NEGATIVE, Training, refuse_misfit, shared
+from harness.dpo.config import Training, refuse_misfit, shared
 from harness.dpo.effect import TrainingEffect, rates, write_effect
 from harness.dpo.encoding import encoder_for
 from harness.dpo.forward import lora_targets, private_copy, use_packed_attention, why_plain
+from harness.dpo.loss_open import combined, open_loss
+from harness.dpo.loss_terms import is_sft
 from harness.dpo.losses import Knobs
 from harness.dpo.moved import margins, update_norms
 from harness.dpo.resume import References, latest
@@ -103,8 +105,8 @@ def checked(pairs: Sequence[Pair], training: Training) -> list[Pair]:
     """
     if not pairs:
         raise UsageError("There are no pairs to train on; see dropped.jsonl for the reasons.")
-    clean = [check(pair, only_chosen=training.loss == "sft") for pair in pairs]
-    if training.loss in ONE_NEGATIVE:
+    clean = [check(pair, only_chosen=is_sft(training.loss)) for pair in pairs]
+    if combined(training.loss).needs.one_rejected:
         for pair in clean:
             if len(pair.rejected) > 1:
                 raise UsageError(
@@ -152,7 +154,8 @@ def build(
         use_packed_attention(network)
     kept, held = split(pairs, training.holdout, seed)
     encoder = encoder_for(model.processor, network, training, model.protocol)
-    collator = Collator([*kept, *held], encoder, packed=reason is None)
+    family = network.config.model_type
+    collator = Collator([*kept, *held], encoder, packed=reason is None, family=family)
     listed = [number % len(kept) for number in range(len(kept) * training.repeats)]
     trainer = PackedTrainer(
         model=network,
@@ -169,9 +172,9 @@ def build(
         trainer.add_callback(EarlyStoppingCallback(training.patience))
     trainer.packed = reason is None
     trainer.projector = training.train_projector
-    trainer.loss_name = training.loss
     weights = training.loss_weights
     trainer.knobs = Knobs(training.beta, weights, training.reward_temperature)
+    trainer.loss = open_loss(training.loss, trainer.knobs)
     trainer.references = References() if training.precompute_reference else None
     trainer.held_out = len(held)
     return trainer
@@ -347,19 +350,3 @@ def own_randomness() -> Iterator[None]:
         finally:
             random.setstate(python)
             np.random.set_state(numpy)
-
-
-def merge(base: Path, adapter: Path, out: Path) -> Path:
-    """Do what :func:`harness.dpo.merge` promises."""
-    from transformers import AutoModelForImageTextToText, AutoProcessor
-
-    if not (adapter / "adapter_model.safetensors").is_file():
-        raise HarnessError(
-            f"{adapter} holds no adapter_model.safetensors. Give the folder that training printed."
-        )
-    network = AutoModelForImageTextToText.from_pretrained(base, dtype="auto", local_files_only=True)
-    merged = PeftModel.from_pretrained(network, str(adapter)).merge_and_unload()
-    merged.save_pretrained(out, safe_serialization=True)
-    processor: Any = AutoProcessor
-    processor.from_pretrained(base, local_files_only=True).save_pretrained(out)
-    return out

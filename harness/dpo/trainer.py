@@ -20,7 +20,9 @@ from trl.trainer.dpo_trainer import DPOTrainer
 
 from harness.dpo.encoding import EncodedPair, Encoder
 from harness.dpo.forward import collate, image_features, packed_logits, plain_logits
-from harness.dpo.losses import LOSSES, Knobs, Scores, competitors
+from harness.dpo.loss_open import Combined
+from harness.dpo.loss_terms import Needs
+from harness.dpo.losses import Knobs, Scores, Tokens, competitors, dpo
 from harness.dpo.packing import Layout, token_log_probs
 from harness.dpo.resume import References, load_random, load_state, save_random, save_state, seal
 from harness.errors import HarnessError
@@ -30,9 +32,12 @@ from harness.records import Pair
 class Collator:
     """Opens the images of a batch and packs its rows; called by the data loader."""
 
-    def __init__(self, pairs: Sequence[Pair], encoder: Encoder, *, packed: bool) -> None:
+    def __init__(
+        self, pairs: Sequence[Pair], encoder: Encoder, *, packed: bool, family: str = ""
+    ) -> None:
         """Remember the pairs; nothing is opened yet."""
         self.pairs, self.encoder, self.packed = pairs, encoder, packed
+        self.family = family
         self._cut: dict[int, tuple[int, int]] = {}
 
     def __call__(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -41,7 +46,7 @@ class Collator:
         rows = [self.encoder.encode(number, self.pairs[number]) for number in numbers]
         self._cut.update((row.index, (row.cut, len(row.answers))) for row in rows)
         padding = self.encoder.tokenizer.pad_token_id or 0
-        return collate(rows, packed=self.packed, padding=padding)
+        return collate(rows, packed=self.packed, padding=padding, family=self.family)
 
     @property
     def cut_share(self) -> float:
@@ -51,9 +56,9 @@ class Collator:
 
 
 class PackedTrainer(DPOTrainer):
-    """See the module. ``loss_name``, ``knobs`` and ``references`` are set right after making it."""
+    """See the module. ``loss``, ``knobs`` and ``references`` are set right after making it."""
 
-    loss_name = "dpo"
+    loss = Combined("dpo", ((1.0, dpo),), Needs(), only_chosen=False, competitors=False)
     knobs = Knobs()
     references: References | None = None
     packed = True
@@ -101,18 +106,36 @@ class PackedTrainer(DPOTrainer):
             network: the same without what is wrapped around its adapter.
             inputs: the batch.
         """
+        policy, reference = self._both(model, network, inputs, wanted=not self.loss.only_chosen)
+        if self.loss.needs.tokens:
+            policy, reference = summed(policy, inputs), summed(reference, inputs)
+        return policy, reference
+
+    def _both(
+        self, model: Any, network: Any, inputs: dict[str, Any], *, wanted: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Policy and reference, ``(N,)`` or by token; zeros where no reference is wanted."""
         base = network.get_base_model()
         features = (
             image_features(base, inputs["vision"], grad=self.projector) if self.packed else []
         )
-        reference = self._reference(network, base, inputs, features)
-        return self._answers(model, base, inputs, features), reference
+        if wanted:
+            reference = self._reference(network, base, inputs, features)
+        policy = self._answers(model, base, inputs, features)
+        return policy, reference if wanted else torch.zeros_like(policy)
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
         network = self.accelerator.unwrap_model(self.model)
-        policy, reference = self.policy_and_reference(model, network, inputs)
-        scores = arrange(policy, reference, inputs)
-        losses = LOSSES[self.loss_name](scores, self.knobs)
+        needs = self.loss.needs
+        policy, reference = self._both(model, network, inputs, wanted=needs.reference)
+        tokens = None
+        if needs.tokens:
+            tokens = arrange_tokens(policy, reference, inputs)
+            policy, reference = summed(policy, inputs), summed(reference, inputs)
+        collator: Any = self.data_collator
+        metas = tuple(collator.pairs[row.index].meta for row in inputs["rows"])
+        scores = replace(arrange(policy, reference, inputs), tokens=tokens, meta=metas)
+        losses = self.loss(scores, self.knobs)
         _refuse_broken(losses, scores, inputs["rows"])
         self._note(scores)
         loss = losses.mean()
@@ -121,25 +144,23 @@ class PackedTrainer(DPOTrainer):
     def _answers(
         self, model: Any, base: Any, inputs: dict[str, Any], features: Sequence[Tensor]
     ) -> Tensor:
-        """``(N,)`` summed log-probabilities of all answers of the batch."""
+        """``(N,)`` summed log-probabilities of all answers; of each token where that is needed."""
         if self.packed:
             logits = packed_logits(model, base, inputs, features)
         else:
             logits = plain_logits(model, base, inputs)
         labels, owner = inputs["labels"], inputs["owner"]
-        if self.loss_name == "sima_released":
+        if self.loss.competitors:
             first = inputs["counts"].cumsum(0) - inputs["counts"]
             chosen = torch.isin(owner, first)
             labels = torch.where(chosen, labels, competitors(logits, labels))
         tokens = token_log_probs(logits, labels)
-        return tokens.new_zeros(len(inputs["lengths"])).index_add(0, owner, tokens)
+        return tokens if self.loss.needs.tokens else summed(tokens, inputs)
 
     def _reference(
         self, network: Any, base: Any, inputs: dict[str, Any], features: Sequence[Tensor]
     ) -> Tensor:
-        """``(N,)`` the same with the adapter off: looked up, or computed and kept."""
-        if self.loss_name == "sft":
-            return torch.zeros(len(inputs["lengths"]), device=inputs["lengths"].device)
+        """The same with the adapter off: looked up, or computed and kept."""
         kept = self.references
         rows = [row.index for row in inputs["rows"]]
         new = [at for at, row in enumerate(rows) if kept is None or row not in kept]
@@ -157,7 +178,10 @@ class PackedTrainer(DPOTrainer):
             if kept is None:
                 return values
             # Counted from the rows: reading the tensor would make the host wait for a GPU.
-            counts = [len(row.answers) for row in batch["rows"]]
+            counts = [
+                sum(map(len, row.answers)) if self.loss.needs.tokens else len(row.answers)
+                for row in batch["rows"]
+            ]
             kept.put([row.index for row in batch["rows"]], counts, values)
         assert kept is not None
         return kept.get(rows).to(inputs["lengths"].device)
@@ -262,6 +286,33 @@ def summary(scores: Scores, beta: float) -> Tensor:
             lengths.sum(1),
         ]
         return torch.stack([row.to(scores.policy.dtype).mean() for row in rows])
+
+
+def summed(tokens: Tensor, inputs: Mapping[str, Any]) -> Tensor:
+    """Add the tokens of each answer: from flat tokens to ``(N,)``."""
+    return tokens.new_zeros(len(inputs["lengths"])).index_add(0, inputs["owner"], tokens)
+
+
+def arrange_tokens(policy: Tensor, reference: Tensor, inputs: Mapping[str, Any]) -> Tokens:
+    """Put flat per-token values into rows, columns and positions.
+
+    Args:
+        policy: over all tokens of the batch's answers, in their order.
+        reference: the same.
+        inputs: the batch: ``counts`` and ``lengths``, and ``rows`` for their sizes.
+    """
+    counts, lengths = inputs["counts"], inputs["lengths"]
+    rows: Sequence[EncodedPair] = inputs["rows"]
+    width = max(len(row.answers) for row in rows)
+    longest = max(len(answer) for row in rows for answer in row.answers)
+    places = torch.arange(width, device=counts.device)[None, :] < counts[:, None]
+    long = lengths.new_zeros(places.shape).masked_scatter(places, lengths)
+    mask = torch.arange(longest, device=counts.device) < long[..., None]
+
+    def place(values: Tensor) -> Tensor:
+        return values.new_zeros(mask.shape).masked_scatter(mask, values)
+
+    return Tokens(place(policy), place(reference.to(policy.dtype)), mask)
 
 
 def arrange(policy: Tensor, reference: Tensor, inputs: Mapping[str, Any]) -> Scores:

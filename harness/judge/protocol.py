@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from harness.errors import UsageError
+from harness.judge.prompts import read_prompts
 from harness.model import server_name
 from harness.settings import BUILTIN, JudgeSettings
 
@@ -100,6 +101,11 @@ def check(settings: JudgeSettings) -> None:
             f"--accept-judge {settings.accept_judge} is not the judge that is asked. To count the "
             f"verdicts of {word} although its anchors fail, say --accept-judge {word}."
         )
+    if settings.prompts and word == BUILTIN:
+        raise UsageError(
+            "--judge-prompt is what a judge is asked, and no judge is named. Name one with --judge."
+        )
+    read_prompts(settings.prompts)
     if settings.cap is not None and settings.price is None:
         raise UsageError(
             "--judge-cap counts money, so it needs the price of a million tokens in and out. Add "

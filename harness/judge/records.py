@@ -64,6 +64,7 @@ class Judging:
         anchors: one check per benchmark.
         errors: the judge's part of the uncertainty; empty for a single judging.
         accepted: the judge failed anchors, and was accepted by name all the same.
+        prompts: which prompts were not this project's own, one line each.
     """
 
     judge: str
@@ -78,6 +79,7 @@ class Judging:
     anchors: tuple[AnchorCheck, ...] = ()
     errors: tuple[JudgeError, ...] = ()
     accepted: bool = False
+    prompts: tuple[str, ...] = ()
 
     @property
     def sound(self) -> bool:
@@ -98,6 +100,7 @@ class Judging:
         """What every reader has to know of the judge, one line each."""
         named = f" ({', '.join(self.models)})" if self.models else ""
         lines = [f"Judged by {self.judge}{named}: {', '.join(self.benchmarks)}."]
+        lines += self.prompts
         if self.missing:
             lines.append(
                 f"{self.missing} of {self.verdicts + self.missing} verdicts are missing: "

@@ -18,6 +18,7 @@ from harness.benchmark import Benchmark, Task
 from harness.context import Context, EvalPlan
 from harness.judge.items import ARMS, JudgeItem, items_of, marked
 from harness.judge.open import open_judge
+from harness.judge.prompts import read_prompts, with_prompts
 from harness.judge.protocol import check
 from harness.judge.records import JudgeError, Judging
 from harness.judge.results import (
@@ -72,7 +73,9 @@ def judge(context: Context[EvalPlan], before: Samples, after: Samples) -> Verdic
     plan, folder = context.plan, context.folder
     settings = plan.settings.judging
     check(settings)
+    own = read_prompts(settings.prompts)
     chosen = [benchmark for benchmark in plan.benchmarks if benchmark.rubric is not None]
+    chosen = with_prompts(chosen, own)
     if settings.judge == BUILTIN or not chosen:
         if settings.judge != BUILTIN:
             progress.say("judge: rules mark every answer of these benchmarks; nobody is asked")
@@ -97,6 +100,7 @@ def judge(context: Context[EvalPlan], before: Samples, after: Samples) -> Verdic
     with closing(whom):
         heard = collect(whom, items, context.store, settings, plan.seed)
     samples, judging = _mark(chosen, arms, items, heard, settings)
+    judging = dataclasses.replace(judging, prompts=tuple(each.note for each in own.values()))
     write(folder, name, samples, judging)
     progress.say(
         f"judge: {judging.verdicts} verdicts, {judging.missing} missing; {heard.calls} questions "

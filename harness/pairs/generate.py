@@ -19,7 +19,7 @@ from harness.engine import ENGINE_VERSION
 from harness.errors import HarnessError
 from harness.pairs.observing import Sieve, Watched
 from harness.pairs.timeout import time_limit
-from harness.plugins import Method, training_of
+from harness.plugins import Method
 from harness.records import (
     FIRST,
     STATES,
@@ -34,6 +34,7 @@ from harness.records import (
     to_json,
 )
 from harness.storage import Journal, write_whole
+from harness.train import training_of
 
 _BATCH = 16
 _NO_ANSWER = ("missing", "empty")

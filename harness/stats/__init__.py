@@ -14,7 +14,17 @@ from harness.stats.inference import (
     swap_test,
 )
 from harness.stats.pooling import Pooled, partial_pooling
-from harness.stats.power import Design, Moves, detectable, images_for, moves_of, seeds_for
+from harness.stats.power import (
+    CURVE,
+    WANTED,
+    Design,
+    Moves,
+    detectable,
+    images_for,
+    moves_of,
+    power_at,
+    seeds_for,
+)
 from harness.stats.resampling import Value, bootstrap, canonical, jackknife_error, sums_of
 from harness.stats.rounding import clipped, half_up, rounded
 from harness.stats.seeds import error_of
@@ -22,8 +32,10 @@ from harness.stats.sequential import MOST as MOST_LOOKS
 from harness.stats.sequential import SPENDING, look_levels
 
 __all__ = [
+    "CURVE",
     "MOST_LOOKS",
     "SPENDING",
+    "WANTED",
     "Confidence",
     "Design",
     "Estimate",
@@ -47,6 +59,7 @@ __all__ = [
     "mcnemar",
     "moves_of",
     "partial_pooling",
+    "power_at",
     "rounded",
     "seeds_for",
     "sums_of",

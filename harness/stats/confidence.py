@@ -98,10 +98,13 @@ class Confidence:
         """Return the difference that four in five such comparisons tell; see :mod:`power`."""
         if self.moves is None:
             return None
+        return detectable(self.moves, self.design(alpha), alpha=alpha)
+
+    def design(self, alpha: float) -> Design:
+        """Return what the comparison is made of, for :mod:`power`."""
         spread = self.seed_error * sqrt(self.seeds)
         images = round(self.freedom) + 1
-        design = Design(images, self.extremes[1], self.seeds, spread, self._further(alpha / 2))
-        return detectable(self.moves, design, alpha=alpha)
+        return Design(images, self.extremes[1], self.seeds, spread, self._further(alpha / 2))
 
     def reach(self, tail: float) -> tuple[float, float]:
         """Return how far the truth may lie below and above, at a one-sided level.

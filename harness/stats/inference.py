@@ -107,10 +107,13 @@ def estimate(
         alpha: 1 minus the interval's coverage.
         span: largest possible change of the figure.
         seeds: each training's own difference, where the counters hold several trainings.
+
+    Raises:
+        ValueError: if the arms have not the same rows, or a number is out of range.
     """
     import numpy as np
 
-    count = int(clusters.max()) + 1 if len(before) else 0
+    count = _checked(len(before), len(after), clusters, alpha, draws)
     nothing = Estimate(None, None, None, None, None, None, None, "none", None, None, count, False)
     if count == 0:
         return nothing
@@ -153,6 +156,20 @@ def estimate(
         confidence=known,
         p_rows=_p_of_rows(high - low, alone, len(before)),
     )
+
+
+def _checked(before: int, after: int, clusters: NDArray[Any], alpha: float, draws: int) -> int:
+    """Return how many clusters there are, unless something cannot be computed with."""
+    if before != after or before != len(clusters):
+        raise ValueError(
+            f"There are {before} rows before and {after} after, but {len(clusters)} cluster "
+            "numbers: a paired comparison needs the same rows in both arms."
+        )
+    if not 0 < alpha < 1:
+        raise ValueError(f"alpha is {alpha}, not between 0 and 1.")
+    if draws < 1:
+        raise ValueError(f"draws is {draws}; at least one resample is needed.")
+    return int(clusters.max()) + 1 if before else 0
 
 
 def distribution(

@@ -28,6 +28,8 @@ _TURNED_BACK = 4.0  # steepest tilt that is taken off: one largest move in 3,000
 _SLIGHTEST = 1e-4
 _STEEPEST = 40.0  # tilt at which next to every image moves by the largest move, and up
 POWER = 0.8
+CURVE, WANTED = (0.5, 1.0, 2.0, 3.0, 5.0, 10.0), 2.0
+"""Percent of the scale: differences of the power curve, and the one that images are counted for."""
 _MOST = 1_000_000  # images
 _TRAININGS = 50
 
@@ -155,6 +157,26 @@ def moves_of(values: NDArray[float64], counts: NDArray[float64], span: float) ->
     return Moves((0.0, *map(float, size)), (still / together, *(map(float, weights / together))))
 
 
+def power_at(moves: Moves, design: Design, effect: float, *, alpha: float = 0.05) -> float:
+    """Return how likely a comparison is to tell a true difference of ``effect``, simulated.
+
+    Args:
+        moves: of single images, from a comparison or assumed.
+        design: of the comparison that is asked about.
+        effect: in the figure's unit, regardless of its direction.
+        alpha: level of the test.
+    """
+    if design.images < 2 or not 0 < effect <= moves.largest:
+        return 0.0
+    low, high = _SLIGHTEST, _STEEPEST
+    if moves.tilted(high)[2] < effect:
+        return 0.0
+    for _ in range(40):
+        middle = (low * high) ** 0.5
+        low, high = (middle, high) if moves.tilted(middle)[2] < effect else (low, middle)
+    return _power(moves, design, high, alpha)
+
+
 def detectable(moves: Moves, design: Design, *, alpha: float = 0.05) -> float | None:
     """Return the true difference that a comparison tells in four of five repetitions.
 
@@ -166,22 +188,15 @@ def detectable(moves: Moves, design: Design, *, alpha: float = 0.05) -> float | 
     Returns:
         ``None`` where no difference of any size would be told so often.
     """
-    import numpy as np
-
     if design.images < 2:
         return None
-
-    def power(tilt: float) -> float:
-        random = np.random.default_rng((3, design.images, design.seeds))
-        return float(_told(moves, design, tilt, alpha, random).mean())
-
     low, high = _SLIGHTEST, _STEEPEST
-    if power(high) < POWER:
+    if _power(moves, design, high, alpha) < POWER:
         return None
     low_power, high_power = 0.0, 1.0
     for _ in range(_STEPS):
         middle = (low * high) ** 0.5
-        found = power(middle)
+        found = _power(moves, design, middle, alpha)
         if found < POWER:
             low, low_power = middle, found
         else:
@@ -196,25 +211,30 @@ def images_for(effect: float, moves: Moves, design: Design, *, alpha: float = 0.
     ``None`` where even a million would not, as where training seeds differ too much.
     """
     low, high = 2, _MOST
-    least = detectable(moves, replace(design, images=high), alpha=alpha)
-    if least is None or least > effect:
+    if power_at(moves, replace(design, images=high), effect, alpha=alpha) < POWER:
         return None
     while high > 1.02 * low:
         middle = round((low * high) ** 0.5)
         if middle in (low, high):
             break
-        least = detectable(moves, replace(design, images=middle), alpha=alpha)
-        low, high = (low, middle) if least is not None and least <= effect else (middle, high)
+        enough = power_at(moves, replace(design, images=middle), effect, alpha=alpha) >= POWER
+        low, high = (low, middle) if enough else (middle, high)
     return high
 
 
 def seeds_for(effect: float, moves: Moves, design: Design, *, alpha: float = 0.05) -> int | None:
     """Return how many trainings tell ``effect`` four times in five; ``None`` if fifty do not."""
-    for seeds in range(1, _TRAININGS + 1):
-        least = detectable(moves, replace(design, seeds=seeds), alpha=alpha)
-        if (seeds > 1 or not design.seed_spread) and least is not None and least <= effect:
+    for seeds in range(2 if design.seed_spread else 1, _TRAININGS + 1):
+        if power_at(moves, replace(design, seeds=seeds), effect, alpha=alpha) >= POWER:
             return seeds
     return None
+
+
+def _power(moves: Moves, design: Design, tilt: float, alpha: float) -> float:
+    import numpy as np
+
+    random = np.random.default_rng((3, design.images, design.seeds))
+    return float(_told(moves, design, tilt, alpha, random).mean())
 
 
 def _told(
@@ -229,9 +249,10 @@ def _told(
     drawn = random.multinomial(count, chances, size=_RUNS)
     mean = drawn @ values / count
     spread = np.maximum(drawn @ values**2 / count - mean**2, 0.0)
-    # The images that the moves come from know their own spread only so well.
+    # The images that the moves come from know their own spread only so well: by half as well as
+    # their fourth moment says, which few images understate too (perf/claims.py, docs/log.md).
     peaked = float(chances @ values**4) / float(chances @ values**2) ** 2
-    known = 2 * count / max(peaked - 1, 2.0)
+    known = count / max(peaked - 1, 2.0)
     factor = known / random.chisquare(known, _RUNS)
     mean = effect + (mean - effect) * np.sqrt(factor)
     spread = spread * factor

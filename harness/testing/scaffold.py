@@ -1,9 +1,10 @@
-"""A new method's package: pip-installable, tested, and running before a line is changed."""
+"""Packages of a new method or loss: pip-installable, tested, running before a line is changed."""
 
 from __future__ import annotations
 
 import keyword
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from string import Template
 
@@ -96,11 +97,62 @@ def test_the_contract_is_kept(harness_check):
     harness_check("$name")
 """
 
+LOSS = '''\
+"""$name: logistic loss of the margin between chosen and rejected answer."""
+
+from harness.dpo import needs
+
+
+@needs(one_rejected=True)
+def $name(scores, knobs, *, strength=1.0):
+    """One value a row; the mean over the batch is minimised.
+
+    Args:
+        scores: log-probabilities, (B, K), the chosen answer first; see docs/write-a-loss.md.
+        knobs: beta and the other numbers of the training.
+        strength: a knob of this loss, set as in loss=$name:strength=2.
+    """
+    from torch.nn import functional
+
+    rewards = knobs.beta * scores.ratios
+    return -functional.logsigmoid(strength * (rewards[:, 0] - rewards[:, 1]))
+'''
+
+LOSS_README = """\
+# harness-$dist
+
+The loss `$name` for vlm-harness. Say here which paper it is from and its formula.
+
+```
+pip install -e .
+harness check --loss $name
+harness run --method seva --bench mmvet,pope --set loss=$name
+pytest
+```
+"""
+
+LOSS_TEST = """\
+from harness.dpo import check_loss
+
+
+def test_the_promises_are_kept():
+    assert not any(check_loss("$name").values())
+"""
+
 FILES = {
     "pyproject.toml": PROJECT,
     "README.md": README,
     "harness_$name/__init__.py": CODE,
     "tests/test_contract.py": TEST,
+}
+LOSS_FILES = {
+    "pyproject.toml": PROJECT.replace("The method", "The loss")
+    .replace("harness.methods", "harness.losses")
+    .replace('= "harness_$name"', '= "harness_$name:$name"')
+    .replace(', "pillow>=10"', ""),
+    "README.md": LOSS_README,
+    "harness_$name/__init__.py": LOSS,
+    "tests/test_promises.py": LOSS_TEST,
 }
 
 
@@ -114,20 +166,29 @@ def new_method(name: str, out: Path) -> Path:
     Raises:
         UsageError: if the name cannot be one or is taken, or the folder holds something.
     """
+    return _written("method", name, out, FILES)
+
+
+def new_loss(name: str, out: Path) -> Path:
+    """Write the package of a new loss and return its folder; see :func:`new_method`."""
+    return _written("loss", name, out, LOSS_FILES)
+
+
+def _written(kind: str, name: str, out: Path, files: Mapping[str, str]) -> Path:
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
         raise UsageError(
-            f"'{name}' cannot be the name of a method: use lower-case letters, digits and "
-            "underscores, a letter first, as in: harness new-method my_method --out DIR"
+            f"'{name}' cannot be the name of a {kind}: use lower-case letters, digits and "
+            f"underscores, a letter first, as in: harness new-{kind} my_{kind} --out DIR"
         )
-    owners = names("methods").get(name)
+    owners = names({"method": "methods", "loss": "losses"}[kind]).get(name)
     if owners:
         raise UsageError(
-            f"The method '{name}' is there already, from {', '.join(owners)}. Choose another name."
+            f"The {kind} '{name}' is there already, from {', '.join(owners)}. Choose another name."
         )
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} is not empty. Name a new folder with --out.")
     words = {"name": name, "dist": name.replace("_", "-")}
-    for path, text in FILES.items():
+    for path, text in files.items():
         write_whole(out / Template(path).substitute(words), Template(text).substitute(words))
     return out

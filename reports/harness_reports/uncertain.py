@@ -71,8 +71,9 @@ DASHES = (
 )
 ASSUMPTION = (
     "The swap test behind p asks whether before and after could be exchanged on every image. That "
-    "is more than equal means: changes of very unequal size and direction can make p too small "
-    "with fewer than 50 images."
+    "is more than equal means. Where many answers become a little better and few much worse, or "
+    "the reverse, p is too small and the interval too narrow with few images (in simulations 15 % "
+    "false alarms with 20 images and 8 % with 50, instead of 5 %)."
 )
 
 

@@ -133,12 +133,33 @@ def trainings(comparison: Comparison) -> list[str]:
 
 
 def sensitivity(comparison: Comparison) -> list[str]:
-    """Return the minimum detectable differences of the headline figures."""
-    return [
-        f"{benchmark.name} {figure.column}: {_detectable(figure)}"
-        for benchmark, figure in heads(comparison)
-        if figure.detectable is not None or _never(comparison, figure)
-    ]
+    """Return what could have been told in each headline figure: MDD, power, and what 2 % takes."""
+    told = []
+    for benchmark, figure in heads(comparison):
+        if figure.detectable is not None or _never(comparison, figure):
+            told.append(f"{benchmark.name} {figure.column}: {_detectable(figure)}{_power(figure)}")
+    return told
+
+
+def _power(figure: MetricResult) -> str:
+    """Return the power curve after correction, and what it takes to tell 2 % of the scale."""
+    if not figure.power or figure.detectable_corrected is None:
+        return ""
+    curve = ", ".join(
+        f"{100 * chance:.0f} % at {numbers.figure(effect, figure.digits)}"
+        for effect, chance in figure.power
+    )
+    text = f" Power after correction: {curve}."
+    goal = f"{numbers.figure(figure.wanted, figure.digits)} {figure.unit}"
+    if figure.images_needed is None and figure.seeds_needed is None:
+        return f"{text} No number of images tells {goal}."
+    ways = []
+    if figure.images_needed is not None:
+        rows = round(figure.images_needed * figure.samples / max(figure.clusters, 1))
+        ways.append(f"{figure.images_needed} images ({rows} rows)")
+    if figure.seeds_needed is not None:
+        ways.append(f"{figure.seeds_needed} training seeds")
+    return f"{text} To tell {goal} takes about {' or '.join(ways)}."
 
 
 def _detectable(figure: MetricResult) -> str:

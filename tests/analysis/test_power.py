@@ -6,6 +6,7 @@ import json
 import random
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from harness_tinyworld import DATA
 
 from harness.analysis import estimate, throughputs_of
 from harness.analysis.sizes import size_of
-from harness.benchmark import benchmark, mean_of
+from harness.benchmark import benchmark, expand, mean_of
 from harness.cli.plan_text import power_text
 from harness.compare import compare
 from harness.runs import bundle, open_run
@@ -59,13 +60,41 @@ def test_the_assumed_figure_is_the_textbook_one():
         100 * (2.241403 + 0.841621) * np.sqrt(0.1 / 9000), rel=0.05
     )
     # (2.8 / 0.02)^2 x 0.1 rows tell two points.
-    assert reach.images_needed == pytest.approx((2.801586 / 0.02) ** 2 * 0.1, rel=0.12)
+    assert reach.rows_needed == pytest.approx((2.801586 / 0.02) ** 2 * 0.1, rel=0.2)
 
 
-def test_figures_that_are_no_mean_of_rows_are_not_guessed():
-    for name in ("mme", "mmbench"):
-        for reach in estimate([benchmark(name)], DATA).detectable:
-            assert (reach.source, reach.mdd) == ("unknown", None)
+@pytest.mark.parametrize("where", [DATA, "hub"])
+def test_every_column_of_both_suites_has_an_answer(where):
+    names = expand(["sima14", "seva9"])
+    found = estimate([benchmark(name) for name in names], where)
+    assert {reach.benchmark for reach in found.detectable} == set(names)
+    sizes = {cost.benchmark: cost.rows for cost in found.costs}
+    for reach in found.detectable:
+        assert reach.rows_needed or reach.images_needed  # two points need no size to be counted
+        assert bool(reach.power) == (sizes[reach.benchmark] is not None)
+        chances = [chance for _, chance in reach.power]
+        assert all(later >= chance - 0.02 for chance, later in pairwise(chances))  # simulated
+        if reach.mdd_corrected is not None:
+            below, above = (
+                [chance for effect, chance in reach.power if (effect > reach.mdd_corrected) == far]
+                for far in (False, True)
+            )
+            assert max(below, default=0) <= 0.85
+            assert min(above, default=1) >= 0.75
+    rough = {reach.benchmark for reach in found.detectable if reach.source == "rough"}
+    assert {"mme", "mmbench"} <= rough
+    assert "scienceqa" not in rough
+
+
+def test_where_nothing_could_ever_be_told_the_plan_says_so():
+    """Eighteen headline columns on eight images: no p value can be small enough."""
+    names = expand(["sima14", "seva9"])
+    found = estimate([benchmark(name) for name in names], DATA, limit=6)
+    reach = next(each for each in found.detectable if each.column == "CHAIR_i")
+    assert (reach.mdd_corrected, reach.source) == (None, "rough")
+    line = next(line for line in power_text(found).splitlines() if "CHAIR_i" in line)
+    assert "none" in line.split()
+    assert "no difference of any size would be told" in power_text(found)
 
 
 @pytest.mark.slow

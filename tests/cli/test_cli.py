@@ -97,3 +97,13 @@ def test_suites_are_listed_and_a_benchmark_with_what_was_published():
     assert json.loads(listed("suites", "--json").output)["pope3"]
     (kind,) = (each for each in app.commands["list"].params if each.name == "kind")
     assert set(kind.type.choices) == set(KINDS)
+
+
+def test_a_loss_is_checked_by_name_or_sum():
+    from click.testing import CliRunner
+
+    from harness.cli import app
+
+    done = CliRunner().invoke(app, ["check", "--loss", "dpo+0.2*sft"], standalone_mode=False)
+    assert done.return_value == 0
+    assert done.output.count(" ok ") == 6

@@ -84,3 +84,18 @@ def test_pooling_turns_columns_to_better_and_to_percent_of_their_scale():
     assert all_of_them.values[0] * first.difference >= 0
     alone = compare({"b": one}, {"b": two}, {"b": columns[:1]}, draws=200)
     assert partially_pooled(alone) is None
+
+
+def test_the_power_curve_reads_as_words():
+    from harness_reports import words
+
+    one, two = arms(0.0)
+    columns = {"b": [mean_of("score", primary=True)]}
+    found = compare({"b": one}, {"b": two}, columns, draws=200)
+    figure = found.benchmarks[0].figures[0]
+    assert [effect for effect, _ in figure.power] == [0.5, 1.0, 2.0, 3.0, 5.0, 10.0]
+    assert figure.wanted == 2.0
+    (told,) = words.sensitivity(found)
+    assert f"Power after correction: {100 * figure.power[0][1]:.0f} % at 0.5, " in told
+    rows = 20 * figure.images_needed  # twenty rows an image
+    assert f"To tell 2.0 points takes about {figure.images_needed} images ({rows} rows)" in told

@@ -624,7 +624,9 @@ def test_controls_are_judged_by_what_must_come_out() -> None:
         figure_of("random_pairs", "chair", "cannot tell"),
     ]
     assert module.controls(good) == []
+    assert "as they must" in module.sentence(good, [])
     assert module.controls([]) == []
+    assert module.sentence(good[:3], []) == "Controls that were not run: swapped, random_pairs."
     for place, verdict, told in (
         (0, "cannot tell", "gt_dpo gains on none of chair, pope"),
         (2, "no worse", "gt_dpo gains on none of mmvet"),
@@ -649,7 +651,7 @@ def test_the_instrument_sees_a_gain_a_loss_and_nothing(tmp_path: Path) -> None:
     table, plot = tmp_path / "methods.md", tmp_path / "methods.svg"
     perf = Path(__file__).resolve().parents[2] / "perf" / "methods.py"
     command = [sys.executable, str(perf), "--out", str(tmp_path), "--seeds", "1"]
-    command += ["--bench", "chair,mmvet", "--limit", "360"]  # three seeds: docs/methods.md
+    command += ["--bench", "chair,llavabench", "--limit", "360"]  # three seeds: docs/methods.md
     command += ["--only", "gt_dpo,swapped,random_pairs", "--table", str(table), "--plot", str(plot)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -18,6 +18,10 @@ from harness.records import Pair, Prompt
 from tests.support.checkpoints import BOS_TEMPLATE, Sizes, write_llava
 
 CLOSE = 1e-5
+LIKE_TRLS = (
+    *("mpo", "nca", "ipo", "dpo_norm", "multi_softmax", "sft"),
+    *("hinge", "dpo+0.2*sft", "ld_dpo:alpha=0.3"),
+)
 TRAINING = Training(learning_rate=1e-3, lora_rank=4, lora_alpha=8, batch_size=3, accumulation=1)
 
 
@@ -90,7 +94,12 @@ def stock(model, pairs, folder, training, network=None, rows=None):
         for pair in pairs
     ]
     loss = {"mpo": ["sigmoid", "bco_pair", "sft"], "dpo_norm": ["sigmoid_norm"], "ipo": ["ipo"]}
+    loss |= {"hinge": ["hinge"], "dpo+0.2*sft": ["sigmoid", "sft"]}
     wanted["loss_type"] = {"nca": ["nca_pair"], **loss}.get(training.loss, ["sigmoid"])
+    if training.loss == "dpo+0.2*sft":
+        wanted["loss_weights"] = [1.0, 0.2]
+    if training.loss == "ld_dpo:alpha=0.3":
+        wanted["ld_alpha"] = 0.3
     if training.loss == "mpo":
         wanted["loss_weights"] = list(training.loss_weights)
     trainer = DPOTrainer(
@@ -142,7 +151,7 @@ def test_loss_and_gradients_are_trls(model, pairs, tmp_path, side, checkpointing
     assert_close(gradients(mine, batch), gradients(theirs, reference))
 
 
-@pytest.mark.parametrize("loss", ["mpo", "nca", "ipo", "dpo_norm", "multi_softmax", "sft"])
+@pytest.mark.parametrize("loss", LIKE_TRLS)
 def test_the_other_pairwise_losses_are_trls(model, pairs, tmp_path, loss):
     weights = (0.0, 0.0, 1.0) if loss == "sft" else (0.8, 0.2, 1.0)
     training = dataclasses.replace(TRAINING, loss=loss, loss_weights=weights)

@@ -9,7 +9,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import dpo
 from harness.dpo.losses import LOSSES, Knobs, Scores, competitors
 
 BETA = 0.5
@@ -36,11 +35,6 @@ def scores(ratios, *, lengths=None, width=None, targets=None):
             count[at, : len(row)] = torch.tensor(lengths[at], dtype=torch.float64)
     reference = torch.full_like(policy, -7.0)
     return Scores(policy.requires_grad_(), reference, count, mask, targets)
-
-
-def test_the_front_door_names_exactly_these_losses():
-    assert list(dpo.LOSSES) == sorted(LOSSES)
-    assert set(dpo.ONE_NEGATIVE) < set(LOSSES)
 
 
 @pytest.mark.parametrize(

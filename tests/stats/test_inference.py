@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from dataclasses import replace
 from itertools import pairwise, product
 from pathlib import Path
 
@@ -247,6 +248,23 @@ def test_where_nothing_can_be_told_there_is_no_number():
     assert stats.seeds_for(2.0, moves, stats.Design(9000, 100.0, 1, 1.0)) in range(4, 9)
 
 
+@settings(max_examples=25, deadline=None)
+@given(st.integers(12, 2000), st.floats(0.02, 0.6), st.integers(1, 14))
+def test_power_detectable_difference_and_images_agree(images, share, family):
+    """One simulation is read in three ways; each has its Monte-Carlo error."""
+    moves, alpha = stats.Moves((0.0, 100.0), (1 - share, share)), 0.05 / family
+    design = stats.Design(images, 100.0)
+    least = stats.detectable(moves, design, alpha=alpha)
+    if least is None:
+        assert stats.power_at(moves, design, 99.9, alpha=alpha) < 0.8
+        return
+    assert stats.power_at(moves, design, least, alpha=alpha) == pytest.approx(0.8, abs=0.1)
+    enough = stats.images_for(least, moves, design, alpha=alpha)
+    assert images / 1.5 <= enough <= 1.5 * images + 2
+    for effect, other in ((least, replace(design, images=1)), (0.0, design), (101.0, design)):
+        assert stats.power_at(moves, other, effect, alpha=alpha) == 0
+
+
 @st.composite
 def tables(draw):
     rows = draw(st.integers(4, 40))
@@ -318,6 +336,53 @@ def test_what_cannot_be_known_is_none():
     nothing = np.zeros((6, 3))
     undefined = stats.estimate(nothing, nothing + np.eye(3)[1], np.arange(6), F1)
     assert (undefined.before, undefined.difference) == (None, None)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([0.0, 1.0, 0.5, np.nan, np.inf, -np.inf]),
+            st.sampled_from([0.0, 1.0, 0.5, np.nan, np.inf]),
+            st.integers(0, 3),
+        ),
+        max_size=12,
+    )
+)
+def test_bad_columns_give_no_number(rows):
+    """NaN, infinity, constants, nothing at all, one image, one row."""
+    before, after = (np.array([row[arm] for row in rows]).reshape(-1) for arm in (0, 1))
+    images = np.unique([row[2] for row in rows], return_inverse=True)[1].ravel()
+    if not rows:
+        before, after, images = np.zeros((0, 2)), np.zeros((0, 2)), np.zeros(0, dtype=int)
+    else:
+        before, after = ones(before), ones(after)
+    found = stats.estimate(before, after, images, MEAN, plain_mean=True, draws=50)
+    whole = len(rows) > 0 and bool(np.isfinite(before).all() and np.isfinite(after).all())
+    assert (found.difference is not None) == whole
+    if not whole or found.clusters < 2:
+        assert (found.interval, found.bounds, found.error, found.confidence) == (None,) * 4
+        assert found.p is None or found.identical
+    if whole and found.interval is not None:
+        assert all(np.isfinite([*found.interval, *found.bounds, found.error, found.p]))
+        assert found.bounds[0] < found.bounds[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"alpha": 0.0}, "alpha is 0.0"),
+        ({"alpha": 1.5}, "alpha is 1.5"),
+        ({"alpha": float("nan")}, "alpha is nan"),
+        ({"draws": 0}, "draws is 0"),
+        ({"after": ones([1, 0])}, "3 rows before and 2 after"),
+        ({"clusters": np.zeros(2, dtype=int)}, "3 rows before and 3 after, but 2 cluster numbers"),
+    ],
+)
+def test_what_cannot_be_computed_is_a_sentence(change, said):
+    arms = {"before": ones([1, 0, 1]), "after": ones([1, 1, 1]), "clusters": np.arange(3)}
+    with pytest.raises(ValueError, match=said):
+        stats.estimate(**{**arms, "value": MEAN, "draws": 50, **change})
 
 
 def test_changes_that_cancel_within_an_image_are_no_certainty():

@@ -18,7 +18,7 @@ import pytest
 from harness import hookspecs
 from harness.errors import HarnessError, UsageError
 from harness.pairs import time_limit
-from harness.testing import check_method, new_method
+from harness.testing import check_method, new_loss, new_method
 from harness.testing.contract import CHECKS
 from harness.testing.scaffold import CODE
 
@@ -229,3 +229,25 @@ def test_a_strangers_package_runs_from_its_own_folder(tmp_path):
     assert list(tmp_path.glob("noop-*/comparison.json"))
     asked = "from harness.testing import assert_method; assert_method('noop')"
     run([sys.executable, "-c", asked], tmp_path, site)
+
+
+def test_a_new_loss_is_a_package_that_keeps_its_promises(tmp_path, monkeypatch):
+    """Installed as pip would: its folder on the path, and its entry point beside it."""
+    from harness.dpo import Training, check_loss
+
+    out = new_loss("steep", tmp_path / "steep")
+    project = tomllib.loads((out / "pyproject.toml").read_text())
+    points = project["project"]["entry-points"]["harness.losses"]
+    assert points == {"steep": "harness_steep:steep"}
+    info = out / "harness_steep-0.1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: harness-steep\nVersion: 0.1.0\n")
+    lines = "".join(f"{name} = {value}\n" for name, value in points.items())
+    (info / "entry_points.txt").write_text("[harness.losses]\n" + lines)
+    monkeypatch.syspath_prepend(str(out))
+    assert Training(loss="dpo+0.2*steep:strength=2").loss
+    assert not any(check_loss("0.5*steep:strength=3+sft").values())
+    with pytest.raises(UsageError, match="'steep' is there already, from harness-steep"):
+        new_loss("steep", tmp_path / "again")
+    with pytest.raises(UsageError, match="cannot be the name of a loss"):
+        new_loss("Steep Loss", tmp_path / "again")

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from harness import dpo
+from harness import dpo, progress
 from harness.hookspecs import hookimpl
 from harness.records import Bounds, Drop, Pair, Prompt
-from harness_sima.critic import ORDERS, read_template
+from harness_sima.critic import ORDERS, is_official, read_template
 from harness_sima.pairing import pairs_of
 from harness_sima.templates import SHIPPED
 
@@ -34,6 +34,7 @@ class Options(dpo.Training):
         template: the critic's prompt: ``default`` and ``compact`` are shipped, anything else is a
             text file with the places ``{question}``, ``{reference}``, ``{response_1}`` and
             ``{response_2}``; its text becomes the value, so that another text is another run.
+            The authors' own file prompt_for_critic.py is taken too, and recognised by its hash.
         order: ``released`` shows the sampled answer first, always; ``both`` asks in both orders
             and keeps a pair only where both verdicts prefer the same answer.
         bare: also take an answer that is nothing but 1 or 2 for a verdict, as the released code
@@ -86,7 +87,10 @@ def make_pairs(
     prompts: Iterable[Prompt], model: Model, options: Options, seed: int
 ) -> Iterator[Pair | Drop]:
     """Answer twice, let the model judge, and keep what it could decide."""
-    return pairs_of(prompts, model, options, read_template(options.template), seed)
+    template = read_template(options.template)
+    if is_official(template):
+        progress.say("sima: the critic is asked with the authors' prompt (official prompt).")
+    return pairs_of(prompts, model, options, template, seed)
 
 
 @hookimpl

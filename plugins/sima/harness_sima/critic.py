@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import ast
+import hashlib
 import re
 from pathlib import Path
 
 from harness.errors import UsageError, near_miss
 from harness_sima.templates import SHIPPED
 
+OFFICIAL = "0834ea10903b1188f9a9c640906e2888345d22f72f2e9afaa00921bee7f5ce87"
+"""SHA-256 of SIMA's prompt, the string in llava/sima/prompt_for_critic.py at ba9e7ed (Apache-2.0).
+
+Its four places are ``{}``, in the order of :data:`PLACES`.
+"""
 ORDERS = ("released", "both")
 PLACES = ("question", "reference", "response_1", "response_2")
 
@@ -20,6 +27,8 @@ def read_template(name: str) -> str:
     """
     if name in SHIPPED:
         return SHIPPED[name]
+    if is_official(name):
+        return name
     if "\n" in name or all("{" + place + "}" in name for place in PLACES):
         return _complete(name, "text")
     try:
@@ -29,7 +38,39 @@ def read_template(name: str) -> str:
             f"The critic's template {name} cannot be read ({error}).{near_miss(name, SHIPPED)} "
             f"Shipped are: {', '.join(SHIPPED)}. Any other value of template is a text file."
         ) from error
-    return _complete(text, name)
+    return _official(text) or _complete(text, name)
+
+
+def is_official(template: str) -> bool:
+    """Tell whether a template is SIMA's own prompt, with named places."""
+    return _digest(_anonymous(template)) == OFFICIAL
+
+
+def _official(text: str) -> str | None:
+    """Return SIMA's prompt with named places, if a text or a Python file is or holds it.
+
+    A Python file is read, never run.
+    """
+    try:
+        constants = [n.value for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Constant)]
+    except (SyntaxError, ValueError, RecursionError):
+        constants = []
+    for found in (text, *constants):
+        if isinstance(found, str) and _digest(_anonymous(found)) == OFFICIAL:
+            head, *rest = _anonymous(found).split("{}")
+            named = zip(PLACES, rest, strict=True)
+            return head + "".join("{" + place + "}" + part for place, part in named)
+    return None
+
+
+def _anonymous(template: str) -> str:
+    for place in PLACES:
+        template = template.replace("{" + place + "}", "{}")
+    return template
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
 def _complete(text: str, name: str) -> str:

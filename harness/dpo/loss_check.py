@@ -1,0 +1,200 @@
+"""What a loss must keep, tried on made-up log-probabilities before anything is trained.
+
+A training tries :data:`AT_START`, which costs milliseconds; ``harness check --loss`` tries all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from harness.dpo.loss_terms import Needs
+from harness.dpo.losses import Knobs, Scores, Tokens
+from harness.errors import HarnessError
+
+_JUNK = 77.0
+_FAR = 1e4
+_DISLIKED = 4.0  # nats a token; near zero even published losses (discopop) are not monotone
+
+
+class Tried(Protocol):
+    """A loss as it is tried: see :class:`harness.dpo.loss_open.Combined`."""
+
+    @property
+    def needs(self) -> Needs:
+        """What it has to be given."""
+        ...
+
+    def __call__(self, scores: Scores, knobs: Knobs) -> Tensor:
+        """One value a row."""
+        ...
+
+
+@dataclass(frozen=True)
+class Case:
+    """Log-probabilities of every token of a small batch, and what stands in the padding."""
+
+    policy: Tensor
+    reference: Tensor
+    mask: Tensor
+
+    def scores(self) -> Scores:
+        """The batch as a loss gets it; sums carry the tokens' gradient."""
+        policy, reference = (
+            torch.where(self.mask, values, 0.0).sum(2) for values in (self.policy, self.reference)
+        )
+        real = self.mask.any(2)
+        padded = torch.full_like(policy, _JUNK)
+        return Scores(
+            torch.where(real, policy, padded),
+            torch.where(real, reference, padded),
+            self.mask.sum(2).clamp(min=1).to(policy.dtype),
+            real,
+            tokens=Tokens(self.policy, self.reference, self.mask),
+            meta=tuple({} for _ in policy),
+        )
+
+
+def case(
+    needs: Needs, *, gap: float = 0.0, dtype: torch.dtype = torch.float64, padding: int = 1
+) -> Case:
+    """Draw a batch: three rows of two to four answers of one to five tokens.
+
+    Args:
+        needs: of the loss; it may want one rejected answer.
+        gap: how far the chosen answers' log-ratios are moved.
+        dtype: of the numbers.
+        padding: further columns of nothing, for answers and for tokens.
+    """
+    source = torch.Generator().manual_seed(7)
+    rows, answers, length = 3, 2 if needs.one_rejected else 4, 5
+    shape = (rows, answers, length)
+    policy = -0.1 - 3 * torch.rand(shape, generator=source, dtype=torch.float64)
+    reference = -0.1 - 3 * torch.rand(shape, generator=source, dtype=torch.float64)
+    mask = torch.ones(shape, dtype=torch.bool)
+    for row in range(rows):
+        for answer in range(answers):
+            mask[row, answer, 1 + (2 * row + answer) % length :] = False
+    if not needs.one_rejected:
+        mask[0, 2:], mask[1, 3:] = False, False
+    if gap > 0:
+        reference[:, 0] -= gap
+    else:
+        policy[:, 0] += gap
+    wide = (rows, answers + (0 if needs.one_rejected else padding), length + padding)
+    made = [torch.full(wide, _JUNK, dtype=dtype) for _ in range(2)]
+    room = torch.zeros(wide, dtype=torch.bool)
+    for whole, part in zip((*made, room), (policy, reference, mask), strict=True):
+        whole[:, :answers, :length] = part.to(whole.dtype)
+    return Case(
+        torch.where(room, made[0], _JUNK).requires_grad_(), torch.where(room, made[1], _JUNK), room
+    )
+
+
+def values_are_finite(loss: Tried, knobs: Knobs) -> None:
+    """One finite value for each row."""
+    made = case(loss.needs)
+    _values(loss, made, knobs)
+
+
+def padding_does_not_count(loss: Tried, knobs: Knobs) -> None:
+    """What stands in the padding changes no value and gets no gradient."""
+    narrow, wide = case(loss.needs, padding=0), case(loss.needs, padding=3)
+    other = replace(wide, policy=torch.where(wide.mask, wide.policy, -3.0))
+    values = [_values(loss, each, knobs) for each in (narrow, wide, other)]
+    for each in values[1:]:
+        if not torch.allclose(values[0], each, rtol=1e-9, atol=1e-12):
+            raise HarnessError(
+                "its value changes with what stands in the padding: use Scores.mask, Scores.ratios "
+                f"and Tokens.mask ({values[0].tolist()} and {each.tolist()})."
+            )
+    gradient = _gradient(loss, wide, knobs)
+    if bool((gradient[~wide.mask] != 0).any()):
+        raise HarnessError("its gradient reaches the padding: mask before summing.")
+
+
+def gradient_is_right(loss: Tried, knobs: Knobs) -> None:
+    """The gradient is that of finite differences, and it is not zero."""
+    made = case(loss.needs, padding=0)
+
+    def total(policy: Tensor) -> Tensor:
+        return loss(replace(made, policy=policy).scores(), knobs).sum()
+
+    try:
+        torch.autograd.gradcheck(total, (made.policy,), eps=1e-6, atol=1e-5, rtol=1e-4)
+    except (RuntimeError, ValueError) as error:
+        told = (str(error).splitlines() or [""])[0]
+        raise HarnessError(f"its gradient is not that of finite differences: {told}") from error
+    if not bool(_gradient(loss, made, knobs).any()):
+        raise HarnessError("its gradient is zero everywhere: nothing would be learnt.")
+
+
+def a_wrong_order_is_corrected(loss: Tried, knobs: Knobs) -> None:
+    """Where the policy has come to dislike the chosen answers, a step down raises them."""
+    made = case(loss.needs, padding=0)
+    policy = made.reference.clone()
+    policy[:, 0] -= _DISLIKED
+    gradient = _gradient(loss, replace(made, policy=policy.requires_grad_()), knobs)
+    sums = (gradient * made.mask).sum(2)
+    if not bool((sums[:, 0] < sums[:, 1:].sum(1)).all()):
+        raise HarnessError(
+            "where the policy dislikes the chosen answers, a step would not raise them above the "
+            "rejected ones. Is the sign right?"
+        )
+
+
+def scale_is_the_batchs(loss: Tried, knobs: Knobs) -> None:
+    """The mean over a batch stays the same when the batch is doubled, and in float32."""
+    made = case(loss.needs)
+    once = _values(loss, made, knobs).mean()
+    twice = Case(*(torch.cat([part, part]) for part in (made.policy, made.reference, made.mask)))
+    if not torch.allclose(once, _values(loss, twice, knobs).mean(), rtol=1e-9, atol=1e-12):
+        raise HarnessError("its mean changes when every row stands in the batch twice.")
+    single = _values(loss, case(loss.needs, dtype=torch.float32), knobs).mean()
+    if not torch.allclose(once, single.double(), rtol=1e-3, atol=1e-4):
+        raise HarnessError(f"it gives {single.item()} in float32 and {once.item()} in float64.")
+
+
+def extremes_are_finite(loss: Tried, knobs: Knobs) -> None:
+    """Log-ratios of thousands of nats give finite values and gradients, in float32."""
+    for gap in (_FAR, -_FAR):
+        made = case(loss.needs, gap=gap, dtype=torch.float32)
+        _values(loss, made, knobs)
+        if not bool(torch.isfinite(_gradient(loss, made, knobs)).all()):
+            raise HarnessError(f"its gradient is not finite for log-ratios near {gap:g} nats.")
+
+
+def _values(loss: Tried, made: Case, knobs: Knobs) -> Tensor:
+    values = loss(made.scores(), knobs)
+    rows = (len(made.policy),)
+    if not isinstance(values, Tensor) or values.shape != rows:
+        shape = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
+        raise HarnessError(f"it gives {shape} for {rows[0]} rows; it must give one value for each.")
+    if not bool(torch.isfinite(values).all()):
+        raise HarnessError(f"it gives {values.tolist()} for ordinary log-probabilities.")
+    return values.detach()
+
+
+def _gradient(loss: Tried, made: Case, knobs: Knobs) -> Tensor:
+    total = loss(made.scores(), knobs).sum()
+    if not total.requires_grad:
+        raise HarnessError("it has no gradient: it must be made from Scores.policy or its tokens.")
+    (gradient,) = torch.autograd.grad(total, made.policy, allow_unused=True)
+    return torch.zeros_like(made.policy) if gradient is None else gradient
+
+
+Check = Callable[[Tried, Knobs], None]
+AT_START: tuple[Check, ...] = (values_are_finite, padding_does_not_count)
+CHECKS: Mapping[str, Check] = {
+    "one finite value a row": values_are_finite,
+    "padding does not count": padding_does_not_count,
+    "the gradient is right": gradient_is_right,
+    "a wrong order is corrected": a_wrong_order_is_corrected,
+    "the scale is the batch's": scale_is_the_batchs,
+    "extremes are finite": extremes_are_finite,
+}
+"""The promises of a loss, by what ``harness check --loss`` calls them."""
