@@ -16,18 +16,28 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from harness.benchmark import HUB, Benchmark
 from harness.engine import ENGINE_VERSION
+from harness.errors import UsageError
 from harness.model import short_name
 from harness.plugins import Method, names
 from harness.protocol import HF
 from harness.records import Drop, Prompt, fingerprint, to_json
-from harness.settings import EvalSettings, Settings
+from harness.settings import EMBEDDED, EvalSettings, Settings
 from harness.storage import RunRecord, Store
 
 if TYPE_CHECKING:
     from harness.benchmark import Metric
 
 _NO_RESULT = (
-    *("out", "reports", "baseline", "judging", "pair_timeout", "image_ablation", "merge"),
+    *(
+        "out",
+        "reports",
+        "baseline",
+        "judging",
+        "pair_timeout",
+        "image_ablation",
+        "merge",
+        "merge_dtype",
+    ),
     *("margin", "alpha", "accept_missing", "margins"),
     "protocol",  # part of the model's fingerprint
 )
@@ -180,5 +190,28 @@ def kept_data(name: str) -> str:
 
     Judging again may be called from another folder, and after the run was moved.
     """
+    base, own = data_parts(name)
+    if own:
+        kept = [f"{bench}={kept_data(place)}" for bench, place in own.items()]
+        return ",".join([kept_data(base), *kept])
     known = name == HUB or (os.sep not in name and name in names("demos"))
     return name if known else str(Path(name).absolute())
+
+
+def data_parts(text: str) -> tuple[str, dict[str, str]]:
+    """Part ``PLACE,BENCH=PLACE,...`` into the place of all benchmarks and those of some.
+
+    Raises:
+        UsageError: if two places are named for all.
+    """
+    if "=" not in text or Path(text).is_dir():
+        return text, {}
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    own = dict(part.split("=", 1) for part in parts if "=" in part)
+    bases = [part for part in parts if "=" not in part]
+    if len(bases) > 1:
+        raise UsageError(
+            f"--data names {len(bases)} places for all benchmarks: {', '.join(bases)}. Name one, "
+            "and others for single benchmarks, as in: --data hub,pope=./my-pope"
+        )
+    return (bases or [EMBEDDED])[0], own

@@ -18,13 +18,14 @@ from harness import progress
 from harness.benchmark import (
     HUB,
     Benchmark,
+    DataPlaces,
     benchmark,
     check_tables,
     code_digest,
     data_fingerprint,
     expand,
 )
-from harness.context import EvalPlan, Plan
+from harness.context import EvalPlan, Plan, data_parts
 from harness.engine import resolve as checkpoint_folder
 from harness.errors import UsageError
 from harness.judge import check
@@ -72,7 +73,7 @@ def resolve(settings: Settings) -> Plan:
     preset = settings.preset or _fitting_preset(method, model_demo)
     typed = _typed(settings, method)
     options = method.options(preset, typed)
-    data_demo = demo_of(settings.data)
+    data_demo = demo_of(data_parts(settings.data)[0])
     data = data_of(settings.data)
     protocol, notes = protocol_of(settings, model_demo)
     benchmarks, inputs = benchmarks_of(settings.benches, data, protocol)
@@ -122,7 +123,8 @@ def resolve_eval(asked: EvalSettings) -> EvalPlan:
         HarnessError: for files that are there and broken.
     """
     check(asked.judging)
-    data, demo, data_demo = data_of(asked.data), demo_of(asked.model), demo_of(asked.data)
+    data, demo = data_of(asked.data), demo_of(asked.model)
+    data_demo = demo_of(data_parts(asked.data)[0])
     protocol = HF if asked.protocol is None else checked(asked.protocol)
     benchmarks, inputs = benchmarks_of(asked.benches, data, protocol)
     return EvalPlan(
@@ -226,11 +228,15 @@ def _fitting_preset(method: Method, demo: Demo | None) -> str | None:
 
 
 def data_of(name: str) -> str | Path:
-    """Return the folder that ``--data`` means, or ``"hub"``.
+    """Return the folder that ``--data`` means, or ``"hub"``, or several: ``hub,pope=DIR``.
 
     Raises:
-        UsageError: if there is no such folder.
+        UsageError: if there is no such folder or benchmark, or two are named for all.
     """
+    base, own = data_parts(name)
+    if own:
+        places = {benchmark(bench).task: str(data_of(place)) for bench, place in own.items()}
+        return DataPlaces(str(data_of(base)), places)
     demo = demo_of(name)
     if demo is not None:
         return demo.data

@@ -98,7 +98,8 @@ def run(settings: Settings, *, alone: bool = True) -> Outcome:
             ablation(checkpoint, pairs.pairs, model, folder) if settings.image_ablation else None
         )
         if settings.merge:
-            progress.say(f"merged      {merged(checkpoint, model, folder)}")
+            made = merged(checkpoint, model, folder, pairs.pairs, settings.merge_dtype)
+            progress.say(f"merged      {made}")
         aligned = model.with_adapter(checkpoint.path)
         after = evaluate("after", aligned, context)
         if settings.judging.local:

@@ -69,6 +69,7 @@ class Settings:
         pair_timeout: minutes that a method may take from one pair to the next.
         image_ablation: ask after training whether the pairs' answers still need their images.
         merge: write base and adapter as one checkpoint too.
+        merge_dtype: its number format: ``"auto"`` is that of the base checkpoint; ``"float32"``.
         baseline: bundle or run folder whose answers before are taken where they are the same ones.
         margin: what "no worse" allows for, in percent of a metric's scale.
         alpha: level of tests and intervals.
@@ -99,6 +100,7 @@ class Settings:
     pair_timeout: float = 60.0
     image_ablation: bool = False
     merge: bool = False
+    merge_dtype: str = "auto"
     baseline: Path | None = None
     margin: float = 1.0
     alpha: float = 0.05

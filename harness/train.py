@@ -25,7 +25,7 @@ from harness.storage import Memo, folder_digest
 
 IMAGE_ABLATION, MERGED = "image_ablation.json", "merged"
 _NAME_BEFORE = "canary.json"  # of the version before
-_PAIRS = 64
+_PAIRS, _MERGED_ON = 64, 16
 
 
 @dataclass(frozen=True)
@@ -189,8 +189,21 @@ def _ablation(folder: Path, stamp: str | None = None) -> Ablation | None:
     return None
 
 
-def merged(checkpoint: Checkpoint, model: Any, folder: Path) -> Path:
+def merged(
+    checkpoint: Checkpoint,
+    model: Any,
+    folder: Path,
+    pairs: Sequence[Pair] = (),
+    dtype: str = "auto",
+) -> Path:
     """Write base and adapter as one checkpoint into ``merged``, unless it is there.
+
+    Args:
+        checkpoint: what was trained.
+        model: the model before.
+        folder: the run folder.
+        pairs: what it was trained on; the margin gain of some of them has to be kept.
+        dtype: number format of what is written; see :func:`harness.dpo.merge`.
 
     Returns:
         Its folder; the checkpoint itself where the method trains a full model.
@@ -198,14 +211,15 @@ def merged(checkpoint: Checkpoint, model: Any, folder: Path) -> Path:
     if not checkpoint.adapter:
         return checkpoint.path
     out, memo = folder / MERGED, Memo(folder / f"{MERGED}.json", key="adapter")
-    if out.is_dir() and memo.read(checkpoint.digest) is not None:
+    stamp = checkpoint.digest + (f" {dtype}" if dtype != "auto" else "")
+    if out.is_dir() and memo.read(stamp) is not None:
         return out
     part = out.with_name(f".{MERGED}.{os.getpid()}")
     shutil.rmtree(part, ignore_errors=True)
     shutil.rmtree(out, ignore_errors=True)
-    dpo.merge(model.path, checkpoint.path, part)
+    dpo.merge(model.path, checkpoint.path, part, dtype=dtype, pairs=pairs[:_MERGED_ON])
     part.rename(out)
-    memo.write(checkpoint.digest)
+    memo.write(stamp)
     return out
 
 

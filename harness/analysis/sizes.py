@@ -14,6 +14,7 @@ from harness.benchmark import (
     Benchmark,
     check_tables,
     local_folder,
+    place_of,
     task_settings,
     yaml_file,
 )
@@ -42,6 +43,7 @@ def size_of(benchmark: Benchmark, data: str | Path, limit: int | None = None) ->
         UsageError: if the folder has no copy of the data set, or that is not whole.
     """
     found = Size(None, None, "unknown; measure a run and name it with --from")
+    data = place_of(data, benchmark.task)
     tables = check_tables(benchmark.task, data)
     if tables is not None and tables.rows is not None:
         found = Size(tables.rows, _images(list(tables.files), limit), "counted in the data")

@@ -34,9 +34,11 @@ from harness.benchmark.task import Row, Task
 from harness.benchmark.task_files import (
     HUB,
     OWN,
+    DataPlaces,
     data_fingerprint,
     dataset_name,
     local_folder,
+    place_of,
     task_settings,
     yaml_file,
 )
@@ -50,6 +52,7 @@ __all__ = [
     "Benchmark",
     "BrokenListError",
     "Choices",
+    "DataPlaces",
     "Files",
     "JudgePrompt",
     "Metric",
@@ -87,6 +90,7 @@ __all__ = [
     "malformed",
     "mean_of",
     "number_of",
+    "place_of",
     "ratio_of",
     "scores_in",
     "some",

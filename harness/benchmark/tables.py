@@ -17,7 +17,14 @@ from typing import Any
 
 from harness.benchmark.columns_read import columns_read
 from harness.benchmark.own_data import OwnData
-from harness.benchmark.task_files import HUB, local_folder, own_data, task_settings, yaml_file
+from harness.benchmark.task_files import (
+    HUB,
+    local_folder,
+    own_data,
+    place_of,
+    task_settings,
+    yaml_file,
+)
 from harness.errors import UsageError
 from harness.storage import parse_json, parse_yaml, read_bytes, read_text
 
@@ -65,6 +72,7 @@ def check_tables(task: str, data: str | Path) -> Tables | None:
     Raises:
         UsageError: if shards, the split or columns are absent, or a file cannot be read.
     """
+    data = place_of(data, task)
     settings = task_settings(yaml_file(task))
     split = str(settings.get("test_split") or settings.get("validation_split") or "")
     name = settings.get("dataset_name")

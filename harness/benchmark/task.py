@@ -30,6 +30,7 @@ from harness.benchmark.task_files import (
     hub_revision,
     local_folder,
     own_data,
+    place_of,
 )
 from harness.errors import HarnessError, UsageError, cause_of, reason_of
 from harness.records import fingerprint, image_problem, listed_formats
@@ -115,7 +116,7 @@ class Task:
         Raises:
             UsageError: if the data set cannot be had.
         """
-        self.path = path
+        self.path, data = path, place_of(data, path)
         self._images: Any = None
         with kept_as_it_was():
             config = config_of(path)

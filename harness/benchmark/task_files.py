@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -21,6 +22,29 @@ OWN = "local/"
 """Prefix of data sets that everyone lays out for themselves, from files under a licence."""
 
 
+class DataPlaces(str):
+    """What ``--data`` means where some benchmarks have a folder of their own.
+
+    As a text it is the place of all others. Whatever reads a task's data asks :func:`place_of`.
+
+    Attributes:
+        own: the folder of each such benchmark, by its task.
+    """
+
+    own: Mapping[str, str]
+
+    def __new__(cls, base: str, own: Mapping[str, str]) -> DataPlaces:
+        """Make one of the place of all and the places of some."""
+        made = super().__new__(cls, base)
+        made.own = dict(own)
+        return made
+
+
+def place_of(data: str | Path, task: str) -> str | Path:
+    """Return where a task's data lies: the hub, or a folder of copies."""
+    return data.own.get(task, str(data)) if isinstance(data, DataPlaces) else data
+
+
 def data_fingerprint(path: str, data: str | Path) -> str:
     """Identify the data a task would read, without importing lmms-eval.
 
@@ -33,6 +57,7 @@ def data_fingerprint(path: str, data: str | Path) -> str:
     own = own_data(path)
     if own is not None:
         return own.fingerprint()
+    data = place_of(data, path)
     name = dataset_name(path)
     if str(data) == HUB:
         commit = hub_revision(path)

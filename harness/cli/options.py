@@ -50,8 +50,9 @@ DATA = click.option(
     "--data",
     default="tinyworld",
     show_default=True,
-    metavar="DIR|hub",
-    help="Benchmark data: a folder of copies, the hub, or the built-in miniatures.",
+    metavar="DIR|hub[,BENCH=DIR]",
+    help="Benchmark data: a folder of copies, the hub, or the built-in miniatures; BENCH=DIR gives "
+    "one benchmark its own folder.",
 )
 PAIR_IMAGES = click.option(
     "--images",

@@ -131,6 +131,13 @@ if TYPE_CHECKING:
 @click.option(
     "--merge", is_flag=True, help="Also write base and adapter merged into one checkpoint."
 )
+@click.option(
+    "--merge-dtype",
+    type=click.Choice(["auto", "float32"]),
+    default="auto",
+    show_default=True,
+    help="Number format of the merged checkpoint; auto is that of the model.",
+)
 @MARGIN
 @ALPHA
 @ACCEPT_MISSING

@@ -63,8 +63,8 @@ def measure(pairs: Sequence[Pair], model: Model, adapter: Path | None) -> ImageA
         encoder = encoder_for(model.processor, network, Training(cut=KEEP), model.protocol)
         for pair in map(check, pairs):
             image = pair.prompt.open_image()
-            true.append(_score(network, encoder, pair, image, packed))
-            blank.append(_score(network, encoder, pair, blanked(image), packed))
+            true.append(score(network, encoder, pair, image, packed))
+            blank.append(score(network, encoder, pair, blanked(image), packed))
     here, gone = torch.tensor(true), torch.tensor(blank)
     if not bool(torch.isfinite(here).all() and torch.isfinite(gone).all()):
         raise HarnessError(
@@ -99,11 +99,12 @@ def _ready(model: Model, adapter: Path | None) -> Iterator[tuple[Any, bool]]:
         yield network.eval(), packed
 
 
-def _score(
+def score(
     network: Any, encoder: Encoder, pair: Pair, image: PIL.Image.Image, packed: bool
 ) -> tuple[float, float]:
     """Return the log-probability of the chosen answer and the mean of the rejected ones."""
-    batch = _moved(collate([encoder.encode(0, pair, image)], packed=packed), network.device)
+    rows, family = [encoder.encode(0, pair, image)], network.config.model_type
+    batch = _moved(collate(rows, packed=packed, family=family), network.device)
     if packed:
         features = image_features(network, batch["vision"], grad=False)
         logits = packed_logits(network, network, batch, features)

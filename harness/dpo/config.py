@@ -20,7 +20,7 @@ SCHEDULERS = (
     "polynomial",
     "cosine_with_restarts",
 )
-OPTIMIZERS = ("adamw_torch", "adamw_torch_fused", "adafactor", "sgd", "rmsprop")
+OPTIMIZERS = ("adamw_torch", "adafactor", "sgd")
 TRACKERS = ("wandb", "tensorboard", "mlflow")
 DROP, KEEP = "drop", "keep"
 ALL_LINEAR = "all-linear"

@@ -45,7 +45,7 @@ class EncodedPair:
         vision: what the processor made of the image: ``pixel_values`` and its companions.
         cut: how many of the answers end without EOS.
         targets: quality score per answer (``meta["scores"]``), or ``None``.
-        extra: what else the processor says of each prompt token, such as its type.
+        extra: what else the processor says of each prompt token: its type, or a row of a mask.
     """
 
     index: int
@@ -246,7 +246,10 @@ class Encoder:
             return {key: tuple(values[1:]) for key, values in tokens.items()}
         if self.adds_bos and ids[:1] != [self.bos]:
             first = {"input_ids": self.bos}
-            return {key: (first.get(key, 0), *values) for key, values in tokens.items()}
+            return {
+                key: (values[0] if isinstance(values[0], list) else first.get(key, 0), *values)
+                for key, values in tokens.items()
+            }
         return {key: tuple(values) for key, values in tokens.items()}
 
     def _prompt(
@@ -259,9 +262,10 @@ class Encoder:
         except ValueError as error:
             raise HarnessError(f"The prompt of {who} cannot be read: {error}.") from error
         shape = made.pop("attention_mask").shape
+        made.pop("labels", None)
         tokens, vision = {}, {}
         for key, value in made.items():
-            if getattr(value, "shape", None) == shape:
+            if getattr(value, "shape", ())[:2] == shape:  # also a mask for each token
                 tokens[key] = value[0].tolist()
             else:
                 vision[key] = value

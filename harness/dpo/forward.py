@@ -20,7 +20,7 @@ from harness.dpo.config import ALL_LINEAR
 from harness.dpo.encoding import EncodedPair
 from harness.dpo.last_layer import trim_last_layer
 from harness.dpo.packing import ATTENTION, attend, pack
-from harness.engine import why_not_shared
+from harness.engine import ANSWER_TYPES, why_not_shared
 from harness.errors import HarnessError, UsageError
 from harness.records import distinct
 
@@ -234,21 +234,23 @@ def plain_logits(model: Any, network: Any, batch: Mapping[str, Any]) -> Tensor:
     return logits
 
 
-def collate(rows: Sequence[EncodedPair], *, packed: bool, padding: int = 0) -> dict[str, Any]:
+def collate(
+    rows: Sequence[EncodedPair], *, packed: bool, padding: int = 0, family: str = ""
+) -> dict[str, Any]:
     """Make a batch: token tensors for the chosen path, and what both paths share.
 
     Returns:
         See :func:`harness.dpo_pack.pack`; besides, ``rows`` the rows without their pixels,
         ``counts`` ``(B,)`` answers per row, ``lengths`` ``(N,)`` scored tokens per answer.
     """
-    batch = pack(rows) if packed else _pad(rows, padding)
+    batch = pack(rows) if packed else _pad(rows, padding, ANSWER_TYPES.get(family, {}))
     batch["rows"] = tuple(replace(row, vision={}) for row in rows)
     batch["counts"] = torch.tensor([len(row.answers) for row in rows])
     batch["lengths"] = torch.tensor([len(answer) for row in rows for answer in row.answers])
     return batch
 
 
-def _pad(rows: Sequence[EncodedPair], padding: int) -> dict[str, Any]:
+def _pad(rows: Sequence[EncodedPair], padding: int, types: Mapping[str, int]) -> dict[str, Any]:
     """One right-padded row per answer, each with its image."""
     whole = [(row, answer) for row in rows for answer in row.answers]
     width = max(len(row.prompt) + len(answer) for row, answer in whole)
@@ -265,10 +267,10 @@ def _pad(rows: Sequence[EncodedPair], padding: int) -> dict[str, Any]:
         at_row += [number] * len(answer)
         keep += range(len(row.prompt) - 1 - first, length - 1 - first)
         labels += answer
-    extra = {key: torch.zeros_like(ids) for key in rows[0].extra}
-    for key, values in extra.items():
-        for number, (row, _) in enumerate(whole):
-            values[number, : len(row.prompt)] = torch.tensor(row.extra[key])
+    extra = {
+        key: torch.stack([_grown(row.extra[key], width, types.get(key, 0)) for row, _ in whole])
+        for key in rows[0].extra
+    }
     return {
         "input_ids": ids,
         "attention_mask": mask,
@@ -280,6 +282,13 @@ def _pad(rows: Sequence[EncodedPair], padding: int) -> dict[str, Any]:
         "vision": {key: _joined([row.vision[key] for row, _ in whole]) for key in rows[0].vision},
         "extra": extra,
     }
+
+
+def _grown(values: Sequence[Any], width: int, answer: int) -> Tensor:
+    """Say of an answer's tokens what generation says: a type, or the last row of a mask."""
+    known = torch.tensor(values)
+    fill = known[-1:] if known.ndim > 1 else known.new_tensor([answer])
+    return torch.cat([known, fill.expand(width - len(known), *known.shape[1:])])
 
 
 def _joined(parts: Sequence[Tensor]) -> Tensor:

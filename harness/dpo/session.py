@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from datasets import Dataset
-from peft import LoraConfig, PeftModel
+from peft import LoraConfig
 from transformers import EarlyStoppingCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl.trainer.dpo_config import DPOConfig
@@ -154,7 +154,8 @@ def build(
         use_packed_attention(network)
     kept, held = split(pairs, training.holdout, seed)
     encoder = encoder_for(model.processor, network, training, model.protocol)
-    collator = Collator([*kept, *held], encoder, packed=reason is None)
+    family = network.config.model_type
+    collator = Collator([*kept, *held], encoder, packed=reason is None, family=family)
     listed = [number % len(kept) for number in range(len(kept) * training.repeats)]
     trainer = PackedTrainer(
         model=network,
@@ -349,19 +350,3 @@ def own_randomness() -> Iterator[None]:
         finally:
             random.setstate(python)
             np.random.set_state(numpy)
-
-
-def merge(base: Path, adapter: Path, out: Path) -> Path:
-    """Do what :func:`harness.dpo.merge` promises."""
-    from transformers import AutoModelForImageTextToText, AutoProcessor
-
-    if not (adapter / "adapter_model.safetensors").is_file():
-        raise HarnessError(
-            f"{adapter} holds no adapter_model.safetensors. Give the folder that training printed."
-        )
-    network = AutoModelForImageTextToText.from_pretrained(base, dtype="auto", local_files_only=True)
-    merged = PeftModel.from_pretrained(network, str(adapter)).merge_and_unload()
-    merged.save_pretrained(out, safe_serialization=True)
-    processor: Any = AutoProcessor
-    processor.from_pretrained(base, local_files_only=True).save_pretrained(out)
-    return out

@@ -32,9 +32,12 @@ from harness.records import Pair
 class Collator:
     """Opens the images of a batch and packs its rows; called by the data loader."""
 
-    def __init__(self, pairs: Sequence[Pair], encoder: Encoder, *, packed: bool) -> None:
+    def __init__(
+        self, pairs: Sequence[Pair], encoder: Encoder, *, packed: bool, family: str = ""
+    ) -> None:
         """Remember the pairs; nothing is opened yet."""
         self.pairs, self.encoder, self.packed = pairs, encoder, packed
+        self.family = family
         self._cut: dict[int, tuple[int, int]] = {}
 
     def __call__(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -43,7 +46,7 @@ class Collator:
         rows = [self.encoder.encode(number, self.pairs[number]) for number in numbers]
         self._cut.update((row.index, (row.cut, len(row.answers))) for row in rows)
         padding = self.encoder.tokenizer.pad_token_id or 0
-        return collate(rows, packed=self.packed, padding=padding)
+        return collate(rows, packed=self.packed, padding=padding, family=self.family)
 
     @property
     def cut_share(self) -> float:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor
 
 from harness.dpo.config import KEEP, Training
@@ -98,7 +99,11 @@ def run(pairs: Sequence[Pair], model: Model, training: Training) -> Trial:
         difference = _against_generation(pairs[0], model, row.answers, policy)
         saved = _step(trainer, batch)
         return Trial(
-            targets=tuple(sorted(network.peft_config["default"].target_modules)),
+            targets=tuple(
+                name
+                for name, module in network.get_base_model().named_modules()
+                if isinstance(module, BaseTunerLayer)
+            ),
             trained=sum(w.numel() for w in network.parameters() if w.requires_grad),
             fixed=sum(w.nbytes for w in network.parameters() if not w.requires_grad),
             saved=saved / batch["input_ids"].numel(),

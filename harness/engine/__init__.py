@@ -11,7 +11,7 @@ from harness.engine.checkpoint import (
 )
 from harness.engine.engine import Engine
 from harness.engine.fallback import forced_through_generation
-from harness.engine.inputs import processed_as
+from harness.engine.inputs import ANSWER_TYPES, processed_as
 from harness.engine.keys import ENGINE_VERSION, EngineRequest, ImageDigests, answer_key
 from harness.engine.loading import Loaded, Source, gpus, load, pick_device, pick_dtype
 from harness.engine.original_llava import Converted, convert
@@ -19,6 +19,7 @@ from harness.engine.support import why_not_shared
 from harness.engine.weights import read_json
 
 __all__ = [
+    "ANSWER_TYPES",
     "ENGINE_VERSION",
     "Converted",
     "Engine",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.engine.decoding import finite
-from harness.engine.inputs import Prepared, network_inputs, prepare
+from harness.engine.inputs import ANSWER_TYPES, Prepared, network_inputs, prepare
 from harness.engine.loading import Loaded
 from harness.engine.sampling import draw
 from harness.engine.stopping import Ending, choice_tokens
@@ -76,13 +76,18 @@ def _score(loaded: Loaded, prepared: Prepared, inputs: dict[str, Any]) -> tuple[
 
     scores = []
     length = len(prepared.ids)
+    types = ANSWER_TYPES.get(loaded.network.config.model_type, {})
     for choice in prepared.request.choices:
         wanted = torch.tensor([choice_tokens(loaded.tokenizer, prepared.ids, choice)])
         wanted = wanted.to(loaded.device)
         grown = dict(inputs)
         for name, value in inputs.items():
-            if value.shape == (1, length):
-                tail = wanted if name == "input_ids" else value[:, -1:].expand(1, wanted.shape[1])
+            if value.shape[:2] == (1, length):
+                last = value[:, -1:]
+                if name in types:
+                    last = torch.full_like(last, types[name])
+                tail = last.expand(1, wanted.shape[1], *value.shape[2:])
+                tail = wanted if name == "input_ids" else tail
                 grown[name] = torch.cat([value, tail], dim=1)
         with torch.inference_mode():
             logits = loaded.network(**grown).logits[0, length - 1 : -1].float()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,11 @@ from harness.records import Request, View
 if TYPE_CHECKING:
     import PIL.Image
     import torch
+
+
+ANSWER_TYPES: Mapping[str, Mapping[str, int]] = {"paligemma": {"token_type_ids": 1}}
+"""By family, what answer tokens are called where it is not 0: tokens of type 0 see PaliGemma's
+whole prompt, and so an answer of that type would see its own future."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +78,8 @@ def prepare(loaded: Loaded, request: Request, rendered: str) -> Prepared:
             processed = process(add_special_tokens=special)
         view = None
     ids = tuple(processed.pop("input_ids")[0].tolist())
-    processed.pop("attention_mask", None)
+    for name in ("attention_mask", "labels"):
+        processed.pop(name, None)
     extra: dict[str, torch.Tensor] = {}
     tensors: dict[str, torch.Tensor] = {}
     for name, value in processed.items():

@@ -17,9 +17,11 @@ from harness.engine import (
     ENGINE_VERSION,
     EngineRequest,
     ImageDigests,
+    Source,
     adapter_fingerprint,
     answer_key,
     check_adapter,
+    read_json,
     resolve,
     weights_fingerprint,
 )
@@ -91,7 +93,7 @@ class Model:
             UsageError: if something named here does not exist or cannot be used; the message
                 says what, where and what to type next.
         """
-        from harness.engine import Source, pick_device, pick_dtype
+        from harness.engine import pick_device, pick_dtype
 
         path = resolve(source, revision, trust_remote_code)
         place = pick_device(device)
@@ -128,7 +130,7 @@ class Model:
                 folder,
                 store=self._store,
                 device=kept.device,
-                dtype=kept.dtype,
+                dtype=_format(folder, kept),
                 protocol=kept.protocol,
             )
         return Model(self.source, self.base, check_adapter(folder), self._store)
@@ -260,6 +262,15 @@ class Model:
     def _keep(self, key: str, answer: Answer) -> None:
         if self._store is not None and answer.text is not None:
             self._store.put({key: to_json(answer)})
+
+
+def _format(folder: Path, before: Source) -> str:
+    """Return the format to open a trained model in: what was written wider is not rounded."""
+    wide, base = (
+        str(config.get("dtype") or config.get("torch_dtype"))
+        for config in (read_json(folder / "config.json"), read_json(before.path / "config.json"))
+    )
+    return wide if wide == "float32" != base else before.dtype
 
 
 def _share(spec: Spec, work: Mapping[str, EngineRequest]) -> None:

@@ -33,6 +33,9 @@ def save(path: Path, network: Any, processor: Any, spread: float = 0.12) -> Path
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
         fill(network, spread)
+        for name, weight in network.named_parameters():
+            if name.endswith("_gate"):  # zero at the start: the image would have no effect
+                weight.data.fill_(0.5)
     for name, value in ENDS.items():
         setattr(network.generation_config, name, value)
     network.save_pretrained(path)
@@ -246,3 +249,221 @@ def intern(path: Path) -> Path:
         chat_template=template("<IMG_CONTEXT>"),
     )
     return save(path, InternVLForConditionalGeneration(config), processor)
+
+
+VISION = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "image_size": 28,
+    "patch_size": 7,
+}
+QWEN_MARKS = ("<|vision_start|>", "<|image_pad|>", "<|vision_end|>", "<|video_pad|>")
+QWEN_IDS = {
+    "vision_start_token_id": 4,
+    "image_token_id": 5,
+    "vision_end_token_id": 6,
+    "video_token_id": 7,
+}
+MROPE = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 3, 3]}
+
+
+def siglip(**more: Any) -> dict[str, Any]:
+    return {"model_type": "siglip_vision_model", "vision_use_head": False, **VISION, **more}
+
+
+def qwen2(path: Path) -> Path:
+    import transformers as hf
+
+    config = hf.Qwen2VLConfig(
+        text_config={"vocab_size": 400, **TEXT, **ENDS, "rope_parameters": MROPE},
+        vision_config={
+            "depth": 2,
+            "embed_dim": 32,
+            "hidden_size": 64,
+            "num_heads": 2,
+            "patch_size": 7,
+            "spatial_merge_size": 2,
+            "temporal_patch_size": 2,
+            "mlp_ratio": 2,
+        },
+        **QWEN_IDS,
+    )
+    sizes = {"patch_size": 7, "merge_size": 2, "min_pixels": 784, "max_pixels": 3136}
+    processor = hf.Qwen2VLProcessor(
+        hf.Qwen2VLImageProcessor(**sizes),
+        byte_tokenizer(400, QWEN_MARKS, bos=False, image="<|image_pad|>"),
+        hf.Qwen2VLVideoProcessor(**sizes),
+        chat_template=template("<|vision_start|><|image_pad|><|vision_end|>"),
+    )
+    return save(path, hf.Qwen2VLForConditionalGeneration(config), processor)
+
+
+def qwen3(path: Path) -> Path:
+    import transformers as hf
+
+    config = hf.Qwen3VLConfig(
+        text_config={"vocab_size": 400, **TEXT, "head_dim": 16, **ENDS, "rope_parameters": MROPE},
+        vision_config={
+            "depth": 3,
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_heads": 2,
+            "patch_size": 7,
+            "spatial_merge_size": 2,
+            "temporal_patch_size": 2,
+            "out_hidden_size": 64,
+            "num_position_embeddings": 64,
+            "deepstack_visual_indexes": [0, 1],
+        },
+        **QWEN_IDS,
+    )
+    sizes = {"shortest_edge": 784, "longest_edge": 3136}
+    processor = hf.Qwen3VLProcessor(
+        hf.Qwen2VLImageProcessor(patch_size=7, merge_size=2, size=sizes),
+        byte_tokenizer(400, QWEN_MARKS, bos=False, image="<|image_pad|>"),
+        hf.Qwen3VLVideoProcessor(patch_size=7, merge_size=2),
+        chat_template=template("<|vision_start|><|image_pad|><|vision_end|>"),
+    )
+    return save(path, hf.Qwen3VLForConditionalGeneration(config), processor)
+
+
+def gemma3(path: Path) -> Path:
+    """Write one that ends its turns with a token of its own, which generation stops at."""
+    import json
+
+    import transformers as hf
+
+    marks = ("<start_of_image>", "<end_of_image>", "<image_soft_token>", "<end_of_turn>")
+    tokenizer = byte_tokenizer(400, marks)
+    tokenizer._set_model_specific_special_tokens(
+        {"boi_token": marks[0], "eoi_token": marks[1], "image_token": marks[2]}
+    )
+    config = hf.Gemma3Config(
+        text_config={"vocab_size": 400, **TEXT, "head_dim": 16, "sliding_window": 64, **ENDS},
+        vision_config=siglip(),
+        mm_tokens_per_image=4,
+        boi_token_index=4,
+        eoi_token_index=5,
+        image_token_index=6,
+        **ENDS,
+    )
+    processor = hf.Gemma3Processor(
+        hf.Gemma3ImageProcessor(size={"height": 28, "width": 28}),
+        tokenizer,
+        chat_template=template(marks[0]).replace("{{ eos_token }}", "<end_of_turn>\n"),
+        image_seq_length=4,
+    )
+    save(path, hf.Gemma3ForConditionalGeneration(config), processor)
+    settings = path / "generation_config.json"
+    known = json.loads(settings.read_text())
+    settings.write_text(json.dumps({**known, "eos_token_id": [2, 7]}))
+    return path
+
+
+def paligemma(path: Path) -> Path:
+    """Write one whose prompt attends in both directions, and whose answer must not."""
+    import transformers as hf
+
+    config = hf.PaliGemmaConfig(
+        text_config={"model_type": "gemma", "vocab_size": 400, **TEXT, "head_dim": 16, **ENDS},
+        vision_config=siglip(projection_dim=64),
+        image_token_index=3,
+        projection_dim=64,
+        hidden_size=64,
+        **ENDS,
+    )
+    images = hf.SiglipImageProcessor(size={"height": 28, "width": 28})
+    images.image_seq_length = 16
+    processor = hf.PaliGemmaProcessor(
+        images, byte_tokenizer(400), chat_template=template("<image>")
+    )
+    return save(path, hf.PaliGemmaForConditionalGeneration(config), processor)
+
+
+def mllama(path: Path) -> Path:
+    """Write one that looks at the image by cross-attention, with a mask for each token."""
+    import transformers as hf
+
+    ratios = [[1, 1], [1, 2], [1, 3], [1, 4], [2, 1], [2, 2], [3, 1], [4, 1]]
+    config = hf.MllamaConfig(
+        text_config={
+            "vocab_size": 400,
+            **TEXT,
+            "num_hidden_layers": 4,
+            "cross_attention_layers": [1, 3],
+            "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
+            **ENDS,
+        },
+        vision_config={
+            **{k: v for k, v in VISION.items() if k != "num_attention_heads"},
+            "num_global_layers": 1,
+            "attention_heads": 2,
+            "max_num_tiles": 4,
+            "vision_output_dim": 64,
+            "intermediate_layers_indices": [0],
+            "supported_aspect_ratios": ratios,
+        },
+        image_token_index=4,
+    )
+    processor = hf.MllamaProcessor(
+        hf.MllamaImageProcessor(size={"height": 28, "width": 28}, max_image_tiles=4),
+        byte_tokenizer(400, ("<|image|>",), image="<|image|>"),
+        chat_template=template("<|image|>"),
+    )
+    return save(path, hf.MllamaForConditionalGeneration(config), processor)
+
+
+def onevision(path: Path) -> Path:
+    import transformers as hf
+
+    grid = [[28, 28], [28, 56], [56, 28], [56, 56]]
+    config = hf.LlavaOnevisionConfig(
+        text_config={"model_type": "qwen2", "vocab_size": 400, **TEXT, **ENDS},
+        vision_config=siglip(),
+        image_token_index=3,
+        video_token_index=4,
+        image_grid_pinpoints=grid,
+        vision_aspect_ratio="anyres_max_9",
+    )
+    size = {"height": 28, "width": 28}
+    processor = hf.LlavaOnevisionProcessor(
+        hf.LlavaOnevisionImageProcessor(size=size, image_grid_pinpoints=grid),
+        byte_tokenizer(400, ("<video>",)),
+        hf.LlavaOnevisionVideoProcessor(size=size),
+        num_image_tokens=16,
+        vision_feature_select_strategy="full",
+        chat_template=template("<image>"),
+    )
+    return save(path, hf.LlavaOnevisionForConditionalGeneration(config), processor)
+
+
+def mistral3(path: Path) -> Path:
+    import transformers as hf
+
+    marks = ("[IMG]", "[IMG_BREAK]", "[IMG_END]")
+    config = hf.Mistral3Config(
+        text_config={
+            "model_type": "mistral",
+            "vocab_size": 400,
+            **TEXT,
+            "head_dim": 16,
+            "sliding_window": None,
+            **ENDS,
+        },
+        vision_config={"model_type": "pixtral", **VISION, "image_size": 56, "head_dim": 16},
+        image_token_index=4,
+        spatial_merge_size=2,
+    )
+    processor = hf.PixtralProcessor(
+        hf.PixtralImageProcessor(size={"longest_edge": 56}, patch_size={"height": 7, "width": 7}),
+        byte_tokenizer(400, marks, image="[IMG]"),
+        patch_size=7,
+        spatial_merge_size=2,
+        chat_template=template("[IMG]"),
+        image_token="[IMG]",
+        image_break_token="[IMG_BREAK]",
+        image_end_token="[IMG_END]",
+    )
+    return save(path, hf.Mistral3ForConditionalGeneration(config), processor)

@@ -57,7 +57,8 @@ def train_rounds(
         current.release()
         part = place / "merging"
         shutil.rmtree(part, ignore_errors=True)
-        dpo.merge(merged, adapter, part)
+        # A 16-bit format would lose small updates, round by round.
+        dpo.merge(merged, adapter, part, dtype="float32", pairs=pairs[:16])
         merged = part.rename(_model(out, number))
         current = model.with_adapter(merged)
     for number in range(1, options.rounds):

@@ -1,0 +1,75 @@
+"""A merged checkpoint keeps what was trained, or is refused: 16-bit formats and small rates."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForImageTextToText
+
+from harness import dpo, progress
+from harness.dpo import Training
+from harness.errors import HarnessError
+from harness.model import Model
+from tests.dpo.test_training import folder, model, one_thread, pairs  # noqa: F401
+
+
+@pytest.fixture(scope="module", params=["bfloat16", "float16"])
+def narrow(request, model, folder):  # noqa: F811
+    """The tiny model stored in a 16-bit format; opened in float32, as on a CPU."""
+    path = folder / request.param
+    network = AutoModelForImageTextToText.from_pretrained(model.path)
+    network.to(getattr(torch, request.param)).save_pretrained(path)
+    model.processor.save_pretrained(path)
+    return Model.open(path, device="cpu", dtype="float32")
+
+
+@pytest.mark.parametrize("rate", [2e-6, 5e-5])
+def test_a_merge_keeps_95_percent_or_refuses(narrow, pairs, tmp_path, rate):  # noqa: F811
+    few = [dataclasses.replace(pair, rejected=pair.rejected[:1]) for pair in pairs]
+    training = Training(
+        learning_rate=rate, scheduler="constant", lora_rank=8, lora_alpha=16, batch_size=2,
+        accumulation=1, epochs=3, save_steps=0,
+    )  # fmt: skip
+    adapter = dpo.train(few, narrow, tmp_path / "out", seed=1, training=training)
+    before = dpo.image_ablation(few, narrow).margin
+    gain = dpo.image_ablation(few, narrow, adapter).margin - before
+    assert gain > 0
+
+    wide = dpo.merge(narrow.path, adapter, tmp_path / "wide", dtype="float32", pairs=few)
+    opened = narrow.with_adapter(wide)
+    assert opened.base.source.dtype == "float32"
+    kept = (dpo.image_ablation(few, opened).margin - before) / gain
+    assert kept == pytest.approx(1, abs=0.01)
+
+    log = tmp_path / "log.txt"
+    with progress.showing(progress.Reporter(quiet=True, log=log)):
+        try:
+            made = dpo.merge(narrow.path, adapter, tmp_path / "merged", pairs=few)
+        except HarnessError as error:
+            told = str(error)
+            assert "--merge-dtype float32" in told
+            assert float(re.search(r"keeps (-?[\d.]+)%", told)[1]) < 95
+            assert not (tmp_path / "merged").exists()
+            return
+    said = float(re.search(r"keeps ([\d.]+)% of the margin gain", log.read_text())[1])
+    stored = json.loads((made / "config.json").read_text())["dtype"]
+    assert stored == narrow.path.name
+    kinds = {value.dtype for value in load_file(made / "model.safetensors").values()}
+    assert kinds == {getattr(torch, stored)}
+    again = Model.open(made, device="cpu", dtype="float32")
+    kept = (dpo.image_ablation(few, again).margin - before) / gain
+    assert 100 * kept == pytest.approx(said, abs=0.5)
+    assert kept >= 0.95
+
+
+def test_without_pairs_the_update_itself_is_measured(narrow, pairs, tmp_path):  # noqa: F811
+    few = [dataclasses.replace(pair, rejected=pair.rejected[:1]) for pair in pairs[:2]]
+    training = Training(learning_rate=1e-7, lora_rank=4, lora_alpha=8, save_steps=0)
+    adapter = dpo.train(few, narrow, tmp_path / "out", seed=1, training=training)
+    with pytest.raises(HarnessError, match="of the update of the weights"):
+        dpo.merge(narrow.path, adapter, tmp_path / "merged")
