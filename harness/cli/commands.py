@@ -133,6 +133,7 @@ def main() -> None:
 
 def _code() -> int:
     """Run the command, and turn whatever it raises into one paragraph and an exit code."""
+    stdout = sys.stdout
     try:
         arguments = old_names.options(sys.argv[1:])
         return int(app.main(arguments, standalone_mode=False) or 0)
@@ -159,7 +160,8 @@ def _code() -> int:
             error,
         )
     except SystemExit as error:  # nothing of ours ends the process in this way
-        if isinstance(error.__context__, BrokenPipeError):  # rich does
+        # Rich ends it where a pipe is closed; so does click, which wraps stdout before.
+        if isinstance(error.__context__, BrokenPipeError) or sys.stdout is not stdout:
             raise BrokenPipeError from error
         return _complain(unexpected(error), ExitCode.FAILED, error)
     except Exception as error:

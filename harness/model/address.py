@@ -19,7 +19,8 @@ BASE_URL = "OPENAI_BASE_URL"
 
 _NEW = re.compile(r"(?P<model>.+?)@(?P<url>[A-Za-z][A-Za-z0-9+.-]*://.*)")
 _BARE = re.compile(  # what stands after an @ and would be an address, were it not for http://
-    r"localhost|\[[0-9A-Fa-f:.]+\].*|[^/]*:\d+|[^/]*/.*|\d+(\.\d+){3}|([A-Za-z0-9-]+\.)+[A-Za-z]{2,}"
+    r"localhost|\[[0-9A-Fa-f:.]+\].*|[^/]*:\d+|[^/]*/.*|\d+(\.\d+){3}|([A-Za-z0-9-]+\.)+[A-Za-z]{2,}|"
+    r"(?!(?:latest|default|stable|preview|v?\d.*)$)[A-Za-z][A-Za-z0-9-]*"  # else it is a version
 )
 _ALONE = re.compile(r"(localhost|\d+(\.\d+){3})(:\d+)?(/.*)?|[^/@]+:\d+/.*")  # no model at all
 _SECRET = re.compile(r"key|token|secret|passw|sig|auth|credential", re.IGNORECASE)

@@ -61,3 +61,14 @@ def test_debug_shows_the_traceback():
 def test_nobody_reads_any_more():
     done = fall("fall", "pipe")
     assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("words", [("list", "benchmarks"), ("list", "losses"), ("--help",)])
+def test_nobody_who_reads_is_no_error(words):
+    """As after ``| head``: click and rich each have their own way to end there."""
+    started = subprocess.Popen(
+        [sys.executable, "-m", "harness", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    started.stdout.close()
+    _, told = started.communicate(timeout=60)
+    assert (started.returncode, told) == (141, b"")
