@@ -14,8 +14,8 @@ WORDS = ["run", "--method", "seva", "--bench", "pope", "--limit", "12", "--max-p
 FILES, LINES = 142, 11610
 """What such a run executed on 2026-11-26 (``python tests/support/trace.py run ...``).
 
-It was 115 files and 9,349 lines before the preflight, the measures of a training's effect, the shares
-of an interval, power curves, protocols and the ledger of looks.
+It was 115 files and 9,349 lines before the preflight, the measures of a training's effect, the
+shares of an interval, power curves, protocols and the ledger of looks.
 """
 
 
