@@ -35,6 +35,7 @@ _SHIPPED = {
     "seva": "harness-seva",
     "sima": "harness-sima",
     "multineg": "harness-multineg",
+    "given": "harness-given",
     **dict.fromkeys(("sft", "gt_dpo", "swapped", "random_pairs"), "harness-baselines"),
 }
 """Where this project's methods come from, for a user who installed the harness alone."""
