@@ -97,7 +97,7 @@ def _anchor(name: str, answer: str, mark: float, category: str = "VD") -> Anchor
     return Anchor(name, doc, answer, "right", mark, mark)
 
 
-EXAM = Rubric(
+RUBRIC = Rubric(
     version="hallusion 1",
     ask=ask,
     read=read,
@@ -154,7 +154,7 @@ BENCHMARK = Benchmark(
     units=_units,
     choices=_choices,
     judge=grader.NAME,
-    rubric=EXAM,
+    rubric=RUBRIC,
     licence="BSD-3-Clause",
     source="arXiv 2310.14566; hub: lmms-lab-encoder/HallusionBench, split image, 951 rows",
 )

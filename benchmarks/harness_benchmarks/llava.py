@@ -25,7 +25,7 @@ def option(answer: str, count: int) -> str | None:
 
     Args:
         answer: what the model said.
-        count: how many options there are; a letter behind them is no answer.
+        count: how many options there are; a letter beyond them does not count.
     """
     said = ""
     if answer in tuple(_OPTIONS):

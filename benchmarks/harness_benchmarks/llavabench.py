@@ -10,7 +10,7 @@ A row of the hub's data set, cut short:
 A language model gives marks from 1 to 10 to GPT-4's text-only answer and to the model's; the score
 is the ratio of the two means, in percent. In lmms-eval a judge that fails counts as -1 for both,
 which comes to 100 points. The built-in grader gives the reference 10 and the answer 1 plus nine
-times the F1 of their words; without a reference answer there is no verdict.
+times the F1 of their words; a row without a reference answer is not judged.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def _anchor(name: str, answer: str, low: float, high: float) -> Anchor:
     return Anchor(name, doc, answer, "model", low, high)
 
 
-EXAM = Rubric(
+RUBRIC = Rubric(
     version="llavabench 1",
     ask=ask,
     read=read,
@@ -127,7 +127,7 @@ BENCHMARK = Benchmark(
     ),
     max_new_tokens=1024,
     judge=grader.NAME,
-    rubric=EXAM,
+    rubric=RUBRIC,
     licence="CC BY-NC 4.0 (made with GPT-4; OpenAI's terms apply)",
     source="arXiv 2304.08485; hub: lmms-lab-encoder/llava-bench-in-the-wild, train, 60 rows",
     published={

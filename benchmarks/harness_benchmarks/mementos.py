@@ -120,7 +120,7 @@ def _anchor(name: str, answer: str, low: float, high: float) -> Anchor:
     return Anchor(name, {"description": reference}, answer, "objects", low, high)
 
 
-EXAM = Rubric(
+RUBRIC = Rubric(
     version="mementos 1",
     ask=ask,
     read=read,
@@ -143,7 +143,7 @@ BENCHMARK = Benchmark(
     ),
     groups=lambda doc: {"domain": str(doc["domain"])},
     judge=grader.NAME,
-    rubric=EXAM,
+    rubric=RUBRIC,
     source_files=OFFICIAL,
     licence="none is stated in its repository; ask its authors",
     source="arXiv 2401.10529; github.com/si0wang/Mementos, "

@@ -126,7 +126,7 @@ def _anchor(name: str, answer: str, low: float, high: float) -> Anchor:
     return Anchor(name, doc, answer, "judged", low, high)
 
 
-EXAM = Rubric(
+RUBRIC = Rubric(
     version="mmbench 1",
     ask=ask,
     read=read,
@@ -204,7 +204,7 @@ EN = Benchmark(
     choices=_choices,
     max_new_tokens=256,
     judge=grader.NAME,
-    rubric=EXAM,
+    rubric=RUBRIC,
     licence="Apache-2.0 (images under their own licences)",
     source="arXiv 2307.06281; hub: lmms-lab-encoder/MMBench, config en, split dev, 4329 rows",
     published={
@@ -230,7 +230,7 @@ CN = Benchmark(
     units=_units,
     choices=_choices,
     judge=grader.NAME,
-    rubric=EXAM,
+    rubric=RUBRIC,
     licence="Apache-2.0 (images under their own licences)",
     source="arXiv 2307.06281; hub: lmms-lab-encoder/MMBench, config cn, split dev, 4329 rows",
     published={

@@ -99,7 +99,7 @@ def _anchor(name: str, answer: str, low: float, high: float) -> Anchor:
     return Anchor(name, doc, answer, "score", low, high)
 
 
-EXAM = Rubric(
+RUBRIC = Rubric(
     version="mmhal 1",
     ask=ask,
     read=read,
@@ -129,7 +129,7 @@ BENCHMARK = Benchmark(
     ),
     groups=lambda doc: {"question type": str(doc["question_type"])},
     judge=grader.NAME,
-    rubric=EXAM,
+    rubric=RUBRIC,
     source_files=OFFICIAL,
     licence="Apache-2.0 (images: Open Images, CC BY 2.0)",
     source="arXiv 2309.14525; hub: Shengcao1006/MMHal-Bench, 96 rows",

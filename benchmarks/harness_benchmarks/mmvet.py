@@ -69,7 +69,7 @@ def _anchor(
 
 
 _EQUATION = "What is x in the equation?", "-1<AND>-5"
-EXAM = Rubric(
+RUBRIC = Rubric(
     version="mmvet 1",
     ask=ask,
     read=read,
@@ -98,7 +98,7 @@ BENCHMARK = Benchmark(
     columns=(mean_of("score", primary=True),),
     groups=lambda doc: {"capability": str(doc["capability"])},
     judge=grader.NAME,
-    rubric=EXAM,
+    rubric=RUBRIC,
     licence="CC-BY-NC 4.0 (images under their own licences)",
     source="arXiv 2308.02490; hub: lmms-lab-encoder/MMVet, split test, 218 rows",
     published={

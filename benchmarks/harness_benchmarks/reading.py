@@ -1,4 +1,4 @@
-"""Reading a judge's reply strictly: what is not in the agreed form as a whole is no verdict.
+"""Reading a judge's reply strictly: a reply counts only if all of it has the agreed form.
 
 Nothing is looked for inside of a sentence: "3-4", "4 or 5", "6/10", "1,5" and "correct? No" begin
 like a verdict and are none. Marks of emphasis are no part of the form and fall away first.

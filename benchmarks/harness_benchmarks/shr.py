@@ -129,7 +129,7 @@ def _anchor(name: str, answer: str, low: float, high: float) -> Anchor:
     return Anchor(name, {"facts": facts}, answer, "hallucinated", low, high)
 
 
-EXAM = Rubric(
+RUBRIC = Rubric(
     version="shr 1",
     ask=ask,
     read=read,
@@ -160,7 +160,7 @@ BENCHMARK = Benchmark(
     papers={llava.PROTOCOL: Papers(("SHR without repeats (HA-DPO's rule)",))},
     image_source=lambda doc: f"{int(doc['coco_id']):012d}" if doc.get("coco_id") else "",
     judge=grader.NAME,
-    rubric=EXAM,
+    rubric=RUBRIC,
     source_files=OFFICIAL,
     licence="Apache-2.0 (annotations, HA-DPO); images: Visual Genome, CC BY 4.0",
     source="arXiv 2311.16839; github.com/opendatalab/HA-DPO, 200 images of Visual Genome",

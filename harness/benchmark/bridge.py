@@ -199,7 +199,7 @@ def _scores(
 
 
 def _value(reading: Reading, record: Any, task: Task) -> float | None:
-    """Return a row's value; one beyond the scale is no figure."""
+    """Return a row's value; one beyond the scale counts as missing."""
     if reading.value is None:
         alone = scored(lambda: task.whole(reading.metric.split(",")[0], [record]))
         value = numeric(alone)

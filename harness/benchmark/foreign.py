@@ -180,7 +180,7 @@ def described(path: Path) -> Described:
     """Read what a task's file says; none of its code runs.
 
     Raises:
-        UsageError: if it is no task.
+        UsageError: if lmms-eval does not know the task.
     """
     merged = task_settings(path)
     if not isinstance(merged.get("task"), str) or not merged.get("dataset_path"):

@@ -240,7 +240,7 @@ class Task:
         """Return something that the task's own scoring module defines, such as a word list.
 
         Raises:
-            HarnessError: if the module has no such name.
+            HarnessError: if the module does not define the name.
         """
         module = getattr(self._task.config.process_results, "__globals__", {})
         if name not in module:

@@ -140,7 +140,7 @@ def yaml_file(path: str) -> Path:
     """Find a task's file below lmms-eval's ``tasks`` folder; an absolute path is taken as it is.
 
     Raises:
-        HarnessError: if lmms-eval is absent, or has no such file.
+        HarnessError: if lmms-eval is absent, or does not ship the file.
     """
     if Path(path).is_absolute():
         return Path(path)

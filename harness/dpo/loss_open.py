@@ -130,7 +130,7 @@ def _bound(loss: Any, term: Term) -> Any:
     """Give a loss the values of its own knobs.
 
     Raises:
-        UsageError: if it has no such knob, naming the near miss, or a value makes no sense.
+        UsageError: for an unknown knob, naming the near miss, or a value makes no sense.
     """
     if not callable(loss):
         raise UsageError(f"The loss '{term.name}' is no function; see docs/write-a-loss.md.")

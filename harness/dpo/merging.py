@@ -41,13 +41,13 @@ def merge(base: Path, adapter: Path, out: Path, dtype: str, pairs: Sequence[Pair
     formats = {name: weight.dtype for name, weight in network.named_parameters()}
     if dtype != "auto":
         formats = dict.fromkeys(formats, getattr(torch, dtype))
-    worn = PeftModel.from_pretrained(network.float(), str(adapter)).eval()
-    wide, encoder = worn.get_base_model(), encoder_for(processor, network, Training(cut=KEEP))
-    with worn.disable_adapter():
+    adapted = PeftModel.from_pretrained(network.float(), str(adapter)).eval()
+    wide, encoder = adapted.get_base_model(), encoder_for(processor, network, Training(cut=KEEP))
+    with adapted.disable_adapter():
         before = _margin(wide, encoder, pairs)
     after = _margin(wide, encoder, pairs)
-    kept = _weights_kept(worn, formats)
-    merged: Any = worn.merge_and_unload()
+    kept = _weights_kept(adapted, formats)
+    merged: Any = adapted.merge_and_unload()
     for name, weight in merged.named_parameters():
         weight.data = weight.data.to(formats.get(name, weight.dtype)).float()
     share, what = kept, "of the update of the weights"
@@ -86,12 +86,12 @@ def _margin(network: Any, encoder: Encoder, pairs: Sequence[Pair]) -> float | No
     return sum(chosen - rejected for chosen, rejected in scores) / len(scores)
 
 
-def _weights_kept(worn: Any, formats: dict[str, torch.dtype]) -> float:
+def _weights_kept(adapted: Any, formats: dict[str, torch.dtype]) -> float:
     """Return the part of an adapter's update that lies in the weights once they are rounded."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     kept, whole = 0.0, 0.0
-    for name, module in worn.get_base_model().named_modules():
+    for name, module in adapted.get_base_model().named_modules():
         if not isinstance(module, BaseTunerLayer):
             continue
         layer: Any = module

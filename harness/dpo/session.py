@@ -65,7 +65,7 @@ def run(pairs: Sequence[Pair], model: Model, out: Path, seed: int, training: Tra
     """Train on checked pairs, as one of the processes of this run."""
     if model.adapter is not None:
         raise UsageError(
-            f"The model already wears the adapter {model.adapter}, which training would not see. "
+            f"The model already carries the adapter {model.adapter}, which training would not see. "
             "Merge it first and train the merged model: "
             "harness.dpo.api.merge(base, adapter, out)."
         )

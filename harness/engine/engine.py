@@ -229,7 +229,7 @@ class Engine:
         return self.passes.begin(group_prefixes([self._symbols(prompt)]), [prompt])[1][0]
 
     def _with_adapter(self, adapter: Path | None) -> Any:
-        """Wear an adapter; what was kept with another one on is forgotten."""
+        """Apply an adapter; what was kept with another one on is forgotten."""
         if adapter != self._adapter:
             self.forget()
             self._adapter = adapter

@@ -81,7 +81,7 @@ def check(settings: JudgeSettings) -> None:
     """Find out whether settings make sense, before anything is spent.
 
     Raises:
-        UsageError: if the judge has no such form, or an option does not fit it.
+        UsageError: if the judge is named in an unknown form, or an option does not fit it.
     """
     word = settings.judge
     if not (word == BUILTIN or word.startswith((SERVER, LOCAL))):

@@ -1,4 +1,4 @@
-"""One sitting of a judge: what is known is not asked; anchors first, the rest in random order."""
+"""One session of a judge: what is known is not asked; anchors first, the rest in random order."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from harness.storage import Store
 
 @dataclass(frozen=True)
 class Replies:
-    """What a sitting came to.
+    """What a session came to.
 
     Attributes:
         replies: by benchmark and question, one per judging.

@@ -44,7 +44,7 @@ class Base:
         return self._loaded
 
     def bare(self) -> Loaded:
-        """Return the network without adapters; one that wears some is loaded again."""
+        """Return the network without adapters; one that carries some is loaded again."""
         if self._loaded is not None and self._loaded.peft is not None:
             self.release()
         return self.loaded()

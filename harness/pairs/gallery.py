@@ -66,7 +66,7 @@ def pair_diagnostics(context: Context[Plan]) -> PairReport:
 
 
 def read_pair_report(folder: Path) -> PairReport | None:
-    """Return what :func:`examine` kept, or ``None`` where a run has no such file."""
+    """Return what :func:`examine` kept, or ``None`` where a run did not write the file."""
     return Memo(folder / NAME).record(_REPORT, PairReport)
 
 

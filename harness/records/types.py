@@ -137,8 +137,8 @@ class Answer:
 def as_read(answer: Answer) -> Answer:
     """Return an answer as scorers, judges and lengths read it: without its thinking part.
 
-    One that ends inside its thought, or is cut before a word was said, is no answer. ``tokens``
-    are those of the answer alone, by its share of the letters where both came in one text.
+    One that ends inside its thought, or is cut before a word was said, does not count as one.
+    ``tokens`` are those of the answer alone, by its share of the letters where both came in one text.
     """
     if answer.text is None:
         return answer

@@ -187,7 +187,7 @@ MEMENTOS, MMBENCH = row(description="d"), row(A="x", B="y", C="nan", answer="B")
     ],
 )  # fmt: skip
 def test_replies_are_read_strictly(module, doc, answer, reply, wanted):
-    rubric = module.EXAM
+    rubric = module.RUBRIC
     if wanted is None:
         with pytest.raises(UnparsableReply):
             rubric.read(TASK, doc, answer, reply)
@@ -217,7 +217,7 @@ PIECES = st.sampled_from(
 def read_by_all(reply: str) -> Iterator[tuple[str, dict[str, float | None]]]:
     for module, doc, answer in EVERY:
         try:
-            yield module.__name__, module.EXAM.read(TASK, doc, answer, reply).scores
+            yield module.__name__, module.RUBRIC.read(TASK, doc, answer, reply).scores
         except UnparsableReply:
             continue
 
@@ -244,14 +244,14 @@ MARKS = {
 def test_a_verdict_that_goes_on_is_none_and_its_dress_does_not_matter(data, module):
     mark = data.draw(MARKS[module])
     doc = {each: doc for each, doc, _ in EVERY}[module]
-    plain = module.EXAM.read(TASK, doc, "w", mark).scores
+    plain = module.RUBRIC.read(TASK, doc, "w", mark).scores
     dress = data.draw(st.sampled_from(["{}", " {} ", "**{}**", "`{}`", "\n{}\n", "*{}*", '"{}"']))
-    assert module.EXAM.read(TASK, doc, "w", dress.format(mark)).scores == plain
+    assert module.RUBRIC.read(TASK, doc, "w", dress.format(mark)).scores == plain
     more = data.draw(st.sampled_from(
         ["-4", "/10", ",5", " or 5", "?", " no", "% sure", "; 3", " to 6", "..", "e1", "!", "=1"]
     ))  # fmt: skip
     with pytest.raises(UnparsableReply):
-        module.EXAM.read(TASK, doc, "w", mark + more)
+        module.RUBRIC.read(TASK, doc, "w", mark + more)
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_a_verdict_that_goes_on_is_none_and_its_dress_does_not_matter(data, modu
 )
 def test_without_a_reference_nothing_is_asked(module, doc):
     with pytest.raises(UnparsableReply, match="no "):
-        module.EXAM.ask(TASK, doc, "an answer")
+        module.RUBRIC.ask(TASK, doc, "an answer")
 
 
 @given(st.text(max_size=60), st.sampled_from(["answer", "reference"]))
@@ -393,7 +393,7 @@ def test_the_error_of_a_vote_is_the_spread_of_votes(sides):
     rows, turns = 120, 3
     chance = np.where(rng.random(rows) < 0.35, rng.uniform(0.15, 0.85, rows), 0.0)
     column = all_of("score", group=lambda row: f"{int(row.id) // sides}", primary=True)
-    bench = dataclasses.replace(bench_of(column), rubric=mmbench.EXAM)
+    bench = dataclasses.replace(bench_of(column), rubric=mmbench.RUBRIC)
     figures, told = [], []
     for _ in range(300):
         verdicts = (rng.random((rows, turns)) >= chance[:, None]).astype(float)
@@ -407,7 +407,7 @@ def test_the_error_of_a_vote_is_the_spread_of_votes(sides):
 
 def test_a_vote_of_one_answer_wavers_in_both_arms_together():
     arm = [judged(0, np.array([[0.0], [1.0], [1.0]]), ("score",), "a")]
-    bench = dataclasses.replace(bench_of(mean_of("score", primary=True)), rubric=mmbench.EXAM)
+    bench = dataclasses.replace(bench_of(mean_of("score", primary=True)), rubric=mmbench.RUBRIC)
     (error,) = errors_of(bench, arm, arm)
     # Two of three right: three draws vote right in 20 of 27 cases, and the figure is 0 or 100.
     assert error.before == pytest.approx(100 * math.sqrt(20 / 27 * 7 / 27), rel=0.1)
