@@ -138,7 +138,7 @@ def as_read(answer: Answer) -> Answer:
     """Return an answer as scorers, judges and lengths read it: without its thinking part.
 
     One that ends inside its thought, or is cut before a word was said, does not count as one.
-    ``tokens`` are those of the answer alone, by its share of the letters where both came in one text.
+    ``tokens`` are those of the answer alone: its share of the letters where both are in one text.
     """
     if answer.text is None:
         return answer
