@@ -73,7 +73,7 @@ def prepare(loaded: Loaded, request: Request, rendered: str) -> Prepared:
     process = partial(processed_as, how, loaded.processor, rendered, request.images)
     special = wants_special(loaded, rendered)
     processed = process(add_special_tokens=special)
-    if view is not None and not _laid_out(processed["pixel_values"]):
+    if view is not None and request.images and not _laid_out(processed["pixel_values"]):
         with _through(view, loaded.processor.image_processor):
             processed = process(add_special_tokens=special)
         view = None

@@ -213,7 +213,8 @@ def _places(report: ReportInput, folder: Path) -> list[tuple[str, Path]]:
     if report.comparison is not None:
         places["checkpoint"] = report.checkpoint
     found = [(label, Path(os.path.normpath(folder / name))) for label, name in places.items()]
-    return [(label, path) for label, path in found if path.exists()]
+    # A damaged record may name what no file system can hold; Path.exists would raise then.
+    return [(label, path) for label, path in found if os.path.exists(path)]
 
 
 def _text(text: str, style: str = "") -> Text:

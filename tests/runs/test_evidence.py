@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import time
+import traceback
 import zipfile
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def called(*words):
     done = CliRunner().invoke(app, [str(word) for word in words])
     assert done.exception is None or isinstance(done.exception, SystemExit | HarnessError), (
         words,
-        done.exception,
+        "".join(traceback.format_exception(done.exception)),
     )
     return done
 
