@@ -331,7 +331,8 @@ def columns_of(name: str, *runs: FinishedRun) -> tuple[Metric, ...]:
 
 def _known(column: Metric, rows: Sequence[Sample]) -> bool:
     """Whether rows have a figure at all; those of an earlier version may lack a later one."""
-    return not rows or any(column.applies(row) is not False for row in rows)
+    scored = [row for row in rows if row.scores]  # what a missing row would have is not known
+    return not scored or any(column.applies(row) is not False for row in scored)
 
 
 def imported_columns(
