@@ -2,10 +2,11 @@
 
     python perf/claims.py --runs 400
 
-Six tables: false alarms of a family of 14 metrics over several training seeds; "no worse", and a
+Seven tables: false alarms of a family of 14 metrics over several training seeds; "no worse", and a
 gate's open bound, at a true loss of just the margin; the power at the printed minimum detectable
-difference (MDD); rows that are missing for a reason; shapes that are hard for an interval; and
-planned looks. ``perf/calibration.py`` has false alarms and coverage of one seed.
+difference (MDD); rows that are missing for a reason; shapes that are hard for an interval;
+planned looks; and power beside that of a plain t-test. ``perf/calibration.py`` has false alarms
+and coverage of one seed.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ def estimate(drawn: Drawn, **options: object) -> stats.Estimate:
     ones = np.ones(len(before))
     arms = np.c_[before, ones], np.c_[after, ones]
     numbers = np.unique(images, return_inverse=True)[1].ravel()
-    return stats.estimate(*arms, numbers, VALUE, plain_mean=True, draws=200, **options)
+    options = {"draws": 200, **options}
+    return stats.estimate(*arms, numbers, VALUE, plain_mean=True, **options)
 
 
 # ---- seeds x Holm
@@ -365,6 +367,57 @@ def _limits(random: Generator, count: int) -> list[float]:
     return [estimate((one[:n], two[:n], np.arange(n))).p or 1.0 for n in sizes]
 
 
+# ---- power against a plain t-test over images
+
+
+def moved(images: int, rows: int, effect: float) -> Callable[[Generator], Drawn]:
+    """Grades whose rows and images vary normally, so that a t-test over image means is valid."""
+
+    def draw(random: Generator) -> Drawn:
+        which = np.arange(images * rows) // rows
+        change = effect + random.normal(0, 0.05, images)[which]
+        return np.zeros(images * rows), change + random.normal(0, 0.2, images * rows), which
+
+    return draw
+
+
+def turned(images: int, rows: int, effect: float) -> Callable[[Generator], Drawn]:
+    """Right or wrong, each row for itself: 10 % flip, ``effect`` more to right, less to wrong."""
+
+    def draw(random: Generator) -> Drawn:
+        before = (random.random(images * rows) < 0.5).astype(float)
+        changed = random.random(len(before)) < np.where(before == 0, 0.1 + effect, 0.1 - effect)
+        return before, np.where(changed, 1 - before, before), np.arange(len(before)) // rows
+
+    return draw
+
+
+PLANTED: dict[str, Callable[[Generator], Drawn]] = {
+    "20 images x 6 grades": moved(20, 6, 0.062),
+    "40 images x 18 grades": moved(40, 18, 0.026),
+    "300 grades": moved(300, 1, 0.033),
+    "40 images x 18, flips": turned(40, 18, 0.033),
+    "1000 rows, flips": turned(1000, 1, 0.028),
+}
+
+
+def plain_tests(runs: int) -> None:
+    """Print how often an effect is told, and how often a t-test over image means tells it."""
+    from scipy import stats as plain
+
+    print("\n| planted | told | plain t-test over images |")
+    print("| --- | ---: | ---: |")
+    for name, draw in PLANTED.items():
+        told = np.zeros(2)
+        for run in range(runs):
+            drawn = draw(np.random.default_rng((7, run)))
+            before, after, images = drawn
+            means = np.bincount(images, after - before) / np.bincount(images)
+            ours = estimate(drawn, draws=2_000).p
+            told += ours <= ALPHA, plain.ttest_1samp(means, 0.0).pvalue <= ALPHA
+        print(f"| {name} | {told[0] / runs:.1%} | {told[1] / runs:.1%} |", flush=True)
+
+
 def main() -> None:
     """Read the command line and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -383,6 +436,7 @@ TABLES = {
     "missing": missing,
     "shapes": shapes,
     "looks": looks,
+    "plain": plain_tests,
 }
 
 
