@@ -235,11 +235,12 @@ def _checkpoint(folder: Path) -> Iterator[Check]:
     try:
         state = read_json(file)
         path, files = folder / str(state["path"]), str(state["files"])
+        inside = path.is_dir() and path.resolve().is_relative_to(folder.resolve())
+        changed = inside and folder_digest(path) != files
     except (OSError, ValueError, KeyError, TypeError) as error:
         yield Check("run", "checkpoint", DIFFERS, (f"training.json cannot be read: {error!r}",))
         return
-    if path.is_dir() and path.resolve().is_relative_to(folder.resolve()):
-        changed = folder_digest(path) != files
+    if inside:
         told = [f"{state['path']} has changed since it was trained"] if changed else []
         yield _check("run", "checkpoint", told)
 

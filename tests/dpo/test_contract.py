@@ -95,7 +95,7 @@ def test_batches_of_all_pairs_are_the_pairs_alone(family, pairs, tmp_path):
     assert effects[0].after.margin > effects[0].before.margin
     request = Request("is there a dog", (pairs[0].prompt.open_image(),), 4)
     (answer,) = model.with_adapter(adapter).answer([request])
-    assert answer.text is not None, answer.error
+    assert answer.tokens, answer.error  # random weights may say no word
 
 
 def test_noise_reaches_the_image(family, pairs):
@@ -104,7 +104,7 @@ def test_noise_reaches_the_image(family, pairs):
     clean, dark = model.answer(
         [Request("what", (image,), 6, choices=("yes", "no"), view=view) for view in (None, Dark())]
     )
-    assert (clean.error, dark.error) == (None, None)
+    assert len(clean.choices) == len(dark.choices) == 2, (clean.error, dark.error)
     assert clean.choices != dark.choices
 
 

@@ -337,7 +337,7 @@ def test_image_tokens_are_counted_against_the_features(model, pairs):
 
 def test_an_already_adapted_model_is_refused(model, pairs, tmp_path):
     adapter = dpo.train(pairs[:2], model, tmp_path / "one", seed=1, training=TRAINING)
-    with pytest.raises(UsageError, match="already wears the adapter"):
+    with pytest.raises(UsageError, match="already carries the adapter"):
         dpo.train(pairs[:2], model.with_adapter(adapter), tmp_path, seed=1, training=TRAINING)
 
 
