@@ -152,7 +152,7 @@ def test_a_method_that_trains_nothing_changes_exactly_nothing(settings, monkeypa
     for benchmark in same.comparison.benchmarks:
         assert benchmark.flips == ()
         for figure in benchmark.figures:
-            assert figure.difference == 0
+                assert figure.difference == 0 or (figure.before, figure.after) == (None, None)
             # Equal answers are a fact about these rows; of others the interval says what can be.
             assert figure.interval[0] < 0 < figure.interval[1]
             assert figure.verdict in ("cannot tell", "no worse")
