@@ -136,8 +136,8 @@ def unreadable(benchmark: BenchmarkComparison) -> bool:
 
 
 def _same(benchmark: BenchmarkComparison) -> bool:
-    alike = all(figure.test == "identical" for figure in benchmark.figures if figure.samples)
-    return benchmark.changed_answers == 0 and alike
+    known = (f for f in benchmark.figures if (f.before, f.after) != (None, None))
+    return benchmark.changed_answers == 0 and all(f.test == "identical" for f in known)
 
 
 def _length(benchmark: BenchmarkComparison) -> float | None:
