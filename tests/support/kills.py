@@ -152,7 +152,9 @@ def _files(folder: Path) -> set[str]:
     return {
         path.as_posix()
         for path in found
-        if not path.name.startswith(".") and "throughput" not in path.name
+        if not path.name.startswith(".")
+        and "throughput" not in path.name
+        and not path.name.endswith(("-shm", "-wal"))  # SQLite's, where the last process was killed
     }
 
 
