@@ -74,7 +74,7 @@ def answering(reply: str | None = None) -> Iterator[None]:
     """Catch what the scoring code of a task asks; ``reply`` is what the language model says.
 
     Raises:
-        Asked: out of the block, if something was asked and there is no reply.
+        Asked: out of the block, if a question was asked that has not been answered.
         AskedAgain: if the reply was not understood.
         Unanswerable: if something else than one question in words was sent.
     """
