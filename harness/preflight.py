@@ -82,7 +82,7 @@ def preflight_once(context: Context[Plan], model: Model) -> None:
     seconds = time.monotonic() - began
     progress.say(
         f"Preflight in {seconds:.1f} s: {len(plan.prompts)} prompts, "
-        + "; ".join(told[name] for name in ("adapter", "memory") if name in told)
+        + "; ".join(told[name] for name in ("adapter", "weights", "memory") if name in told)
         + "."
     )
     memo.write(stamp, facts=told)
@@ -216,16 +216,11 @@ def _trained(
             f"One training step on one pair failed: {type(error).__name__}: {error}. Nothing was "
             "evaluated yet. Check the options of the training (--set) against this model."
         ) from error
-    ends = distinct(name.rpartition(".")[2] for name in seen.targets)
     length = getattr(options, "max_new_tokens", 256)
     answers = 1 + len(chosen.rejected)
     need = seen.memory(training.batch_size, answers, length)
     return [
-        (
-            "adapter",
-            f"adapter of rank {training.lora_rank} on {len(seen.targets)} layers "
-            f"({', '.join(ends)}), {seen.trained / 1e6:.2f} M weights",
-        ),
+        ("adapter" if seen.targets else "weights", _told(training, seen.targets, seen.trained)),
         (
             "memory",
             f"at most about {need / 1e9:.1f} GB for {training.batch_size} pairs of {answers} "
@@ -237,6 +232,15 @@ def _trained(
             "their size",
         ),
     ]
+
+
+def _told(training: Training, targets: Sequence[str], trained: int) -> str:
+    """Say what is trained."""
+    millions = f"{trained / 1e6:.2f} M weights"
+    if not targets:
+        return f"full training of {', '.join(training.parts)}: {millions}"
+    ends = ", ".join(distinct(name.rpartition(".")[2] for name in targets))
+    return f"adapter of rank {training.lora_rank} on {len(targets)} layers ({ends}), {millions}"
 
 
 def _refuse_tracker(name: str) -> None:

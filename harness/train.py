@@ -18,7 +18,7 @@ from typing import Any
 
 from harness import dpo, progress
 from harness.context import Context, Plan
-from harness.errors import HarnessError, UsageError
+from harness.errors import HarnessError
 from harness.plugins import Method
 from harness.records import Pair, fingerprint
 from harness.storage import Memo, folder_digest
@@ -151,15 +151,7 @@ def ablation(
         model: the model before.
         folder: the run folder; ``image_ablation.json`` in it keeps the figures.
         limit: how many pairs.
-
-    Raises:
-        UsageError: if the method trains a full model, which has no adapter to take off.
     """
-    if not checkpoint.adapter:
-        raise UsageError(
-            "--image-ablation scores the pairs with and without the trained adapter, but this "
-            f"method leaves a full model in {checkpoint.path}. Leave --image-ablation out."
-        )
     chosen = tuple(pairs[:limit])
     stamp = fingerprint(checkpoint.digest, [(p.prompt.id, p.chosen, p.rejected) for p in chosen])
     found = _ablation(folder, stamp)
@@ -167,7 +159,10 @@ def ablation(
         with progress.bar("image ablation", total=2, unit="passes") as bar:
             before = dpo.image_ablation(chosen, model, limit=limit)
             bar.advance(1, "the trained model")
-            after = dpo.image_ablation(chosen, model, checkpoint.path, limit=limit)
+            if checkpoint.adapter:
+                after = dpo.image_ablation(chosen, model, checkpoint.path, limit=limit)
+            else:
+                after = dpo.image_ablation(chosen, model.with_adapter(checkpoint.path), limit=limit)
             bar.advance(1)
         found = Ablation(dataclasses.asdict(before), dataclasses.asdict(after))
         memo = Memo(folder / IMAGE_ABLATION)

@@ -12,11 +12,10 @@ import pytest
 from harness_tinyworld import DEMO
 
 from harness.dpo.ablation import ImageAblation
-from harness.errors import UsageError
 from harness.model import Model
 from harness.pairs import read_prompts
 from harness.records import Request
-from harness.train import Ablation, Checkpoint, ablation, merged
+from harness.train import Ablation, Checkpoint, merged
 
 
 def scored(chosen, blank, drops):
@@ -36,11 +35,9 @@ def test_the_sentence_says_what_blanking_did():
     assert "does not need the image" in blind
 
 
-def test_a_full_model_is_its_own_merge_and_has_no_adapter_to_take_off(tmp_path):
+def test_a_full_model_is_its_own_merge(tmp_path):
     whole = Checkpoint(tmp_path, "d", adapter=False, reused=False)
     assert merged(whole, None, tmp_path) == tmp_path
-    with pytest.raises(UsageError, match="full model"):
-        ablation(whole, [], None, tmp_path)
 
 
 @pytest.mark.slow

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from harness.dpo.loss_terms import LOSSES, ONE_NEGATIVE, terms_of
 from harness.errors import UsageError
-from harness.records import Bounds, check_bounds
+from harness.records import LATER, Bounds, check_bounds
 
 __all__ = ["LOSSES", "ONE_NEGATIVE", "Training", "refuse_misfit", "shared"]
 
@@ -24,6 +24,9 @@ OPTIMIZERS = ("adamw_torch", "adafactor", "sgd")
 TRACKERS = ("wandb", "tensorboard", "mlflow")
 DROP, KEEP = "drop", "keep"
 ALL_LINEAR = "all-linear"
+LORA, FULL = "lora", "full"
+LANGUAGE, PROJECTOR, VISION = PARTS = ("language", "projector", "vision")
+FOUR_BIT = "4bit"
 
 _Share = Annotated[float, Bounds(least=0, below=1)]
 
@@ -50,13 +53,19 @@ class Training:
         optimizer: one of :data:`OPTIMIZERS`, as ``transformers`` names them.
         weight_decay: of the optimiser.
         max_grad_norm: gradients are scaled down to this L2 norm; 0 leaves them.
+        tune: ``lora`` trains an adapter, ``full`` the weights themselves; then a whole model is
+            returned.
+        parts: what is trained, of ``language`` (the decoder and its head), ``projector`` and
+            ``vision`` (the tower); the others are frozen. With ``lora`` these get the adapters.
+        quantize: ``4bit`` holds the linear layers of the language model in 4 bits (NF4) while an
+            adapter is trained on them (QLoRA); needs bitsandbytes.
         lora_rank: rank of the adapter.
         lora_alpha: LoRA's numerator; the adapter's output is scaled by ``alpha / rank``.
         lora_dropout: on the adapter's input. Above zero, other dropout of the model stays on too.
         lora_targets: module names such as ``q_proj,v_proj``, or a regular expression over full
-            module names; ``None`` and ``all-linear`` are every linear layer of the language
-            model except its head.
-        train_projector: also train the image projector, saved inside the adapter.
+            module names; ``None`` and ``all-linear`` are every linear layer of ``parts`` except
+            the language model's head.
+        train_projector: also train the image projector itself, saved inside the adapter.
         max_length: longest prompt plus answer in tokens; see ``cut``. ``None``: no limit.
         cut: what becomes of an answer that was cut, when it was generated or by ``max_length``:
             ``drop`` leaves it out, ``keep`` trains on it without an end token.
@@ -92,6 +101,11 @@ class Training:
     optimizer: Annotated[str, Bounds(among=OPTIMIZERS)] = "adamw_torch"
     weight_decay: Annotated[float, Bounds(least=0, most=10)] = 0.0
     max_grad_norm: Annotated[float, Bounds(least=0)] = 1.0
+    tune: Annotated[str, Bounds(among=(LORA, FULL))] = field(default=LORA, metadata=LATER)
+    parts: Annotated[tuple[str, ...], Bounds(among=PARTS)] = field(
+        default=(LANGUAGE,), metadata=LATER
+    )
+    quantize: Annotated[str | None, Bounds(among=(FOUR_BIT,))] = field(default=None, metadata=LATER)
     lora_rank: Annotated[int, Bounds(least=1, most=8192)] = 128
     lora_alpha: Annotated[int, Bounds(least=1, most=65_536)] = 256
     lora_dropout: _Share = 0.0
@@ -137,8 +151,35 @@ def refuse_misfit(training: Training) -> None:
             "eval_steps measures on held-out pairs, and none are held out. Set holdout too, such "
             "as holdout=0.05."
         )
+    if not training.parts:
+        raise UsageError(
+            f"parts is empty, so nothing would be trained. Name some of {', '.join(PARTS)}."
+        )
+    if training.tune == FULL:
+        _refuse_adapter_knobs(training)
+    if training.train_projector and PROJECTOR in training.parts:
+        raise UsageError(
+            "train_projector=true trains the projector's weights and parts=...+projector puts an "
+            "adapter on it. Choose one of the two."
+        )
     if training.patience and not training.eval_steps:
         raise UsageError("patience counts measurements, and eval_steps is 0. Set eval_steps too.")
+
+
+def _refuse_adapter_knobs(training: Training) -> None:
+    if training.quantize:
+        raise UsageError(
+            f"tune=full trains the weights themselves, and quantize={training.quantize} freezes "
+            "them. Leave one of the two out."
+        )
+    if training.train_projector:
+        raise UsageError(
+            "train_projector=true belongs to an adapter. With tune=full name the parts: "
+            "parts=language+projector."
+        )
+    if training.lora_targets is not None or training.lora_dropout:
+        name = "lora_dropout" if training.lora_dropout else "lora_targets"
+        raise UsageError(f"{name} is for an adapter, and tune=full has none. Leave it out.")
 
 
 def shared(most: int, together: int, world: int) -> tuple[int, int]:

@@ -1,14 +1,12 @@
 """The forward pass: packed where the family allows it, else one full row per answer.
 
-Also what a family is asked before: which modules belong to its language model, which to its vision
-part, and whether the packed layout means the same to it as separate rows.
+Also what a family is asked before: whether the packed layout means the same to it as separate rows.
 """
 
 from __future__ import annotations
 
 import copy
 import inspect
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,13 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.dpo.config import ALL_LINEAR
 from harness.dpo.encoding import EncodedPair
 from harness.dpo.last_layer import trim_last_layer
 from harness.dpo.packing import ATTENTION, attend, pack
 from harness.engine import ANSWER_TYPES, why_not_shared
-from harness.errors import HarnessError, UsageError
-from harness.records import distinct
+from harness.errors import HarnessError
 
 PACKED_FAMILIES = ("idefics3", "internvl", "llava", "llava_next", "qwen2_5_vl", "smolvlm")
 """``model_type`` of the families whose packed results are tested against separate rows."""
@@ -31,8 +27,6 @@ MISFIT = (
     "Compare the sizes of patches and tiles in the checkpoint's processor_config.json with its "
     "config.json."
 )
-
-_HEADS = ("lm_head", "embed_out", "head")
 
 
 def why_plain(network: Any) -> str | None:
@@ -74,45 +68,6 @@ def use_packed_attention(network: Any) -> None:
     network.config.trimmed_last_layer = trim_last_layer(network)
 
 
-def lora_targets(network: Any, wanted: str | None) -> list[str]:
-    """Return the modules that get an adapter: linear layers of the decoder, never its head.
-
-    Args:
-        network: the model before it is wrapped.
-        wanted: names of layers such as ``q_proj,v_proj``, or a regular expression over full
-            module names; ``None`` and ``all-linear`` take every linear layer of the decoder.
-
-    Raises:
-        UsageError: if nothing matches, or something that is no linear layer of the decoder does.
-    """
-    decoder = network.get_decoder()
-    place = next(name for name, module in network.named_modules() if module is decoder)
-    inside = [
-        f"{place}.{name}"
-        for name, module in decoder.named_modules()
-        if isinstance(module, nn.Linear) and name.rpartition(".")[2] not in _HEADS
-    ]
-    if wanted is None or wanted == ALL_LINEAR:
-        return inside
-    if re.fullmatch(r"\w+([,+ ]+\w+)*", wanted):
-        ends = set(re.split(r"[,+ ]+", wanted))
-        found = [name for name in inside if name.rpartition(".")[2] in ends]
-        unknown = ends - {name.rpartition(".")[2] for name in found}
-        problem = f"names {min(unknown)}, which no linear layer there has" if unknown else None
-    else:
-        found = [name for name, _ in network.named_modules() if re.fullmatch(wanted, name)]
-        wrong = [name for name in found if name not in set(inside)]
-        problem = f"also matches {wrong[0]}" if wrong else None
-    if problem or not found:
-        raise UsageError(
-            f"lora_targets={wanted!r} {problem or 'matches no module'}. An adapter can be put on "
-            "linear layers of the language model only; it has: "
-            f"{', '.join(distinct(name.rpartition('.')[2] for name in inside))}. Use for example "
-            r"q_proj,v_proj or '.*language_model.*\.(q_proj|v_proj)', or leave it out."
-        )
-    return found
-
-
 def image_features(
     network: Any, vision: Sequence[Mapping[str, Tensor]], *, grad: bool
 ) -> list[Tensor]:
@@ -121,7 +76,7 @@ def image_features(
     Args:
         network: the unwrapped model.
         vision: the processor's image tensors of each row.
-        grad: whether the projector is being trained.
+        grad: whether the projector or the tower is being trained.
     """
     encode = network.get_image_features
     with torch.set_grad_enabled(grad and torch.is_grad_enabled()):
@@ -149,9 +104,12 @@ def embed(
                 f"The image of {row.name} gives {len(feature)} features for {count} image tokens. "
                 + MISFIT
             )
-    with torch.no_grad():
-        # Checkpointing with PEFT hooks the embedding to require a gradient; nothing needs it here.
-        hidden = network.get_input_embeddings()(ids).detach()
+    words = network.get_input_embeddings()
+    trained = any(weight.requires_grad for weight in words.parameters())
+    with torch.set_grad_enabled(trained and torch.is_grad_enabled()):
+        hidden = words(ids)
+    if not trained:  # checkpointing with PEFT hooks the embedding to require a gradient
+        hidden = hidden.detach()
     flat = torch.cat(list(features)).to(hidden.dtype)
     placed: Tensor = hidden.masked_scatter((ids == token)[..., None], flat)
     return placed

@@ -14,23 +14,30 @@ from torch import Tensor
 from harness.dpo.effect import PairMargins
 
 
-def update_norms(network: Any) -> tuple[float, float]:
-    """Return the L2 norm of an adapter's change of the weights, and that of the weights themselves.
+def update_norms(network: Any, before: Any = None) -> tuple[float, float]:
+    """Return the L2 norm of the change of the trained weights, and that of these weights before.
 
     Args:
-        network: a PEFT model over its base.
+        network: a PEFT model over its base, or a model whose own weights were trained.
+        before: of such a model, what it was.
     """
     from peft.tuners.tuners_utils import BaseTunerLayer
     from peft.utils import ModulesToSaveWrapper
+    from peft.utils.integrations import dequantize_module_weight
 
     change, weight = 0.0, 0.0
     with torch.no_grad():
+        old = dict(before.named_parameters()) if before is not None else {}
+        for key, value in network.named_parameters():
+            if key in old and value.requires_grad:
+                change += _square(value.double() - old[key].double())
+                weight += _square(old[key])
         for module in network.modules():
             if isinstance(module, BaseTunerLayer):
                 for name in module.active_adapters:
                     change += _lora_square(module, name)
                 layer: Any = module.get_base_layer()
-                weight += _square(layer.weight)
+                weight += _square(dequantize_module_weight(layer))
             elif isinstance(module, ModulesToSaveWrapper):
                 old = dict(module.original_module.named_parameters())
                 for name in module.active_adapters:

@@ -21,6 +21,7 @@ from torch import Tensor
 from harness.errors import HarnessError
 from harness.storage import read_json
 
+_WEIGHTS = "trained.safetensors"
 MARKER = "complete.json"
 """Written last into a checkpoint: names and sizes of its files."""
 
@@ -93,6 +94,32 @@ def load_state(folder: Path, optimizer: Any, scheduler: Any) -> None:
         state.setdefault(int(key), {})[field] = value
     optimizer.load_state_dict({"state": state, "param_groups": stored["param_groups"]})
     scheduler.load_state_dict(_read(folder / "scheduler.json"))
+
+
+def save_weights(folder: Path, network: Any) -> None:
+    """Store the trained weights of a network, not its frozen ones."""
+    _save_tensors(
+        folder / _WEIGHTS,
+        {name: weight for name, weight in network.named_parameters() if weight.requires_grad},
+    )
+
+
+def load_weights(folder: Path, network: Any) -> None:
+    """Restore what :func:`save_weights` stored.
+
+    Raises:
+        HarnessError: if the file is missing, damaged, or of another network.
+    """
+    stored = _load_tensors(folder / _WEIGHTS)
+    own = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
+    if own.keys() != stored.keys():
+        raise HarnessError(
+            f"The training checkpoint cannot be continued: {folder / _WEIGHTS} holds other "
+            f"weights than are trained. Delete {folder} and run again."
+        )
+    with torch.no_grad():
+        for name, weight in own.items():
+            weight.copy_(stored[name])
 
 
 def save_random(folder: Path, process: int) -> None:

@@ -24,20 +24,28 @@ from trl.trainer.dpo_config import DPOConfig
 
 from harness import progress
 from harness.dpo.callback import Curves
-from harness.dpo.config import Training, refuse_misfit, shared
+from harness.dpo.config import FULL, Training, refuse_misfit, shared
 from harness.dpo.effect import TrainingEffect, rates, write_effect
 from harness.dpo.encoding import encoder_for
-from harness.dpo.forward import lora_targets, private_copy, use_packed_attention, why_plain
+from harness.dpo.forward import private_copy, use_packed_attention, why_plain
 from harness.dpo.loss_open import combined, open_loss
 from harness.dpo.loss_terms import is_sft
 from harness.dpo.losses import Knobs
 from harness.dpo.moved import margins, update_norms
+from harness.dpo.parts import (
+    lora_targets,
+    open_weights,
+    saved_projectors,
+    trains_vision,
+    widen,
+)
 from harness.dpo.resume import References, latest
 from harness.dpo.trainer import Collator, PackedTrainer
 from harness.dpo.unfit import check, name_of
+from harness.dpo.whole import write_whole_model
 from harness.errors import HarnessError, UsageError
 from harness.model import Model, everywhere
-from harness.records import Pair, fingerprint, seed_of
+from harness.records import Pair, decisive, fingerprint, seed_of
 
 if TYPE_CHECKING:
     from harness.model import Spec
@@ -69,11 +77,14 @@ def run(pairs: Sequence[Pair], model: Model, out: Path, seed: int, training: Tra
             "Merge it first and train the merged model: "
             "harness.dpo.api.merge(base, adapter, out)."
         )
-    adapter, state = out / "adapter", out / "state" / identity(pairs, model, training, seed)
+    made = out / ("model" if training.tune == FULL else "adapter")
+    state = out / "state" / identity(pairs, model, training, seed)
     out.mkdir(parents=True, exist_ok=True)
     with quiet(), own_randomness():
         with progress.bar("train", unit="steps") as bar:
             trainer = build(pairs, model, state, seed, training)
+            if training.quantize:
+                model.release()  # the memory is what 4 bits are for
             share = training.batch_size * training.accumulation
             trainer.add_callback(Curves(out / "curves.jsonl", bar, share))
             point = latest(state)
@@ -90,10 +101,10 @@ def run(pairs: Sequence[Pair], model: Model, out: Path, seed: int, training: Tra
         effect = measured(trainer, out / "curves.jsonl")
         if trainer.args.should_save:
             write_effect(out, effect)
-            _publish(trainer, adapter)
+            _publish(trainer, made, model)
             shutil.rmtree(out / "state", ignore_errors=True)
         trainer.accelerator.wait_for_everyone()
-    return adapter
+    return made
 
 
 def checked(pairs: Sequence[Pair], training: Training) -> list[Pair]:
@@ -121,7 +132,11 @@ def identity(pairs: Sequence[Pair], model: Model, training: Training, seed: int)
     images = {str(pair.prompt.image): None for pair in pairs}
     digests = [hashlib.sha256(Path(image).read_bytes()).hexdigest() for image in images]
     return fingerprint(
-        [dataclasses.asdict(pair) for pair in pairs], model.fingerprint, digests, training, seed
+        [dataclasses.asdict(pair) for pair in pairs],
+        model.fingerprint,
+        digests,
+        decisive(training),
+        seed,
     )
 
 
@@ -152,6 +167,12 @@ def build(
         progress.say(f"Training with one full row per answer, because {reason}.")
     if reason is None:
         use_packed_attention(network)
+    if training.quantize:
+        from harness.dpo.quantized import quantize
+
+        quantize(network)
+    widen(network, training)
+    whole = training.tune == FULL
     kept, held = split(pairs, training.holdout, seed)
     encoder = encoder_for(model.processor, network, training, model.protocol)
     family = network.config.model_type
@@ -159,19 +180,20 @@ def build(
     listed = [number % len(kept) for number in range(len(kept) * training.repeats)]
     trainer = PackedTrainer(
         model=network,
+        ref_model=open_weights(network, training) if whole else None,
         args=arguments(network, state, seed, training, len(listed)),
         data_collator=collator,
         train_dataset=_numbers(listed),
         eval_dataset=_numbers(range(len(kept), len(pairs))) if training.eval_steps else None,
         processing_class=model.processor,
-        peft_config=adapter_config(network, training),
+        peft_config=None if whole else adapter_config(network, training),
     )
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     if training.patience:
         trainer.add_callback(EarlyStoppingCallback(training.patience))
     trainer.packed = reason is None
-    trainer.projector = training.train_projector
+    trainer.sees = trains_vision(training)
     weights = training.loss_weights
     trainer.knobs = Knobs(training.beta, weights, training.reward_temperature)
     trainer.loss = open_loss(training.loss, trainer.knobs)
@@ -216,7 +238,8 @@ def measured(trainer: PackedTrainer, curves: Path) -> TrainingEffect:
     total, held = len(collator.pairs), trainer.held_out
     rows = range(total - held, total) if held else range(min(total, _MEASURED))
     order = margins(trainer, rows)
-    norms = update_norms(trainer.accelerator.unwrap_model(trainer.model))
+    network = trainer.accelerator.unwrap_model(trainer.model)
+    norms = update_norms(network, trainer.ref_model)
     used = (rates(curves) if trainer.args.should_save else []) or [0.0]
     return TrainingEffect(
         pairs=total - held,
@@ -234,24 +257,13 @@ def measured(trainer: PackedTrainer, curves: Path) -> TrainingEffect:
 
 
 def adapter_config(network: Any, training: Training) -> LoraConfig:
-    """Return the LoRA configuration, restricted to the language model."""
-    saved = None
-    if training.train_projector:
-        saved = [
-            name
-            for name, _ in network.named_modules()
-            if name.rpartition(".")[2] in ("multi_modal_projector", "connector", "merger")
-        ]
-        if not saved:
-            raise UsageError(
-                "train_projector=true, but the model has no projector that is known here."
-            )
+    """Return the LoRA configuration, restricted to the parts that are trained."""
     return LoraConfig(
         r=training.lora_rank,
         lora_alpha=training.lora_alpha,
         lora_dropout=training.lora_dropout,
-        target_modules=lora_targets(network, training.lora_targets),
-        modules_to_save=saved,
+        target_modules=lora_targets(network, training.lora_targets, training.parts),
+        modules_to_save=saved_projectors(network) if training.train_projector else None,
         bias="none",
         task_type="CAUSAL_LM",
     )
@@ -287,7 +299,8 @@ def arguments(network: Any, state: Path, seed: int, training: Training, listed: 
         data_seed=seed % 2**32,
         bf16=cuda and next(network.parameters()).dtype == torch.bfloat16,
         use_cpu=not cuda,
-        ddp_find_unused_parameters=False,
+        # The last layers of a tower are often not read, so that their weights get no gradient.
+        ddp_find_unused_parameters=trains_vision(training),
         remove_unused_columns=False,
         dataloader_pin_memory=False,
         logging_steps=1,
@@ -312,13 +325,16 @@ def _world_size() -> int:
     return int(PartialState(cpu=not torch.cuda.is_available()).num_processes)
 
 
-def _publish(trainer: PackedTrainer, adapter: Path) -> None:
-    """Write the adapter beside its final place and rename it, so that it is whole or absent."""
-    part = adapter.with_name(adapter.name + ".part")
+def _publish(trainer: PackedTrainer, made: Path, model: Model) -> None:
+    """Write what was trained beside its final place and rename it: it is whole or absent."""
+    part = made.with_name(made.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
-    trainer.save_model(str(part))
-    shutil.rmtree(adapter, ignore_errors=True)
-    part.rename(adapter)
+    if trainer.ref_model is None:
+        trainer.save_model(str(part))
+    else:
+        write_whole_model(part, model, trainer.accelerator.unwrap_model(trainer.model))
+    shutil.rmtree(made, ignore_errors=True)
+    part.rename(made)
 
 
 @contextlib.contextmanager
@@ -328,6 +344,8 @@ def quiet() -> Iterator[None]:
     import transformers
 
     level, bars = transformers.logging.get_verbosity(), datasets.is_progress_bar_enabled()
+    shown = transformers.logging.is_progress_bar_enabled()
+    transformers.logging.disable_progress_bar()
     transformers.logging.set_verbosity(40)
     datasets.disable_progress_bars()
     try:
@@ -336,6 +354,8 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         transformers.logging.set_verbosity(level)
+        if shown:
+            transformers.logging.enable_progress_bar()
         if bars:
             datasets.enable_progress_bars()
 

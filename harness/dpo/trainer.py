@@ -24,7 +24,17 @@ from harness.dpo.loss_open import Combined
 from harness.dpo.loss_terms import Needs
 from harness.dpo.losses import Knobs, Scores, Tokens, competitors, dpo
 from harness.dpo.packing import Layout, token_log_probs
-from harness.dpo.resume import References, load_random, load_state, save_random, save_state, seal
+from harness.dpo.parts import base_of
+from harness.dpo.resume import (
+    References,
+    load_random,
+    load_state,
+    load_weights,
+    save_random,
+    save_state,
+    save_weights,
+    seal,
+)
 from harness.errors import HarnessError
 from harness.records import Pair
 
@@ -56,13 +66,17 @@ class Collator:
 
 
 class PackedTrainer(DPOTrainer):
-    """See the module. ``loss``, ``knobs`` and ``references`` are set right after making it."""
+    """See the module. ``loss``, ``knobs`` and ``references`` are set right after making it.
+
+    ``sees`` says whether projector or vision tower are trained. Where weights themselves are
+    trained, ``ref_model`` is the model before; else its adapter is switched off for that.
+    """
 
     loss = Combined("dpo", ((1.0, dpo),), Needs(), only_chosen=False, competitors=False)
     knobs = Knobs()
     references: References | None = None
     packed = True
-    projector = False
+    sees = False
     held_out = 0
 
     def _send_telemetry(self) -> None:
@@ -91,10 +105,13 @@ class PackedTrainer(DPOTrainer):
         return self.lr_scheduler
 
     @contextmanager
-    def reference_mode(self, network: Any) -> Iterator[None]:
-        """Make the network the reference: the model as it was before this training."""
-        with network.disable_adapter():
-            yield
+    def before(self, network: Any) -> Iterator[Any]:
+        """Lend the reference: the model as it was before this training."""
+        if self.ref_model is not None:
+            yield self.ref_model
+        else:
+            with network.disable_adapter():
+                yield network
 
     def policy_and_reference(
         self, model: Any, network: Any, inputs: dict[str, Any]
@@ -115,12 +132,10 @@ class PackedTrainer(DPOTrainer):
         self, model: Any, network: Any, inputs: dict[str, Any], *, wanted: bool
     ) -> tuple[Tensor, Tensor]:
         """Policy and reference, ``(N,)`` or by token; zeros where no reference is wanted."""
-        base = network.get_base_model()
-        features = (
-            image_features(base, inputs["vision"], grad=self.projector) if self.packed else []
-        )
+        base = base_of(network)
+        features = image_features(base, inputs["vision"], grad=self.sees) if self.packed else []
         if wanted:
-            reference = self._reference(network, base, inputs, features)
+            reference = self._reference(network, inputs, features)
         policy = self._answers(model, base, inputs, features)
         return policy, reference if wanted else torch.zeros_like(policy)
 
@@ -158,9 +173,9 @@ class PackedTrainer(DPOTrainer):
         return tokens if self.loss.needs.tokens else summed(tokens, inputs)
 
     def _reference(
-        self, network: Any, base: Any, inputs: dict[str, Any], features: Sequence[Tensor]
+        self, network: Any, inputs: dict[str, Any], features: Sequence[Tensor]
     ) -> Tensor:
-        """The same with the adapter off: looked up, or computed and kept."""
+        """The same of the model before: looked up, or computed and kept."""
         kept = self.references
         rows = [row.index for row in inputs["rows"]]
         new = [at for at, row in enumerate(rows) if kept is None or row not in kept]
@@ -170,11 +185,12 @@ class PackedTrainer(DPOTrainer):
             batch = self._prepare_inputs(collate(whole, packed=True))
             features = [features[at] for at in new]
         if new:
-            with torch.no_grad(), self.reference_mode(network):
-                if self.projector and self.packed:
+            with torch.no_grad(), self.before(network) as old:
+                base = base_of(old)
+                if self.sees and self.packed:
                     pixels = image_features(base, inputs["vision"], grad=False)
                     features = pixels if batch is inputs else [pixels[at] for at in new]
-                values = self._answers(network, base, batch, features)
+                values = self._answers(old, base, batch, features)
             if kept is None:
                 return values
             # Counted from the rows: reading the tensor would make the host wait for a GPU.
@@ -195,14 +211,30 @@ class PackedTrainer(DPOTrainer):
             self._metrics[mode][name].append(value)
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        """Save the adapter alone: base, processor and arguments are known from the run."""
-        if self.args.should_save:
-            self.accelerator.unwrap_model(self.model).save_pretrained(
-                output_dir or self.args.output_dir,
-                state_dict=state_dict,
-                safe_serialization=True,
-                save_embedding_layers=False,
-            )
+        """Save what is trained alone: base, processor and arguments are known from the run."""
+        if not self.args.should_save:
+            return
+        folder = output_dir or self.args.output_dir or "."
+        network = self.accelerator.unwrap_model(self.model)
+        if self.ref_model is not None:
+            save_weights(Path(folder), network)
+            return
+        network.save_pretrained(
+            folder, state_dict=state_dict, safe_serialization=True, save_embedding_layers=False
+        )
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        if self.ref_model is None:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+        else:
+            load_weights(Path(resume_from_checkpoint), model or self.model)
+
+    def _load_best_model(self) -> None:
+        if self.ref_model is None:
+            super()._load_best_model()
+        else:
+            best = Path(self.state.best_model_checkpoint or "")
+            load_weights(best, self.accelerator.unwrap_model(self.model))
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         if self.is_deepspeed_enabled or self.is_fsdp_enabled:

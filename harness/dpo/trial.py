@@ -16,6 +16,8 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor
 
 from harness.dpo.config import KEEP, Training
+from harness.dpo.forward import private_copy
+from harness.dpo.parts import base_of
 from harness.dpo.session import build, checked, own_randomness, quiet
 from harness.engine import forced_through_generation
 from harness.errors import HarnessError
@@ -37,9 +39,9 @@ class Trial:
     """What was seen of a step.
 
     Attributes:
-        targets: modules that get an adapter.
+        targets: modules that get an adapter; none where the weights themselves are trained.
         trained: how many weights are trained.
-        fixed: bytes of the model's weights.
+        fixed: bytes of the weights that are not trained, the model before included.
         saved: bytes that a forward pass keeps for its backward pass, for each token.
         tokens: of the pair: prompt and answers, as the network reads them.
         prompt: of which are the prompt's.
@@ -96,22 +98,39 @@ def run(pairs: Sequence[Pair], model: Model, training: Training) -> Trial:
         with torch.no_grad():
             policy, _ = trainer.policy_and_reference(network, network, batch)
         row: Any = batch["rows"][0]
-        difference = _against_generation(pairs[0], model, row.answers, policy)
+        difference = _against_generation(pairs[0], model, training, row.answers, policy)
         saved = _step(trainer, batch)
         return Trial(
             targets=tuple(
                 name
-                for name, module in network.get_base_model().named_modules()
+                for name, module in base_of(network).named_modules()
                 if isinstance(module, BaseTunerLayer)
             ),
             trained=sum(w.numel() for w in network.parameters() if w.requires_grad),
-            fixed=sum(w.nbytes for w in network.parameters() if not w.requires_grad),
+            fixed=_fixed(network, trainer.ref_model, None if training.quantize else model.network),
             saved=saved / batch["input_ids"].numel(),
             tokens=batch["input_ids"].numel(),
             prompt=len(row.prompt),
             packed=trainer.packed,
             difference=difference,
         )
+
+
+def _fixed(network: Any, *others: Any) -> int:
+    """Return the bytes of all weights but the trained ones, those held in common once.
+
+    Args:
+        network: to be trained.
+        others: whatever else is in memory meanwhile; ``None`` for nothing.
+    """
+    trained = {weight.data_ptr() for weight in network.parameters() if weight.requires_grad}
+    found = {
+        weight.data_ptr(): weight.nbytes
+        for one in (network, *others)
+        if one is not None
+        for weight in one.parameters()
+    }
+    return sum(size for place, size in found.items() if place not in trained)
 
 
 def _step(trainer: PackedTrainer, batch: Any) -> float:
@@ -154,7 +173,11 @@ def _step(trainer: PackedTrainer, batch: Any) -> float:
 
 
 def _against_generation(
-    pair: Pair, model: Model, answers: Sequence[tuple[int, ...]], policy: Tensor
+    pair: Pair,
+    model: Model,
+    training: Training,
+    answers: Sequence[tuple[int, ...]],
+    policy: Tensor,
 ) -> float:
     """Compare log-probabilities in training with those forced through generation.
 
@@ -163,6 +186,11 @@ def _against_generation(
     """
     request = Request(pair.prompt.question, (pair.prompt.open_image(),))
     loaded = model.base.bare()
+    if training.quantize:
+        from harness.dpo.quantized import quantize
+
+        loaded = dataclasses.replace(loaded, network=private_copy(loaded.network))
+        quantize(loaded.network)
     truth = forced_through_generation(loaded, request, model.render(request), answers)
     limit = _EXACT if loaded.dtype == torch.float32 else _ROUNDED
     shares = [

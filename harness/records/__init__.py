@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness.old_names import forward as _forward
 from harness.records.bounds import Bounds, check_bounds
-from harness.records.json_form import fingerprint, from_json, to_json
+from harness.records.json_form import LATER, decisive, fingerprint, from_json, to_json
 from harness.records.states import (
     ANSWERED,
     CUT,
@@ -56,6 +56,7 @@ __all__ = [
     "CUT",
     "FIRST",
     "IMAGE_FORMATS",
+    "LATER",
     "LENGTH",
     "MISSING",
     "NOT_APPLICABLE",
@@ -80,6 +81,7 @@ __all__ = [
     "check_bounds",
     "count_states",
     "cut_share",
+    "decisive",
     "distinct",
     "failed",
     "fingerprint",

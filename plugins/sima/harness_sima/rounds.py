@@ -53,13 +53,15 @@ def train_rounds(
                 f"see {place / 'pairs.jsonl'}. Set rounds={number - 1}, or give more prompts."
             )
         progress.say(f"SIMA round {number} of {options.rounds}: {len(pairs)} pairs.")
-        adapter = dpo.train(pairs, current, place, seed=seed + number - 1, training=options)
+        trained = dpo.train(pairs, current, place, seed=seed + number - 1, training=options)
         current.release()
-        part = place / "merging"
-        shutil.rmtree(part, ignore_errors=True)
-        # A 16-bit format would lose small updates, round by round.
-        dpo.merge(merged, adapter, part, dtype="float32", pairs=pairs[:16])
-        merged = part.rename(_model(out, number))
+        if trained != _model(out, number):  # an adapter
+            part = place / "merging"
+            shutil.rmtree(part, ignore_errors=True)
+            # A 16-bit format would lose small updates, round by round.
+            dpo.merge(merged, trained, part, dtype="float32", pairs=pairs[:16])
+            trained = part.rename(_model(out, number))
+        merged = trained
         current = model.with_adapter(merged)
     for number in range(1, options.rounds):
         shutil.rmtree(_model(out, number), ignore_errors=True)

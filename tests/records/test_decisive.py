@@ -1,0 +1,28 @@
+"""What options decide: one of a later version at its default leaves every fingerprint as it was."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from harness.dpo import Training
+from harness.records import LATER, decisive, to_json
+
+
+@dataclass(frozen=True)
+class Options(Training):
+    """Of a method, with another default for an option of its base."""
+
+    tune: str = "full"
+    more: int = field(default=3, metadata=LATER)
+
+
+def test_a_later_option_counts_only_where_it_is_set():
+    assert decisive(Training()) == {
+        name: value
+        for name, value in to_json(Training()).items()
+        if name not in ("tune", "parts", "quantize")
+    }
+    assert decisive(Training(parts=("vision",)))["parts"] == ["vision"]
+    assert decisive(Options())["tune"] == "full"
+    assert "more" not in decisive(Options())
+    assert decisive(Options(more=4))["more"] == 4
