@@ -73,6 +73,8 @@ class Training:
             a fraction of the memory.
         precompute_reference: compute each answer's reference log-probability once and keep it
             for the later passes; otherwise it is computed at every visit.
+        feature_cache: gigabytes of memory, in each process, to keep image features in from one
+            epoch to the next; 0 computes them at every visit. For frozen towers, packed rows.
         loss_weights: of the parts of ``mpo``: preference, quality, generation.
         reward_temperature: alpha of ``infonca`` and ``nca`` when pairs carry ``meta["scores"]``.
         packed: ``None`` chooses by model family; ``False`` forces one full row per answer.
@@ -115,6 +117,9 @@ class Training:
     cut: Annotated[str, Bounds(among=(DROP, KEEP))] = DROP
     gradient_checkpointing: bool = False
     precompute_reference: bool = True
+    feature_cache: Annotated[float, Bounds(least=0, most=10_000)] = field(
+        default=0.0, metadata=LATER
+    )
     loss_weights: Annotated[tuple[float, float, float], Bounds(least=0, most=1e6)] = (0.8, 0.2, 1.0)
     reward_temperature: Annotated[float, Bounds(above=0, most=1e6)] = 1.0
     packed: bool | None = None
@@ -162,6 +167,8 @@ def refuse_misfit(training: Training) -> None:
             "train_projector=true trains the projector's weights and parts=...+projector puts an "
             "adapter on it. Choose one of the two."
         )
+    if training.feature_cache:
+        _refuse_changing_features(training)
     if training.patience and not training.eval_steps:
         raise UsageError("patience counts measurements, and eval_steps is 0. Set eval_steps too.")
 
@@ -180,6 +187,21 @@ def _refuse_adapter_knobs(training: Training) -> None:
     if training.lora_targets is not None or training.lora_dropout:
         name = "lora_dropout" if training.lora_dropout else "lora_targets"
         raise UsageError(f"{name} is for an adapter, and tune=full has none. Leave it out.")
+
+
+def _refuse_changing_features(training: Training) -> None:
+    changes = {
+        "train_projector": training.train_projector,
+        f"parts={'+'.join(training.parts)}": any(part != LANGUAGE for part in training.parts),
+        f"lora_dropout={training.lora_dropout}": training.lora_dropout > 0,
+        "packed=false": training.packed is False,
+    }
+    for name, changing in changes.items():
+        if changing:
+            raise UsageError(
+                f"feature_cache keeps image features from epoch to epoch, and with {name} they "
+                "are not the same, or not at hand. Leave one of the two out."
+            )
 
 
 def shared(most: int, together: int, world: int) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 from torch import nn
@@ -29,7 +30,7 @@ def quantize(network: Any) -> None:
 
 def _maker() -> Any:
     try:
-        import bitsandbytes as bnb
+        bnb: Any = importlib.import_module("bitsandbytes")
     except Exception as error:  # a build for another device fails in many ways
         raise UsageError(
             f"quantize={FOUR_BIT} needs the package bitsandbytes, which cannot be used here "

@@ -27,6 +27,7 @@ from harness.dpo.callback import Curves
 from harness.dpo.config import FULL, Training, refuse_misfit, shared
 from harness.dpo.effect import TrainingEffect, rates, write_effect
 from harness.dpo.encoding import encoder_for
+from harness.dpo.features import FeatureCache
 from harness.dpo.forward import private_copy, use_packed_attention, why_plain
 from harness.dpo.loss_open import combined, open_loss
 from harness.dpo.loss_terms import is_sft
@@ -176,7 +177,13 @@ def build(
     kept, held = split(pairs, training.holdout, seed)
     encoder = encoder_for(model.processor, network, training, model.protocol)
     family = network.config.model_type
-    collator = Collator([*kept, *held], encoder, packed=reason is None, family=family)
+    if reason is not None and training.feature_cache:
+        raise UsageError(
+            f"feature_cache={training.feature_cache:g} does not fit this model, because {reason}. "
+            "Leave it out."
+        )
+    cached = training.feature_cache > 0
+    collator = Collator([*kept, *held], encoder, packed=reason is None, family=family, keyed=cached)
     listed = [number % len(kept) for number in range(len(kept) * training.repeats)]
     trainer = PackedTrainer(
         model=network,
@@ -194,6 +201,8 @@ def build(
         trainer.add_callback(EarlyStoppingCallback(training.patience))
     trainer.packed = reason is None
     trainer.sees = trains_vision(training)
+    if cached:
+        trainer.features = FeatureCache(training.feature_cache * 1e9)
     weights = training.loss_weights
     trainer.knobs = Knobs(training.beta, weights, training.reward_temperature)
     trainer.loss = open_loss(training.loss, trainer.knobs)
@@ -343,19 +352,20 @@ def quiet() -> Iterator[None]:
     import datasets
     import transformers
 
-    level, bars = transformers.logging.get_verbosity(), datasets.is_progress_bar_enabled()
-    shown = transformers.logging.is_progress_bar_enabled()
-    transformers.logging.disable_progress_bar()
-    transformers.logging.set_verbosity(40)
+    told: Any = transformers.logging
+    level, bars = told.get_verbosity(), datasets.is_progress_bar_enabled()
+    shown = told.is_progress_bar_enabled()
+    told.disable_progress_bar()
+    told.set_verbosity(40)
     datasets.disable_progress_bars()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        transformers.logging.set_verbosity(level)
+        told.set_verbosity(level)
         if shown:
-            transformers.logging.enable_progress_bar()
+            told.enable_progress_bar()
         if bars:
             datasets.enable_progress_bars()
 

@@ -19,6 +19,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from trl.trainer.dpo_trainer import DPOTrainer
 
 from harness.dpo.encoding import EncodedPair, Encoder
+from harness.dpo.features import FeatureCache, pixel_key
 from harness.dpo.forward import collate, image_features, packed_logits, plain_logits
 from harness.dpo.loss_open import Combined
 from harness.dpo.loss_terms import Needs
@@ -43,11 +44,17 @@ class Collator:
     """Opens the images of a batch and packs its rows; called by the data loader."""
 
     def __init__(
-        self, pairs: Sequence[Pair], encoder: Encoder, *, packed: bool, family: str = ""
+        self,
+        pairs: Sequence[Pair],
+        encoder: Encoder,
+        *,
+        packed: bool,
+        family: str = "",
+        keyed: bool = False,
     ) -> None:
-        """Remember the pairs; nothing is opened yet."""
+        """Remember the pairs; nothing is opened yet. ``keyed`` batches tell images apart."""
         self.pairs, self.encoder, self.packed = pairs, encoder, packed
-        self.family = family
+        self.family, self.keyed = family, keyed
         self._cut: dict[int, tuple[int, int]] = {}
 
     def __call__(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -56,7 +63,10 @@ class Collator:
         rows = [self.encoder.encode(number, self.pairs[number]) for number in numbers]
         self._cut.update((row.index, (row.cut, len(row.answers))) for row in rows)
         padding = self.encoder.tokenizer.pad_token_id or 0
-        return collate(rows, packed=self.packed, padding=padding, family=self.family)
+        batch = collate(rows, packed=self.packed, padding=padding, family=self.family)
+        if self.keyed:
+            batch["keys"] = [pixel_key(row.vision) for row in rows]
+        return batch
 
     @property
     def cut_share(self) -> float:
@@ -77,6 +87,7 @@ class PackedTrainer(DPOTrainer):
     references: References | None = None
     packed = True
     sees = False
+    features: FeatureCache | None = None
     held_out = 0
 
     def _send_telemetry(self) -> None:
@@ -133,7 +144,11 @@ class PackedTrainer(DPOTrainer):
     ) -> tuple[Tensor, Tensor]:
         """Policy and reference, ``(N,)`` or by token; zeros where no reference is wanted."""
         base = base_of(network)
-        features = image_features(base, inputs["vision"], grad=self.sees) if self.packed else []
+        features: Sequence[Tensor] = []
+        if self.features is not None:
+            features = self.features.of(base, inputs["vision"], inputs["keys"])
+        elif self.packed:
+            features = image_features(base, inputs["vision"], grad=self.sees)
         if wanted:
             reference = self._reference(network, inputs, features)
         policy = self._answers(model, base, inputs, features)

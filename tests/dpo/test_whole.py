@@ -172,8 +172,8 @@ def test_a_killed_training_continues_and_keeps_no_more_checkpoints_than_asked(
 
 def test_the_best_weights_come_back(model, simple, tmp_path):  # noqa: F811
     training = dataclasses.replace(
-        FULL, holdout=0.25, eval_steps=1, patience=2, epochs=30, learning_rate=0.1, optimizer="adamw_torch",
-        save_limit=1,
+        FULL, holdout=0.25, eval_steps=1, patience=2, epochs=30, learning_rate=0.1,
+        optimizer="adamw_torch", save_limit=1,
     )  # fmt: skip
     dpo.train(simple, model, tmp_path, seed=3, training=training)
     effect = from_json(TrainingEffect, json.loads((tmp_path / EFFECT).read_text()))
