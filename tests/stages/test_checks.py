@@ -17,8 +17,8 @@ from harness.dpo import Training
 from harness.errors import HarnessError, UsageError
 from harness.model import Model
 from harness.plugins import load_method
-from harness.preflight import check_knobs, preflight
 from harness.records import Prompt
+from harness.stages import check_knobs, preflight
 from tests.support.checkpoints import BOS_TEMPLATE, write_llava
 from tests.support.families import qwen
 
