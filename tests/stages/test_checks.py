@@ -149,7 +149,7 @@ def test_a_tracker_that_could_not_be_used(monkeypatch, tmp_path, tracker, enviro
 
 
 def test_processes_that_cannot_share_a_step(monkeypatch):
-    from harness import preflight as module
+    from harness.stages import checks as module
 
     monkeypatch.setattr(module, "processes", lambda: 3)
     method = load_method("seva")
