@@ -18,7 +18,7 @@ from harness.dpo.parts import part_names
 from harness.errors import UsageError
 from harness.model import Model
 from harness.records import from_json
-from harness.train import Checkpoint, ablation
+from harness.stages import Checkpoint, ablation
 from tests.dpo.test_resume import KilledError, lines
 from tests.dpo.test_training import folder, model, one_thread, pairs  # noqa: F401
 from tests.support.checkpoints import write_llava

@@ -15,7 +15,7 @@ from harness.dpo.ablation import ImageAblation
 from harness.model import Model
 from harness.pairs import read_prompts
 from harness.records import Request
-from harness.train import Ablation, Checkpoint, merged
+from harness.stages import Ablation, Checkpoint, merged
 
 
 def scored(chosen, blank, drops):
