@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -216,6 +217,9 @@ def training_of(method: Method, options: Any) -> Training | None:
     return found if isinstance(found, Training) else None
 
 
+_SHARDING = {"FSDP": "ACCELERATE_USE_FSDP", "DeepSpeed": "ACCELERATE_USE_DEEPSPEED"}
+
+
 def shared(most: int, together: int, world: int) -> tuple[int, int]:
     """Return pairs per forward pass, at most ``most``, and passes per step, of each process.
 
@@ -225,8 +229,17 @@ def shared(most: int, together: int, world: int) -> tuple[int, int]:
         world: how many processes there are.
 
     Raises:
-        UsageError: if the pairs of a step cannot be shared evenly.
+        UsageError: if the pairs of a step cannot be shared evenly, or the launcher was told to
+            share the model's weights too.
     """
+    for name, variable in _SHARDING.items():
+        if os.environ.get(variable, "false").lower() in ("1", "true", "yes"):
+            raise UsageError(
+                f"The launcher asks for {name} ({variable}), which training does not offer: every "
+                "process holds the whole model. Start it with harness run --nproc N, or choose "
+                "multi-GPU without sharding in accelerate config; quantize=4bit and "
+                "gradient_checkpointing=true save memory."
+            )
     for batch in range(most, 0, -1):
         if together % (batch * world) == 0:
             return batch, together // (batch * world)

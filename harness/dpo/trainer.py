@@ -252,9 +252,7 @@ class PackedTrainer(DPOTrainer):
             load_weights(best, self.accelerator.unwrap_model(self.model))
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
-        if self.is_deepspeed_enabled or self.is_fsdp_enabled:
-            super()._save_optimizer_and_scheduler(output_dir)
-        elif self.args.should_save:
+        if self.args.should_save:
             save_state(Path(output_dir), self.optimizer, self.lr_scheduler)
         if self.references is not None:
             self.references.save(Path(output_dir), self.args.process_index)
@@ -262,10 +260,7 @@ class PackedTrainer(DPOTrainer):
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is None:
             return
-        if self.is_deepspeed_enabled or self.is_fsdp_enabled:
-            super()._load_optimizer_and_scheduler(checkpoint)
-        else:
-            load_state(Path(checkpoint), self.optimizer, self.lr_scheduler)
+        load_state(Path(checkpoint), self.optimizer, self.lr_scheduler)
         if self.references is not None:
             self.references.load(Path(checkpoint), self.args.process_index)
 

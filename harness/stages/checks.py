@@ -59,7 +59,7 @@ def check_knobs(method: Method | None, options: Any) -> Training | None:
     """Refuse what needs no model to be seen, and return how the method trains.
 
     Raises:
-        UsageError: if a tracker cannot be used, or the processes cannot share a step.
+        UsageError: if a tracker or a library cannot be used, or the processes cannot share a step.
     """
     training = training_of(method, options) if method is not None else Training()
     if training is not None:
@@ -67,6 +67,11 @@ def check_knobs(method: Method | None, options: Any) -> Training | None:
         shared(training.batch_size, together, processes())
         for tracker in training.report_to:
             _refuse_tracker(tracker)
+        if training.quantize and not importlib.util.find_spec("bitsandbytes"):
+            raise UsageError(
+                f"quantize={training.quantize}: the package bitsandbytes is not installed. Install "
+                "it with pip install 'vlm-harness[qlora]', or leave quantize out."
+            )
     return training
 
 

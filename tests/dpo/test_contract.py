@@ -15,8 +15,10 @@ import torch
 
 from harness import dpo
 from harness.dpo import Training
+from harness.dpo.config import PARTS
 from harness.dpo.effect import EFFECT, TrainingEffect
 from harness.dpo.forward import why_plain
+from harness.dpo.parts import lora_targets, part_names
 from harness.errors import HarnessError
 from harness.model import Model
 from harness.records import Pair, Prompt, Request, from_json
@@ -61,6 +63,18 @@ def pairs(tmp_path_factory):
     return made
 
 
+def linear_parts(network):
+    """The parts in which an adapter finds a linear layer; Gemma 3 has none in its projector."""
+    part = part_names(network)
+    return tuple(
+        one
+        for one in PARTS
+        if any(
+            part(n) == one and isinstance(m, torch.nn.Linear) for n, m in network.named_modules()
+        )
+    )
+
+
 def test_training_sees_what_generation_gives(family, pairs, capsys):
     name, model = family
     training = Training(loss="multi_mean", lora_rank=4, lora_alpha=8)
@@ -71,6 +85,12 @@ def test_training_sees_what_generation_gives(family, pairs, capsys):
     inside = {id(module) for module in decoder.modules()}
     modules = dict(model.network.named_modules())
     assert all(id(modules[target]) in inside for target in seen[0].targets)
+    full = dpo.try_step(pairs[1], model, dataclasses.replace(training, tune="full", parts=PARTS))
+    assert full.difference <= 2e-5
+    assert full.trained == sum(weight.numel() for weight in model.network.parameters())
+    part = part_names(model.network)
+    every = {part(name) for name in lora_targets(model.network, None, linear_parts(model.network))}
+    assert {"language", "vision"} <= every
     way = "once" if why_plain(model.network) is None else "per answer"
     with capsys.disabled():
         print(f"\n| {name} | {worst:.1e} | {len(seen[0].targets)} | {way} |", end="")  # noqa: T201

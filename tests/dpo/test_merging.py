@@ -73,3 +73,29 @@ def test_without_pairs_the_update_itself_is_measured(narrow, pairs, tmp_path):  
     adapter = dpo.train(few, narrow, tmp_path / "out", seed=1, training=training)
     with pytest.raises(HarnessError, match="of the update of the weights"):
         dpo.merge(narrow.path, adapter, tmp_path / "merged")
+
+
+def test_an_adapter_that_saves_embeddings_is_scored_and_merged(model, pairs, tmp_path):  # noqa: F811
+    from peft import LoraConfig, get_peft_model
+
+    network = AutoModelForImageTextToText.from_pretrained(model.path)
+    how = LoraConfig(
+        r=2, target_modules=r".*language_model.*q_proj", modules_to_save=["lm_head", "embed_tokens"]
+    )
+    worn = get_peft_model(network, how)
+    with torch.no_grad():
+        for name, weight in worn.named_parameters():
+            if weight.requires_grad and "lora_A" not in name:
+                weight.add_(torch.randn(weight.shape, generator=torch.manual_seed(3)) / 10)
+    worn.save_pretrained(tmp_path / "adapter")
+    few = [dataclasses.replace(pair, rejected=pair.rejected[:1]) for pair in pairs[:2]]
+    plain, seen = (dpo.image_ablation(few, model, one) for one in (None, tmp_path / "adapter"))
+    assert abs(seen.chosen - plain.chosen) > 0.1
+    made = dpo.merge(model.path, tmp_path / "adapter", tmp_path / "merged", pairs=few)
+    stored = load_file(made / "model.safetensors")
+    changed = worn.get_base_model().model.language_model.embed_tokens.modules_to_save["default"]
+    (name,) = [name for name in stored if name.endswith("embed_tokens.weight")]
+    assert torch.equal(stored[name], changed.weight)
+    merged = dpo.image_ablation(few, Model.open(made, device="cpu"))
+    assert merged.chosen == pytest.approx(seen.chosen, abs=1e-3)
+    assert merged.margin == pytest.approx(seen.margin, abs=1e-3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import torch
 from PIL import Image
 
 from harness.dpo import Training
+from harness.dpo.parts import part_names
 from harness.errors import HarnessError, UsageError
 from harness.model import Model
 from harness.plugins import load_method
@@ -155,6 +157,39 @@ def test_processes_that_cannot_share_a_step(monkeypatch):
     method = load_method("seva")
     with pytest.raises(UsageError, match="shared evenly by 3 processes"):
         check_knobs(method, method.options("paper", {}))
+
+
+@pytest.mark.parametrize("variable", ["ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"])
+def test_a_launcher_that_would_share_the_weights_is_refused(monkeypatch, variable):
+    monkeypatch.setenv(variable, "true")
+    method = load_method("seva")
+    with pytest.raises(UsageError, match="every process holds the whole model"):
+        check_knobs(method, method.options(None, SMALL))
+
+
+def test_a_library_that_is_missing_is_named_before_anything_is_loaded(monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "bitsandbytes" else found(name)
+    )
+    method = load_method("seva")
+    with pytest.raises(UsageError, match=r"pip install 'vlm-harness\[qlora\]'"):
+        check_knobs(method, method.options(None, {**SMALL, "quantize": "4bit"}))
+
+
+def test_weights_of_parts_are_named_with_their_number(model, prompts):
+    found = tried(model, prompts, tune="full", parts="projector+vision")
+    part = part_names(model.network)
+    count = sum(
+        weight.numel()
+        for name, weight in model.network.named_parameters()
+        if part(name) != "language"
+    )
+    assert found["weights"] == f"full training of projector, vision: {count / 1e6:.2f} M weights"
+    assert "adapter" not in found
+    found = tried(model, prompts, parts="vision", lora_targets=".*vision_tower.*q_proj")
+    # The tower has three layers; the last is not read, but is there.
+    assert "adapter of rank 4 on 3 layers (q_proj)" in found["adapter"]
 
 
 def test_a_bad_knob_ends_a_run_in_seconds_without_torch(tmp_path):
