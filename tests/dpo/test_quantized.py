@@ -46,7 +46,9 @@ def test_an_adapter_on_4_bits_trains_as_on_the_same_weights_written_out(
     for name, layer in written.network.named_modules():
         inside = part(name) == LANGUAGE and name.rpartition(".")[2] not in HEADS
         if isinstance(layer, torch.nn.Linear) and inside:
-            packed, state = bnb.functional.quantize_4bit(layer.weight.detach(), quant_type="nf4")
+            packed, state = bnb.functional.quantize_4bit(
+                layer.weight.detach(), quant_type="nf4", compress_statistics=True
+            )
             layer.weight.data = bnb.functional.dequantize_4bit(packed, state)
             changed += 1
     assert changed == 7 * 2
