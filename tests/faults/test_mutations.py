@@ -1,7 +1,7 @@
 """Spoilt inputs of every kind: a result or one paragraph, never a traceback, a hang or gigabytes.
 
-``HARNESS_MUTATIONS=500 uv run pytest -m slow tests/faults/test_mutations.py -s`` spoils 500 files of
-each kind; the default suite spoils a few. docs/log.md has what was found.
+``HARNESS_MUTATIONS=500 uv run pytest -m slow tests/faults/test_mutations.py -s`` spoils
+500 files of each kind; the default suite spoils a few. docs/log.md has what was found.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import click
 import PIL.Image
 import pyarrow.parquet as pq
 import pytest
@@ -180,7 +181,7 @@ def fault_of(words: Sequence[str], seconds: int = SECONDS) -> tuple[str, int]:
     before = signal.signal(signal.SIGALRM, _late)
     signal.alarm(seconds)
     try:
-        done = CliRunner().invoke(app, list(words))
+        done = CliRunner().invoke(app, list(words), standalone_mode=False)
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
@@ -189,11 +190,12 @@ def fault_of(words: Sequence[str], seconds: int = SECONDS) -> tuple[str, int]:
         text, code = str(error), int(error.code)
         if not text.strip() or "\n\n" in text.strip() or len(text) > 4000:
             return f"no paragraph: {text[:500]!r} ({len(text)})", code
-    elif error is not None and not isinstance(error, SystemExit):
+    elif isinstance(error, click.ClickException):
+        text, code = error.format_message(), ExitCode.USAGE
+    elif error is not None:
         return "".join(traceback.format_exception(error))[-3000:], 1
     else:
-        text = done.output
-        code = int(done.return_value or 0) if error is None else done.exit_code  # type: ignore[arg-type]
+        text, code = done.output, int(done.return_value or 0)  # type: ignore[call-overload]
     if "Traceback (most recent" in text or "Something unexpected" in text:
         return text[-3000:], code
     return ("" if code in CODES else f"exit code {code}"), code
