@@ -207,16 +207,17 @@ def campaign(kind: str, place: Path, judge: Running, count: int) -> tuple[list[s
     folder.mkdir()
     outside.write_text('{"secret": "SECRET-7731"}\n')
     scene = KINDS[kind](folder, judge)
-    for words in scene.commands:
-        told, code = fault_of(words, 300)  # with the imports
-        assert not told, told
-    faults, codes = [], Counter[int]()
-    peak = _peak()
+    faults, codes, tried = [], Counter[int](), set[tuple[str, ...]]()
+    peak = 0
     for number in range(count):
         chance = random.Random(f"{kind} {number}")
         path = chance.choice(scene.files)
         near = [words for words in scene.commands if any(str(path) in word for word in words)]
         words = chance.choice(near or scene.commands)
+        if tuple(words) not in tried:
+            told, _ = fault_of(words, 300)  # the files as they should be, and the imports
+            assert not told, told
+            tried.add(tuple(words))
         with restored(path):
             how = spoil(path, outside, chance)
             told, code = fault_of(words)
@@ -231,7 +232,7 @@ def campaign(kind: str, place: Path, judge: Running, count: int) -> tuple[list[s
     return faults, codes
 
 
-@pytest.mark.parametrize("kind", [name for name in KINDS if name != "checkpoints"])
+@pytest.mark.parametrize("kind", ["recipes", "pictures", "pairs", "tables"])  # no heavy library
 def test_a_few_spoilt_files_end_in_a_result_or_a_paragraph(
     kind: str, judge: Running, tmp_path: Path
 ) -> None:
