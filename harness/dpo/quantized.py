@@ -51,6 +51,9 @@ def _maker() -> Any:
         made.weight = bnb.nn.Params4bit(weight.clone(), requires_grad=False, quant_type="nf4")
         if layer.bias is not None:
             made.bias = layer.bias
+        # On some CPUs a pass without gradients lays the weights out anew, and who reads them later
+        # (the norm of the update) takes them for other weights.
+        made.support_avx512bf16_for_cpu = False
         placed: nn.Module = made.to(weight.device)
         return placed
 
