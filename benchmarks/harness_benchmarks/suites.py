@@ -32,7 +32,7 @@ SEVA9 = (
 
 POPE3 = ("pope_random", "pope_popular", "pope_adversarial")
 
-HALLUCINATION = ("pope", "chair", "amber", "mmhal", "hallusion", "naturalbench")
+HALLUCINATION = ("pope", "chair", "amber_all", "mmhal", "hallusion", "naturalbench")
 """What a model says that an image does not show, asked in six ways."""
 
 GENERAL = ("mmstar", "mmvp", "mmbench", "seedbench", "mme", "mmvet")

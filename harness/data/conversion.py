@@ -32,6 +32,8 @@ from harness.storage import cannot_write, folder_digest, write_whole
 
 _GROUP = 32
 """Rows that are held in memory, and read together later."""
+_SHARED = 1 << 26
+"""Bytes of different images in a group up to which rows that share one hold it once."""
 
 
 @dataclass(frozen=True)
@@ -171,12 +173,17 @@ def _write_table(
     schema = _schema(found[0][0])
     path.parent.mkdir(parents=True)
     rows, seen = 0, set()
-    with ParquetWriter(path, schema) as writer:
+    checked: dict[str, str | None] = {}
+    shared = len({str(place) for _, place in found}) < len(found)
+    options = {"dictionary_pagesize_limit": _SHARED} if shared else {}
+    with ParquetWriter(path, schema, **options) as writer:
         for start in range(0, len(found), _GROUP):
             group = []
             for row, place in found[start : start + _GROUP]:
                 data = files.image(place)
-                reason = _damage(data)
+                if str(place) not in checked:
+                    checked[str(place)] = _damage(data)
+                reason = checked[str(place)]
                 if reason is not None and not partial:
                     raise HarnessError(
                         f"The image {place} of {row.where} cannot be decoded ({reason}). Fetch it "

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+SHORT = "\nAnswer the question using a single word or phrase."
+
 
 def doc_to_visual(doc: Mapping[str, Any]) -> list[Any]:
     """Return the image, in RGB."""
@@ -28,6 +30,17 @@ def sequence_prompt(doc: Mapping[str, Any]) -> str:
 def description_prompt(doc: Mapping[str, Any]) -> str:
     """Ask for a description, in the words of SHR's authors."""
     return "Describe this image in detail."
+
+
+def amber_prompt(doc: Mapping[str, Any]) -> str:
+    """Return the authors' query; one to be answered by yes or no asks for a word."""
+    query = str(doc["question"])
+    return query if doc["kind"] == "generative" else query + SHORT
+
+
+def truth(doc: Mapping[str, Any]) -> str:
+    """Return yes or no, or the annotated things, as one text."""
+    return "; ".join(map(str, doc["truth"]))
 
 
 def facts(doc: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from harness_tinyworld.minis.table import Mini
 NAMES = (
     *("amber", "chair", "gqa", "hallusion", "llavabench", "mementos", "mmbench", "mme", "mmhal"),
     *("mmstar", "mmvp", "naturalbench"),
+    *("amber_all",),
     *("mmvet", "pope", "scienceqa", "seedbench", "shr", "textvqa", "vizwiz", "vqav2"),
 )
 

@@ -17,6 +17,7 @@ _ORDER = (
     *("amber", "chair", "gqa", "hallusion", "llavabench", "mementos", "mmbench", "mmbench_cn"),
     *("mme", "mmhal", "scienceqa", "seedbench", "shr", "textvqa", "vizwiz", "vqav2"),
     *("naturalbench", "mmstar", "mmvp"),
+    *("amber_all",),
 )
 _moved = 0
 KINDS = tuple(f"{colour} {shape}" for colour in COLOURS for shape in SHAPES)
