@@ -48,7 +48,8 @@ class Row:
     Attributes:
         id: its position in the split.
         content: hash of prompt, target and images.
-        image: hash of the images alone; rows that share it are not independent.
+        image: hash of the images alone, or of the prompt where there are none; rows that share it
+            are not independent.
         text: the prompt.
         images: decoded.
         target: the reference answer as text.
@@ -171,7 +172,7 @@ class Task:
         _check(images)
         text = str(self._task.doc_to_text(doc))
         target = self._target(doc)
-        digest = _image_hash(images)
+        digest = _image_hash(images) if images else fingerprint("no image", text)
         return Row(str(index), fingerprint(text, target, digest), digest, text, images, target, doc)
 
     def _target(self, doc: Mapping[str, Any]) -> str:

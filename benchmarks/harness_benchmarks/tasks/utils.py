@@ -16,6 +16,21 @@ def doc_to_visual(doc: Mapping[str, Any]) -> list[Any]:
     return [doc["image"].convert("RGB")]
 
 
+def figure_if_any(doc: Mapping[str, Any]) -> list[Any]:
+    """Return the image, in RGB, of a row that has one."""
+    return [] if doc["image"] is None else doc_to_visual(doc)
+
+
+def decoded_image(doc: Mapping[str, Any]) -> list[Any]:
+    """Return MathVista's image, in RGB; its column ``image`` holds a file's name."""
+    return [doc["decoded_image"].convert("RGB")]
+
+
+def query(doc: Mapping[str, Any]) -> str:
+    """Return the question with hint and options, as MathVista's authors word it."""
+    return str(doc["query"])
+
+
 def question(doc: Mapping[str, Any]) -> str:
     """Return the question as it stands."""
     return str(doc["question"])
@@ -50,7 +65,7 @@ def facts(doc: Mapping[str, Any]) -> str:
 
 def answer(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, Any]:
     """Pass the answer on."""
-    return {"answer": {"question_id": str(doc["question_id"]), "answer": results[0]}}
+    return {"answer": {"question_id": str(doc.get("question_id", "")), "answer": results[0]}}
 
 
 def answered(results: Sequence[Mapping[str, Any]]) -> float:
