@@ -126,10 +126,7 @@ BENCHMARK = Benchmark(
     score=score,
     columns=(
         Metric("AMBER score", _halves("said"), _amber, primary=True, lenient="lenient AMBER score"),
-        *(
-            replace(column, primary=False, applies=_DESCRIBED)
-            for column in amber.BENCHMARK.columns
-        ),
+        *(replace(column, primary=False, applies=_DESCRIBED) for column in amber.BENCHMARK.columns),
         *_four("", *_PARTS),
         *(column for part in _PARTS for column in _four(f"{part} ", part)),
         Metric("lenient AMBER score", _halves("lenient_said"), _amber),

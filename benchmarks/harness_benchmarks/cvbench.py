@@ -60,7 +60,9 @@ BENCHMARK = Benchmark(
             primary=True,
             lenient="lenient CV-Bench",
         ),
-        mean_over("strict", "source", [[name] for name in _2D], name="2D", applies=in_group("type", "2D")),
+        mean_over(
+            "strict", "source", [[name] for name in _2D], name="2D", applies=in_group("type", "2D")
+        ),
         mean_over("strict", "source", [_3D], name="3D", applies=in_group("type", "3D")),
         mean_over("lenient", "source", (_2D, _3D), name="lenient CV-Bench"),
         replace(_ACCURACY, primary=False),

@@ -82,8 +82,7 @@ class _Value:
         means = np.divide(sums, rows, out=np.full(np.shape(sums), np.nan), where=rows > 0)
         ends = np.cumsum(self.sizes)
         parts = [
-            _mean(means[..., end - size : end])
-            for size, end in zip(self.sizes, ends, strict=True)
+            _mean(means[..., end - size : end]) for size, end in zip(self.sizes, ends, strict=True)
         ]
         return 100 * _mean(np.stack(parts, axis=-1))
 

@@ -18,7 +18,7 @@ _ORDER = (
     *("mme", "mmhal", "scienceqa", "seedbench", "shr", "textvqa", "vizwiz", "vqav2"),
     *("naturalbench", "mmstar", "mmvp"),
     *("amber_all", "hallusion_all", "mmmu", "cvbench", "realworldqa", "crpe", "ocrbench"),
-    *("mathvista", "mmvet_v2"),
+    *("mathvista", "mmvet_v2", "blink"),
 )
 _moved = 0
 KINDS = tuple(f"{colour} {shape}" for colour in COLOURS for shape in SHAPES)
