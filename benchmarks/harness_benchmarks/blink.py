@@ -1,10 +1,10 @@
-"""BLINK: fourteen tasks of looking, at one to four images, in options (arXiv 2404.12390).
+r"""BLINK: fourteen tasks of looking, at one to four images, in options (arXiv 2404.12390).
 
 A row of the hub's data set, cut short:
 
     {"idx": "val_Counting_1", "sub_task": "Counting", "question": "How many blue floats are there?",
      "choices": ["0", "3", "2", "1"], "answer": "(D)", "prompt": "How many blue floats are there?
-     \\nSelect from the following choices.\\n(A) 0\\n(B) 3\\n(C) 2\\n(D) 1", "image_1": ...,
+     \nSelect from the following choices.\n(A) 0\n(B) 3\n(C) 2\n(D) 1", "image_1": ...,
      "image_2": null, "image_3": null, "image_4": null}
 
 ``average``, the authors' figure, is the mean of the fourteen tasks, which are not of one size;

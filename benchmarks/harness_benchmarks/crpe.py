@@ -1,9 +1,9 @@
-"""CRPE, relations: subject, predicate and object, in every rotation of options (2402.19474).
+r"""CRPE, relations: subject, predicate and object, in every rotation of options (2402.19474).
 
 A row of the hub's data set, cut short; a question comes four times, its options turned:
 
-    {"question_id": 0, "category": "object", "text": "What is the man riding?\\nA. a horse\\nB. a
-     bicycle\\nC. a wave\\nD. a bull\\nAnswer with the option's letter from the given choices
+    {"question_id": 0, "category": "object", "text": "What is the man riding?\nA. a horse\nB. a
+     bicycle\nC. a wave\nD. a bull\nAnswer with the option's letter from the given choices
      directly.", "correct_option": "A", "image": ...}
 
 ``circular accuracy``, the authors' figure: questions that are right in all four rotations, where an

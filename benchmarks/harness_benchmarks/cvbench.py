@@ -1,10 +1,10 @@
-"""CV-Bench: counting, relations, depth and distance, in options (arXiv 2406.16860).
+r"""CV-Bench: counting, relations, depth and distance, in options (arXiv 2406.16860).
 
 A row of the hub's data set, cut short:
 
     {"idx": 0, "type": "2D", "task": "Count", "source": "ADE20K", "question": "How many organs are
      in the image?", "choices": ["3", "2", "1", "0"], "answer": "(C)", "prompt": "How many organs
-     are in the image? Select from the following choices.\\n(A) 3\\n(B) 2\\n(C) 1\\n(D) 0", "image":
+     are in the image? Select from the following choices.\n(A) 3\n(B) 2\n(C) 1\n(D) 0", "image":
      ...}
 
 ``CV-Bench``, the authors' figure, is the mean of 2D and 3D, and 2D the mean of its two sources,

@@ -105,7 +105,7 @@ BENCHMARK = replace(
     groups=_groups,
     units=_units,
     source_files=OFFICIAL,
-    source="arXiv 2310.14566; its repository's HallusionBench.json, 1129 rows, 178 without a figure",
+    source="arXiv 2310.14566; HallusionBench.json, 1129 rows, 178 without a figure",
     published={
         "llava-1.5": "46.94 aAcc, 10.55 qAcc, 24.86 fAcc, 49.67 easy, 29.77 hard (the authors' "
         "leaderboard; GPT-4 judges)"

@@ -1,9 +1,9 @@
-"""RealWorldQA: photographs of streets and homes, with options or a short answer (xAI, 2024).
+r"""RealWorldQA: photographs of streets and homes, with options or a short answer (xAI, 2024).
 
 A row of the hub's data set, cut short:
 
-    {"question": "In which direction is the front wheel of the car on the right facing?\\n\\nA. Left
-     \\nB. Straight\\nC. Right\\nPlease answer directly with only the letter of the correct option
+    {"question": "In which direction is the front wheel of the car on the right facing?\n\nA. Left
+     \nB. Straight\nC. Right\nPlease answer directly with only the letter of the correct option
      and nothing else.", "answer": "C", "image": ...}
 
 Its publisher gave no scorer. ``accuracy`` is lmms-eval's: it reads a letter in a dozen forms, and

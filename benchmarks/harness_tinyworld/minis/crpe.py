@@ -1,7 +1,7 @@
-"""CRPE's relations in miniature: each question in the four rotations of its options.
+r"""CRPE's relations in miniature: each question in the four rotations of its options.
 
-A row: {"question_id": 0, "category": "object", "text": "What color is the star?\\nA. red\\nB.
-blue\\nC. pink\\nD. gray\\nAnswer with the option's letter from the given choices directly.",
+A row: {"question_id": 0, "category": "object", "text": "What color is the star?\nA. red\nB.
+blue\nC. pink\nD. gray\nAnswer with the option's letter from the given choices directly.",
 "correct_option": "A", "image": ...}
 """
 

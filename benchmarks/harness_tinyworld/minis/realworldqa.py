@@ -1,6 +1,6 @@
-"""RealWorldQA in miniature: options in the question, and short answers.
+r"""RealWorldQA in miniature: options in the question, and short answers.
 
-A row: {"question": "What color is the star?\\nA. red\\nB. blue\\nC. pink\\nPlease answer directly
+A row: {"question": "What color is the star?\nA. red\nB. blue\nC. pink\nPlease answer directly
 with only the letter of the correct option and nothing else.", "answer": "B", "image": ...}
 """
 
