@@ -9,12 +9,12 @@ A row of the hub's data set, cut short:
 
 It is asked in the authors' wording, the column ``query``. Their scorer takes the result out of what
 the model wrote, brings it into the form of the reference (an option's text, a whole number, or a
-number to so many decimals) and compares. An answer that is an option or a number by itself is taken as it
-is; for any other a language model is asked, by the authors and by ``--judge`` here, in our words.
-Without a judge the built-in reader takes the one letter or option that the answer names, or its
-last number or list; where there is none, there is no verdict, and the row is missing. The authors
-take a result that is no option for the option of the least edit distance; here a judge's reply of
-that kind is refused, and one that finds no result is wrong.
+number to so many decimals) and compares. An answer that is an option or a number by itself is taken
+as it is; for any other a language model is asked, by the authors and by ``--judge`` here, in our
+words. Without a judge the built-in reader takes the one letter or option that the answer names, or
+its last number or list; where there is none, there is no verdict, and the row is missing. The
+authors take a result that is no option for the option of the least edit distance; here a judge's
+reply of that kind is refused, and one that finds no result is wrong.
 """
 
 from __future__ import annotations
