@@ -36,6 +36,7 @@ from harness.benchmark import (
 from harness.records import Sample, Scored
 from harness_benchmarks import amber
 from harness_benchmarks.convert_amber import OFFICIAL_ALL
+from harness_benchmarks.means import in_group
 from harness_benchmarks.parse import yes_no, yes_no_choices
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _PARTS = ("existence", "attribute", "relation")
+_DESCRIBED = in_group("part", "generative")
 
 
 def score(task: Task, row: Row, answer: str) -> Scored:
@@ -69,19 +71,9 @@ def _groups(doc: Mapping[str, Any]) -> Mapping[str, str]:
     return {"part": kind.split("-")[0], "kind": kind}
 
 
-def _asked(*parts: str) -> Callable[[Sample], bool | None]:
-    """Say that a column is one of some parts; a row that cannot be read tells nothing."""
-
-    def applies(row: Sample) -> bool | None:
-        part = row.groups.get("part")
-        return None if part is None else part in parts
-
-    return applies
-
-
 def _four(name: str, *parts: str) -> tuple[Metric, ...]:
     """Return accuracy, precision, recall and F1 of some parts."""
-    applies = _asked(*parts)
+    applies = in_group("part", *parts)
     return (
         mean_of("right", name=f"{name}accuracy", applies=applies),
         ratio_of("hit", "said", name=f"{name}precision", applies=applies),
@@ -95,7 +87,7 @@ def _halves(said: str) -> Callable[[Sequence[Sample]], tuple[float, ...] | None]
 
     def count(rows: Sequence[Sample]) -> tuple[float, ...] | None:
         row = rows[0]
-        described = _asked("generative")(row)
+        described = _DESCRIBED(row)
         names = ("absent", "named") if described else (said, "label")
         values = [row.scores.get(name) for name in names]
         if described is None or None in values:
@@ -126,7 +118,7 @@ def _choices(row: Row) -> Choices:
     return Choices((), 0) if row.doc["kind"] == "generative" else yes_no_choices(row)
 
 
-_QUESTIONS = _asked(*_PARTS)
+_QUESTIONS = in_group("part", *_PARTS)
 BENCHMARK = Benchmark(
     name="amber_all",
     title="AMBER",
@@ -134,10 +126,7 @@ BENCHMARK = Benchmark(
     score=score,
     columns=(
         Metric("AMBER score", _halves("said"), _amber, primary=True, lenient="lenient AMBER score"),
-        *(
-            replace(column, primary=False, applies=_asked("generative"))
-            for column in amber.BENCHMARK.columns
-        ),
+        *(replace(column, primary=False, applies=_DESCRIBED) for column in amber.BENCHMARK.columns),
         *_four("", *_PARTS),
         *(column for part in _PARTS for column in _four(f"{part} ", part)),
         Metric("lenient AMBER score", _halves("lenient_said"), _amber),

@@ -138,9 +138,13 @@ def _check_keys(rows: Sequence[SourceRow]) -> None:
 
 def _find_images(
     rows: Sequence[SourceRow], files: Files
-) -> tuple[list[tuple[SourceRow, SourcePath]], list[str]]:
-    found, missing = [], []
+) -> tuple[list[tuple[SourceRow, SourcePath | None]], list[str]]:
+    found: list[tuple[SourceRow, SourcePath | None]] = []
+    missing = []
     for row in rows:
+        if not row.images:
+            found.append((row, None))
+            continue
         places = (files.find(name) for name in row.images)
         place = next((place for place in places if place is not None), None)
         if place is None:
@@ -159,7 +163,7 @@ def _absent(missing: Sequence[str], rows: int) -> HarnessError:
 
 def _write_table(
     path: Path,
-    found: Sequence[tuple[SourceRow, SourcePath]],
+    found: Sequence[tuple[SourceRow, SourcePath | None]],
     files: Files,
     missing: list[str],
     partial: bool,
@@ -174,12 +178,16 @@ def _write_table(
     path.parent.mkdir(parents=True)
     rows, seen = 0, set()
     checked: dict[str, str | None] = {}
-    shared = len({str(place) for _, place in found}) < len(found)
+    places = [str(place) for _, place in found if place is not None]
+    shared = len(set(places)) < len(places)
     options = {"dictionary_pagesize_limit": _SHARED} if shared else {}
     with ParquetWriter(path, schema, **options) as writer:
         for start in range(0, len(found), _GROUP):
             group = []
             for row, place in found[start : start + _GROUP]:
+                if place is None:
+                    group.append({**row.values, "image": None})
+                    continue
                 data = files.image(place)
                 if str(place) not in checked:
                     checked[str(place)] = _damage(data)

@@ -35,7 +35,7 @@ from harness.storage import read_journal
 from tests.support import published
 
 WRITERS = {name: getattr(published, name) for name in ("mmhal", "shr", "amber", "mementos")}
-SHARING = {name: getattr(published, name) for name in ("amber_all",)}
+SHARING = {name: getattr(published, name) for name in ("amber_all", "hallusion_all")}
 """Benchmarks of which many rows show one image."""
 
 
@@ -207,6 +207,7 @@ def put(file: str, data: bytes) -> Callable[[Path], object]:
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n"
 """A program in PostScript, which Pillow would hand to Ghostscript."""
 FACTS, TEMPLATE = "shr/shr_factual_part2.jsonl", "response_template.json"
+FIGURES = "HallusionBench.json"
 
 
 @pytest.mark.parametrize(
@@ -237,6 +238,11 @@ FACTS, TEMPLATE = "shr/shr_factual_part2.jsonl", "response_template.json"
         ("shr", put("VG/VG_100K/2317430.jpg", b"no image"),
          r"VG_100K/2317430.jpg of val_images_final.json, line \d+ cannot be decoded"),
         ("amber", edit("annotations.json", '"id": 2,', '"id": 9,'), r"question 2 is not in ann"),
+        ("hallusion_all", edit(FIGURES, '"visual_input": "0"', '"visual_input": "1"', 1),
+         r"HallusionBench.json, line \d+: the question needs a figure and names none"),
+        ("hallusion_all", edit(FIGURES, "0_1.png", "away.png", 1), r"1 of 176 images"),
+        ("hallusion_all", edit(FIGURES, '"gt_answer": "1"', '"gt_answer": "2"', 1),
+         r"the answer '2' is neither 0 nor 1"),
         ("amber_all", edit("annotations.json", '"relation"', '"link"', 1),
          r"annotations.json, line \d+: the type 'link' is none of generative, discr"),
         ("amber_all", edit("annotations.json", '"no"', '"NO"', 1), r"truth 'NO' is neither yes"),

@@ -138,6 +138,23 @@ def amber_all(folder: Path) -> list[Doc]:
     return docs
 
 
+def hallusion_all(folder: Path) -> list[Doc]:
+    """Write the list, of which some questions name no file, and the archive of figures."""
+    docs = rows("HallusionBench-all", 200)
+    keys = ("category", "subcategory", "set_id", "figure_id", "question_id", "visual_input")
+    texts = (*keys, "sample_note", "question", "gt_answer", "gt_answer_details")
+    listed, figures = [], {}
+    for doc in docs:
+        place = "{category}/{subcategory}/{set_id}_{figure_id}.png".format(**doc)
+        drawn = doc["image"] is not None
+        listed.append({**{k: doc[k] for k in texts}, "filename": f"./{place}" if drawn else None})
+        if drawn:
+            figures[f"hallusion_bench/{place}"] = doc["image"]["bytes"]
+    dump(folder / "HallusionBench.json", listed)
+    archive(folder / "hallusion_bench.zip", figures)
+    return docs
+
+
 TEXTS = {
     "cmc": [("cmc_10.png", "A bear holds a hat, and a bear runs.")],
     "dl": [
