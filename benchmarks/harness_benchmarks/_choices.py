@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from harness.benchmark import Metric, mean_of
+from harness.benchmark import Metric, has, mean_of
 from harness.records import Scored
 from harness_benchmarks.parse import letter
 
@@ -45,11 +45,14 @@ def read(answer: str, options: Mapping[str, str], right: str, strict: float) -> 
 
 
 def columns(*extra: Metric) -> tuple[Metric, ...]:
-    """Return accuracies by the three readings, in points, and other columns after the first."""
+    """Return accuracies by the three readings, in points, and other columns after the first.
+
+    A row without options, in a benchmark where some have them, has no figure by its logits.
+    """
     return (
         mean_of("strict", name="accuracy", primary=True, lenient="lenient accuracy"),
         *extra,
         mean_of("lenient", name="lenient accuracy"),
-        mean_of("logit", name="logit accuracy"),
+        mean_of("logit", name="logit accuracy", applies=has("logit")),
         mean_of("unparsed", higher_is_better=False),
     )

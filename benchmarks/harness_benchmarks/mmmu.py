@@ -109,7 +109,7 @@ BENCHMARK = Benchmark(
     columns=(
         mean_of("strict", name="accuracy", primary=True, lenient="lenient accuracy"),
         mean_of("lenient", name="lenient accuracy"),
-        mean_of("logit", name="logit accuracy", applies=has("unparsed")),
+        mean_of("logit", name="logit accuracy", applies=has("logit")),
         mean_of("chance", name="accuracy, unread at chance"),
         mean_of("nothing", name="nothing read", higher_is_better=False),
     ),

@@ -183,7 +183,7 @@ def _write_table(
     options = {"dictionary_pagesize_limit": _SHARED} if shared else {}
     with ParquetWriter(path, schema, **options) as writer:
         for start in range(0, len(found), _GROUP):
-            group = []
+            group: list[dict[str, Any]] = []
             for row, place in found[start : start + _GROUP]:
                 if place is None:
                     group.append({**row.values, "image": None})

@@ -1,8 +1,8 @@
 """All of HallusionBench in miniature: with questions that are asked without their figure, too.
 
 A row: {"category": "VS", "subcategory": "world", "visual_input": "0", "set_id": "0", "figure_id":
-"0", "sample_note": "tinyworld", "question_id": "0", "question": "Does a triangle have three
-sides?", "gt_answer_details": "A triangle has three sides.", "gt_answer": "1", "image": None}
+"0", "sample_note": "tinyworld", "question_id": "0", "question": "Are there three sides on
+a triangle?", "gt_answer_details": "A triangle has three sides.", "gt_answer": "1", "image": None}
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def supplements() -> list[Row]:
                     "figure_id": figure,
                     "sample_note": "tinyworld",
                     "question_id": "0",
-                    "question": f"Does {a(shape)} have {NUMBERS[said]} sides?",
+                    "question": f"Are there {NUMBERS[said]} sides on {a(shape)}?",
                     "gt_answer_details": capital(f"{a(shape)} has {NUMBERS[sides]} sides."),
                     "gt_answer": str(int(said == sides)),
                     "image": drawn,
