@@ -13,10 +13,11 @@ from harness.dpo.api import (
     train,
 )
 from harness.dpo.api import trial as try_step
-from harness.dpo.config import LOSSES, ONE_NEGATIVE, TRACKERS, Training, shared, training_of
+from harness.dpo.config import LOSSES, ONE_NEGATIVE, Training, shared, training_of
 from harness.dpo.curves import Curve, read_curves
 from harness.dpo.effect import PairMargins, TrainingEffect, read_effect
 from harness.dpo.loss_terms import needs
+from harness.dpo.trackers import TRACKERS, refuse_tracker
 from harness.dpo.unfit import Unfit
 from harness.old_names import forward as _forward
 
@@ -37,6 +38,7 @@ __all__ = [
     "pair_encoder",
     "read_curves",
     "read_effect",
+    "refuse_tracker",
     "shared",
     "train",
     "training_of",

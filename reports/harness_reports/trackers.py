@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.api import Result
 from harness.report import ReportInput
+from harness.runs import without_paths
 from harness.storage import write_whole
 from harness_reports import words
 from harness_reports.markdown import fenced
@@ -76,10 +77,10 @@ def mlflow(report: ReportInput, folder: Path) -> Path:
             client.log_params(_config(report))
         client.set_tags(_texts(report))
         client.log_metrics(dict(_numbers(report)))
-        client.log_table(_figures(report).astype(object), "figures.json")
+        client.log_text(_table(_figures(report)), "figures.json")
         flips, images = _flips(report)
         if len(flips):
-            client.log_table(flips.astype(object), "flips.json")
+            client.log_text(_table(flips), "flips.json")
         for path in sorted({path for path in images if path}):
             client.log_artifact(str(path), "flips")
         at = client.get_tracking_uri()
@@ -141,7 +142,8 @@ def _config(report: ReportInput) -> dict[str, str]:
     about = {"method": report.method, "model": report.model, "data": report.data}
     about |= {"seed": str(report.seed), "protocol": report.protocol, "pairs": str(report.pairs)}
     about |= {f"option.{name}": value for name, value in report.options.items()}
-    return {**about, **{f"version.{name}": value for name, value in report.versions.items()}}
+    about |= {f"version.{name}": value for name, value in report.versions.items()}
+    return {name: without_paths(value) for name, value in about.items()}  # of this machine
 
 
 def _texts(report: ReportInput) -> dict[str, str]:
@@ -201,6 +203,12 @@ def _flips(report: ReportInput) -> tuple[pd.DataFrame, list[Path | None]]:
     if not len(frame):
         return frame, []
     return frame.drop(columns="image").astype(str), list(frame["image"])
+
+
+def _table(frame: pd.DataFrame) -> str:
+    """Return the JSON that MLflow shows as a table; ``log_table`` would add to the last one."""
+    text: str = frame.to_json(orient="split", index=False)
+    return text
 
 
 def _pixels(image: Path) -> Any:
