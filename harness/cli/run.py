@@ -169,7 +169,7 @@ def run(
     from harness.model import run_distributed
     from harness.progress import Reporter, showing
     from harness.records import distinct
-    from harness.run_seeds import run_seeds
+    from harness.run import run_seeds
     from harness.settings import Settings
 
     settings = Settings(

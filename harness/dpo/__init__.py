@@ -13,7 +13,7 @@ from harness.dpo.api import (
     train,
 )
 from harness.dpo.api import trial as try_step
-from harness.dpo.config import LOSSES, ONE_NEGATIVE, TRACKERS, Training, shared
+from harness.dpo.config import LOSSES, ONE_NEGATIVE, TRACKERS, Training, shared, training_of
 from harness.dpo.curves import Curve, read_curves
 from harness.dpo.effect import PairMargins, TrainingEffect, read_effect
 from harness.dpo.loss_terms import BY_BOTH, BY_IMAGE, BY_TEXT, needs
@@ -45,6 +45,7 @@ __all__ = [
     "shared",
     "sides_problem",
     "train",
+    "training_of",
     "try_step",
 ]
 

@@ -15,7 +15,7 @@ from harness.compare import Comparison, Terms, compare, examples_of, levels_of
 from harness.contamination import ImageOverlap, overlaps_of
 from harness.judge import Judging, Verdicts
 from harness.records import Samples, count_states
-from harness.report import ReportInput
+from harness.report.input import ReportInput
 
 if TYPE_CHECKING:
     from harness.benchmark import Metric

@@ -75,17 +75,6 @@ class Ablation:
         return told
 
 
-def training_of(method: Method, options: Any) -> dpo.Training | None:
-    """Return how a method trains: its options, where they are a ``Training``, or what it says.
-
-    A method whose options are none may have a function ``training(options)``. ``None`` means that
-    it trains in its own way, or nothing at all.
-    """
-    told = getattr(method.module, "training", None)
-    found = told(options) if told is not None else options
-    return found if isinstance(found, dpo.Training) else None
-
-
 def train(context: Context[Plan], pairs: Sequence[Pair], model: Any) -> Checkpoint:
     """Return the run's checkpoint, trained now unless the same one is there, whole.
 
