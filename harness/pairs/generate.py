@@ -18,6 +18,7 @@ from harness.context import Context, Plan
 from harness.dpo import sides_problem, training_of
 from harness.engine import ENGINE_VERSION
 from harness.errors import HarnessError
+from harness.model import Model
 from harness.pairs.observing import Sieve, Watched
 from harness.pairs.timeout import time_limit
 from harness.plugins import Method
@@ -51,7 +52,7 @@ class PairSet:
     reused: bool
 
 
-def make_pairs(context: Context[Plan], model: Any) -> PairSet:
+def make_pairs(context: Context[Plan], model: Model) -> PairSet:
     """Return the run's pairs, from ``pairs.jsonl`` as far as it goes and from the method.
 
     Args:
@@ -84,7 +85,7 @@ def make_pairs(context: Context[Plan], model: Any) -> PairSet:
     return PairSet(pairs, dict(counts), len(prompts) + len(plan.dropped), reused)
 
 
-def _fill(journal: Journal[Pair | Drop], plan: Plan, model: Any) -> None:
+def _fill(journal: Journal[Pair | Drop], plan: Plan, model: Model) -> None:
     method, prompts, pair_timeout = plan.method, plan.prompts, 60 * plan.settings.pair_timeout
     if missing := plan.dropped[len(journal.rows) :]:
         journal.append(*missing)
@@ -115,7 +116,7 @@ def _fill(journal: Journal[Pair | Drop], plan: Plan, model: Any) -> None:
 
 
 def _leading(
-    drops: tuple[Drop, ...], item: Pair | Drop, method: Method, model: Any
+    drops: tuple[Drop, ...], item: Pair | Drop, method: Method, model: Model
 ) -> tuple[Drop, ...] | None:
     """Collect the prompts from the first on that got no answer; ``None`` after one that did.
 

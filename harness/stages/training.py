@@ -19,6 +19,7 @@ from typing import Any
 from harness import dpo, progress
 from harness.context import Context, Plan
 from harness.errors import HarnessError, UsageError
+from harness.model import Model
 from harness.plugins import Method
 from harness.records import Pair, fingerprint
 from harness.storage import Memo, folder_digest
@@ -75,7 +76,7 @@ class Ablation:
         return told
 
 
-def train(context: Context[Plan], pairs: Sequence[Pair], model: Any) -> Checkpoint:
+def train(context: Context[Plan], pairs: Sequence[Pair], model: Model) -> Checkpoint:
     """Return the run's checkpoint, trained now unless the same one is there, whole.
 
     Raises:
@@ -104,7 +105,9 @@ def train(context: Context[Plan], pairs: Sequence[Pair], model: Any) -> Checkpoi
     return Checkpoint(path, digest, adapter, reused=False)
 
 
-def _refuse_idle(method: Method, path: Path, model: Any, effect: dpo.TrainingEffect | None) -> None:
+def _refuse_idle(
+    method: Method, path: Path, model: Model, effect: dpo.TrainingEffect | None
+) -> None:
     """Refuse a training that moved nothing, unless the method says that it trains nothing.
 
     Raises:
@@ -130,7 +133,12 @@ def _refuse_idle(method: Method, path: Path, model: Any, effect: dpo.TrainingEff
 
 
 def ablation(
-    checkpoint: Checkpoint, pairs: Sequence[Pair], model: Any, folder: Path, *, limit: int = _PAIRS
+    checkpoint: Checkpoint,
+    pairs: Sequence[Pair],
+    model: Model,
+    folder: Path,
+    *,
+    limit: int = _PAIRS,
 ) -> Ablation:
     """Blank the images of some pairs, before and after training, and see what that does.
 
@@ -182,7 +190,7 @@ def _ablation(folder: Path, stamp: str | None = None) -> Ablation | None:
 
 def merged(
     checkpoint: Checkpoint,
-    model: Any,
+    model: Model,
     folder: Path,
     pairs: Sequence[Pair] = (),
     dtype: str = "auto",
