@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from harness.dpo.config import KEEP, Training
-from harness.dpo.loss_terms import is_sft
+from harness.dpo.loss_open import combined
+from harness.dpo.loss_terms import BY_IMAGE, is_sft
 from harness.dpo.rows import EncodedPair, Prefix, one_bos
 from harness.dpo.sides import kinds_of, scores_of, token_weights
 from harness.dpo.unfit import (
@@ -49,6 +50,7 @@ class Encoder:
         ends: Sequence[int] = (),
         only_chosen: bool = False,
         keep_cut: bool = False,
+        images: bool = True,
         protocol: str = HF,
     ) -> None:
         """Look once at the tokeniser's special tokens.
@@ -61,6 +63,7 @@ class Encoder:
             ends: tokens that end an answer in generation, besides the tokeniser's EOS.
             only_chosen: leave the rejected answers out (SFT).
             keep_cut: take answers that were cut, without an end token.
+            images: whether the loss looks at answers that are rejected by their image alone.
             protocol: how image and conversation are laid out; see ``harness.protocol``.
 
         Raises:
@@ -68,7 +71,7 @@ class Encoder:
         """
         self.processor, self.image_token = processor, image_token
         self.max_length, self.positions = max_length, positions
-        self.only_chosen, self.keep_cut = only_chosen, keep_cut
+        self.only_chosen, self.keep_cut, self.images = only_chosen, keep_cut, images
         self.protocol = protocol
         self.conversation = None if protocol == HF else Conversation()
         self.tokenizer = processor.tokenizer
@@ -169,7 +172,14 @@ class Encoder:
             HarnessError: see :meth:`encode`.
         """
         pair = check(pair, only_chosen=self.only_chosen)
-        who, prompts, kept, seen = name_of(pair), self._prompt_lengths(pair), [0], set()
+        who = name_of(pair)
+        if not (self.images or self.only_chosen) and set(kinds_of(pair)) == {0, BY_IMAGE}:
+            raise Unfit(
+                EQUAL,
+                f"The answers of {who} differ by their image alone, and the loss looks at texts. "
+                "Choose one with conditional in it, such as dpo+conditional.",
+            )
+        prompts, kept, seen = self._prompt_lengths(pair), [0], set()
         if pair.question is not None and (token := self.spelled(pair.question)):
             raise Unfit(CONTROL, f"The question of {who} spells the control token {token}. {DROP}")
         problem: Unfit | None = None
@@ -378,5 +388,6 @@ def encoder_for(processor: Any, network: Any, training: Training, protocol: str 
         ends=(ends,) if isinstance(ends, int) else tuple(ends or ()),
         only_chosen=is_sft(training.loss),
         keep_cut=training.cut == KEEP,
+        images=combined(training.loss).needs.images,
         protocol=protocol,
     )

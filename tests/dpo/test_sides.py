@@ -272,8 +272,13 @@ def test_loss_and_pairs_have_to_fit_each_other(plain_model, pairs, folder, tmp_p
             training=dataclasses.replace(TRAINING, loss="ddpo"),
         )
     alone = Pair(prompt(folder, 0), "yes", ("yes",), {}, (Side(), Side(folder / "1.png")))
+    texts = dataclasses.replace(TRAINING, loss="dpo")
     with pytest.raises(UsageError, match=r"differ by their image alone.*conditional"):
-        dpo.try_step(alone, plain_model, dataclasses.replace(TRAINING, loss="dpo"))
+        dpo.try_step(alone, plain_model, texts)
+    with pytest.raises(Unfit, match=r"differ by their image alone.*dpo\+conditional") as caught:
+        dpo.pair_encoder(plain_model, texts).fit(alone)  # the pair stage counts it instead
+    assert caught.value.reason == "equal"
+    assert dpo.pair_encoder(plain_model, TRAINING).fit(alone) == alone
 
 
 def test_scores_are_told_when_they_are_missing(folder, tmp_path):
