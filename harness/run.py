@@ -21,7 +21,7 @@ from harness.contamination import check_contamination
 from harness.context import Context, Plan
 from harness.dpo import read_curves, read_effect
 from harness.judge import Verdicts, judge
-from harness.model import open_model
+from harness.model import open_checkpoint
 from harness.pairs import PairReport, PairSet, make_pairs, pair_diagnostics
 from harness.records import to_json
 from harness.report import TWO_SEEDS, ReportInput, conclude, write_reports, writers_of
@@ -104,7 +104,7 @@ def run(settings: Settings, *, alone: bool = True) -> Outcome:
     terms = Terms(settings.margin, settings.alpha, settings.accept_missing, settings.margins)
     terms.check(plan.columns)
     store = Store(settings.out / "store.sqlite")
-    model = open_model(
+    model = open_checkpoint(
         plan.model,
         store=store,
         device=settings.device,

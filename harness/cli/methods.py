@@ -85,7 +85,7 @@ def _tried(
     dtype: str,
 ) -> tuple[tuple[str, str], ...]:
     """Run the preflight alone; without a method, for a plain DPO training."""
-    from harness.model import open_model
+    from harness.model import open_checkpoint
     from harness.pairs import read_prompts
     from harness.resolve import demo_of, resolve
     from harness.settings import Settings
@@ -94,7 +94,9 @@ def _tried(
     if method is None:
         demos = [demo_of(name) for name in where]
         prompts = read_prompts(demos[1].prompts if demos[1] else Path(where[1]))
-        opened = open_model(demos[0].model if demos[0] else where[0], device=device, dtype=dtype)
+        opened = open_checkpoint(
+            demos[0].model if demos[0] else where[0], device=device, dtype=dtype
+        )
         return preflight(prompts, opened).facts
     plan = resolve(
         Settings(
@@ -107,7 +109,7 @@ def _tried(
         )
     )
     check_knobs(plan.method, plan.options)
-    opened = open_model(plan.model, device=device, dtype=dtype)
+    opened = open_checkpoint(plan.model, device=device, dtype=dtype)
     return preflight(plan.prompts, opened, plan.method, plan.options).facts
 
 
