@@ -6,6 +6,7 @@ import dataclasses
 import re
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,7 +50,6 @@ def push(
         HarnessError: if the hub cannot be reached.
     """
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     checkpoint = run.folder / run.report.checkpoint
     if not list(checkpoint.glob("*.safetensors")):
@@ -68,7 +68,7 @@ def push(
             "is a folder of this machine. Say what the hub calls it with: --base-model USER/NAME"
         )
     api = HfApi()
-    try:
+    with _hub_errors(repo):
         address = str(api.create_repo(repo, private=private, exist_ok=True))
         with tempfile.TemporaryDirectory() as place:
             made = _written(run, repo, base, Path(place))
@@ -83,6 +83,16 @@ def push(
                 folder_path=place,
                 commit_message="What training changed, measured before and after",
             )
+    return address
+
+
+@contextmanager
+def _hub_errors(repo: str) -> Iterator[None]:
+    """Say in a sentence what the hub's client raises."""
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    try:
+        yield
     except HFValidationError as error:
         raise UsageError(
             f"'{repo}' is not a name on the hub ({error}). Write user/name."
@@ -104,7 +114,6 @@ def push(
         raise HarnessError(
             f"The hub cannot be reached ({type(error).__name__}). Check the network and try again."
         ) from error
-    return address
 
 
 def _named_on_hub(model: str) -> str | None:
