@@ -15,10 +15,12 @@ import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor
 
+from harness.dpo.checks import checked
 from harness.dpo.config import KEEP, Training
 from harness.dpo.forward import private_copy
 from harness.dpo.parts import base_of
-from harness.dpo.session import build, checked, own_randomness, quiet
+from harness.dpo.session import build, own_randomness, quiet
+from harness.dpo.views import opened
 from harness.engine import forced_through_generation
 from harness.errors import HarnessError
 from harness.model import Model, everywhere
@@ -184,14 +186,17 @@ def _against_generation(
     Raises:
         HarnessError: if they differ.
     """
-    request = Request(pair.prompt.question, (pair.prompt.open_image(),))
     loaded = model.base.bare()
     if training.quantize:
         from harness.dpo.quantized import quantize
 
         loaded = dataclasses.replace(loaded, network=private_copy(loaded.network))
         quantize(loaded.network)
-    truth = forced_through_generation(loaded, request, model.render(request), answers)
+    truth = []
+    for (_, side), ids in zip(pair.answers, answers, strict=False):  # SFT takes the first alone
+        image, view = opened(pair, side)
+        request = Request(pair.asked, (image,), view=view)
+        truth += forced_through_generation(loaded, request, model.render(request), [ids])
     limit = _EXACT if loaded.dtype == torch.float32 else _ROUNDED
     shares = [
         abs(seen - true) / max(1.0, abs(true))
