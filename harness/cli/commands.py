@@ -25,7 +25,7 @@ from harness.cli.gate import gate
 from harness.cli.imports import import_
 from harness.cli.judge import judge
 from harness.cli.list import list_names
-from harness.cli.methods import check, new_loss, new_method, push
+from harness.cli.methods import SCAFFOLDS, check, push
 from harness.cli.pairs import pairs
 from harness.cli.plan import plan
 from harness.cli.report import report
@@ -65,7 +65,7 @@ _SECTIONS: Mapping[str, Sequence[click.Command]] = {
     "Share and verify": (bundle, verify, import_, push),
     "Data, plugins, machine": (
         *(list_names, data, convert_checkpoint),
-        *(check, new_method, new_loss, doctor),
+        *(check, *SCAFFOLDS, doctor),
     ),
 }
 """The commands of ``harness --help``, by what they are for."""
