@@ -13,11 +13,12 @@ from harness.dpo.api import (
     train,
 )
 from harness.dpo.api import trial as try_step
-from harness.dpo.config import LOSSES, ONE_NEGATIVE, TRACKERS, Training, shared, training_of
+from harness.dpo.config import LOSSES, ONE_NEGATIVE, Training, shared, training_of
 from harness.dpo.curves import Curve, read_curves
 from harness.dpo.effect import PairMargins, TrainingEffect, read_effect
 from harness.dpo.loss_terms import BY_BOTH, BY_IMAGE, BY_TEXT, needs
 from harness.dpo.sides import kinds_of, sides_problem
+from harness.dpo.trackers import TRACKERS, refuse_tracker
 from harness.dpo.unfit import Unfit
 from harness.old_names import forward as _forward
 
@@ -42,6 +43,7 @@ __all__ = [
     "pair_encoder",
     "read_curves",
     "read_effect",
+    "refuse_tracker",
     "shared",
     "sides_problem",
     "train",

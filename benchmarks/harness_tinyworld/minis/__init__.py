@@ -12,6 +12,8 @@ from harness_tinyworld.minis.table import Mini
 NAMES = (
     *("amber", "chair", "gqa", "hallusion", "llavabench", "mementos", "mmbench", "mme", "mmhal"),
     *("mmstar", "mmvp", "naturalbench"),
+    *("amber_all", "hallusion_all", "mmmu", "cvbench", "realworldqa", "crpe", "ocrbench"),
+    *("mathvista", "mmvet_v2", "blink"),
     *("mmvet", "pope", "scienceqa", "seedbench", "shr", "textvqa", "vizwiz", "vqav2"),
 )
 
