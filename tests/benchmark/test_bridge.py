@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -350,3 +352,18 @@ def test_without_its_headline_a_task_is_refused(tmp_path: Path) -> None:
     bench = benchmark(str(file))
     with pytest.raises(UsageError, match=r"cannot be compared row by row.*overall: .*TASK:METRIC"):
         bench.prepare(next(made_tasks(bench.task)))
+
+
+def test_a_tasks_code_is_imported_without_torch_and_whatever_runs_models() -> None:
+    code = (
+        "import sys\n"
+        "from harness.benchmark.importing import kept_as_it_was\n"
+        "with kept_as_it_was():\n"
+        "    import lmms_eval.api.task as task, lmms_eval.utils as utils\n"
+        "heavy = {'torch', 'transformers', 'accelerate', 'evaluate', 'openai', 'chardet'}\n"
+        "print(heavy & set(sys.modules))\n"
+        "import torch\n"
+        "print(utils.torch.Tensor is torch.Tensor, task.Accelerator().__class__.__module__)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.split("\n")[:2] == ["set()", "True accelerate.accelerator"]
