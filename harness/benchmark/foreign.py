@@ -211,7 +211,7 @@ def described(path: Path) -> Described:
         beside=beside,
         asks=_mentions(path, _ASKS),
         openai=_mentions(path, _OPENAI),
-        refused=_refused(merged, ways, beside),
+        refused=_refused(merged, ways, beside) or _of_all_captions(path),
     )
 
 
@@ -229,6 +229,20 @@ def _refused(merged: Mapping[str, Any], ways: Mapping[str, Any], beside: frozens
         return "it only writes a file to submit, as its right answers are not public"
     if not ways:
         return "its file lists no metric in 'metric_list'"
+    return ""
+
+
+def _of_all_captions(path: Path) -> str:
+    """Refuse figures that count words over a whole set of captions, before a row is scored."""
+    for file in yaml_chain(str(path)):
+        text = file.read_text("utf-8")
+        for module in set(re.findall(r"aggregation:\s*!function\s+[\"']?([\w.]+)\.\w+", text)):
+            code = file.parent / (module.replace(".", "/") + ".py")
+            if code.is_file() and "pycocoevalcap" in code.read_text("utf-8", errors="replace"):
+                return (
+                    "its figures (CIDEr, BLEU and their like) count words over all captions, so "
+                    "they exist for the whole task only"
+                )
     return ""
 
 
