@@ -38,7 +38,8 @@ from tests.support.made_rows import MadeTask, made_tasks
 from tests.support.task_parity import Compared, compared
 
 SUPPORTED, JUDGED, REFUSED, OPEN = "supported", "judged", "refused", "by its rows"
-STATES = (SUPPORTED, JUDGED, REFUSED, OPEN)
+LEFT = "not examined"  # on a page that was begun and not finished
+STATES = (SUPPORTED, JUDGED, REFUSED, OPEN, LEFT)
 _CPU_SECONDS, _SECONDS = 4, 180
 _PACKAGE = re.compile(r"No module named '([\w.]+)'")
 
