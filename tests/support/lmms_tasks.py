@@ -23,6 +23,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -255,11 +256,23 @@ def found_out(wanted: Iterable[tuple[str, Path]], processes: int) -> Iterator[Li
     families: dict[str, list[tuple[str, Path]]] = {}
     for task, path in wanted:
         families.setdefault(_family(path), []).append((task, path))
-    first = [each[0] for each in families.values()]
-    with ProcessPoolExecutor(processes, initializer=ready) as pool:
-        examined_ones = pool.map(examine, *zip(*first, strict=True))
-        for line, each in zip(examined_ones, families.values(), strict=True):
-            yield from (replace(line, task=task) for task, _ in each)
+    waiting = {each[0]: 0 for each in families.values()}
+    members = {each[0]: [task for task, _ in each] for each in families.values()}
+    while waiting:
+        with ProcessPoolExecutor(processes, initializer=ready) as pool:
+            jobs = {one: pool.submit(examine, *one) for one in waiting}
+            for one, job in jobs.items():
+                try:
+                    line = job.result()
+                except BrokenProcessPool:
+                    waiting[one] += 1
+                    break
+                del waiting[one]
+                yield from (replace(line, task=task) for task in members[one])
+        for one in [one for one, broken in waiting.items() if broken > processes]:
+            del waiting[one]
+            ended = "its code ends the process on made-up rows"
+            yield from (Line(task, OPEN, ended) for task in members[one])
 
 
 def main() -> None:

@@ -30,7 +30,7 @@ from harness.benchmark.foreign import described
 from harness.benchmark.importing import config_of, kept_as_it_was
 from harness.benchmark.task import Row, Task
 from harness.benchmark.task_files import yaml_chain
-from harness.benchmark.wire import Asked, scored
+from harness.benchmark.wire import Asked, Unanswerable, scored
 
 ROWS = 24
 WORDS = ("red", "green", "blue", "yellow")
@@ -393,7 +393,7 @@ class _Search:
                         for name, record in _scored(self.task, row, form).items():
                             told.setdefault(name, [[] for _ in _ANSWERS])[place].append(record)
                         done += 1
-        except Exception as error:
+        except (Exception, Unanswerable) as error:
             last = f"{type(error).__name__}: {error}"
         order = tuple(dict.fromkeys(reversed(read)))[:12]
         if last:
