@@ -164,7 +164,6 @@ def rows_of(name: str, words: Sequence[str] = ("first", "second"), **kinds: str)
         ("mmmu_val", {"mmmu_acc"}),
         ("blink_counting", {"blink_acc"}),
         ("cv_bench_2d", {"cv_bench_acc"}),
-        ("mmt_val", {"accuracy"}),
         ("ai2d", {"exact_match"}),
         ("crpe_relation", {"exact_match"}),
         ("realworldqa", {"exact_match"}),

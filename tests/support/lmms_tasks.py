@@ -94,9 +94,8 @@ def _functions(module: Path) -> dict[str, str]:
     """Return the code of a module's functions by their names."""
     if not module.is_file():
         return {}
-    text = module.read_text()
-    found = [node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]
-    return {each.name: ast.get_source_segment(text, each) or "" for each in found}
+    found = [n for n in ast.parse(module.read_text()).body if isinstance(n, ast.FunctionDef)]
+    return {each.name: ast.unparse(each) for each in found}
 
 
 def examine(task: str, path: Path) -> Line:

@@ -338,7 +338,7 @@ class _Search:
         self.task, self.words, self.trials = task, tuple(_words_of(task.path)), 0
         self.kinds: dict[str, str] = {}
         self.metrics = frozenset(described(Path(task.path)).metrics)
-        self.most = _TRIALS
+        self.most = 2 * _TRIALS
         self.values = (*_kinds_of_values(0, self.words), *NESTED, ABSENT)
 
     def rows(self, kinds: Mapping[str, str], read: list[str] | None = None) -> list[MadeRow]:
@@ -358,7 +358,7 @@ class _Search:
     def _better(self, best: _Way) -> _Way | None:
         """Take the first change that leads further: of one column, or of all named alike."""
         if not best.failed:
-            self.most = min(self.most, self.trials + _MORE)
+            self.most = min(self.most, self.trials + (_MORE if best.far[1] else _TRIALS))
             if best.far[1] == len(self.metrics):
                 return None
         for column in best.last:
