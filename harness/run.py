@@ -2,33 +2,62 @@
 
 Read :func:`run` and you know the whole. Every stage finds its own finished work on disk by the
 fingerprint of its inputs, so calling this again continues where it stopped.
+
+:func:`run_seeds` repeats it with further training seeds, each in a folder of its own. Their joint
+result lies in a folder beside them that holds every row of every seed, so that it can be reported,
+bundled and verified like any run: the first seed at its top, the others below ``seeds/``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness import progress
 from harness.compare import Comparison, Terms
-from harness.conclude import conclude
 from harness.contamination import check_contamination
 from harness.context import Context, Plan
 from harness.dpo import read_curves, read_effect
-from harness.evaluate import evaluate
-from harness.judge import judge
-from harness.model import open_model
+from harness.judge import Verdicts, judge
+from harness.model import open_checkpoint
 from harness.pairs import PairReport, PairSet, make_pairs, pair_diagnostics
-from harness.plugins import load
-from harness.preflight import check_knobs, preflight_once
 from harness.records import to_json
-from harness.report import ReportInput, write_reports
+from harness.report import TWO_SEEDS, ReportInput, conclude, write_reports, writers_of
 from harness.resolve import resolve, versions
-from harness.runs import looked, take_before, taken_in
+from harness.runs import (
+    FinishedRun,
+    columns_of,
+    looked,
+    open_run,
+    seed_folder,
+    take_before,
+    taken_in,
+)
 from harness.settings import Settings
-from harness.storage import Store, image_folder, locked, write_json
-from harness.train import Ablation, Checkpoint, ablation, merged, train
+from harness.stages import (
+    Ablation,
+    Checkpoint,
+    ablation,
+    check_knobs,
+    evaluate,
+    merged,
+    preflight_once,
+    train,
+)
+from harness.storage import RunRecord, Store, image_folder, locked, write_json
+
+_TOO_FEW = 2
+_KEPT = ("before", "after", "judged", "images")
+_FILES = (
+    "settings.json",
+    "versions.json",
+    "pairs.jsonl",
+    "pair_report.json",
+    "training.json",
+    "checkpoint/curves.jsonl",
+)
 
 
 @dataclass(frozen=True)
@@ -75,7 +104,7 @@ def run(settings: Settings, *, alone: bool = True) -> Outcome:
     terms = Terms(settings.margin, settings.alpha, settings.accept_missing, settings.margins)
     terms.check(plan.columns)
     store = Store(settings.out / "store.sqlite")
-    model = open_model(
+    model = open_checkpoint(
         plan.model,
         store=store,
         device=settings.device,
@@ -117,14 +146,13 @@ def run(settings: Settings, *, alone: bool = True) -> Outcome:
         if alone:
             looks = looked(settings.out, report.compared, record.arms, [settings.seed])
             report = replace(report, looks=looks)
-        writers = {name: load("reports", name) for name in settings.reports}
         return Outcome(
             folder=folder,
             comparison=report.compared,
             pairs=pairs,
             checkpoint=checkpoint,
             report=report,
-            written=write_reports(report, folder, writers),
+            written=write_reports(report, folder, writers_of(settings.reports)),
             calls=model.calls + aligned.calls,
             reused=all(work.reused for work in (before, pairs, checkpoint, after, verdicts)),
         )
@@ -161,3 +189,78 @@ def _about(
         protocol=plan.protocol,
         notes=plan.notes,
     )
+
+
+def run_seeds(settings: Settings, count: int) -> Outcome:
+    """Run a method with ``count`` seeds from ``settings.seed`` on, and compare over all of them.
+
+    Returns:
+        The first seed's outcome with the joint folder, comparison and reports; ``calls`` and
+        ``reused`` are those of all seeds together.
+
+    Raises:
+        UsageError: see :func:`run`.
+        HarnessError: see :func:`run`; finished seeds stay on disk.
+    """
+    if count == 1:
+        return run(settings)
+    if count == _TOO_FEW:
+        progress.say(TWO_SEEDS)
+    writers = writers_of(settings.reports)  # a wrong name costs nothing yet
+    outcomes = []
+    for seed in range(settings.seed, settings.seed + count):
+        progress.say(f"Seed {seed}: {seed - settings.seed + 1} of {count}.")
+        outcomes.append(run(replace(settings, seed=seed, reports=("json",)), alone=False))
+    first = outcomes[0]
+    folder = first.folder.with_name(f"{first.folder.name}-seeds{count}")
+    with locked(first.folder):
+        _collect(folder, [outcome.folder for outcome in outcomes])
+        runs = [open_run(outcome.folder) for outcome in outcomes]
+        report = _together(first, runs, settings.seed)
+        looks = looked(settings.out, report.compared, runs[0].arms, report.seeds)
+        report = replace(report, looks=looks)
+        written = write_reports(report, folder, writers)
+    return replace(
+        first,
+        folder=folder,
+        comparison=report.compared,
+        report=report,
+        written=written,
+        calls=sum(outcome.calls for outcome in outcomes),
+        reused=all(outcome.reused for outcome in outcomes),
+    )
+
+
+def _together(first: Outcome, runs: Sequence[FinishedRun], seed: int) -> ReportInput:
+    (before, after), *more = [(run.before, run.after) for run in runs]
+    about = replace(
+        first.report,
+        seeds=tuple(run.report.seed for run in runs),
+        checkpoint=(Path("..") / first.folder.name / first.report.checkpoint).as_posix(),
+    )
+    return conclude(
+        about,
+        Verdicts(before, after, first.report.judging),
+        {name: columns_of(name, *runs) for name in before},
+        seed=seed,
+        terms=first.comparison.terms,
+        touched=[overlap.touched for overlap in first.report.overlaps],
+        more=more,
+    )
+
+
+def _collect(folder: Path, runs: Sequence[Path]) -> None:
+    """Copy what the comparison rests on, without weights; an older collection is replaced."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for index, run_folder in enumerate(runs):
+        to = folder if index == 0 else seed_folder(folder, index)
+        to.mkdir(parents=True, exist_ok=True)
+        for name in _KEPT if index == 0 else _KEPT[:-1]:
+            if (run_folder / name).is_dir():
+                shutil.copytree(run_folder / name, to / name)
+        for file in _FILES:
+            if (run_folder / file).is_file():
+                (to / file).parent.mkdir(exist_ok=True)
+                shutil.copyfile(run_folder / file, to / file)
+    seeds = tuple(path.name for path in runs)
+    replace(RunRecord.read(folder), seeds=seeds).write(folder)

@@ -4,6 +4,7 @@
     python perf/dpo.py --full       # five rounds on a larger model
     python perf/dpo.py --json       # the last line is one JSON object
     python perf/dpo.py --tiles      # a LLaVA-NeXT whose image is five tiles, 2,928 tokens
+    python perf/dpo.py --sides      # rows packed and separate: two texts, and mDPO's three answers
 
 The model is a random LLaVA-1.5 in miniature: the same ratio of language model to vision tower,
 576 image tokens in a prefix of 640, answers of 100 tokens, a vocabulary of 32,000, LoRA on every
@@ -120,6 +121,7 @@ class Ours:
         from harness.dpo import session
 
         loss = "dpo" if len(pair.rejected) == 1 else "multi_mean"
+        loss = "dpo+conditional+anchor" if pair.sides else loss
         knobs = replace(training(loss, shape), packed=packed)
         self.trainer = session.build([pair], model, folder / "ours", 0, knobs)
         recompute(self.trainer.model, shape)
@@ -383,6 +385,32 @@ def measure(
     return result
 
 
+def measure_sides(model: Any, shape: Shape, folder: Path, rounds: int) -> None:
+    """Time rows packed and with one full row per answer: two texts, and mDPO's three answers.
+
+    mDPO's third answer, the chosen one under a crop, has a prefix of its own, which is not shared.
+    """
+    from harness.records import Side
+
+    pair = make_pair(folder, model, 1, shape.prefix)
+    crop = Side(view="resized_crop:size=96,scale=0.05..0.2", seed=1)
+    sided = replace(pair, rejected=(*pair.rejected, pair.chosen), sides=(Side(), Side(), crop))
+    for name, row in (("chosen and rejected", pair), ("and the chosen one under a crop", sided)):
+        sides = [Ours(model, row, shape, folder, packed=how) for how in (None, False)]
+        wake(sides[0].trainer, sides[1].trainer)
+        seconds: list[list[float]] = [[], []]
+        for _ in range(rounds):
+            for side, found in zip(sides, seconds, strict=True):
+                side.forget()
+                found += [timed(side).seconds, timed(side).seconds]
+        packed, separate = (statistics.mean(found) for found in seconds)
+        one, two = (side.step() for side in sides)
+        print(
+            f"{name}: packed {packed:.2f} s, separate rows {separate:.2f} s, ratio "
+            f"{separate / packed:.2f}; losses {one:.7f} and {two:.7f}"
+        )
+
+
 def median(steps: list[Timed]) -> float:
     """Median of the seconds."""
     return statistics.median(one.seconds for one in steps)
@@ -396,6 +424,7 @@ def main() -> None:
     parser.add_argument("--installed", action="store_true", help="also TRL without compact head")
     parser.add_argument("--tiles", action="store_true", help="LLaVA-NeXT, an image of five tiles")
     parser.add_argument("--plain", action="store_true", help="also ours with one row per answer")
+    parser.add_argument("--sides", action="store_true", help="rows packed and separate, mDPO's too")
     parser.add_argument("--rounds", type=int, help="rounds for every number of negatives")
     parser.add_argument("--negatives", type=int, nargs="+", default=[1, 2, 4, 8])
     args = parser.parse_args()
@@ -413,6 +442,8 @@ def main() -> None:
     results = {}
     with tempfile.TemporaryDirectory() as name:
         model = make_model(Path(name), shape)
+        if args.sides:
+            return measure_sides(model, shape, Path(name), args.rounds or 3)
         for negatives in args.negatives:
             rounds = args.rounds or (3 if args.full else max(1, 2 // negatives))
             result = measure(

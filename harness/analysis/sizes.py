@@ -13,8 +13,11 @@ from harness.benchmark import (
     HUB,
     Benchmark,
     check_tables,
+    configs_of,
+    facts_of,
     local_folder,
     place_of,
+    stored_rows,
     task_settings,
     yaml_file,
 )
@@ -54,7 +57,7 @@ def size_of(benchmark: Benchmark, data: str | Path, limit: int | None = None) ->
     else:
         files = _tables(benchmark, Path(data))
         if files:
-            rows = sum(_rows(file) for file in files)
+            rows, _, _ = facts_of(f"the data of {benchmark.name}", files)
             found = Size(rows, _images(files, limit), "counted in the data")
     if limit is None or found.rows is None or limit >= found.rows:
         return found
@@ -68,16 +71,10 @@ def _tables(benchmark: Benchmark, data: Path) -> list[Path]:
     split = str(config.get("test_split") or config.get("validation_split") or "")
     every = sorted(folder.rglob("*.parquet"))
     mine = [file for file in every if re.match(rf"{re.escape(split)}[-.]", file.name)]
-    named = str(config.get("dataset_name") or "")
-    inside = [file for file in mine if named in file.relative_to(folder).parts[:-1]]
+    named = set(configs_of(config))
+    inside = [file for file in mine if named & set(file.relative_to(folder).parts[:-1])]
     plain = [file for file in mine if file.relative_to(folder).parts[:-1] in ((), ("data",))]
     return inside or plain or (mine if len({file.parent for file in mine}) == 1 else [])
-
-
-def _rows(file: Path) -> int:
-    import pyarrow.parquet  # type: ignore[import-untyped]
-
-    return int(pyarrow.parquet.read_metadata(file).num_rows)
 
 
 def _images(files: list[Path], limit: int | None) -> int | None:
@@ -95,18 +92,12 @@ def _images(files: list[Path], limit: int | None) -> int | None:
 
 
 def _stored(files: list[Path]) -> Iterator[bytes]:
-    import pyarrow.parquet
-
     for file in files:
-        table = pyarrow.parquet.ParquetFile(file)
-        names = [name for name in _IMAGES if name in table.schema_arrow.names]
-        if not names:
-            return
-        for batch in table.iter_batches(batch_size=64, columns=names[:1]):
-            for value in batch.column(0).to_pylist():
-                parts = value if isinstance(value, list) else [value]
-                total = hashlib.sha256()
-                for part in parts:
-                    stored = part.get("bytes") if isinstance(part, Mapping) else part
-                    total.update(stored if isinstance(stored, bytes) else repr(stored).encode())
-                yield total.digest()
+        for row in stored_rows(file, lambda field: field.name in _IMAGES):
+            value = next(row[name] for name in _IMAGES if name in row)
+            parts = value if isinstance(value, list) else [value]
+            total = hashlib.sha256()
+            for part in parts:
+                stored = part.get("bytes") if isinstance(part, Mapping) else part
+                total.update(stored if isinstance(stored, bytes) else repr(stored).encode())
+            yield total.digest()

@@ -27,6 +27,7 @@ from harness.benchmark.metrics import (
     together,
 )
 from harness.benchmark.official import Reading, SourceFiles, SourceRow, texts_of, value_of
+from harness.benchmark.parquet import stored_rows
 from harness.benchmark.rubric import Anchor, JudgePrompt, Rubric, UnparsableReply, judge_prompt
 from harness.benchmark.source_files import Files, SourcePath, malformed, some
 from harness.benchmark.tables import Tables, check_files, check_tables, facts_of, tables_below
@@ -35,6 +36,7 @@ from harness.benchmark.task_files import (
     HUB,
     OWN,
     DataPlaces,
+    configs_of,
     data_fingerprint,
     dataset_name,
     local_folder,
@@ -73,6 +75,7 @@ __all__ = [
     "check_files",
     "check_tables",
     "code_digest",
+    "configs_of",
     "data_fingerprint",
     "dataset_name",
     "expand",
@@ -94,6 +97,7 @@ __all__ = [
     "ratio_of",
     "scores_in",
     "some",
+    "stored_rows",
     "tables_below",
     "task_settings",
     "texts_of",

@@ -140,13 +140,15 @@ class Loaded:
 
     def _attach(self, adapter: Path) -> None:
         name = f"harness{len(self.adapters)}"
-        stored = self._own_tensors(adapter)
         before = sum(1 for _ in self.network.parameters())
         try:
+            stored = self._own_tensors(adapter)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 self._inject(adapter, name)
-        except (ValueError, RuntimeError, KeyError, TypeError) as error:
+        except UsageError:
+            raise
+        except Exception as error:  # safetensors and PEFT raise many kinds at a damaged adapter
             self.state = ()
             raise _misfit(adapter, self.source.path, str(error)) from error
         added = sum(1 for _ in self.network.parameters()) - before
@@ -261,7 +263,6 @@ def _opened(source: Source) -> tuple[Any, Any, dict[str, Any]]:
     """Return processor, network and what transformers says of its weights."""
     import torch
     import transformers
-    from huggingface_hub.errors import StrictDataclassError
 
     hub: Any = transformers
     known = {"trust_remote_code": source.remote_code, "local_files_only": True}
@@ -281,15 +282,7 @@ def _opened(source: Source) -> tuple[Any, Any, dict[str, Any]]:
                 output_loading_info=True,
                 **known,
             )
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        ImportError,
-        RuntimeError,
-        AttributeError,
-        StrictDataclassError,
-    ) as error:
+    except Exception as error:  # tokenizers raises plain ones at a damaged tokenizer.json
         raise _unopened(source, wanted, error) from error
     return processor, network, info
 

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from harness.benchmark import Benchmark, UnparsableReply, benchmark, fitted
 from harness.benchmark.readings import Reading, figure_of, read_metric
 from harness.errors import UsageError
-from harness.evaluate import sample_of
 from harness.records import Answer, Sample
+from harness.stages import sample_of
 from tests.support.made_rows import MadeRow, MadeTask, made_tasks
 from tests.support.task_parity import compared
 

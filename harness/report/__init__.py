@@ -1,0 +1,18 @@
+"""A result as every report shows it: put together in one place, and handed to each writer."""
+
+from __future__ import annotations
+
+from harness.report.conclusion import conclude, conclude_alone
+from harness.report.input import TWO_SEEDS, ReportInput, Taken, Writer, write_reports
+from harness.report.writers import writers_of
+
+__all__ = [
+    "TWO_SEEDS",
+    "ReportInput",
+    "Taken",
+    "Writer",
+    "conclude",
+    "conclude_alone",
+    "write_reports",
+    "writers_of",
+]

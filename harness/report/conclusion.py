@@ -1,0 +1,104 @@
+"""From scored answers to what every report shows: the one place where a result is put together.
+
+A run, several seeds, a run judged again, two runs side by side and one model by itself all end
+here, so that none of them can forget what a reader has to know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+from harness.benchmark import fitted
+from harness.compare import Comparison, Terms, compare, examples_of, levels_of
+from harness.contamination import ImageOverlap, overlaps_of
+from harness.judge import Judging, Verdicts
+from harness.records import Samples, count_states
+from harness.report.input import ReportInput
+
+if TYPE_CHECKING:
+    from harness.benchmark import Metric
+
+
+def conclude(
+    about: ReportInput,
+    arms: Verdicts,
+    columns: Mapping[str, Sequence[Metric]],
+    *,
+    seed: int = 0,
+    like: Comparison | None = None,
+    terms: Terms | None = None,
+    touched: Sequence[ImageOverlap] = (),
+    more: Sequence[tuple[Samples, Samples]] = (),
+) -> ReportInput:
+    """Compare two arms and return what the reports show.
+
+    Args:
+        about: where the result comes from; what it held of another result is replaced.
+        arms: the samples of both, and who judged them.
+        columns: of every benchmark, in the order of the result.
+        seed: of the resampling.
+        like: a comparison whose seed, draws and terms are used instead.
+        terms: margin, level, and benchmarks whose missing rows are accepted.
+        touched: rows whose images the training prompts show.
+        more: both arms of further training seeds.
+
+    Raises:
+        HarnessError: if the arms do not hold the same benchmarks and rows.
+    """
+    before, after = arms.before, arms.after
+    columns = {
+        name: fitted(own, (*before.get(name, ()), *after.get(name, ())))
+        for name, own in columns.items()
+    }
+    settings: dict[str, Any] = {"seed": seed}
+    if like is not None:
+        settings, terms = {name: getattr(like, name) for name in ("seed", "draws")}, like.terms
+    comparison = compare(before, after, columns, more=more, **settings, **asdict(terms or Terms()))
+    return replace(
+        about,
+        comparison=comparison,
+        levels=(),
+        states={},
+        published={},
+        judging=arms.judging,
+        overlaps=overlaps_of(touched, before, after, columns, comparison),
+        examples=examples_of(comparison, before, after),
+        before=before,
+        after=after,
+    )
+
+
+def conclude_alone(
+    about: ReportInput,
+    samples: Samples,
+    columns: Mapping[str, Sequence[Metric]],
+    *,
+    judging: Judging | None = None,
+    published: Mapping[str, Mapping[str, str]] | None = None,
+) -> ReportInput:
+    """Measure one model by itself and return what the reports show.
+
+    Args:
+        about: where the result comes from; what it held of another result is replaced.
+        samples: of the model, by benchmark.
+        columns: of every benchmark, in the order of the result.
+        judging: who judged these samples; ``None`` where the built-in grader's scores stand.
+        published: figures that others have printed, by benchmark and model. A demo's figures
+            compare with none of them.
+    """
+    columns = {name: fitted(own, samples.get(name, ())) for name, own in columns.items()}
+    named = {name: found for name, found in (published or {}).items() if found}
+    return replace(
+        about,
+        comparison=None,
+        levels=levels_of(samples, columns),
+        states={name: count_states(rows) for name, rows in samples.items()},
+        published={} if about.notice else named,
+        judging=judging,
+        overlaps=(),
+        examples=(),
+        before={},
+        after=samples,
+    )
