@@ -13,8 +13,8 @@ import numpy as np
 from harness.benchmark import Benchmark, Row, Task, UnparsableReply, benchmark, fitted
 from harness.benchmark.bridge import FORMS
 from harness.benchmark.wire import Asked, scored
-from harness.evaluate import sample_of
 from harness.records import Answer, Sample
+from harness.stages import sample_of
 
 _REPLIES = ("1", "0", "Yes", "No", "A", "5", "0.5", "Score: 3", "8 6")
 _SEEDS = 3
