@@ -7,7 +7,6 @@ folder. Relative paths in it are relative to the task file that says them, from 
 from __future__ import annotations
 
 import glob
-import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -17,7 +16,7 @@ from typing import Any
 
 from harness.errors import UsageError
 from harness.records import fingerprint
-from harness.storage import folder_digest
+from harness.storage import file_digest, folder_digest
 
 # The readers of ``datasets`` that take files, and those that would unpickle or ask a database.
 _READERS = (
@@ -59,10 +58,10 @@ class OwnData:
         digests: dict[Path, str] = {}
         for files in self.splits.values():
             for file in files:
-                digests.setdefault(file, _digest(file))
+                digests.setdefault(file, file_digest(file))
         images = sorted(
             {
-                _digest(image)
+                file_digest(image)
                 for file in digests
                 if file.suffix.lower() in _TEXTS
                 for image in _images_named(file, self.task.parent)
@@ -156,11 +155,6 @@ def _refuse_address(name: str, home: Path) -> None:
             f"The task file {home} reads {name} from the network, where it may change between two "
             "runs. Download it, and name the file in data_files."
         )
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _images_named(file: Path, home: Path) -> Iterator[Path]:

@@ -13,9 +13,9 @@ from typing import Any
 from harness import progress
 from harness.context import Context, Plan
 from harness.records import Sample
-from harness.runs.bundles import file_digest, unpacked
+from harness.runs.bundles import unpacked
 from harness.runs.finished import BEFORE, taken_memo
-from harness.storage import RunRecord, journal_of, write_whole
+from harness.storage import RunRecord, file_digest, journal_of, write_whole
 
 
 def take_before(context: Context[Plan], model: str) -> None:

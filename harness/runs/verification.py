@@ -15,9 +15,10 @@ from pathlib import Path
 from harness.compare import Comparison
 from harness.errors import HarnessError, UsageError
 from harness.records import distinct
-from harness.runs.bundles import Packed, file_digest, pack, unpacked, wrong_members
+from harness.runs.bundles import Packed, pack, unpacked, wrong_members
 from harness.runs.finished import FinishedRun, open_run
 from harness.runs.recomputing import ALONE, DIFFERS, OK, OLDER, UNKNOWN, Check, followed
+from harness.storage import file_digest
 
 _SHOWN = 3  # differences in a message
 
