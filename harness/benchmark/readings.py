@@ -24,7 +24,7 @@ BETWEEN = "\n"
 """Stands between the name of a cell and that of the cell it lies in."""
 MEAN, CELLS, GROUPS, RATIO = "mean", "cells", "groups", "ratio"
 _SAMPLES = 24
-_LONGEST = 60  # letters of a name that tells cells or groups apart
+_LONGEST = 60  # letters of a name that identifies a cell or group
 WORDS = {CELLS: "mean over", GROUPS: "all of a", RATIO: "sum over"}
 
 Path = tuple[str | int, ...]
@@ -126,7 +126,7 @@ def read_metric(metric: str, rows: Sequence[Sequence[Record]], whole: Whole) -> 
     moves = max(f for _, f in told) - min(f for _, f in told) > 1e-9
     if not moves:
         return (
-            "its figure is the same whatever is answered, so how it is made cannot be told; "
+            "its figure is the same whatever is answered, so how it is computed is unknown; "
             "see that the rows have the right answers"
         )
     for path, value in values:

@@ -64,7 +64,7 @@ def _list_benchmarks(found: Mapping[str, Sequence[str]]) -> None:
         marked = "rules" if known.judge == "rule" else "built-in grader"
         marked += ", or --judge" if known.rubric is not None else ""
         click.echo(f"{name:<16} {', '.join(owners):<16} {known.title}")
-        click.echo(f"{'':<16} {', '.join(columns)}{more}; marked by {marked}")
+        click.echo(f"{'':<16} {', '.join(columns)}{more}; scored by {marked}")
 
 
 def _describe(name: str) -> None:

@@ -185,7 +185,7 @@ def _sides(
 
 
 def _applies(column: Metric, rows: Sequence[Sample]) -> bool | None:
-    """Return whether a column applies to rows of one arm; a failed row tells nothing."""
+    """Return whether a column applies to rows of one arm; a failed row does not decide it."""
     known = [there for row in rows if (there := column.applies(row)) is not None]
     return any(known) if known else None
 

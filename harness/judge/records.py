@@ -107,7 +107,7 @@ class Judging:
                 f"{'; '.join(self.reasons)}."
             )
         if self.anchors:
-            lines.append(f"Anchor answers marked as a sound judge does: {self.agreement}.")
+            lines.append(f"Anchor answers scored as expected: {self.agreement}.")
         if self.accepted:
             lines.append(
                 "The judge fails anchor answers; its verdicts count because it was accepted by "

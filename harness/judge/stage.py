@@ -81,7 +81,7 @@ def judge(context: Context[EvalPlan], before: Samples, after: Samples) -> Verdic
     chosen = with_prompts(chosen, own)
     if settings.judge == BUILTIN or not chosen:
         if settings.judge != BUILTIN:
-            progress.say("judge: rules mark every answer of these benchmarks; nobody is asked")
+            progress.say("judge: rules score every answer of these benchmarks; no judge is asked")
         return Verdicts(before, after)
     arms = {"before": before, "after": after}
     whom = open_judge(settings, device=plan.settings.device, dtype=plan.settings.dtype)
@@ -107,7 +107,7 @@ def judge(context: Context[EvalPlan], before: Samples, after: Samples) -> Verdic
     write(folder, name, samples, judging)
     progress.say(
         f"judge: {judging.verdicts} verdicts, {judging.missing} missing; {heard.calls} questions "
-        f"asked in this call{whom.spent}; anchors as a sound judge marks them: "
+        f"asked in this call{whom.spent}; anchors scored as expected: "
         f"{judging.agreement or 'none asked'}"
     )
     return _verdicts(arms, samples, judging, reused=False, calls=heard.calls)

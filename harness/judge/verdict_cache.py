@@ -100,7 +100,7 @@ class VerdictCache:
         if len(names) > 1:
             raise HarnessError(
                 f"The judge {self._judge} answered under several names ({', '.join(names)}), so "
-                "nobody knows whose verdicts these are. Name one dated version with --judge."
+                "it is unknown whose verdicts these are. Name one dated version with --judge."
             )
         marks, unreadable, reasons = self._marks_of(replies)
         changed = self._changed(names[0], marks) if names and self._term >= 0 else None
@@ -164,7 +164,7 @@ class VerdictCache:
         return f"the judge fails {len(wrong)} of {count} anchor answers ({'; '.join(wrong)})"
 
     def _tells(self, marks: Marks) -> bool:
-        """Whether among the marked anchors are good and bad ones, so that they tell something."""
+        """Whether good and bad answers are among the scored anchors, so that they show a drift."""
         bands = [(each.low, each.high) for each in self._rubric.anchors if each.name in marks]
         return max(low for low, _ in bands) > min(high for _, high in bands)
 

@@ -182,7 +182,7 @@ def _graded(names: Sequence[str]) -> str:
 
 TWO_SEEDS = (
     "Two seeds say next to nothing of how far seeds differ: after correction no difference may be "
-    "told at all. Take three or more."
+    "detectable at all. Take three or more."
 )
 
 

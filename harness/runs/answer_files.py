@@ -39,7 +39,7 @@ class GivenAnswer:
     Attributes:
         where: file and line, for errors.
         place: its number in the file, from 0.
-        ids: by column, what may tell the row.
+        ids: by column, what may identify the row.
         question: what was asked, where the file says it; else empty.
         text: the answer; ``None`` where the file says that there is none.
     """
@@ -77,7 +77,7 @@ def read_answers(
         path: the file.
         kind: one of :data:`FORMATS`; told from the file where it is ``None``.
         answer: the column that holds the answers, where its name is another one.
-        row_id: the column that tells the row.
+        row_id: the column of the rows' ids.
 
     Raises:
         UsageError: if the columns are unknown.

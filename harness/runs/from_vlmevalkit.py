@@ -136,7 +136,7 @@ def _sample(row: Mapping[str, Any], score: str, value: float | None) -> Sample:
     index, target = plain_cell(row["index"]), plain_cell(row.get("answer"))
     prompt = _prompt(row)
     said = row["prediction"]
-    # A table cannot tell an empty answer from none; one that was judged was there.
+    # In a table an empty answer looks like none; one that was judged was there.
     lost = (said is None and value is None) or _FAILED in str(said)
     read = as_read(
         Answer(None, finish="missing", error="VLMEvalKit could not get an answer")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.random import Generator
     from numpy.typing import NDArray
 
-_KINDS = 16  # sizes of moves that are told apart
+_KINDS = 16  # sizes of changes that are kept apart
 _RUNS = 250  # simulated comparisons for each effect
 _STEPS = 10
 _ONE_SIZE = 4  # signed values, with zero twice
@@ -158,7 +158,7 @@ def moves_of(values: NDArray[float64], counts: NDArray[float64], span: float) ->
 
 
 def power_at(moves: Moves, design: Design, effect: float, *, alpha: float = 0.05) -> float:
-    """Return how likely a comparison is to tell a true difference of ``effect``, simulated.
+    """Return the simulated power of a comparison against a true difference of ``effect``.
 
     Args:
         moves: of single images, from a comparison or assumed.
@@ -178,7 +178,7 @@ def power_at(moves: Moves, design: Design, effect: float, *, alpha: float = 0.05
 
 
 def detectable(moves: Moves, design: Design, *, alpha: float = 0.05) -> float | None:
-    """Return the true difference that a comparison tells in four of five repetitions.
+    """Return the true difference that a comparison detects with 80 % power.
 
     Args:
         moves: of single images, from a comparison or assumed.
@@ -186,7 +186,7 @@ def detectable(moves: Moves, design: Design, *, alpha: float = 0.05) -> float | 
         alpha: level of the test.
 
     Returns:
-        ``None`` where no difference of any size would be told so often.
+        ``None`` where no difference of any size reaches that power.
     """
     if design.images < 2:
         return None
@@ -206,7 +206,7 @@ def detectable(moves: Moves, design: Design, *, alpha: float = 0.05) -> float | 
 
 
 def images_for(effect: float, moves: Moves, design: Design, *, alpha: float = 0.05) -> int | None:
-    """Return how many images tell a true difference of ``effect`` four times in five.
+    """Return how many images detect a true difference of ``effect`` with 80 % power.
 
     ``None`` where even a million would not, as where training seeds differ too much.
     """
@@ -223,7 +223,7 @@ def images_for(effect: float, moves: Moves, design: Design, *, alpha: float = 0.
 
 
 def seeds_for(effect: float, moves: Moves, design: Design, *, alpha: float = 0.05) -> int | None:
-    """Return how many trainings tell ``effect`` four times in five; ``None`` if fifty do not."""
+    """Return how many trainings detect ``effect`` with 80 % power; ``None`` if fifty do not."""
     for seeds in range(2 if design.seed_spread else 1, _TRAININGS + 1):
         if power_at(moves, replace(design, seeds=seeds), effect, alpha=alpha) >= POWER:
             return seeds
