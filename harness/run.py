@@ -119,7 +119,8 @@ def run(settings: Settings, *, alone: bool = True) -> Outcome:
         write_json(folder / "versions.json", versions())
 
         preflight_once(context, model)
-        take_before(context, model.fingerprint)
+        if settings.baseline is not None:
+            take_before(context, model.fingerprint)
         before = evaluate("before", model, context)
         pairs = make_pairs(context, model)
         doctor = pair_diagnostics(context)

@@ -76,12 +76,13 @@ def judge(context: Context[EvalPlan], before: Samples, after: Samples) -> Verdic
     plan, folder = context.plan, context.folder
     settings = plan.settings.judging
     check(settings)
+    if settings.judge == BUILTIN:
+        return Verdicts(before, after)
     own = read_prompts(settings.prompts)
     chosen = [benchmark for benchmark in plan.benchmarks if benchmark.rubric is not None]
     chosen = with_prompts(chosen, own)
-    if settings.judge == BUILTIN or not chosen:
-        if settings.judge != BUILTIN:
-            progress.say("judge: rules score every answer of these benchmarks; no judge is asked")
+    if not chosen:
+        progress.say("judge: rules score every answer of these benchmarks; no judge is asked")
         return Verdicts(before, after)
     arms = {"before": before, "after": after}
     whom = open_judge(settings, device=plan.settings.device, dtype=plan.settings.dtype)

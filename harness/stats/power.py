@@ -234,13 +234,13 @@ def _power(moves: Moves, design: Design, tilt: float, alpha: float) -> float:
     import numpy as np
 
     random = np.random.default_rng((3, design.images, design.seeds))
-    return float(_told(moves, design, tilt, alpha, random).mean())
+    return float(_detected(moves, design, tilt, alpha, random).mean())
 
 
-def _told(
+def _detected(
     moves: Moves, design: Design, tilt: float, alpha: float, random: Generator
 ) -> NDArray[bool_]:
-    """Return, for each simulated comparison, whether it told the effect that was planted."""
+    """Return, for each simulated comparison, whether it detected the effect."""
     import numpy as np
     from scipy import special
 
@@ -249,8 +249,8 @@ def _told(
     drawn = random.multinomial(count, chances, size=_RUNS)
     mean = drawn @ values / count
     spread = np.maximum(drawn @ values**2 / count - mean**2, 0.0)
-    # The images that the moves come from know their own spread only so well: by half as well as
-    # their fourth moment says, which few images understate too (perf/claims.py, docs/log.md).
+    # The spread is itself an estimate: with half the degrees of freedom that the fourth moment
+    # gives, because few images understate that moment too (perf/claims.py, docs/log.md).
     peaked = float(chances @ values**4) / float(chances @ values**2) ** 2
     known = count / max(peaked - 1, 2.0)
     factor = known / random.chisquare(known, _RUNS)
