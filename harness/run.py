@@ -69,7 +69,7 @@ class Outcome:
         folder: the run folder.
         comparison: the result.
         pairs: what was trained on.
-        checkpoint: what came out of the training.
+        checkpoint: the result of the training.
         report: what the reports were written from.
         written: the files of the reports, by name.
         calls: how many requests reached the model in this call, and not the store.

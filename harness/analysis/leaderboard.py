@@ -135,7 +135,7 @@ def rank(
     draws: int = 10_000,
     terms: Terms | None = None,
 ) -> Leaderboard:
-    """Compare what came out of many runs.
+    """Compare the results of many runs.
 
     Args:
         runs: at least two.

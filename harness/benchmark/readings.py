@@ -2,7 +2,7 @@
 
 A task of lmms-eval gives a record for each row and a function that turns all records into one
 figure. A comparison needs more: what one row adds to the figure. So, before a model is asked, the
-task scores made-up answers to some of its own rows, and the function is held against the few ways
+task scores made-up answers to some of its own rows, and the function is compared with the few ways
 in which figures are made: the mean of a value, the mean of the means of cells, the share of groups
 whose every row is right, one sum over another. A way is taken only if it gives the task's own
 figure on every sample of those records; otherwise the metric is refused, and never guessed.

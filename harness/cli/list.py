@@ -47,7 +47,7 @@ def list_names(kind: str, name: str | None, events: bool) -> None:
 
 
 def _list_benchmarks(found: Mapping[str, Sequence[str]]) -> None:
-    """Show columns, headline first, and who marks the answers."""
+    """Show columns, headline first, and who scores the answers."""
     from harness.benchmark import benchmark, headline
     from harness.errors import UsageError
 

@@ -61,11 +61,11 @@ class Verdicts:
 
 
 def judge(context: Context[EvalPlan], before: Samples, after: Samples) -> Verdicts:
-    """Let a judge mark the answers of every benchmark that has a rubric.
+    """Let a judge score the answers of every benchmark that has a rubric.
 
     Args:
         context: who judges which benchmarks, the run folder, and the store that keeps verdicts;
-            the built-in grader has marked everything already.
+            the built-in grader has scored everything already.
         before: stored answers of the first arm.
         after: stored answers of the second.
 

@@ -162,7 +162,7 @@ class ChatClient:
                 self._wait(max(wait, told), end)
 
     def stop(self) -> None:
-        """Let go of everything at once: nothing more is sent, nobody waits."""
+        """Let go of everything at once: nothing more is sent or waited for."""
         self.over = self.over or "interrupted"
         self._stopped.set()
         self._transport.stop()

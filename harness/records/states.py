@@ -41,7 +41,7 @@ def state_of(
     error: str | None = None,
     scores: Mapping[str, float | None] | None = None,
 ) -> str:
-    """Return the state of a row, or of an answer that nobody has scored yet.
+    """Return the state of a row, or of an answer that is not scored yet.
 
     Args:
         text: the answer without its thinking part; ``None`` when there is none.

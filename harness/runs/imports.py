@@ -85,7 +85,7 @@ def all_but(
     """Read everything that can be imported, and note why the rest cannot.
 
     Raises:
-        HarnessError: the first reason, if nothing can be imported or nobody takes notes.
+        HarnessError: the first reason, if nothing can be imported or ``left_out`` is ``None``.
     """
     found: list[Imported] = []
     errors: list[HarnessError] = []

@@ -87,7 +87,7 @@ def open_evidence(path: Path) -> FinishedRun:
     """Read a run folder or a bundle, and hold what it says against its rows.
 
     What is returned are the figures and verdicts that the rows give with the recorded seed, draws,
-    level and margin. Those that were recorded are never believed: where they differ, the run is
+    level and margin. Those that were recorded are never trusted: where they differ, the run is
     refused, unless another version of the comparison wrote them.
 
     Raises:

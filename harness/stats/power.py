@@ -35,7 +35,7 @@ _TRAININGS = 50
 
 
 def needed(images: float) -> float:
-    """Return how many images must differ from the most common one for their spread to be believed.
+    """Return how many images must differ from the most common one for their spread to be usable.
 
     Ten, or half of them where they are fewer than twenty.
     """

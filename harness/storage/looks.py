@@ -20,7 +20,7 @@ NAME = "looks.jsonl"
 
 @dataclass(frozen=True)
 class Look:
-    """One comparison that somebody saw.
+    """One comparison that was shown.
 
     Attributes:
         baseline: what stood for before: a model, or what a method made of it.
