@@ -32,6 +32,7 @@ KINDS = {
     "suites": "suite",
     "reports": "report",
     "demos": "demo",
+    "views": "view",
 }
 
 _SHIPPED = {
@@ -39,6 +40,7 @@ _SHIPPED = {
     "sima": "harness-sima",
     "multineg": "harness-multineg",
     "given": "harness-given",
+    **{name: f"harness-{name}" for name in ("mdpo", "povid", "rlhfv", "simpo", "stic")},
     **dict.fromkeys(("sft", "gt_dpo", "swapped", "random_pairs"), "harness-baselines"),
 }
 """Where this project's methods come from, for a user who installed the harness alone."""

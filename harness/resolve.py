@@ -34,6 +34,7 @@ from harness.pairs import Given, gather, located
 from harness.plugins import Method, digest_of, load, load_method, names
 from harness.protocol import HF, LLAVA, checked, sentence
 from harness.records import Demo, fingerprint
+from harness.report import writers_of
 from harness.settings import EMBEDDED, EvalSettings, Settings
 from harness.storage import files_digest, folder_digest
 
@@ -61,8 +62,7 @@ def resolve(settings: Settings) -> Plan:
     """
     method = load_method(settings.method)
     refuse_server(settings.model, settings.benches)
-    for name in settings.reports:
-        load("reports", name)
+    writers_of(settings.reports)
     check(settings.judging)
     model_demo = demo_of(settings.model)
     preset = settings.preset or _fitting_preset(method, model_demo)

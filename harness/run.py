@@ -23,9 +23,8 @@ from harness.dpo import read_curves, read_effect
 from harness.judge import Verdicts, judge
 from harness.model import open_checkpoint
 from harness.pairs import PairReport, PairSet, make_pairs, pair_diagnostics
-from harness.plugins import load
 from harness.records import to_json
-from harness.report import TWO_SEEDS, ReportInput, conclude, write_reports
+from harness.report import TWO_SEEDS, ReportInput, conclude, write_reports, writers_of
 from harness.resolve import resolve, versions
 from harness.runs import (
     FinishedRun,
@@ -148,14 +147,13 @@ def run(settings: Settings, *, alone: bool = True) -> Outcome:
         if alone:
             looks = looked(settings.out, report.compared, record.arms, [settings.seed])
             report = replace(report, looks=looks)
-        writers = {name: load("reports", name) for name in settings.reports}
         return Outcome(
             folder=folder,
             comparison=report.compared,
             pairs=pairs,
             checkpoint=checkpoint,
             report=report,
-            written=write_reports(report, folder, writers),
+            written=write_reports(report, folder, writers_of(settings.reports)),
             calls=model.calls + aligned.calls,
             reused=all(work.reused for work in (before, pairs, checkpoint, after, verdicts)),
         )
@@ -209,6 +207,7 @@ def run_seeds(settings: Settings, count: int) -> Outcome:
         return run(settings)
     if count == _TOO_FEW:
         progress.say(TWO_SEEDS)
+    writers = writers_of(settings.reports)  # a wrong name costs nothing yet
     outcomes = []
     for seed in range(settings.seed, settings.seed + count):
         progress.say(f"Seed {seed}: {seed - settings.seed + 1} of {count}.")
@@ -221,7 +220,6 @@ def run_seeds(settings: Settings, count: int) -> Outcome:
         report = _together(first, runs, settings.seed)
         looks = looked(settings.out, report.compared, runs[0].arms, report.seeds)
         report = replace(report, looks=looks)
-        writers = {name: load("reports", name) for name in settings.reports}
         written = write_reports(report, folder, writers)
     return replace(
         first,

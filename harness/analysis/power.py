@@ -77,7 +77,7 @@ class Cost:
         rows: of one arm; ``None`` if unknown.
         images: among them.
         counted: how rows and images are known.
-        seconds: to ask the model, at the pace of the named run; ``None`` without one.
+        seconds: to ask the model, at the throughput of the named run; ``None`` without one.
         judged: whether open answers wait for a judge.
         questions: to the judge.
         tokens: of these questions, without the judge's instructions, at four letters a token;

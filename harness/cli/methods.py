@@ -142,10 +142,13 @@ new_method, new_loss = _scaffold("method"), _scaffold("loss")
 @click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
 @click.argument("repo", metavar="USER/NAME")
 @click.option("--private", is_flag=True, help="Make the repository private, if it is made now.")
-def push(run: Path, repo: str, private: bool) -> None:
+@click.option(
+    "--base-model", metavar="USER/NAME", help="The hub's name of the model that was trained."
+)
+def push(run: Path, repo: str, private: bool, base_model: str | None) -> None:
     """Upload a run's checkpoint to the Hugging Face hub.
 
-    Its report becomes the model card.
+    Its report becomes the model card, with the base model and the headline figures for the hub.
 
     The key is read from HF_TOKEN, or from what 'hf auth login' has kept.
 
@@ -155,4 +158,4 @@ def push(run: Path, repo: str, private: bool) -> None:
     from harness.runs import open_evidence
     from harness.runs import push as upload
 
-    click.echo(upload(open_evidence(run), repo, private=private))
+    click.echo(upload(open_evidence(run), repo, private=private, base_model=base_model))

@@ -27,6 +27,7 @@ from harness.cli.options import (
     PAIR_IMAGES,
     PROTOCOL,
     QUIET,
+    TRACK,
     key_values,
     terms_of,
 )
@@ -104,6 +105,7 @@ if TYPE_CHECKING:
     metavar="A,B",
     help="Reports to write, comma-separated; see harness list reports.",
 )
+@TRACK
 @DEVICE
 @DTYPE
 @PROTOCOL
@@ -147,6 +149,7 @@ if TYPE_CHECKING:
 def run(
     bench: tuple[str, ...],
     reports: tuple[str, ...],
+    track: tuple[str, ...],
     options: tuple[str, ...],
     holdout: float | None,
     seeds: int,
@@ -174,7 +177,7 @@ def run(
 
     settings = Settings(
         benches=bench,
-        reports=distinct(("json", *reports)),
+        reports=distinct(("json", *reports, *track)),
         options=key_values(options if holdout is None else (*options, f"holdout={holdout}")),
         judging=judge_settings(asked),
         **dataclasses.asdict(terms_of(margin, alpha, accept_missing)),

@@ -15,7 +15,7 @@ from typing import Any
 
 from harness import progress
 from harness.context import Context, Plan
-from harness.dpo import training_of
+from harness.dpo import sides_problem, training_of
 from harness.engine import ENGINE_VERSION
 from harness.errors import HarnessError
 from harness.model import Model
@@ -194,12 +194,18 @@ def _checked(item: Any, method: Method, known: set[str]) -> Pair | Drop:
             f"{who} yielded a pair without texts for prompt '{item.prompt.id}': chosen and every "
             "rejected answer must be strings, and there must be at least one rejected answer."
         )
+    if told := sides_problem(item):
+        raise HarnessError(
+            f"{who} yielded a pair that says something impossible of prompt '{item.prompt.id}': "
+            f"{told}"
+        )
     if not all(text.strip() for text in texts):
         return Drop(item.prompt, "empty", item.meta)
-    rejected = distinct(text for text in item.rejected if text != item.chosen)
-    if not rejected:
+    said = [(text, side.shown) for text, side in item.answers]
+    kept = [said.index(each) for each in distinct(said)]
+    if len(kept) == 1:
         return Drop(item.prompt, "equal", item.meta)
-    return replace(item, rejected=rejected)
+    return item if len(kept) == len(said) else item.arranged(kept)
 
 
 def _parser(prompts: Mapping[str, Prompt]) -> Callable[[dict[str, Any]], Pair | Drop]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.report.conclusion import conclude, conclude_alone
 from harness.report.input import TWO_SEEDS, ReportInput, Taken, Writer, write_reports
+from harness.report.writers import writers_of
 
 __all__ = [
     "TWO_SEEDS",
@@ -13,4 +14,5 @@ __all__ = [
     "conclude",
     "conclude_alone",
     "write_reports",
+    "writers_of",
 ]

@@ -83,7 +83,7 @@ def train(context: Context[Plan], pairs: Sequence[Pair], model: Model) -> Checkp
         HarnessError: if the method fails or leaves no checkpoint that could be loaded.
     """
     plan, folder = context.plan, context.folder
-    texts = [(pair.prompt.id, pair.chosen, pair.rejected) for pair in pairs]
+    texts = [(pair.prompt.id, pair.chosen, pair.rejected, *pair.beyond) for pair in pairs]
     stamp = fingerprint(model.fingerprint, texts, *plan.determined)
     out, memo = folder / "checkpoint", Memo(folder / "training.json")
     state = memo.read(stamp)
@@ -158,7 +158,9 @@ def ablation(
             f"method leaves a full model in {checkpoint.path}. Leave --image-ablation out."
         )
     chosen = tuple(pairs[:limit])
-    stamp = fingerprint(checkpoint.digest, [(p.prompt.id, p.chosen, p.rejected) for p in chosen])
+    stamp = fingerprint(
+        checkpoint.digest, [(p.prompt.id, p.chosen, p.rejected, *p.beyond) for p in chosen]
+    )
     found = _ablation(folder, stamp)
     if found is None:
         with progress.bar("image ablation", total=2, unit="passes") as bar:

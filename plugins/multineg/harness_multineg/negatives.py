@@ -115,15 +115,12 @@ def _too_long(item: Pair | Drop, options: Options) -> bool:
 
 def expanded(pairs: Sequence[Pair]) -> list[Pair]:
     """Return one pair of one negative for each rejected answer."""
-    return [replace(pair, rejected=(text,)) for pair in pairs for text in pair.rejected]
+    return [pair.arranged((0, at)) for pair in pairs for at in range(1, 1 + len(pair.rejected))]
 
 
 def single(pairs: Sequence[Pair], seed: int) -> list[Pair]:
     """Return each pair with one of its rejected answers, drawn by seed and prompt alone."""
     return [
-        replace(
-            pair,
-            rejected=(pair.rejected[seed_of(seed, "one", pair.prompt.id) % len(pair.rejected)],),
-        )
+        pair.arranged((0, 1 + seed_of(seed, "one", pair.prompt.id) % len(pair.rejected)))
         for pair in pairs
     ]

@@ -109,3 +109,18 @@ def test_every_corrupted_image_can_be_shown_again(prompts):
     assert list(shown) == list(pair.meta["changes"])
     for view, image in zip(model.views[1:], shown.values(), strict=True):
         assert image.tobytes() == view.picture(prompts[0].open_image()).tobytes()
+
+
+def test_scores_by_distance_and_by_likelihood(prompts):
+    from harness_multineg.scores import scored
+
+    pair = Pair(prompts[0], "a red cat sits", ("a blue cat sits", "no"))
+    (near,) = scored([pair], Script(), "distance")
+    assert [side.score for side in near.sides] == [1.0, 0.75, 0.0]
+    (likely,) = scored([pair], Script(), "likelihood")
+    assert [side.score for side in likely.sides] == [-14 / 4, -15 / 4, -2.0]
+    (single_one,) = single([near], 0)
+    assert len(single_one.sides) == 2
+    drop = Drop(prompts[1], "equal")
+    assert list(scored([drop, pair], Script(), "likelihood")) == [drop, likely]
+    assert list(scored([pair], Script(), "none")) == [pair]
