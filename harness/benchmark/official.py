@@ -48,12 +48,14 @@ class SourceFiles:
         rows: how many rows they hold.
         images: how many different images these show.
         read: reads them.
+        hub: how the hub's copy differs, where there is one.
     """
 
     fetch: tuple[str, ...]
     rows: int
     images: int
     read: Callable[[Files], Reading]
+    hub: str = "without what lies beside the table"
 
 
 def value_of(item: Any, name: str, kind: type | UnionType, where: str) -> Any:

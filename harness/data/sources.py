@@ -58,7 +58,7 @@ def describe(benchmark: Benchmark) -> Source:
     if official is not None:
         ways.append(f"harness data convert {benchmark.name} FOLDER --out DIR")
     if not own:
-        alone = "without what lies beside the table, " if ways else ""
+        alone = f"{official.hub}, " if official is not None else ""
         ways.append(f"{alone}harness data mirror --bench {benchmark.name} DIR, or --data hub")
     return Source(
         benchmark=benchmark.name,
