@@ -18,7 +18,7 @@ class SourceRow:
     """One row as its authors publish it.
 
     Attributes:
-        key: what tells it from all others, in the authors' words.
+        key: what identifies it, in the authors' words.
         where: file and line, for errors.
         values: its columns but ``image``: texts, whole numbers and tuples of texts.
         images: names that its image may have; the first one that is there is taken. Empty for a
