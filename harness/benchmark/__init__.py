@@ -29,13 +29,14 @@ from harness.benchmark.metrics import (
 from harness.benchmark.official import Reading, SourceFiles, SourceRow, texts_of, value_of
 from harness.benchmark.parquet import stored_rows
 from harness.benchmark.rubric import Anchor, JudgePrompt, Rubric, UnparsableReply, judge_prompt
-from harness.benchmark.source_files import Files, SourcePath, malformed, some
+from harness.benchmark.source_files import Files, SourcePath, malformed
 from harness.benchmark.tables import Tables, check_files, check_tables, facts_of, tables_below
 from harness.benchmark.task import Row, Task
 from harness.benchmark.task_files import (
     HUB,
     OWN,
     DataPlaces,
+    configs_of,
     data_fingerprint,
     dataset_name,
     local_folder,
@@ -74,6 +75,7 @@ __all__ = [
     "check_files",
     "check_tables",
     "code_digest",
+    "configs_of",
     "data_fingerprint",
     "dataset_name",
     "expand",
@@ -94,7 +96,6 @@ __all__ = [
     "place_of",
     "ratio_of",
     "scores_in",
-    "some",
     "stored_rows",
     "tables_below",
     "task_settings",

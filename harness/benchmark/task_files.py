@@ -66,7 +66,7 @@ def data_fingerprint(path: str, data: str | Path) -> str:
 
 
 def hub_revision(path: str) -> str | None:
-    """Return the commit at which a task's data set on the hub is read, where it can be told."""
+    """Return the commit at which a task's data set on the hub is read, where it is known."""
     settings = task_settings(yaml_file(path))
     name, options = str(settings.get("dataset_path")), settings.get("dataset_kwargs")
     if name.startswith(OWN) or not _HUB_NAME.fullmatch(name):
@@ -85,6 +85,16 @@ def dataset_name(path: str) -> str:
     if not name:
         raise UsageError(f"The task file {yaml_file(path)} names no dataset_path; add one.")
     return str(name)
+
+
+def configs_of(settings: Mapping[str, Any]) -> tuple[str | None, ...]:
+    """Return the configs of its data set that a task reads, one after another.
+
+    A list in the place of ``dataset_name`` is our own extension: lmms-eval takes one name.
+    """
+    named = settings.get("dataset_name")
+    names = named if isinstance(named, list) else [named]
+    return tuple(None if name is None else str(name) for name in names)
 
 
 def yaml_chain(path: str) -> tuple[Path, ...]:

@@ -116,7 +116,7 @@ def _tried(
 def _scaffold(kind: str, then: str) -> click.Command:
     """Return the command that writes a package to begin a plugin with."""
 
-    @click.command(f"new-{kind}", short_help=f"Write a pip-installable package for a new {kind}.")
+    @click.command(f"new-{kind}")
     @click.argument("name")
     @click.option("--out", required=True, metavar="DIR", type=click.Path(path_type=Path))
     def new(name: str, out: Path) -> None:
