@@ -19,7 +19,15 @@ from typing import Any
 
 from harness import progress
 from harness.context import Context, Plan
-from harness.dpo import TRACKERS, Training, Unfit, pair_encoder, shared, try_step
+from harness.dpo import (
+    TRACKERS,
+    Training,
+    Unfit,
+    pair_encoder,
+    shared,
+    training_of,
+    try_step,
+)
 from harness.errors import HarnessError, UsageError
 from harness.model import Model, processes
 from harness.pairs import Sieve, time_limit
@@ -34,7 +42,6 @@ from harness.records import (
     image_problem,
 )
 from harness.storage import Memo
-from harness.train import training_of
 
 TRIED, SHORT = 2, 8
 """Prompts that pairs are made of, and the longest answers to them, in tokens."""

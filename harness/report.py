@@ -16,7 +16,7 @@ from harness.protocol import HF, sentence
 from harness.records import Samples, StateCount, distinct, sentences
 from harness.settings import BUILTIN
 from harness.storage import Looks, thumbnail_in
-from harness.train import Ablation
+from harness.train import Ablation, Rounds
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,7 @@ class ReportInput:
         notes: what else a reader has to know that no record holds.
         clock: times; the only thing that differs between two equal runs.
         protocol: how images and conversations reached the model.
+        rounds: of pairs and training, where there are several.
     """
 
     comparison: Comparison | None
@@ -115,6 +116,7 @@ class ReportInput:
     notes: tuple[str, ...] = ()
     clock: Mapping[str, str] = field(default_factory=dict)
     protocol: str = HF
+    rounds: Rounds | None = None
 
     @property
     def compared(self) -> Comparison:
@@ -162,6 +164,7 @@ class ReportInput:
             return distinct(filter(None, (self.notice, *self.comparison.notes)))
         found: list[str | None] = [self.notice]
         found += [self.training.note] if self.training is not None else []
+        found += [self.rounds.note] if self.rounds is not None else []
         found += [sentence(self.protocol)] if self.protocol != HF else []
         found += [self.ablation.note] if self.ablation is not None else []
         found += [taken.note for taken in self.taken]

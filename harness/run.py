@@ -12,14 +12,14 @@ from pathlib import Path
 
 from harness import progress
 from harness.compare import Comparison, Terms
-from harness.conclude import conclude
+from harness.conclude import conclude, each_round
 from harness.contamination import check_contamination
 from harness.context import Context, Plan
 from harness.dpo import read_curves, read_effect
 from harness.evaluate import evaluate
 from harness.judge import judge
 from harness.model import open_model
-from harness.pairs import PairReport, PairSet, make_pairs, pair_diagnostics
+from harness.pairs import PairSet
 from harness.plugins import load
 from harness.preflight import check_knobs, preflight_once
 from harness.records import to_json
@@ -28,7 +28,16 @@ from harness.resolve import resolve, versions
 from harness.runs import looked, take_before, taken_in
 from harness.settings import Settings
 from harness.storage import Store, image_folder, locked, write_json
-from harness.train import Ablation, Checkpoint, ablation, merged, train
+from harness.train import (
+    Ablation,
+    Checkpoint,
+    Trained,
+    ablation,
+    align,
+    check_rounds,
+    merged,
+    round_folder,
+)
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,7 @@ def run(settings: Settings, *, alone: bool = True) -> Outcome:
     """
     plan = resolve(settings)
     check_knobs(plan.method, plan.options)
+    check_rounds(plan)
     terms = Terms(settings.margin, settings.alpha, settings.accept_missing, settings.margins)
     terms.check(plan.columns)
     store = Store(settings.out / "store.sqlite")
@@ -91,9 +101,8 @@ def run(settings: Settings, *, alone: bool = True) -> Outcome:
         preflight_once(context, model)
         take_before(context, model.fingerprint)
         before = evaluate("before", model, context)
-        pairs = make_pairs(context, model)
-        doctor = pair_diagnostics(context)
-        checkpoint = train(context, pairs.pairs, model)
+        trained = align(context, model)
+        pairs, checkpoint = trained.pairs, trained.checkpoint
         blanked = (
             ablation(checkpoint, pairs.pairs, model, folder) if settings.image_ablation else None
         )
@@ -102,18 +111,29 @@ def run(settings: Settings, *, alone: bool = True) -> Outcome:
             progress.say(f"merged      {made}")
         aligned = model.with_adapter(checkpoint.path)
         after = evaluate("after", aligned, context)
+        between = {
+            number: evaluate(f"rounds/{number}/after", model.with_adapter(path), context)
+            for number, path in trained.models.items()
+            if settings.eval_rounds
+        }
         if settings.judging.local:
             aligned.release()  # the judge needs the memory, and nobody asks the model any more
         verdicts = judge(context, before.samples, after.samples)
 
         report = conclude(
-            _about(context, pairs, doctor, checkpoint, blanked),
+            _about(context, trained, blanked),
             verdicts,
             plan.columns,
             seed=settings.seed,
             terms=terms,
             touched=check_contamination(context),
         )
+        if settings.eval_rounds:
+            found = {
+                number: judge(_within(context, number), before.samples, arm.samples).after
+                for number, arm in between.items()
+            }
+            report = each_round(report, found, plan.columns)
         if alone:
             looks = looked(settings.out, report.compared, record.arms, [settings.seed])
             report = replace(report, looks=looks)
@@ -125,18 +145,16 @@ def run(settings: Settings, *, alone: bool = True) -> Outcome:
             checkpoint=checkpoint,
             report=report,
             written=write_reports(report, folder, writers),
-            calls=model.calls + aligned.calls,
+            calls=model.calls + trained.calls + aligned.calls,
             reused=all(work.reused for work in (before, pairs, checkpoint, after, verdicts)),
         )
 
 
-def _about(
-    context: Context[Plan],
-    pairs: PairSet,
-    doctor: PairReport,
-    checkpoint: Checkpoint,
-    blanked: Ablation | None,
-) -> ReportInput:
+def _within(context: Context[Plan], number: int) -> Context[Plan]:
+    return replace(context, folder=round_folder(context.folder, number))
+
+
+def _about(context: Context[Plan], trained: Trained, blanked: Ablation | None) -> ReportInput:
     """Say what was trained on what, for the reports."""
     plan, folder = context.plan, context.folder
     options = to_json(plan.options) if plan.options is not None else {}
@@ -147,17 +165,18 @@ def _about(
         data=plan.settings.data,
         seed=plan.seed,
         options={key: str(value) for key, value in options.items()},
-        pairs=len(pairs.pairs),
-        dropped=pairs.dropped,
-        checkpoint=checkpoint.path.relative_to(folder).as_posix(),
+        pairs=len(trained.pairs.pairs),
+        dropped=trained.pairs.dropped,
+        checkpoint=trained.checkpoint.path.relative_to(folder).as_posix(),
         versions=versions(),
         notice=plan.notice,
-        doctor=doctor,
+        doctor=trained.doctor,
         curves=read_curves(folder),
         training=read_effect(folder),
         images=image_folder(folder),
         taken=taken_in(folder),
         ablation=blanked,
+        rounds=trained.rounds,
         protocol=plan.protocol,
         notes=plan.notes,
     )

@@ -101,6 +101,9 @@ def _collect(folder: Path, runs: Sequence[Path]) -> None:
         for name in _KEPT if index == 0 else _KEPT[:-1]:
             if (run_folder / name).is_dir():
                 shutil.copytree(run_folder / name, to / name)
+        if index == 0:
+            for arm in [*run_folder.glob("rounds/*/after"), *run_folder.glob("rounds/*/judged")]:
+                shutil.copytree(arm, to / arm.relative_to(run_folder))
         for file in _FILES:
             if (run_folder / file).is_file():
                 (to / file).parent.mkdir(exist_ok=True)

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from harness.run import Outcome
 
 
+_ROUNDS = {"round_prompts": "prompts", "replay": "replay", "round_reference": "reference"}
+
+
 @click.command(cls=RecipeCommand)
 @click.option(
     "--method", required=True, metavar="NAME", help="Alignment method; see harness list methods."
@@ -124,6 +127,37 @@ if TYPE_CHECKING:
     help="Longest time a method may take for one pair.",
 )
 @click.option(
+    "--rounds",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Make pairs and train N times, each time with the model of the round before.",
+)
+@click.option(
+    "--round-prompts",
+    type=click.Choice(["same", "fresh"]),
+    default="same",
+    show_default=True,
+    help="Ask all prompts in every round, or part them among the rounds.",
+)
+@click.option(
+    "--replay",
+    type=click.FloatRange(min=0, max=1),
+    default=0.0,
+    metavar="SHARE",
+    help="In later rounds, also train on this share of the pairs of earlier ones.",
+)
+@click.option(
+    "--round-reference",
+    type=click.Choice(["previous", "base"]),
+    default="previous",
+    show_default=True,
+    help="Reference of DPO in later rounds: the model of the round before, or the one at the "
+    "start.",
+)
+@click.option("--eval-rounds", is_flag=True, help="Evaluate the model of every round.")
+@click.option(
     "--image-ablation",
     is_flag=True,
     help="After training, measure how much answers depend on the image.",
@@ -156,6 +190,7 @@ def run(
     nproc: int,
     events: bool,
     quiet: bool,
+    rounds: int,
     **asked: Any,
 ) -> int:
     """Make pairs, train on them, evaluate before and after, and compare.
@@ -170,13 +205,15 @@ def run(
     from harness.progress import Reporter, showing
     from harness.records import distinct
     from harness.run_seeds import run_seeds
-    from harness.settings import Settings
+    from harness.settings import Settings, round_settings
 
+    given = {name: asked.pop(key) for key, name in _ROUNDS.items()}
     settings = Settings(
         benches=bench,
         reports=distinct(("json", *reports)),
         options=key_values(options if holdout is None else (*options, f"holdout={holdout}")),
         judging=judge_settings(asked),
+        rounds=round_settings(rounds, **given),
         **dataclasses.asdict(terms_of(margin, alpha, accept_missing)),
         **asked,
     )

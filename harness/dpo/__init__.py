@@ -8,9 +8,11 @@ from harness.dpo.api import (
     check_loss,
     checkpoint_moved,
     image_ablation,
+    join,
     merge,
     pair_encoder,
     train,
+    training_of,
 )
 from harness.dpo.api import trial as try_step
 from harness.dpo.config import LOSSES, ONE_NEGATIVE, TRACKERS, Training, shared
@@ -32,6 +34,7 @@ __all__ = [
     "check_loss",
     "checkpoint_moved",
     "image_ablation",
+    "join",
     "merge",
     "needs",
     "pair_encoder",
@@ -39,6 +42,7 @@ __all__ = [
     "read_effect",
     "shared",
     "train",
+    "training_of",
     "try_step",
 ]
 

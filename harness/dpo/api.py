@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.dpo.config import LOSSES, ONE_NEGATIVE, Training
 from harness.records import Pair
@@ -28,9 +28,11 @@ __all__ = [
     "check_loss",
     "checkpoint_moved",
     "image_ablation",
+    "join",
     "merge",
     "pair_encoder",
     "train",
+    "training_of",
     "trial",
 ]
 
@@ -63,7 +65,8 @@ def train(
 
     Args:
         pairs: the preferences; images are opened when their batch is made.
-        model: the policy before training, which is also the reference.
+        model: the policy before training, which is also the reference. Where it carries an
+            adapter, that one is trained on, and the reference is the model without it.
         out: folder for the adapter, its checkpoints and its curves.
         seed: decides adapter initialisation, order of the pairs and dropout.
         training: the knobs.
@@ -152,6 +155,21 @@ def merge(
     return merging.merge(Path(base), Path(adapter), Path(out), dtype, tuple(pairs))
 
 
+def join(adapters: Sequence[Path], out: Path) -> bool:
+    """Write one adapter that is several of one base together, each trained on those before it.
+
+    Args:
+        adapters: in the order of their training.
+        out: folder for the adapter.
+
+    Returns:
+        Whether they could be joined: only plain LoRA can, and that exactly.
+    """
+    from harness.dpo import joining
+
+    return joining.join(tuple(adapters), Path(out))
+
+
 def image_ablation(
     pairs: Sequence[Pair], model: Model, adapter: Path | None = None, *, limit: int = 64
 ) -> ImageAblation:
@@ -169,3 +187,14 @@ def image_ablation(
     from harness.dpo import ablation
 
     return ablation.measure(tuple(pairs[:limit]), model, adapter)
+
+
+def training_of(method: Any, options: Any) -> Training | None:
+    """Return how a method trains: its options, where they are a ``Training``, or what it says.
+
+    A method whose options are none may have a function ``training(options)``. ``None`` means that
+    it trains in its own way, or nothing at all.
+    """
+    told = getattr(method.module, "training", None)
+    found = told(options) if told is not None else options
+    return found if isinstance(found, Training) else None

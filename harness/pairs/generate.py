@@ -15,6 +15,7 @@ from typing import Any
 
 from harness import progress
 from harness.context import Context, Plan
+from harness.dpo import training_of
 from harness.engine import ENGINE_VERSION
 from harness.errors import HarnessError
 from harness.pairs.observing import Sieve, Watched
@@ -34,7 +35,6 @@ from harness.records import (
     to_json,
 )
 from harness.storage import Journal, write_whole
-from harness.train import training_of
 
 _BATCH = 16
 _NO_ANSWER = ("missing", "empty")

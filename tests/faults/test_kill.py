@@ -41,9 +41,12 @@ class Run:
 
 
 RUNS = {
-    "seva": Run(24, ("run", "--method", "seva")),
-    "sima": Run(20, ("run", "--method", "sima")),
+    "seva": Run(20, ("run", "--method", "seva")),
+    "sima": Run(16, ("run", "--method", "sima")),
     "seeds": Run(4, ("run", "--method", "seva", "--seeds", "2")),
+    "rounds": Run(
+        8, ("run", "--method", "seva", "--rounds", "2", "--replay", "0.5", "--eval-rounds")
+    ),
     "two processes": Run(4, ("run", "--method", "sima", "--nproc", "2"), "sima"),
 }
 AFTERWARDS = {"judge": 20, "report": 10, "bundle": 8, "verify": 4, "gate": 6}

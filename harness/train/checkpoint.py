@@ -1,0 +1,132 @@
+"""Let the method train, and know for certain whether a checkpoint is the one asked for.
+
+``training.json`` beside the checkpoint names the inputs it was (or is being) trained from and, once
+done, the hash of every file. Another fingerprint clears the folder; the same one lets the method's
+trainer continue where it was killed.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import dpo, progress
+from harness.context import Context, Plan
+from harness.errors import HarnessError
+from harness.plugins import Method
+from harness.records import Pair, fingerprint
+from harness.storage import Memo, folder_digest
+
+TRAINING = "training.json"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained checkpoint: its folder, the hash of its files, and whether it was trained now.
+
+    Attributes:
+        path: the folder.
+        digest: hash over the names and bytes of its files.
+        adapter: whether it is a LoRA adapter for the base model or a model of its own.
+        reused: whether an earlier call had trained it.
+    """
+
+    path: Path
+    digest: str
+    adapter: bool
+    reused: bool
+
+
+def train(
+    context: Context[Plan],
+    pairs: Sequence[Pair],
+    model: Any,
+    *,
+    start: Callable[[], Any] | None = None,
+) -> Checkpoint:
+    """Return the run's checkpoint, trained now unless the same one is there, whole.
+
+    Args:
+        context: the method, and the folder that the checkpoint lies in.
+        pairs: to train on.
+        model: what the pairs are of.
+        start: makes the same model as a training takes it, if ``model`` itself is not that.
+
+    Raises:
+        HarnessError: if the method fails or leaves no checkpoint that could be loaded.
+    """
+    plan, folder = context.plan, context.folder
+    texts = [(pair.prompt.id, pair.chosen, pair.rejected) for pair in pairs]
+    stamp = fingerprint(model.fingerprint, texts, *plan.determined)
+    out, memo = folder / "checkpoint", Memo(folder / TRAINING)
+    state = memo.read(stamp)
+    if state is None:
+        shutil.rmtree(out, ignore_errors=True)
+    elif state.get("files") is not None:
+        made = _existing(folder, state)
+        if made is not None:
+            return made
+        progress.say("The checkpoint's files were changed since it was trained; training again.")
+        shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True, exist_ok=True)
+    memo.write(stamp, files=None)
+    begun = model if start is None else start()
+    path = plan.method.train(pairs, begun, plan.options, out, plan.seed)
+    adapter = _check(plan.method, path, out)
+    _refuse_idle(plan.method, path, begun, dpo.read_effect(folder))
+    if start is not None and begun.base is not model.base:
+        begun.release()
+    digest = folder_digest(path)
+    memo.write(stamp, files=digest, path=path.relative_to(folder).as_posix(), adapter=adapter)
+    return Checkpoint(path, digest, adapter, reused=False)
+
+
+def _refuse_idle(method: Method, path: Path, model: Any, effect: dpo.TrainingEffect | None) -> None:
+    """Refuse a training that moved nothing, unless the method says that it trains nothing.
+
+    Raises:
+        HarnessError: says what was seen of the training.
+    """
+    if not getattr(method.module, "TRAINS", True):
+        return
+    moved = effect.moved if effect is not None else dpo.checkpoint_moved(path, model.path)
+    if moved:
+        return
+    seen = "its weights equal those before"
+    if effect is not None:
+        seen = (
+            f"{effect.moving_steps} of {effect.steps} steps had a learning rate above zero, and "
+            f"the update norm is {effect.update_norm:g}"
+        )
+    raise HarnessError(
+        f"The training of '{method.name}' changed no weight: {seen}. Comparing before and after "
+        "would only show that nothing happened. Raise learning_rate or epochs, or look at "
+        f"{path.parent / 'curves.jsonl'}; a method that is meant to train nothing says TRAINS = "
+        "False in its module (docs/write-a-method.md)."
+    )
+
+
+def _existing(folder: Path, state: Mapping[str, Any]) -> Checkpoint | None:
+    path = folder / str(state.get("path"))
+    if not path.is_dir() or folder_digest(path) != state["files"]:
+        return None
+    return Checkpoint(path, state["files"], bool(state.get("adapter")), reused=True)
+
+
+def _check(method: Method, path: Path, out: Path) -> bool:
+    who = f"The method '{method.name}' ({method.owner})"
+    if not path.resolve().is_relative_to(out.resolve()):
+        raise HarnessError(
+            f"{who} wrote its checkpoint to {path}, outside of the folder it was given ({out}). "
+            "A checkpoint must lie in the run folder, or later runs could not trust it."
+        )
+    adapter = (path / "adapter_config.json").is_file()
+    if not list(path.glob("*.safetensors")) or not (adapter or (path / "config.json").is_file()):
+        raise HarnessError(
+            f"{who} left no checkpoint in {path}: expected *.safetensors with adapter_config.json "
+            f"(LoRA) or config.json (a model). Test it with: harness check --method {method.name}"
+        )
+    return adapter
