@@ -188,7 +188,7 @@ def run(
         UsageError: if something named is not there; the closest name is shown.
         HarnessError: if a stage could not do its work; everything finished stays on disk.
     """
-    from harness.run_seeds import run_seeds
+    from harness.run import run_seeds
     from harness.settings import Settings, round_settings
 
     outcome = run_seeds(

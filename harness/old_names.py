@@ -25,19 +25,24 @@ MODULES: Mapping[str, str] = {
     "harness.comparison": "harness.compare",
     "harness.comparison_gate": "harness.compare",
     "harness.comparison_training": "harness.pairs",
+    "harness.conclude": "harness.report",
     "harness.curves": "harness.dpo",
     "harness.data_files": "harness.benchmark",
     "harness.data_official": "harness.benchmark",
     "harness.doctor": "harness.pairs",
     "harness.doctor_text": "harness.pairs",
+    "harness.evaluate": "harness.stages",
     "harness.folder": "harness.storage",
     "harness.judge_exam": "harness.benchmark",
     "harness.lmms": "harness.benchmark",
+    "harness.preflight": "harness.stages",
     "harness.prompts": "harness.pairs",
     "harness.rounding": "harness.stats",
+    "harness.run_seeds": "harness.run",
     "harness.statistics": "harness.stats",
     "harness.store": "harness.storage",
     "harness.thumbnails": "harness.storage",
+    "harness.train": "harness.stages",
 }
 """Old module, and the package that holds its public names now."""
 
@@ -67,6 +72,7 @@ NAMES: Mapping[str, Mapping[str, str]] = {
         "text_of": "harness.pairs.pair_report_text",
     },
     "harness.records": {"World": "harness.records.Demo"},
+    "harness.train": {"training_of": "harness.dpo.training_of"},
 }
 """Old names by package (or module), and what they are now."""
 

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.benchmark import benchmark, expand
-from harness.conclude import conclude, conclude_alone
 from harness.context import Context, EvalPlan
 from harness.errors import HarnessError, UsageError
 from harness.judge import judge, last_judging
 from harness.plugins import load
 from harness.records import Sample, Samples, distinct
-from harness.report import ReportInput, write_reports
+from harness.report import ReportInput, conclude, conclude_alone, write_reports
 from harness.resolve import data_of
 from harness.runs import FinishedRun, open_run
 from harness.settings import EvalSettings, JudgeSettings

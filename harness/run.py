@@ -2,41 +2,66 @@
 
 Read :func:`run` and you know the whole. Every stage finds its own finished work on disk by the
 fingerprint of its inputs, so calling this again continues where it stopped.
+
+:func:`run_seeds` repeats it with further training seeds, each in a folder of its own. Their joint
+result lies in a folder beside them that holds every row of every seed, so that it can be reported,
+bundled and verified like any run: the first seed at its top, the others below ``seeds/``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from harness import progress
 from harness.compare import Comparison, Terms
-from harness.conclude import conclude, each_round
 from harness.contamination import check_contamination
 from harness.context import Context, Plan
 from harness.dpo import read_curves, read_effect
-from harness.evaluate import evaluate
-from harness.judge import judge
+from harness.judge import Verdicts, judge
 from harness.model import open_model
 from harness.pairs import PairSet
 from harness.plugins import load
-from harness.preflight import check_knobs, preflight_once
-from harness.records import to_json
-from harness.report import ReportInput, write_reports
+from harness.records import Samples, to_json
+from harness.report import TWO_SEEDS, ReportInput, conclude, each_round, write_reports
 from harness.resolve import resolve, versions
-from harness.runs import looked, take_before, taken_in
+from harness.runs import (
+    FinishedRun,
+    columns_of,
+    looked,
+    open_run,
+    seed_folder,
+    take_before,
+    taken_in,
+)
 from harness.settings import Settings
-from harness.storage import Store, image_folder, locked, write_json
-from harness.train import (
+from harness.stages import (
     Ablation,
     Checkpoint,
     Trained,
     ablation,
     align,
+    check_knobs,
     check_rounds,
+    evaluate,
     merged,
+    preflight_once,
     round_folder,
+)
+from harness.storage import RunRecord, Store, image_folder, locked, write_json
+
+_TOO_FEW = 2
+_KEPT = ("before", "after", "judged", "images")
+_FILES = (
+    "settings.json",
+    "versions.json",
+    "pairs.jsonl",
+    "pair_report.json",
+    "training.json",
+    "checkpoint/curves.jsonl",
 )
 
 
@@ -111,11 +136,7 @@ def run(settings: Settings, *, alone: bool = True) -> Outcome:
             progress.say(f"merged      {made}")
         aligned = model.with_adapter(checkpoint.path)
         after = evaluate("after", aligned, context)
-        between = {
-            number: evaluate(f"rounds/{number}/after", model.with_adapter(path), context)
-            for number, path in trained.models.items()
-            if settings.eval_rounds
-        }
+        rounds = _answers_of_rounds(trained, model, context)
         if settings.judging.local:
             aligned.release()  # the judge needs the memory, and nobody asks the model any more
         verdicts = judge(context, before.samples, after.samples)
@@ -129,11 +150,7 @@ def run(settings: Settings, *, alone: bool = True) -> Outcome:
             touched=check_contamination(context),
         )
         if settings.eval_rounds:
-            found = {
-                number: judge(_within(context, number), before.samples, arm.samples).after
-                for number, arm in between.items()
-            }
-            report = each_round(report, found, plan.columns)
+            report = each_round(report, _judged(rounds, before.samples, context), plan.columns)
         if alone:
             looks = looked(settings.out, report.compared, record.arms, [settings.seed])
             report = replace(report, looks=looks)
@@ -150,8 +167,25 @@ def run(settings: Settings, *, alone: bool = True) -> Outcome:
         )
 
 
-def _within(context: Context[Plan], number: int) -> Context[Plan]:
-    return replace(context, folder=round_folder(context.folder, number))
+def _answers_of_rounds(trained: Trained, model: Any, context: Context[Plan]) -> dict[int, Samples]:
+    """Evaluate the model of every round but the last, where that was asked."""
+    if not context.plan.settings.eval_rounds:
+        return {}
+    arms = {
+        number: evaluate(f"rounds/{number}/after", model.with_adapter(path), context)
+        for number, path in trained.models.items()
+    }
+    return {number: arm.samples for number, arm in arms.items()}
+
+
+def _judged(
+    rounds: Mapping[int, Samples], before: Samples, context: Context[Plan]
+) -> dict[int, Samples]:
+    """Let the judge mark the answers of single rounds, each with those before."""
+    places = {
+        number: replace(context, folder=round_folder(context.folder, number)) for number in rounds
+    }
+    return {number: judge(places[number], before, rounds[number]).after for number in rounds}
 
 
 def _about(context: Context[Plan], trained: Trained, blanked: Ablation | None) -> ReportInput:
@@ -180,3 +214,81 @@ def _about(context: Context[Plan], trained: Trained, blanked: Ablation | None) -
         protocol=plan.protocol,
         notes=plan.notes,
     )
+
+
+def run_seeds(settings: Settings, count: int) -> Outcome:
+    """Run a method with ``count`` seeds from ``settings.seed`` on, and compare over all of them.
+
+    Returns:
+        The first seed's outcome with the joint folder, comparison and reports; ``calls`` and
+        ``reused`` are those of all seeds together.
+
+    Raises:
+        UsageError: see :func:`run`.
+        HarnessError: see :func:`run`; finished seeds stay on disk.
+    """
+    if count == 1:
+        return run(settings)
+    if count == _TOO_FEW:
+        progress.say(TWO_SEEDS)
+    outcomes = []
+    for seed in range(settings.seed, settings.seed + count):
+        progress.say(f"Seed {seed}: {seed - settings.seed + 1} of {count}.")
+        outcomes.append(run(replace(settings, seed=seed, reports=("json",)), alone=False))
+    first = outcomes[0]
+    folder = first.folder.with_name(f"{first.folder.name}-seeds{count}")
+    with locked(first.folder):
+        _collect(folder, [outcome.folder for outcome in outcomes])
+        runs = [open_run(outcome.folder) for outcome in outcomes]
+        report = _together(first, runs, settings.seed)
+        looks = looked(settings.out, report.compared, runs[0].arms, report.seeds)
+        report = replace(report, looks=looks)
+        writers = {name: load("reports", name) for name in settings.reports}
+        written = write_reports(report, folder, writers)
+    return replace(
+        first,
+        folder=folder,
+        comparison=report.compared,
+        report=report,
+        written=written,
+        calls=sum(outcome.calls for outcome in outcomes),
+        reused=all(outcome.reused for outcome in outcomes),
+    )
+
+
+def _together(first: Outcome, runs: Sequence[FinishedRun], seed: int) -> ReportInput:
+    (before, after), *more = [(run.before, run.after) for run in runs]
+    about = replace(
+        first.report,
+        seeds=tuple(run.report.seed for run in runs),
+        checkpoint=(Path("..") / first.folder.name / first.report.checkpoint).as_posix(),
+    )
+    return conclude(
+        about,
+        Verdicts(before, after, first.report.judging),
+        {name: columns_of(name, *runs) for name in before},
+        seed=seed,
+        terms=first.comparison.terms,
+        touched=[overlap.touched for overlap in first.report.overlaps],
+        more=more,
+    )
+
+
+def _collect(folder: Path, runs: Sequence[Path]) -> None:
+    """Copy what the comparison rests on, without weights; an older collection is replaced."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for index, run_folder in enumerate(runs):
+        to = folder if index == 0 else seed_folder(folder, index)
+        to.mkdir(parents=True, exist_ok=True)
+        for name in _KEPT if index == 0 else _KEPT[:-1]:
+            if (run_folder / name).is_dir():
+                shutil.copytree(run_folder / name, to / name)
+        if index == 0:
+            for arm in [*run_folder.glob("rounds/*/after"), *run_folder.glob("rounds/*/judged")]:
+                shutil.copytree(arm, to / arm.relative_to(run_folder))
+        for file in _FILES:
+            if (run_folder / file).is_file():
+                (to / file).parent.mkdir(exist_ok=True)
+                shutil.copyfile(run_folder / file, to / file)
+    seeds = tuple(path.name for path in runs)
+    replace(RunRecord.read(folder), seeds=seeds).write(folder)

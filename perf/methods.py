@@ -25,7 +25,7 @@ from pathlib import Path
 
 from harness.compare import BenchmarkComparison, MetricResult
 from harness.errors import HarnessError
-from harness.run_seeds import run_seeds
+from harness.run import run_seeds
 from harness.settings import Settings
 
 Options = tuple[tuple[str, str], ...]

@@ -35,6 +35,7 @@ OLD = [
     "harness.comparison.Figure",
     "harness.comparison.ReportInput",
     "harness.comparison_gate.Ruling",
+    "harness.conclude.conclude",
     "harness.data_files.Files",
     "harness.data_files.malformed",
     "harness.data_official.Entry",
@@ -43,6 +44,7 @@ OLD = [
     "harness.doctor.word_distance",
     "harness.doctor_text.facts",
     "harness.dpo.canary",
+    "harness.evaluate.evaluate",
     "harness.folder.cannot_write",
     "harness.folder.write_whole",
     "harness.judge_exam.Anchor",
@@ -51,9 +53,13 @@ OLD = [
     "harness.judge_exam.paper",
     "harness.lmms.Row",
     "harness.lmms.Task",
+    "harness.preflight.preflight",
     "harness.prompts.read_prompts",
     "harness.records.World",
+    "harness.run_seeds.run_seeds",
     "harness.store.Store",
+    "harness.train.Checkpoint",
+    "harness.train.training_of",
 ]
 
 

@@ -87,9 +87,9 @@ def _tried(
     """Run the preflight alone; without a method, for a plain DPO training."""
     from harness.model import open_model
     from harness.pairs import read_prompts
-    from harness.preflight import check_knobs, preflight
     from harness.resolve import demo_of, resolve
     from harness.settings import Settings
+    from harness.stages import check_knobs, preflight
 
     if method is None:
         demos = [demo_of(name) for name in where]

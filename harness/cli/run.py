@@ -204,7 +204,7 @@ def run(
     from harness.model import run_distributed
     from harness.progress import Reporter, showing
     from harness.records import distinct
-    from harness.run_seeds import run_seeds
+    from harness.run import run_seeds
     from harness.settings import Settings, round_settings
 
     given = {name: asked.pop(key) for key, name in _ROUNDS.items()}

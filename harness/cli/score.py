@@ -52,9 +52,10 @@ def score(
     harness score llava_pope.jsonl --bench pope --data ./data
     harness score base_MMBench.xlsx --bench mmbench --data ./data --judge openai:gpt-4o-mini
     """
+    from harness.eval import score_answers
     from harness.plugins import load
     from harness.progress import Reporter, showing
-    from harness.runs import Scoring, score_answers
+    from harness.runs import Scoring
     from harness.settings import EvalSettings
 
     wanted = Scoring(answers, name or answers[0].stem, kind, answer, row_id)

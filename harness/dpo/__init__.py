@@ -12,10 +12,9 @@ from harness.dpo.api import (
     merge,
     pair_encoder,
     train,
-    training_of,
 )
 from harness.dpo.api import trial as try_step
-from harness.dpo.config import LOSSES, ONE_NEGATIVE, TRACKERS, Training, shared
+from harness.dpo.config import LOSSES, ONE_NEGATIVE, TRACKERS, Training, shared, training_of
 from harness.dpo.curves import Curve, read_curves
 from harness.dpo.effect import PairMargins, TrainingEffect, read_effect
 from harness.dpo.loss_terms import needs

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.dpo.config import LOSSES, ONE_NEGATIVE, Training
 from harness.records import Pair
@@ -32,7 +32,6 @@ __all__ = [
     "merge",
     "pair_encoder",
     "train",
-    "training_of",
     "trial",
 ]
 
@@ -187,14 +186,3 @@ def image_ablation(
     from harness.dpo import ablation
 
     return ablation.measure(tuple(pairs[:limit]), model, adapter)
-
-
-def training_of(method: Any, options: Any) -> Training | None:
-    """Return how a method trains: its options, where they are a ``Training``, or what it says.
-
-    A method whose options are none may have a function ``training(options)``. ``None`` means that
-    it trains in its own way, or nothing at all.
-    """
-    told = getattr(method.module, "training", None)
-    found = told(options) if told is not None else options
-    return found if isinstance(found, Training) else None

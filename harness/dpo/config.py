@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from harness.dpo.loss_terms import LOSSES, ONE_NEGATIVE, terms_of
 from harness.errors import UsageError
+from harness.plugins import Method
 from harness.records import Bounds, check_bounds
 
-__all__ = ["LOSSES", "ONE_NEGATIVE", "Training", "refuse_misfit", "shared"]
+__all__ = ["LOSSES", "ONE_NEGATIVE", "Training", "refuse_misfit", "shared", "training_of"]
 
 SCHEDULERS = (
     "cosine",
@@ -139,6 +140,17 @@ def refuse_misfit(training: Training) -> None:
         )
     if training.patience and not training.eval_steps:
         raise UsageError("patience counts measurements, and eval_steps is 0. Set eval_steps too.")
+
+
+def training_of(method: Method, options: Any) -> Training | None:
+    """Return how a method trains: its options, where they are a ``Training``, or what it says.
+
+    A method whose options are none may have a function ``training(options)``. ``None`` means that
+    it trains in its own way, or nothing at all.
+    """
+    told = getattr(method.module, "training", None)
+    found = told(options) if told is not None else options
+    return found if isinstance(found, Training) else None
 
 
 def shared(most: int, together: int, world: int) -> tuple[int, int]:

@@ -19,7 +19,7 @@ from harness.runs.imports import Imported, write_import
 from harness.runs.looks import compare_again, looked
 from harness.runs.publish import hub_access, push
 from harness.runs.recomputing import ALONE, OLDER
-from harness.runs.scoring import Scoring, score_answers
+from harness.runs.scoring import Scoring, score_given
 from harness.runs.verification import Verification, bundle, open_evidence, verify
 
 __all__ = [
@@ -41,7 +41,7 @@ __all__ = [
     "read_lmms",
     "read_vlmevalkit",
     "report_of",
-    "score_answers",
+    "score_given",
     "seed_folder",
     "take_before",
     "taken_in",

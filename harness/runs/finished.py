@@ -10,7 +10,6 @@ from typing import Any
 
 from harness.benchmark import Metric, adhoc_columns, benchmark, is_adhoc_result, known_columns
 from harness.compare import Comparison, Example, MetricLevel, MetricResult, Terms, examples_of
-from harness.conclude import conclude, conclude_alone
 from harness.contamination import ImageOverlap
 from harness.data import same_data
 from harness.dpo import read_curves
@@ -18,8 +17,9 @@ from harness.errors import HarnessError, UsageError
 from harness.judge import Verdicts, place
 from harness.pairs import read_pair_report
 from harness.records import Sample, Samples, distinct, from_json
-from harness.report import ReportInput, Taken
+from harness.report import ReportInput, Taken, conclude, conclude_alone
 from harness.runs.vocabulary import check_words
+from harness.stages import kept_ablation
 from harness.storage import (
     Memo,
     RunRecord,
@@ -29,7 +29,6 @@ from harness.storage import (
     read_journal,
     read_json,
 )
-from harness.train import kept_ablation
 
 BEFORE = "before"
 _TAKEN = "taken.json"
@@ -48,7 +47,8 @@ class FinishedRun:
         data: fingerprint of each benchmark's data.
         imported: metrics with their direction, by benchmark, where another harness measured them
             (:mod:`harness.runs.imports`); such a run has no arm before.
-        more: both arms of further seeds, where the folder holds several (:mod:`harness.run_seeds`).
+        more: both arms of further seeds, where the folder holds several
+            (:func:`harness.run.run_seeds`).
         arms: what stands for before and after, see :attr:`harness.storage.RunRecord.arms`.
     """
 

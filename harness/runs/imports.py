@@ -11,11 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.conclude import conclude_alone
 from harness.errors import HarnessError, UsageError
 from harness.plugins import load
 from harness.records import Sample, distinct, fingerprint, to_json
-from harness.report import ReportInput
+from harness.report import ReportInput, conclude_alone
 from harness.runs.finished import imported_columns
 from harness.storage import RunRecord, journal_of
 

@@ -8,11 +8,10 @@ from pathlib import Path
 
 from harness import progress
 from harness.compare import Comparison, Terms
-from harness.conclude import conclude
 from harness.errors import HarnessError
 from harness.judge import Verdicts
 from harness.records import fingerprint
-from harness.report import ReportInput
+from harness.report import ReportInput, conclude
 from harness.runs.finished import FinishedRun, columns_of
 from harness.storage import Look, Looks, note_look
 

@@ -12,14 +12,14 @@ from typing import Any
 
 from harness.benchmark import Metric
 from harness.compare import Comparison, compare, levels_of
-from harness.conclude import each_round
 from harness.contamination import overlaps_of
 from harness.errors import HarnessError, UsageError
 from harness.judge import place
 from harness.records import to_json
+from harness.report import each_round
 from harness.runs.finished import FinishedRun, arm_of, columns_of, seed_folder
+from harness.stages import round_folder
 from harness.storage import folder_digest, lines_of, parse_json, read_json, seal_of
-from harness.train import round_folder
 
 OK, DIFFERS, UNKNOWN, ALONE = "ok", "differs", "not recomputable", "one model alone"
 OLDER = "another version"

@@ -1,4 +1,4 @@
-"""Answers that exist already become an arm: matched to a benchmark's rows, scored, judged, kept.
+"""Answers that exist already become an arm: matched to a benchmark's rows and scored.
 
 No model is asked. Answers find their rows by an id and, where the file says it, by the question;
 whatever does not fit is said with counts and examples, and nothing is taken half.
@@ -15,31 +15,18 @@ from typing import Any
 
 from harness import progress
 from harness.benchmark import Benchmark, Row, Task
-from harness.conclude import conclude_alone
-from harness.context import Context, EvalPlan
+from harness.context import EvalPlan
 from harness.errors import UsageError
-from harness.evaluate import sample_of
-from harness.judge import judge
-from harness.plugins import load
 from harness.records import MISSING, Answer, Sample, distinct, fingerprint
-from harness.report import ReportInput, write_reports
-from harness.resolve import resolve_eval, versions
 from harness.runs.answer_files import GivenAnswer, answers_of, files_in
 from harness.runs.imports import words_in
-from harness.settings import EvalSettings
-from harness.storage import (
-    Store,
-    image_folder,
-    journal_of,
-    locked,
-    save_thumbnail,
-    write_json,
-)
+from harness.stages import sample_of
 
 _SHOWN = 3
 _POSITION = "position"
 _PLACE = "line"
 _LONGEST = 400
+_PICTURES = 500
 
 
 @dataclass(frozen=True)
@@ -62,12 +49,20 @@ class Scoring:
 
 
 @dataclass(frozen=True)
-class Scored:
-    """What became of the answers: the run folder, and the figures of the arm."""
+class GivenArm:
+    """Answers that exist already, scored: one arm of a comparison.
 
-    folder: Path
-    report: ReportInput
-    judge_calls: int = 0
+    Attributes:
+        samples: by benchmark.
+        digest: fingerprint of the answers, in the place of a model's.
+        notes: how answers found their rows, and which did not.
+        rows: the first rows, for pictures of their images.
+    """
+
+    samples: Mapping[str, tuple[Sample, ...]]
+    digest: str
+    notes: tuple[str, ...]
+    rows: tuple[Row, ...]
 
 
 @dataclass(frozen=True)
@@ -76,14 +71,13 @@ class _Matched:
     notes: tuple[str, ...]
 
 
-def score_answers(wanted: Scoring, asked: EvalSettings) -> Scored:
-    """Score answer files and write a run folder with the arm ``after``.
+def score_given(wanted: Scoring, plan: EvalPlan) -> GivenArm:
+    """Match the answers of files to the rows of a plan's benchmarks, and score them.
 
     Raises:
         UsageError: if answers match no row, several match one, or columns are unknown.
         HarnessError: if a file is damaged, or a benchmark cannot be scored.
     """
-    plan = resolve_eval(replace(asked, model=wanted.name))
     chosen = _files_by_benchmark(wanted.files, plan.benchmarks)
     given = {
         bench.name: answers_of(chosen[bench.name], wanted.kind, wanted.answer, wanted.row_id)
@@ -95,62 +89,13 @@ def score_answers(wanted: Scoring, asked: EvalSettings) -> Scored:
     )
     samples: dict[str, tuple[Sample, ...]] = {}
     notes: list[str] = []
+    shown: list[Row] = []
     with progress.bar("scoring", len(plan.benchmarks), "benchmarks") as bar:
-        folder_of = plan.folder(digest)
-        thumbnails: list[tuple[Row, Sample]] = []
         for bench in plan.benchmarks:
-            samples[bench.name], told = _scored(
-                bench, plan, given[bench.name], asked.limit, thumbnails
-            )
+            samples[bench.name], told = _scored(bench, plan, given[bench.name], shown)
             notes += [f"{bench.name}: {note}" for note in told]
             bar.advance(1)
-    with locked(folder_of) as folder:
-        return _kept(wanted, asked, plan, digest, folder, samples, notes, thumbnails)
-
-
-def _kept(
-    wanted: Scoring,
-    asked: EvalSettings,
-    plan: EvalPlan,
-    digest: str,
-    folder: Path,
-    samples: Mapping[str, tuple[Sample, ...]],
-    notes: Sequence[str],
-    thumbnails: Sequence[tuple[Row, Sample]],
-) -> Scored:
-    """Write what ``harness eval`` would, and let the judge mark it."""
-    context = Context(plan, folder, Store(asked.out / "store.sqlite"))
-    plan.record(digest).write(folder)
-    write_json(folder / "versions.json", versions())
-    prints = plan.prints(digest)
-    for name, rows in samples.items():
-        journal = journal_of(folder / "after" / f"{name}.jsonl", prints[name], Sample)
-        if not journal.complete:
-            journal.forget(0)
-            journal.append(*rows)
-            journal.finish()
-    for row, _ in thumbnails:
-        save_thumbnail(folder, row.image, row.images)
-    verdicts = judge(context, {name: () for name in samples}, samples)
-    about = ReportInput(
-        comparison=None,
-        method=f"answers of {wanted.name}",
-        model=wanted.name,
-        data=asked.data,
-        versions=versions(),
-        notice=plan.notice,
-        notes=distinct(notes),
-        images=image_folder(folder),
-    )
-    report = conclude_alone(
-        about,
-        verdicts.after,
-        plan.columns,
-        judging=verdicts.judging,
-        published={bench.name: bench.published for bench in plan.benchmarks},
-    )
-    write_reports(report, folder, {"json": load("reports", "json")})
-    return Scored(folder, report, verdicts.calls)
+    return GivenArm(samples, digest, distinct(notes), tuple(shown))
 
 
 def _files_by_benchmark(
@@ -186,9 +131,9 @@ def _scored(
     bench: Benchmark,
     plan: EvalPlan,
     given: Sequence[GivenAnswer],
-    limit: int | None,
-    thumbnails: list[tuple[Row, Sample]],
+    shown: list[Row],
 ) -> tuple[tuple[Sample, ...], list[str]]:
+    limit = plan.settings.limit
     task = Task(bench.task, plan.data)
     notes = list(bench.prepare(task))
     rows = list(_bare(task, limit))
@@ -201,9 +146,9 @@ def _scored(
             if answer is not None and answer.text is not None
             else Answer(None, finish=MISSING, error=_no_answer(answer))
         )
-        sample = sample_of(task, bench, row, said)
-        samples.append(sample)
-        thumbnails.append((row, sample)) if len(thumbnails) < 500 else None
+        samples.append(sample_of(task, bench, row, said))
+        if len(shown) < _PICTURES:
+            shown.append(row)
     return tuple(samples), [*notes, *found.notes, "lengths are in words"]
 
 

@@ -22,8 +22,8 @@ from harness.pairs import make_pairs
 from harness.plugins import Method
 from harness.records import Answer, Drop, Pair, Prompt, Request
 from harness.settings import Settings
+from harness.stages import train
 from harness.storage import Store, files_digest
-from harness.train import train
 
 SEED = 11
 STREAM = 1024

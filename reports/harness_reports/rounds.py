@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from harness.report import ReportInput
-from harness.train import Round, RoundFigure
+from harness.stages import Round, RoundFigure
 from harness_reports import numbers
 
 

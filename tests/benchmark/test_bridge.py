@@ -16,8 +16,8 @@ from harness.benchmark import Benchmark, Row, Task, UnparsableReply, benchmark, 
 from harness.benchmark.readings import Reading, figure_of, read_metric
 from harness.benchmark.wire import scored
 from harness.errors import UsageError
-from harness.evaluate import sample_of
 from harness.records import Answer, Sample
+from harness.stages import sample_of
 from tests.support.made_rows import MadeRow, MadeTask, made_tasks
 
 # How a figure follows from records

@@ -12,9 +12,9 @@ from PIL import Image
 
 from harness.benchmark import Task, benchmark, check_tables, data_fingerprint
 from harness.errors import UsageError
-from harness.evaluate import evaluate
 from harness.model import Model
 from harness.resolve import benchmarks_of
+from harness.stages import evaluate
 from tests.support.checkpoints import write_llava
 from tests.support.contexts import eval_context
 

@@ -15,8 +15,8 @@ from PIL import ImageFile
 
 from harness.benchmark import Task, benchmark
 from harness.errors import HarnessError
-from harness.evaluate import evaluate
 from harness.model import Model
+from harness.stages import evaluate
 from tests.support.contexts import eval_context
 
 

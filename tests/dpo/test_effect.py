@@ -156,7 +156,7 @@ def test_a_training_that_moved_nothing_is_an_error_unless_it_says_so(model, tmp_
     import shutil
     from types import SimpleNamespace
 
-    from harness.train.checkpoint import _refuse_idle
+    from harness.stages.training import _refuse_idle
 
     path = shutil.copytree(model.path, tmp_path / "same")
     method = SimpleNamespace(name="lazy", module=SimpleNamespace())

@@ -16,10 +16,9 @@ from jsonschema import Draft202012Validator
 from markdown_it import MarkdownIt
 
 from harness.benchmark import mean_of
-from harness.conclude import conclude_alone
 from harness.errors import UsageError
 from harness.records import from_json, to_json
-from harness.report import ReportInput
+from harness.report import ReportInput, conclude_alone
 from tests.support.hostile import HOSTILE, arm, name_of
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "report.schema.json"

@@ -12,11 +12,10 @@ from harness_reports import json as json_report
 
 from harness.benchmark import mean_of
 from harness.compare import compare
-from harness.conclude import each_round
 from harness.records import from_json
-from harness.report import ReportInput
+from harness.report import ReportInput, each_round
 from harness.settings import RoundSettings
-from harness.train import Round, Rounds
+from harness.stages import Round, Rounds
 from tests.support.hostile import report
 
 NAME = "<b>bench|"

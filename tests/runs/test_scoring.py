@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 
 from harness.benchmark import Row, Task, benchmark
 from harness.errors import HarnessError, UsageError
-from harness.evaluate import sample_of
+from harness.eval import score_answers
 from harness.records import Answer
-from harness.runs import Scoring, compare_runs, open_run, score_answers
+from harness.runs import Scoring, compare_runs, open_run
 from harness.runs.answer_files import GivenAnswer, read_answers
 from harness.runs.scoring import match
 from harness.settings import EvalSettings
+from harness.stages import sample_of
 
 POPE = 40
 

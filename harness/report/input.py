@@ -1,4 +1,4 @@
-"""What a report is given, and the stage that hands it to each report that was asked for."""
+"""What a report is given, and how it is handed to each report that was asked for."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from harness.pairs import PairReport
 from harness.protocol import HF, sentence
 from harness.records import Samples, StateCount, distinct, sentences
 from harness.settings import BUILTIN
+from harness.stages import Ablation, Rounds
 from harness.storage import Looks, thumbnail_in
-from harness.train import Ablation, Rounds
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,6 @@ class Taken:
             f"Before taken from {self.source}, not measured in this run: "
             f"{', '.join(self.benchmarks)}."
         )
-
-
-__all__ = ["TWO_SEEDS", "ReportInput", "Writer", "write_reports"]
 
 
 @dataclass(frozen=True)

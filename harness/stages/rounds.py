@@ -3,8 +3,9 @@
 A round lies in ``RUN/rounds/N`` and looks like a run folder: its pairs, its checkpoint and, where
 it was evaluated, its answers. The stages find their finished work there as they do in a run, so a
 run that was killed in any round goes on from there. Between rounds the updates are added in
-float32: the adapters are joined into one on the base (``RUN/rounds/N/joined``), and the next round
-trains on base and joined adapter merged, which lies there only as long as it is trained on.
+float32: the adapters are joined into one on the base (``RUN/rounds/N/checkpoint/joined``), and the
+next round trains on base and joined adapter merged, which lies there only as long as it is trained
+on.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from harness.errors import HarnessError, UsageError
 from harness.pairs import PairReport, PairSet, make_pairs, pair_diagnostics
 from harness.records import Pair, fingerprint, seed_of
 from harness.settings import BASE, FRESH, RoundSettings
+from harness.stages.training import TRAINING, Checkpoint, train
 from harness.storage import Memo, files_digest, folder_digest, write_json
-from harness.train.checkpoint import TRAINING, Checkpoint, train
 
 JOINED, MERGED = "joined", "merged"
 _MERGED_ON = 16
@@ -215,9 +216,7 @@ class _Rounds:
                 self._refuse_same(checkpoint, trained)
             except HarnessError as error:
                 raise type(error)(f"Round {number} of {self.asked.count}: {error}") from error
-            shutil.rmtree(
-                round_folder(self.context.folder, number - 1) / MERGED, ignore_errors=True
-            )
+            shutil.rmtree(self._place(number - 1) / MERGED, ignore_errors=True)
             calls += current.calls if current is not self.base else 0
             trained.append(checkpoint)
             earlier += pairs.pairs
@@ -254,6 +253,9 @@ class _Rounds:
         folder = round_folder(self.context.folder, number)
         return Context(own, folder, self.context.store)
 
+    def _place(self, number: int) -> Path:
+        return round_folder(self.context.folder, number) / "checkpoint"
+
     def _start(self, number: int, trained: Sequence[Checkpoint], pairs: Sequence[Pair]) -> Any:
         """Return the model that training begins with, after so many rounds.
 
@@ -266,7 +268,7 @@ class _Rounds:
         if model.adapter is None or self.asked.reference == BASE:
             return model
         self.base.release()  # what is trained on takes the memory
-        out = round_folder(self.context.folder, number) / MERGED
+        out = self._place(number) / MERGED
         memo = Memo(out.with_name(f"{MERGED}.json"))
         stamp = fingerprint([each.digest for each in trained])
         if not out.is_dir() or memo.read(stamp) is None:
@@ -291,7 +293,7 @@ class _Rounds:
                 f"The method '{self.context.plan.method.name}' left a model in one round and an "
                 "adapter in another, which cannot be put together. It must leave the same kind."
             )
-        out = round_folder(self.context.folder, number) / JOINED
+        out = self._place(number) / JOINED
         memo = Memo(out.with_name(f"{JOINED}.json"))
         stamp = fingerprint([each.digest for each in trained[:number]])
         if not out.is_dir() or memo.read(stamp) is None:

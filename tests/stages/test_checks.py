@@ -17,8 +17,8 @@ from harness.dpo import Training
 from harness.errors import HarnessError, UsageError
 from harness.model import Model
 from harness.plugins import load_method
-from harness.preflight import check_knobs, preflight
 from harness.records import Prompt
+from harness.stages import check_knobs, preflight
 from tests.support.checkpoints import BOS_TEMPLATE, write_llava
 from tests.support.families import qwen
 
@@ -149,7 +149,7 @@ def test_a_tracker_that_could_not_be_used(monkeypatch, tmp_path, tracker, enviro
 
 
 def test_processes_that_cannot_share_a_step(monkeypatch):
-    from harness import preflight as module
+    from harness.stages import checks as module
 
     monkeypatch.setattr(module, "processes", lambda: 3)
     method = load_method("seva")

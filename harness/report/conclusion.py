@@ -15,8 +15,8 @@ from harness.compare import Comparison, Terms, compare, examples_of, levels_of
 from harness.contamination import ImageOverlap, overlaps_of
 from harness.judge import Judging, Verdicts
 from harness.records import Samples, count_states
-from harness.report import ReportInput
-from harness.train import RoundFigure
+from harness.report.input import ReportInput
+from harness.stages import RoundFigure
 
 if TYPE_CHECKING:
     from harness.benchmark import Metric

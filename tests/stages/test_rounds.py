@@ -20,8 +20,8 @@ from harness.pairs import read_prompts
 from harness.plugins import Method
 from harness.records import Pair, Request, to_json
 from harness.settings import BASE, FRESH, RoundSettings, round_settings
-from harness.train import Checkpoint, align, check_rounds, round_folder
-from harness.train.rounds import _drawn, _Rounds
+from harness.stages import Checkpoint, align, check_rounds, round_folder
+from harness.stages.rounds import _drawn, _Rounds
 from tests.support.checkpoints import write_llava
 from tests.support.contexts import run_context
 
@@ -124,7 +124,7 @@ def test_a_round_asks_the_model_of_the_round_before(tmp_path, model):
 @pytest.mark.slow
 def test_a_run_goes_on_from_any_round(tmp_path, model):
     made = rounds(tmp_path / "a", model)
-    for lost in ("2/training.json", "1/joined", "2"):
+    for lost in ("2/training.json", "1/checkpoint/joined", "2"):
         shutil.copytree(tmp_path / "a", tmp_path / "b")
         place = tmp_path / "b" / "rounds" / lost
         if place.is_dir():

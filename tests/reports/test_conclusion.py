@@ -7,12 +7,11 @@ import dataclasses
 import pytest
 
 from harness.benchmark import benchmark
-from harness.conclude import conclude
 from harness.contamination import ImageOverlap
 from harness.judge import Judging, Verdicts
-from harness.report import ReportInput, Taken
+from harness.report import ReportInput, Taken, conclude
 from harness.runs import columns_of, compare_runs, open_run
-from harness.train import Ablation
+from harness.stages import Ablation
 from tests.support.finished import pope, write_run
 
 COLUMNS = {"pope": benchmark("pope").columns}

@@ -16,7 +16,7 @@ from harness.errors import UsageError
 from harness.model import Model
 from harness.pairs import read_prompts
 from harness.records import Request
-from harness.train import Ablation, Checkpoint, ablation, merged
+from harness.stages import Ablation, Checkpoint, ablation, merged
 
 
 def scored(chosen, blank, drops):

@@ -16,9 +16,9 @@ import pytest
 
 from harness.benchmark import benchmark
 from harness.errors import HarnessError
-from harness.evaluate import evaluate
 from harness.model import Model
 from harness.records import FIRST, LENGTH, NOT_FINITE, Answer, Request
+from harness.stages import evaluate
 from tests.support.contexts import eval_context
 
 TASK = """

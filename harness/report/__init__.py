@@ -1,0 +1,17 @@
+"""A result as every report shows it: put together in one place, and handed to each writer."""
+
+from __future__ import annotations
+
+from harness.report.conclusion import conclude, conclude_alone, each_round
+from harness.report.input import TWO_SEEDS, ReportInput, Taken, Writer, write_reports
+
+__all__ = [
+    "TWO_SEEDS",
+    "ReportInput",
+    "Taken",
+    "Writer",
+    "conclude",
+    "conclude_alone",
+    "each_round",
+    "write_reports",
+]
