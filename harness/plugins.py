@@ -36,6 +36,7 @@ _SHIPPED = {
     "sima": "harness-sima",
     "multineg": "harness-multineg",
     "given": "harness-given",
+    "csr": "harness-csr",
     **dict.fromkeys(("sft", "gt_dpo", "swapped", "random_pairs"), "harness-baselines"),
 }
 """Where this project's methods come from, for a user who installed the harness alone."""

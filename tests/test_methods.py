@@ -11,8 +11,8 @@ from harness.run import run
 from harness.settings import Settings
 from harness.testing import assert_method
 
-SHIPPED = ("gt_dpo", "multineg", "random_pairs", "seva", "sft", "sima", "swapped")
-TOKENS = {name: ("max_new_tokens", "16") for name in ("multineg", "seva", "sima")}
+SHIPPED = ("csr", "gt_dpo", "multineg", "random_pairs", "seva", "sft", "sima", "swapped")
+TOKENS = {name: ("max_new_tokens", "16") for name in ("csr", "multineg", "seva", "sima")}
 BASELINE = ("of_set", "max_new_tokens=16")
 
 
