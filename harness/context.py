@@ -38,6 +38,7 @@ _NO_RESULT = (
         "merge",
         "merge_dtype",
         "eval_rounds",
+        "attribution",
     ),
     *("margin", "alpha", "accept_missing", "margins"),
     "protocol",  # part of the model's fingerprint

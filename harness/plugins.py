@@ -24,6 +24,7 @@ from harness.storage import disk_is_full, folder_digest
 
 KINDS = {
     "losses": "loss",
+    "edits": "edit",
     "methods": "method",
     "benchmarks": "benchmark",
     "suites": "suite",

@@ -44,6 +44,7 @@ from harness.stages import (
     Trained,
     ablation,
     align,
+    attribute,
     check_knobs,
     check_rounds,
     evaluate,
@@ -137,12 +138,14 @@ def run(settings: Settings, *, alone: bool = True) -> Outcome:
         aligned = model.with_adapter(checkpoint.path)
         after = evaluate("after", aligned, context)
         rounds = _answers_of_rounds(trained, model, context)
+        arms = (before.samples, after.samples)
+        explained = attribute(context, (model, aligned), *arms, settings.attribution)
         if settings.judging.local:
             aligned.release()  # the judge needs the memory, and nobody asks the model any more
         verdicts = judge(context, before.samples, after.samples)
 
         report = conclude(
-            _about(context, trained, blanked),
+            replace(_about(context, trained, blanked), attribution=explained),
             verdicts,
             plan.columns,
             seed=settings.seed,

@@ -123,6 +123,7 @@ class Settings:
         protocol: how images and conversations reach the model; ``None`` lets the preset decide.
         rounds: make pairs and train several times; ``None`` does so once.
         eval_rounds: evaluate the model of every round, not of the last alone.
+        attribution: say of so many rows which image regions their answers rest on.
     """
 
     method: str
@@ -156,6 +157,7 @@ class Settings:
     protocol: str | None = None
     rounds: RoundSettings | None = None
     eval_rounds: bool = False
+    attribution: int = 0
 
 
 @dataclass(frozen=True)

@@ -163,6 +163,13 @@ _ROUNDS = {"round_prompts": "prompts", "replay": "replay", "round_reference": "r
     help="After training, measure how much answers depend on the image.",
 )
 @click.option(
+    "--attribution",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="For N rows, show in the HTML report which image regions the answers rest on.",
+)
+@click.option(
     "--merge", is_flag=True, help="Also write base and adapter merged into one checkpoint."
 )
 @click.option(

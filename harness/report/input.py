@@ -15,7 +15,7 @@ from harness.pairs import PairReport
 from harness.protocol import HF, sentence
 from harness.records import Samples, StateCount, distinct, sentences
 from harness.settings import BUILTIN
-from harness.stages import Ablation, Rounds
+from harness.stages import Ablation, Attribution, Rounds, reliance_of
 from harness.storage import Looks, thumbnail_in
 
 
@@ -80,6 +80,7 @@ class ReportInput:
         clock: times; the only thing that differs between two equal runs.
         protocol: how images and conversations reached the model.
         rounds: of pairs and training, where there are several.
+        attribution: which image regions some answers rest on, where that was asked for.
     """
 
     comparison: Comparison | None
@@ -114,6 +115,7 @@ class ReportInput:
     clock: Mapping[str, str] = field(default_factory=dict)
     protocol: str = HF
     rounds: Rounds | None = None
+    attribution: tuple[Attribution, ...] = ()
 
     @property
     def compared(self) -> Comparison:
@@ -164,6 +166,7 @@ class ReportInput:
         found += [self.rounds.note] if self.rounds is not None else []
         found += [sentence(self.protocol)] if self.protocol != HF else []
         found += [self.ablation.note] if self.ablation is not None else []
+        found += [reliance.note for reliance in reliance_of(self.attribution)]
         found += [taken.note for taken in self.taken]
         found += self.judging.notes if self.judging is not None else ()
         found += [overlap.note for overlap in self.overlaps]

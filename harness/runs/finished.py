@@ -234,6 +234,8 @@ def compare_runs(
         looks=None,
         training=None,
         ablation=None,
+        rounds=None,
+        attribution=(),
         notes=distinct(notes),
     )
     return conclude(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.stages.attribution import Attribution, Reliance, attribute, reliance_of
 from harness.stages.checks import check_knobs, preflight, preflight_once
 from harness.stages.evaluation import evaluate, sample_of
 from harness.stages.rounds import (
@@ -24,13 +25,16 @@ from harness.stages.training import (
 
 __all__ = [
     "Ablation",
+    "Attribution",
     "Checkpoint",
+    "Reliance",
     "Round",
     "RoundFigure",
     "Rounds",
     "Trained",
     "ablation",
     "align",
+    "attribute",
     "check_knobs",
     "check_rounds",
     "evaluate",
@@ -38,6 +42,7 @@ __all__ = [
     "merged",
     "preflight",
     "preflight_once",
+    "reliance_of",
     "round_folder",
     "sample_of",
     "train",

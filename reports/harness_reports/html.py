@@ -109,6 +109,7 @@ def _page(
         categories=[(b, _digits(b)) for b in benchmarks if b.groups],
         facts=facts(report.doctor) if report.doctor else [],
         gallery=_gallery(report, pictures),
+        addresses=pictures,
         origin=list(_origin(report)),
         components=uncertain.table(report),
         uncertain=uncertain,
@@ -121,6 +122,8 @@ def _names(report: ReportInput) -> Iterator[str]:
     yield from clusters_of(report)
     for example in report.doctor.examples if report.doctor else ():
         yield from example.pictures.values()
+    for each in report.attribution:
+        yield from (each.before.picture, each.after.picture)
 
 
 def _inside(found: Mapping[str, Path]) -> dict[str, str]:

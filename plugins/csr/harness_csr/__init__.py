@@ -1,8 +1,7 @@
 """CSR (arXiv 2405.14622): the model rewards its own answers, calibrated by what the image shows.
 
-Several answers are sampled. Each sentence has two scores: its log-probability per word under the
-model, and how well it fits the image. The answer with the best rank over both is chosen, the worst
-is rejected, training is DPO. With ``--rounds 3`` this is CSR's iteration.
+Each sentence of several sampled answers has two scores: its log-probability per word, and how well
+it fits the image. The answer with the best rank over both is chosen, the worst is rejected.
 """
 
 from __future__ import annotations
@@ -97,8 +96,8 @@ def make_pairs(
                 own, *blind = (per_sentence(texts, answer.choices) for answer in answers)
                 likely, *unseen = ([fmean(each) for each in one] for one in (own, *blind))
                 fit = [a - b for one in unseen for a, b in zip(likely, one, strict=True)]
-                image, how = prompt.open_image(), options.scorer
-                fit = fit or [clip_score(how, image, text) for text in texts]
+                clip, image = options.scorer, prompt.open_image()
+                fit = fit or [clip_score(clip, image, text) for text in texts]
                 yield preferred(prompt, texts, likely, fit, options)
 
 
@@ -119,6 +118,7 @@ def preferred(
     prompt: Prompt, texts: Sequence[str], own: list[float], fit: list[float], options: Options
 ) -> Pair:
     """Return the pair of best and worst answer by weighted rank; ties go by the model's own."""
+    own, fit = ([round(score, 3) for score in each] for each in (own, fit))  # whatever the batch
     ranks = [[sorted(scores).index(score) for score in scores] for scores in (own, fit)]
     weight = options.relevance
     reward = [((1 - weight) * a + weight * b, a) for a, b in zip(*ranks, strict=True)]
