@@ -13,7 +13,7 @@ from harness.hookspecs import hookimpl
 from harness.model import ask_each
 from harness.old_names import forward as _forward
 from harness.old_names import install as _install
-from harness.records import Answer, Demo, Drop, Pair, Prompt, Request, Sample, Scored, seed_of
+from harness.records import Answer, Demo, Drop, Pair, Prompt, Request, Sample, Scored, Side, seed_of
 
 __all__ = [
     "Answer",
@@ -26,6 +26,7 @@ __all__ = [
     "Request",
     "Sample",
     "Scored",
+    "Side",
     "UsageError",
     "ask_each",
     "hookimpl",

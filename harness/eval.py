@@ -52,12 +52,12 @@ def measure(asked: EvalSettings) -> EvalResult:
     store = Store(asked.out / "store.sqlite")
     model = open_model(
         plan.model,
+        adapter=asked.adapter,
         store=store,
         device=asked.device,
         dtype=asked.dtype,
         protocol=plan.protocol,
     )
-    model = model if asked.adapter is None else model.with_adapter(asked.adapter)
     with locked(plan.folder(model.fingerprint)) as folder:
         context = Context(plan, folder, store)
         _record(context, model.fingerprint)

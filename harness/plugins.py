@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import pluggy
 
@@ -21,6 +21,9 @@ from harness import hookspecs
 from harness.errors import HarnessError, UsageError, near_miss
 from harness.records import Drop, Pair, Prompt, check_bounds
 from harness.storage import disk_is_full, folder_digest
+
+if TYPE_CHECKING:
+    from harness.model import Answering, Model
 
 KINDS = {
     "losses": "loss",
@@ -30,6 +33,7 @@ KINDS = {
     "suites": "suite",
     "reports": "report",
     "demos": "demo",
+    "views": "view",
 }
 
 _SHIPPED = {
@@ -37,7 +41,7 @@ _SHIPPED = {
     "sima": "harness-sima",
     "multineg": "harness-multineg",
     "given": "harness-given",
-    "csr": "harness-csr",
+    **{name: f"harness-{name}" for name in ("csr", "mdpo", "povid", "rlhfv", "simpo", "stic")},
     **dict.fromkeys(("sft", "gt_dpo", "swapped", "random_pairs"), "harness-baselines"),
 }
 """Where this project's methods come from, for a user who installed the harness alone."""
@@ -132,7 +136,7 @@ class Method:
         return _filled(self.name, base, values)
 
     def make_pairs(
-        self, prompts: Iterable[Prompt], model: Any, options: Any, seed: int
+        self, prompts: Iterable[Prompt], model: Answering, options: Any, seed: int
     ) -> Iterator[Pair | Drop]:
         """Call the hook; whatever it raises is reported in the method's name."""
         with _blamed(self, "make_pairs"):
@@ -151,7 +155,9 @@ class Method:
                     return
             yield item
 
-    def train(self, pairs: Sequence[Pair], model: Any, options: Any, out: Path, seed: int) -> Path:
+    def train(
+        self, pairs: Sequence[Pair], model: Model, options: Any, out: Path, seed: int
+    ) -> Path:
         """Call the hook and return the checkpoint folder it names."""
         with _blamed(self, "train"):
             made = self.hooks.train(pairs=pairs, model=model, options=options, out=out, seed=seed)

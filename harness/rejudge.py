@@ -11,9 +11,8 @@ from harness.benchmark import benchmark, expand
 from harness.context import Context, EvalPlan
 from harness.errors import HarnessError, UsageError
 from harness.judge import judge, last_judging
-from harness.plugins import load
 from harness.records import Sample, Samples, distinct
-from harness.report import ReportInput, conclude, conclude_alone, write_reports
+from harness.report import ReportInput, conclude, conclude_alone, write_reports, writers_of
 from harness.resolve import data_of
 from harness.runs import FinishedRun, open_run
 from harness.settings import EvalSettings, JudgeSettings
@@ -64,7 +63,7 @@ def rejudge(
         )
     plan = _plan(run, record, settings, device, dtype)
     names = distinct(("json", *record.reports, *reports))
-    writers = {name: load("reports", name) for name in names}
+    writers = writers_of(names)
     before = _answers(folder, "before", plan) if run.before else {n: () for n in plan.columns}
     with locked(folder):
         context = Context(plan, folder, Store(folder.parent / "store.sqlite"))

@@ -29,11 +29,12 @@ from harness.context import EvalPlan, Plan, data_parts
 from harness.engine import resolve as checkpoint_folder
 from harness.errors import UsageError
 from harness.judge import check
-from harness.model import SCHEME, misfit_of
+from harness.model import misfit_of, refuse_server
 from harness.pairs import Given, gather, located
 from harness.plugins import Method, digest_of, load, load_method, names
 from harness.protocol import HF, LLAVA, checked, sentence
 from harness.records import Demo, fingerprint
+from harness.report import writers_of
 from harness.settings import EMBEDDED, EvalSettings, Settings
 from harness.storage import files_digest, folder_digest
 
@@ -60,14 +61,8 @@ def resolve(settings: Settings) -> Plan:
         HarnessError: for files that are there and broken.
     """
     method = load_method(settings.method)
-    if settings.model.startswith(SCHEME):
-        raise UsageError(
-            f"{settings.model} is a server's model: its weights are not here, so it cannot be "
-            "trained. Name its folder or hub id with --model, or measure it as it is with: "
-            f"harness eval --model {settings.model} --bench {','.join(settings.benches)}"
-        )
-    for name in settings.reports:
-        load("reports", name)
+    refuse_server(settings.model, settings.benches)
+    writers_of(settings.reports)
     check(settings.judging)
     model_demo = demo_of(settings.model)
     preset = settings.preset or _fitting_preset(method, model_demo)

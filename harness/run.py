@@ -22,11 +22,17 @@ from harness.contamination import check_contamination
 from harness.context import Context, Plan
 from harness.dpo import read_curves, read_effect
 from harness.judge import Verdicts, judge
-from harness.model import open_model
+from harness.model import open_checkpoint
 from harness.pairs import PairSet
-from harness.plugins import load
 from harness.records import Samples, to_json
-from harness.report import TWO_SEEDS, ReportInput, conclude, each_round, write_reports
+from harness.report import (
+    TWO_SEEDS,
+    ReportInput,
+    conclude,
+    each_round,
+    write_reports,
+    writers_of,
+)
 from harness.resolve import resolve, versions
 from harness.runs import (
     FinishedRun,
@@ -111,7 +117,7 @@ def run(settings: Settings, *, alone: bool = True) -> Outcome:
     terms = Terms(settings.margin, settings.alpha, settings.accept_missing, settings.margins)
     terms.check(plan.columns)
     store = Store(settings.out / "store.sqlite")
-    model = open_model(
+    model = open_checkpoint(
         plan.model,
         store=store,
         device=settings.device,
@@ -157,14 +163,13 @@ def run(settings: Settings, *, alone: bool = True) -> Outcome:
         if alone:
             looks = looked(settings.out, report.compared, record.arms, [settings.seed])
             report = replace(report, looks=looks)
-        writers = {name: load("reports", name) for name in settings.reports}
         return Outcome(
             folder=folder,
             comparison=report.compared,
             pairs=pairs,
             checkpoint=checkpoint,
             report=report,
-            written=write_reports(report, folder, writers),
+            written=write_reports(report, folder, writers_of(settings.reports)),
             calls=model.calls + trained.calls + aligned.calls,
             reused=all(work.reused for work in (before, pairs, checkpoint, after, verdicts)),
         )
@@ -234,6 +239,7 @@ def run_seeds(settings: Settings, count: int) -> Outcome:
         return run(settings)
     if count == _TOO_FEW:
         progress.say(TWO_SEEDS)
+    writers = writers_of(settings.reports)  # a wrong name costs nothing yet
     outcomes = []
     for seed in range(settings.seed, settings.seed + count):
         progress.say(f"Seed {seed}: {seed - settings.seed + 1} of {count}.")
@@ -246,7 +252,6 @@ def run_seeds(settings: Settings, count: int) -> Outcome:
         report = _together(first, runs, settings.seed)
         looks = looked(settings.out, report.compared, runs[0].arms, report.seeds)
         report = replace(report, looks=looks)
-        writers = {name: load("reports", name) for name in settings.reports}
         written = write_reports(report, folder, writers)
     return replace(
         first,

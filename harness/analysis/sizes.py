@@ -13,8 +13,10 @@ from harness.benchmark import (
     HUB,
     Benchmark,
     check_tables,
+    facts_of,
     local_folder,
     place_of,
+    stored_rows,
     task_settings,
     yaml_file,
 )
@@ -54,7 +56,7 @@ def size_of(benchmark: Benchmark, data: str | Path, limit: int | None = None) ->
     else:
         files = _tables(benchmark, Path(data))
         if files:
-            rows = sum(_rows(file) for file in files)
+            rows, _, _ = facts_of(f"the data of {benchmark.name}", files)
             found = Size(rows, _images(files, limit), "counted in the data")
     if limit is None or found.rows is None or limit >= found.rows:
         return found
@@ -74,12 +76,6 @@ def _tables(benchmark: Benchmark, data: Path) -> list[Path]:
     return inside or plain or (mine if len({file.parent for file in mine}) == 1 else [])
 
 
-def _rows(file: Path) -> int:
-    import pyarrow.parquet  # type: ignore[import-untyped]
-
-    return int(pyarrow.parquet.read_metadata(file).num_rows)
-
-
 def _images(files: list[Path], limit: int | None) -> int | None:
     """Count different images by their stored bytes, in the first ``limit`` rows."""
     if any(file.suffix != ".parquet" for file in files):
@@ -95,18 +91,12 @@ def _images(files: list[Path], limit: int | None) -> int | None:
 
 
 def _stored(files: list[Path]) -> Iterator[bytes]:
-    import pyarrow.parquet
-
     for file in files:
-        table = pyarrow.parquet.ParquetFile(file)
-        names = [name for name in _IMAGES if name in table.schema_arrow.names]
-        if not names:
-            return
-        for batch in table.iter_batches(batch_size=64, columns=names[:1]):
-            for value in batch.column(0).to_pylist():
-                parts = value if isinstance(value, list) else [value]
-                total = hashlib.sha256()
-                for part in parts:
-                    stored = part.get("bytes") if isinstance(part, Mapping) else part
-                    total.update(stored if isinstance(stored, bytes) else repr(stored).encode())
-                yield total.digest()
+        for row in stored_rows(file, lambda field: field.name in _IMAGES):
+            value = next(row[name] for name in _IMAGES if name in row)
+            parts = value if isinstance(value, list) else [value]
+            total = hashlib.sha256()
+            for part in parts:
+                stored = part.get("bytes") if isinstance(part, Mapping) else part
+                total.update(stored if isinstance(stored, bytes) else repr(stored).encode())
+            yield total.digest()

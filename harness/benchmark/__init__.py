@@ -27,6 +27,7 @@ from harness.benchmark.metrics import (
     together,
 )
 from harness.benchmark.official import Reading, SourceFiles, SourceRow, texts_of, value_of
+from harness.benchmark.parquet import stored_rows
 from harness.benchmark.rubric import Anchor, JudgePrompt, Rubric, UnparsableReply, judge_prompt
 from harness.benchmark.source_files import Files, SourcePath, malformed, some
 from harness.benchmark.tables import Tables, check_files, check_tables, facts_of, tables_below
@@ -94,6 +95,7 @@ __all__ = [
     "ratio_of",
     "scores_in",
     "some",
+    "stored_rows",
     "tables_below",
     "task_settings",
     "texts_of",

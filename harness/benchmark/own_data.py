@@ -10,11 +10,13 @@ import glob
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.benchmark.parquet import stored_texts
 from harness.errors import UsageError
 from harness.records import fingerprint
 from harness.storage import folder_digest
@@ -32,6 +34,7 @@ _READERS = (
 )
 _REFUSED = ("pandas", "sql", "spark", "generator", "cache")
 _TEXTS = (".json", ".jsonl", ".csv", ".tsv", ".txt")
+_TABLES = (".parquet", ".arrow")
 _IMAGE = re.compile(rb"[^\s\"',;\t]*[^\"',;\t\r\n]*\.(?:png|jpe?g|webp|bmp|gif|tiff?)\b", re.I)
 
 
@@ -55,19 +58,17 @@ class OwnData:
         """Hash the bytes of all files, and of the images that rows name by their path."""
         if not self.splits:
             folder = Path(str(self.options.get("data_dir") or self.source))
-            return folder_digest(folder)
+            inside = folder.resolve()
+            tables = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+            named = {image.resolve() for image in _images_of(tables, self.task.parent)}
+            outside = sorted(_digest(one) for one in named if not one.is_relative_to(inside))
+            whole = folder_digest(folder)
+            return fingerprint("own data", whole, outside) if outside else whole
         digests: dict[Path, str] = {}
         for files in self.splits.values():
             for file in files:
                 digests.setdefault(file, _digest(file))
-        images = sorted(
-            {
-                _digest(image)
-                for file in digests
-                if file.suffix.lower() in _TEXTS
-                for image in _images_named(file, self.task.parent)
-            }
-        )
+        images = sorted({_digest(image) for image in _images_of(digests, self.task.parent)})
         held = [(split, [digests[file] for file in files]) for split, files in self.splits.items()]
         return fingerprint("own data", self.source, held, images)
 
@@ -163,20 +164,31 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _images_named(file: Path, home: Path) -> Iterator[Path]:
-    """Yield the images that a text file of rows names by a path that leads to one."""
-    seen = set()
-    with file.open("rb") as lines:
-        for line in lines:
-            for found in _IMAGE.findall(line):
+def _images_of(files: Iterable[Path], home: Path) -> Iterator[Path]:
+    """Yield the images that tables name by a path that leads to one."""
+    for file in files:
+        kind, seen = file.suffix.lower(), set[str]()
+        for text in _lines(file) if kind in _TEXTS else _cells(file) if kind in _TABLES else ():
+            for found in _IMAGE.findall(text):
                 name = found.replace(b"\\/", b"/").decode("utf-8", errors="replace").strip()
                 if name in seen or "\0" in name or "://" in name:
                     continue
                 seen.add(name)
-                for base in (Path.cwd(), file.parent, home):
-                    try:
-                        if (base / name).is_file():
-                            yield base / name
-                            break
-                    except OSError:
-                        break
+                image = _found(name, (Path.cwd(), file.parent, home))
+                if image is not None:
+                    yield image
+
+
+def _lines(file: Path) -> Iterator[bytes]:
+    with file.open("rb") as lines:
+        yield from lines
+
+
+def _cells(file: Path) -> Iterator[bytes]:
+    return (text.encode("utf-8", "surrogatepass") for text in stored_texts(file))
+
+
+def _found(name: str, bases: Iterable[Path]) -> Path | None:
+    with suppress(OSError):
+        return next((base / name for base in bases if (base / name).is_file()), None)
+    return None

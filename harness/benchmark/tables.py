@@ -17,6 +17,7 @@ from typing import Any
 
 from harness.benchmark.columns_read import columns_read
 from harness.benchmark.own_data import OwnData
+from harness.benchmark.parquet import reading_table
 from harness.benchmark.task_files import (
     HUB,
     local_folder,
@@ -168,16 +169,8 @@ def facts_of(where: str, files: Sequence[Path]) -> tuple[int | None, tuple[str, 
     columns: tuple[str, ...] = ()
     ids: Counter[object] = Counter()
     for path in files:
-        try:
+        with reading_table(path):
             count, names, found = _facts(path)
-        except UsageError:
-            raise
-        except Exception as error:  # whatever a broken file makes of its reader
-            reason = (str(error).splitlines() or [""])[0][:200]
-            raise UsageError(
-                f"The table {path} cannot be read ({reason}). It may have been cut short: fetch "
-                "the data set again, for example with: harness data mirror"
-            ) from error
         if columns and names and set(names) != set(columns):
             other = sorted(set(names) ^ set(columns))
             raise UsageError(

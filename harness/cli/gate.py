@@ -175,12 +175,11 @@ def _planned(
 
 def _written(report: ReportInput, folder: Path, names: tuple[str, ...]) -> list[Path]:
     """Write reports beside the run's own, which say something else."""
-    from harness.plugins import load
-    from harness.report import write_reports
+    from harness.report import write_reports, writers_of
 
     # A bundle is a file: its reports go beside it.
     into = folder / FOLDER if folder.is_dir() else folder.with_suffix(f".{FOLDER}")
-    writers = {name: load("reports", name) for name in names}
+    writers = writers_of(names)
     return [*write_reports(report, into, writers).values()] if writers else []
 
 

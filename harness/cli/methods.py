@@ -85,7 +85,7 @@ def _tried(
     dtype: str,
 ) -> tuple[tuple[str, str], ...]:
     """Run the preflight alone; without a method, for a plain DPO training."""
-    from harness.model import open_model
+    from harness.model import open_checkpoint
     from harness.pairs import read_prompts
     from harness.resolve import demo_of, resolve
     from harness.settings import Settings
@@ -94,7 +94,9 @@ def _tried(
     if method is None:
         demos = [demo_of(name) for name in where]
         prompts = read_prompts(demos[1].prompts if demos[1] else Path(where[1]))
-        opened = open_model(demos[0].model if demos[0] else where[0], device=device, dtype=dtype)
+        opened = open_checkpoint(
+            demos[0].model if demos[0] else where[0], device=device, dtype=dtype
+        )
         return preflight(prompts, opened).facts
     plan = resolve(
         Settings(
@@ -107,7 +109,7 @@ def _tried(
         )
     )
     check_knobs(plan.method, plan.options)
-    opened = open_model(plan.model, device=device, dtype=dtype)
+    opened = open_checkpoint(plan.model, device=device, dtype=dtype)
     return preflight(plan.prompts, opened, plan.method, plan.options).facts
 
 
@@ -145,10 +147,13 @@ def new_loss(name: str, out: Path) -> None:
 @click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
 @click.argument("repo", metavar="USER/NAME")
 @click.option("--private", is_flag=True, help="Make the repository private, if it is made now.")
-def push(run: Path, repo: str, private: bool) -> None:
+@click.option(
+    "--base-model", metavar="USER/NAME", help="The hub's name of the model that was trained."
+)
+def push(run: Path, repo: str, private: bool, base_model: str | None) -> None:
     """Upload a run's checkpoint to the Hugging Face hub.
 
-    Its report becomes the model card.
+    Its report becomes the model card, with the base model and the headline figures for the hub.
 
     The key is read from HF_TOKEN, or from what 'hf auth login' has kept.
 
@@ -158,4 +163,4 @@ def push(run: Path, repo: str, private: bool) -> None:
     from harness.runs import open_evidence
     from harness.runs import push as upload
 
-    click.echo(upload(open_evidence(run), repo, private=private))
+    click.echo(upload(open_evidence(run), repo, private=private, base_model=base_model))

@@ -121,6 +121,13 @@ ALPHA = click.option(
     type=click.FloatRange(min=0.0001, max=0.5),
     help="Significance level of tests and intervals (default 0.05).",
 )
+TRACK = click.option(
+    "--track",
+    type=NAMES,
+    default="",
+    metavar="A,B",
+    help="Trackers to log the result to: wandb, mlflow, trackio, tensorboard.",
+)
 ACCEPT_MISSING = click.option(
     "--accept-missing",
     type=NAMES,

@@ -54,7 +54,10 @@ def pairs(
                 return
             click.echo(f"{done.pairs} pairs as {done.rows} rows in {done.folder}")
             if done.left_out:
-                click.echo(f"{len(done.left_out)} left out, since their texts hold an image mark")
+                click.echo(
+                    f"{len(done.left_out)} left out: their answers have images or weights of their "
+                    "own, or their texts hold an image mark, which this form cannot say"
+                )
             click.echo(done.use)
             return
         drops = [*given.dropped, *(each for each in given.pairs if isinstance(each, Drop))]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli.options import NAMES
+from harness.cli.options import NAMES, TRACK
 from harness.errors import ExitCode
 
 
@@ -21,18 +21,19 @@ from harness.errors import ExitCode
     metavar="A,B",
     help="Reports to write, joined by commas.",
 )
-def report(folder: Path, reports: tuple[str, ...]) -> ExitCode:
+@TRACK
+def report(folder: Path, reports: tuple[str, ...], track: tuple[str, ...]) -> ExitCode:
     """Write the reports of a finished run or eval again.
 
     \b
     harness report runs/seva-tinyworld-1a2b3c4d --report terminal,markdown
+    harness report runs/seva-tinyworld-1a2b3c4d --track wandb
     """
-    from harness.plugins import load
-    from harness.report import write_reports
+    from harness.report import write_reports, writers_of
     from harness.runs import open_evidence, report_of
 
     found = report_of(open_evidence(folder))
-    writers = {name: load("reports", name) for name in reports}
+    writers = writers_of((*reports, *track))
     for name, path in write_reports(found, folder, writers).items():
         if name != "terminal":
             click.echo(path)

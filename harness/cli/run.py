@@ -27,6 +27,7 @@ from harness.cli.options import (
     PAIR_IMAGES,
     PROTOCOL,
     QUIET,
+    TRACK,
     key_values,
     terms_of,
 )
@@ -107,6 +108,7 @@ _ROUNDS = {"round_prompts": "prompts", "replay": "replay", "round_reference": "r
     metavar="A,B",
     help="Reports to write, comma-separated; see harness list reports.",
 )
+@TRACK
 @DEVICE
 @DTYPE
 @PROTOCOL
@@ -188,6 +190,7 @@ _ROUNDS = {"round_prompts": "prompts", "replay": "replay", "round_reference": "r
 def run(
     bench: tuple[str, ...],
     reports: tuple[str, ...],
+    track: tuple[str, ...],
     options: tuple[str, ...],
     holdout: float | None,
     seeds: int,
@@ -217,7 +220,7 @@ def run(
     given = {name: asked.pop(key) for key, name in _ROUNDS.items()}
     settings = Settings(
         benches=bench,
-        reports=distinct(("json", *reports)),
+        reports=distinct(("json", *reports, *track)),
         options=key_values(options if holdout is None else (*options, f"holdout={holdout}")),
         judging=judge_settings(asked),
         rounds=round_settings(rounds, **given),

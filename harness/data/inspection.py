@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness.benchmark import (
     benchmark,
@@ -13,6 +14,7 @@ from harness.benchmark import (
     check_tables,
     dataset_name,
     facts_of,
+    stored_rows,
     tables_below,
 )
 from harness.errors import HarnessError, UsageError
@@ -99,18 +101,12 @@ def _deep_images(file: Path) -> list[str]:
 
 def _images(file: Path) -> Iterator[tuple[int, bytes]]:
     import pyarrow  # type: ignore[import-untyped]
-    from pyarrow.parquet import ParquetFile  # type: ignore[import-untyped]
 
-    with ParquetFile(file) as table:
-        columns = [
-            field.name
-            for field in table.schema_arrow
-            if pyarrow.types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0
-        ]
-        row = 0
-        for batch in table.iter_batches(batch_size=64, columns=columns) if columns else ():
-            for values in batch.to_pylist():
-                for value in values.values():
-                    if isinstance(value, Mapping) and isinstance(value.get("bytes"), bytes):
-                        yield row, value["bytes"]
-                row += 1
+    def holds_files(field: Any) -> bool:
+        kind = field.type
+        return bool(pyarrow.types.is_struct(kind)) and kind.get_field_index("bytes") >= 0
+
+    for row, values in enumerate(stored_rows(file, holds_files)):
+        for value in values.values():
+            if isinstance(value, Mapping) and isinstance(value.get("bytes"), bytes):
+                yield row, value["bytes"]

@@ -14,14 +14,19 @@ from harness.dpo.api import (
     train,
 )
 from harness.dpo.api import trial as try_step
-from harness.dpo.config import LOSSES, ONE_NEGATIVE, TRACKERS, Training, shared, training_of
+from harness.dpo.config import LOSSES, ONE_NEGATIVE, Training, shared, training_of
 from harness.dpo.curves import Curve, read_curves
 from harness.dpo.effect import PairMargins, TrainingEffect, read_effect
-from harness.dpo.loss_terms import needs
+from harness.dpo.loss_terms import BY_BOTH, BY_IMAGE, BY_TEXT, needs
+from harness.dpo.sides import kinds_of, sides_problem
+from harness.dpo.trackers import TRACKERS, refuse_tracker
 from harness.dpo.unfit import Unfit
 from harness.old_names import forward as _forward
 
 __all__ = [
+    "BY_BOTH",
+    "BY_IMAGE",
+    "BY_TEXT",
     "LOSSES",
     "ONE_NEGATIVE",
     "TRACKERS",
@@ -34,12 +39,15 @@ __all__ = [
     "checkpoint_moved",
     "image_ablation",
     "join",
+    "kinds_of",
     "merge",
     "needs",
     "pair_encoder",
     "read_curves",
     "read_effect",
+    "refuse_tracker",
     "shared",
+    "sides_problem",
     "train",
     "training_of",
     "try_step",

@@ -26,6 +26,7 @@ from harness.dpo.forward import (
 )
 from harness.dpo.packing import token_log_probs
 from harness.dpo.unfit import check
+from harness.dpo.views import Look
 from harness.errors import HarnessError, UsageError
 from harness.records import Pair
 
@@ -62,9 +63,8 @@ def measure(pairs: Sequence[Pair], model: Model, adapter: Path | None) -> ImageA
     with _ready(model, adapter) as (network, packed):
         encoder = encoder_for(model.processor, network, Training(cut=KEEP), model.protocol)
         for pair in map(check, pairs):
-            image = pair.prompt.open_image()
-            true.append(score(network, encoder, pair, image, packed))
-            blank.append(score(network, encoder, pair, blanked(image), packed))
+            true.append(score(network, encoder, pair, None, packed))
+            blank.append(score(network, encoder, pair, blanked, packed))
     here, gone = torch.tensor(true), torch.tensor(blank)
     if not bool(torch.isfinite(here).all() and torch.isfinite(gone).all()):
         raise HarnessError(
@@ -100,10 +100,18 @@ def _ready(model: Model, adapter: Path | None) -> Iterator[tuple[Any, bool]]:
 
 
 def score(
-    network: Any, encoder: Encoder, pair: Pair, image: PIL.Image.Image, packed: bool
+    network: Any, encoder: Encoder, pair: Pair, look: Look | None, packed: bool
 ) -> tuple[float, float]:
-    """Return the log-probability of the chosen answer and the mean of the rejected ones."""
-    rows, family = [encoder.encode(0, pair, image)], network.config.model_type
+    """Return the log-probability of the chosen answer and the mean of the rejected ones.
+
+    Args:
+        network: the model, in its adapter or not.
+        encoder: of the training.
+        pair: a checked one.
+        look: what is done to every image first.
+        packed: whether the row is read once.
+    """
+    rows, family = [encoder.encode(0, pair, look)], network.config.model_type
     batch = _moved(collate(rows, packed=packed, family=family), network.device)
     if packed:
         features = image_features(network, batch["vision"], grad=False)

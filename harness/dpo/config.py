@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from harness.dpo.loss_terms import LOSSES, ONE_NEGATIVE, terms_of
+from harness.dpo.trackers import TRACKERS
 from harness.errors import UsageError
 from harness.plugins import Method
 from harness.records import Bounds, check_bounds
@@ -22,7 +23,6 @@ SCHEDULERS = (
     "cosine_with_restarts",
 )
 OPTIMIZERS = ("adamw_torch", "adafactor", "sgd")
-TRACKERS = ("wandb", "tensorboard", "mlflow")
 DROP, KEEP = "drop", "keep"
 ALL_LINEAR = "all-linear"
 
@@ -76,7 +76,7 @@ class Training:
             Needs ``eval_steps``.
         save_steps: optimiser steps between two resumable checkpoints; 0 keeps none.
         save_limit: how many of those are kept.
-        report_to: trackers of ``transformers``: ``wandb``, ``tensorboard``, ``mlflow``.
+        report_to: trackers of the training: ``wandb``, ``tensorboard``, ``mlflow``, ``trackio``.
     """
 
     loss: str = "dpo"

@@ -6,12 +6,15 @@ with exactly one end token (unless it was cut), and an answer's ids are those it
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from harness.dpo.config import KEEP, Training
-from harness.dpo.loss_terms import is_sft
+from harness.dpo.loss_open import combined
+from harness.dpo.loss_terms import BY_IMAGE, is_sft
+from harness.dpo.rows import EncodedPair, Prefix, one_bos
+from harness.dpo.sides import kinds_of, scores_of, token_weights
 from harness.dpo.unfit import (
     CONTROL,
     CUT,
@@ -23,39 +26,15 @@ from harness.dpo.unfit import (
     name_of,
     with_answers,
 )
-from harness.engine import processed_as
+from harness.dpo.views import Look, opened
+from harness.engine import processed_through
 from harness.errors import HarnessError, UsageError
-from harness.protocol import HF, Conversation, token_ids
-from harness.records import Pair
+from harness.protocol import HF, IMAGE, Conversation, token_ids
+from harness.records import Pair, Side, View
 
 if TYPE_CHECKING:
     import PIL.Image
     from torch import Tensor
-
-
-@dataclass(frozen=True)
-class EncodedPair:
-    """One pair, ready to be batched.
-
-    Attributes:
-        index: position of the pair in the training set.
-        name: the pair's id, for messages.
-        prompt: token ids of the prompt with its image tokens, BOS included.
-        answers: token ids of each answer, chosen first, EOS included.
-        vision: what the processor made of the image: ``pixel_values`` and its companions.
-        cut: how many of the answers end without EOS.
-        targets: quality score per answer (``meta["scores"]``), or ``None``.
-        extra: what else the processor says of each prompt token: its type, or a row of a mask.
-    """
-
-    index: int
-    name: str
-    prompt: tuple[int, ...]
-    answers: tuple[tuple[int, ...], ...]
-    vision: Mapping[str, Tensor]
-    cut: int = 0
-    targets: tuple[float, ...] | None = None
-    extra: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 class Encoder:
@@ -71,6 +50,7 @@ class Encoder:
         ends: Sequence[int] = (),
         only_chosen: bool = False,
         keep_cut: bool = False,
+        images: bool = True,
         protocol: str = HF,
     ) -> None:
         """Look once at the tokeniser's special tokens.
@@ -83,6 +63,7 @@ class Encoder:
             ends: tokens that end an answer in generation, besides the tokeniser's EOS.
             only_chosen: leave the rejected answers out (SFT).
             keep_cut: take answers that were cut, without an end token.
+            images: whether the loss looks at answers that are rejected by their image alone.
             protocol: how image and conversation are laid out; see ``harness.protocol``.
 
         Raises:
@@ -90,7 +71,7 @@ class Encoder:
         """
         self.processor, self.image_token = processor, image_token
         self.max_length, self.positions = max_length, positions
-        self.only_chosen, self.keep_cut = only_chosen, keep_cut
+        self.only_chosen, self.keep_cut, self.images = only_chosen, keep_cut, images
         self.protocol = protocol
         self.conversation = None if protocol == HF else Conversation()
         self.tokenizer = processor.tokenizer
@@ -111,20 +92,26 @@ class Encoder:
         self.ends = frozenset((self.tokenizer.eos_token_id, *ends))
         self.control = frozenset(self.tokenizer.all_special_ids)
 
-    def encode(self, index: int, pair: Pair, image: PIL.Image.Image | None = None) -> EncodedPair:
-        """Make the row of a checked pair; its image is opened now unless one is given.
+    def encode(self, index: int, pair: Pair, look: Look | None = None) -> EncodedPair:
+        """Make the row of a checked pair; its images are opened now.
+
+        Args:
+            index: position of the pair in the training set.
+            pair: the pair.
+            look: what is done to every image first.
 
         Raises:
             Unfit: if the pair cannot be trained on; it names the pair.
             HarnessError: if the chat template cannot be trained with.
         """
-        who = name_of(pair)
-        text = self._render(pair.prompt.question)
-        answers = self.answers(pair)
-        image = image if image is not None else pair.prompt.open_image()
-        prompt, vision, extra = self._prompt(text, image, who)
-        fitted = [self._fitted(answer, len(prompt), who) for answer in answers]
-        if len(set(fitted)) < len(fitted):
+        who, said = name_of(pair), self._said(pair)
+        prefixes, behind = self._prefixes(pair, look)
+        made = [self._made(pair, text, side) for text, side in said]
+        fitted = [
+            self._fitted(ids, len(prefixes[at].prompt), who)
+            for (ids, _), at in zip(made, behind, strict=True)
+        ]
+        if len(set(zip(behind, fitted, strict=True))) < len(fitted):
             raise Unfit(
                 EQUAL,
                 f"Two answers of {who} are the same tokens"
@@ -132,8 +119,18 @@ class Encoder:
                 + f". {DROP}",
             )
         cut = sum(answer[-1] not in self.ends for answer in fitted)
-        targets = self._targets(pair)
-        return EncodedPair(index, who, prompt, tuple(fitted), vision, cut, targets, extra)
+        first, targets = prefixes[0], None if self.only_chosen else scores_of(pair)
+        row = EncodedPair(
+            index, who, first.prompt, tuple(fitted), first.vision, cut, targets, first.extra
+        )
+        if not pair.sides:
+            return row
+        weighed = any(side.weights for _, side in said)
+        weights = tuple(
+            weights[: len(ids)] for (_, weights), ids in zip(made, fitted, strict=True) if weighed
+        )
+        kinds = () if self.only_chosen else kinds_of(pair)
+        return replace(row, others=prefixes[1:], behind=behind, kinds=kinds, weights=weights)
 
     def answers(self, pair: Pair) -> list[tuple[int, ...]]:
         """Return the token ids of each answer in context, before ``max_length``; chosen first.
@@ -141,20 +138,28 @@ class Encoder:
         Raises:
             Unfit: see :meth:`encode`.
         """
+        return [self._made(pair, text, side)[0] for text, side in self._said(pair)]
+
+    def _said(self, pair: Pair) -> tuple[tuple[str, Side], ...]:
+        """The answers that are trained on, each with its side."""
+        return pair.answers[:1] if self.only_chosen else pair.answers
+
+    def _made(
+        self, pair: Pair, answer: str, side: Side
+    ) -> tuple[tuple[int, ...], tuple[float, ...]]:
+        """Return ids and weights of an answer's tokens; no weights where it has none.
+
+        Raises:
+            Unfit: see :meth:`encode`.
+        """
         who = name_of(pair)
-        question, text = pair.prompt.question, self._render(pair.prompt.question)
-        texts = (pair.chosen,) if self.only_chosen else (pair.chosen, *pair.rejected)
-        cut = {str(answer).strip() for answer in pair.meta.get("cut") or ()}
-        made = []
-        for answer in texts:
-            ids = self._answer(question, text, answer, who)
-            if answer.strip() in cut:
-                self._refuse_cut(who, "was cut by the limit of tokens when it was generated")
-                ids = ids[:-1]
-            if not ids:
-                raise Unfit("empty", f"An answer of {who} is no token at all. {DROP}")
-            made.append(ids)
-        return made
+        ids, weights = self._answer(pair.asked, answer, side.weights, who)
+        if answer.strip() in {str(text).strip() for text in pair.meta.get("cut") or ()}:
+            self._refuse_cut(who, "was cut by the limit of tokens when it was generated")
+            ids = ids[:-1]
+        if not ids:
+            raise Unfit("empty", f"An answer of {who} is no token at all. {DROP}")
+        return ids, weights or (1.0,) * len(ids)
 
     def fit(self, pair: Pair) -> Pair:
         """Return the pair with the answers that a training takes; this is what a pair is.
@@ -167,34 +172,71 @@ class Encoder:
             HarnessError: see :meth:`encode`.
         """
         pair = check(pair, only_chosen=self.only_chosen)
-        who, prompt, kept, seen = name_of(pair), self._prompt_length(pair), [0], set()
+        who = name_of(pair)
+        if not (self.images or self.only_chosen) and set(kinds_of(pair)) == {0, BY_IMAGE}:
+            raise Unfit(
+                EQUAL,
+                f"The answers of {who} differ by their image alone, and the loss looks at texts. "
+                "Choose one with conditional in it, such as dpo+conditional.",
+            )
+        prompts, kept, seen = self._prompt_lengths(pair), [0], set()
+        if pair.question is not None and (token := self.spelled(pair.question)):
+            raise Unfit(CONTROL, f"The question of {who} spells the control token {token}. {DROP}")
         problem: Unfit | None = None
-        for place in range(1 if self.only_chosen else 1 + len(pair.rejected)):
-            alone = replace(pair, chosen=(pair.chosen, *pair.rejected)[place], rejected=())
+        for place, (text, side) in enumerate(self._said(pair)):
             try:
-                ids = self._fitted(self.answers(alone)[0], prompt, who)
-                if ids in seen:
+                ids = self._fitted(self._made(pair, text, side)[0], prompts[place], who)
+                if (side.shown, ids) in seen:
                     raise Unfit(EQUAL, f"Two answers of {who} are the same tokens. {DROP}")
             except Unfit as error:
                 if place == 0:
                     raise
                 problem = problem or error
                 continue
-            seen.add(ids)
+            seen.add((side.shown, ids))
             kept += [place] if place else []
         if problem is not None and len(kept) == 1:
             raise problem
         return pair if problem is None else with_answers(pair, kept)
 
+    def _prefixes(
+        self, pair: Pair, look: Look | None
+    ) -> tuple[tuple[Prefix, ...], tuple[int, ...]]:
+        """Return what a pair's answers are read behind, and the number of each answer's prefix.
+
+        Raises:
+            Unfit: if another image, or its view, gives the pixels that the chosen answer has.
+        """
+        who, text = name_of(pair), self._render(pair.asked)
+        sides = {side.shown: side for _, side in self._said(pair)}
+        made = [
+            Prefix(*self._prompt(text, *opened(pair, side, look), who)) for side in sides.values()
+        ]
+        if look is None and any(made[0].alike(other) for other in made[1:]):
+            raise Unfit(
+                EQUAL,
+                f"Another image of {who}, or a view of it, gives the same pixels as the chosen "
+                f"answer's. {DROP}",
+            )
+        places = {shown: number for number, shown in enumerate(sides)}
+        return tuple(made), tuple(places[side.shown] for _, side in self._said(pair))
+
+    def _prompt_lengths(self, pair: Pair) -> tuple[int, ...]:
+        """Count the tokens before each answer; where answers have images, these are opened."""
+        if any(side.shown != Side().shown for _, side in self._said(pair)):
+            prefixes, behind = self._prefixes(pair, None)
+            return tuple(len(prefixes[at].prompt) for at in behind)
+        return (self._prompt_length(pair),) * (1 + len(pair.rejected))
+
     def _prompt_length(self, pair: Pair) -> int:
         """Count the prompt's tokens; without its image where no limit can be near."""
-        text = self._render(pair.prompt.question)
+        text = self._render(pair.asked)
         words = len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
         longest = max(len(answer) for answer in (pair.chosen, *pair.rejected))
         far = self.positions is None or 4 * (words + longest) < self.positions
         if self.max_length is None and far:
             return words
-        return len(self._prompt(text, pair.prompt.open_image(), name_of(pair))[0])
+        return len(self._prefixes(pair, None)[0][0].prompt)
 
     def spelled(self, text: str) -> str | None:
         """Return a control token that a text spells, if there is one."""
@@ -204,10 +246,6 @@ class Encoder:
             return None
         token: str = self.tokenizer.convert_ids_to_tokens(min(found))
         return token
-
-    def _targets(self, pair: Pair) -> tuple[float, ...] | None:
-        scores = None if self.only_chosen else pair.meta.get("scores")
-        return None if scores is None else tuple(scores)
 
     def _refuse_cut(self, who: str, how: str) -> None:
         if not self.keep_cut:
@@ -239,25 +277,12 @@ class Encoder:
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
 
-    def _one_bos(self, tokens: Mapping[str, list[int]]) -> dict[str, tuple[int, ...]]:
-        """Put a missing BOS in front of the ids, or take a second one away; the others follow."""
-        ids = tokens["input_ids"]
-        if self.bos is not None and ids[:2] == [self.bos, self.bos]:
-            return {key: tuple(values[1:]) for key, values in tokens.items()}
-        if self.adds_bos and ids[:1] != [self.bos]:
-            first = {"input_ids": self.bos}
-            return {
-                key: (values[0] if isinstance(values[0], list) else first.get(key, 0), *values)
-                for key, values in tokens.items()
-            }
-        return {key: tuple(values) for key, values in tokens.items()}
-
     def _prompt(
-        self, text: str, image: PIL.Image.Image, who: str
+        self, text: str, image: PIL.Image.Image, view: View | None, who: str
     ) -> tuple[tuple[int, ...], dict[str, Tensor], dict[str, tuple[int, ...]]]:
         try:
-            made = dict(
-                processed_as(self.protocol, self.processor, text, [image], add_special_tokens=False)
+            made = processed_through(
+                view, self.protocol, self.processor, text, [image], add_special_tokens=False
             )
         except ValueError as error:
             raise HarnessError(f"The prompt of {who} cannot be read: {error}.") from error
@@ -269,7 +294,7 @@ class Encoder:
                 tokens[key] = value[0].tolist()
             else:
                 vision[key] = value
-        extra = self._one_bos(tokens)
+        extra = one_bos(tokens, self.bos, self.adds_bos)
         ids = extra.pop("input_ids")
         if self.image_token is not None and self.image_token not in ids:
             raise HarnessError(
@@ -278,8 +303,11 @@ class Encoder:
             )
         return ids, vision, extra
 
-    def _answer(self, question: str, text: str, answer: str, who: str) -> tuple[int, ...]:
-        full = self._render(question, answer)
+    def _answer(
+        self, question: str, answer: str, weights: Sequence[tuple[int, int, float]], who: str
+    ) -> tuple[tuple[int, ...], tuple[float, ...]]:
+        """Return the ids of an answer in context, and their weights where there are some."""
+        text, full = self._render(question), self._render(question, answer)
         if not full.startswith(text):
             raise HarnessError(
                 f"The chat template does not put the answer of {who} behind the prompt it makes "
@@ -308,10 +336,16 @@ class Encoder:
                 f"An answer of {who} spells the control token {token}, which the model would learn "
                 f"to say. {DROP}",
             )
+        weighed: tuple[float, ...] = ()
+        if weights:
+            # The other protocol tokenises what stands behind the image by itself.
+            piece = full if self.conversation is None else full.rpartition(IMAGE)[2]
+            start = full.find(answer, len(text)) - len(full) + len(piece)
+            weighed = (*token_weights(self.tokenizer, piece, start, ids, answer, weights), 1.0)
         end = next((at for at, id_ in enumerate(ids) if id_ in self.ends), None)
         if end is not None:  # what a template writes behind the end of a turn is never generated
-            return tuple(ids[: end + 1])
-        return (*ids, self.tokenizer.eos_token_id)
+            return tuple(ids[: end + 1]), weighed[: end + 1]
+        return (*ids, self.tokenizer.eos_token_id), weighed
 
     def _fitted(self, answer: tuple[int, ...], prompt: int, who: str) -> tuple[int, ...]:
         """Cut an answer where ``max_length`` says so."""
@@ -354,5 +388,6 @@ def encoder_for(processor: Any, network: Any, training: Training, protocol: str 
         ends=(ends,) if isinstance(ends, int) else tuple(ends or ()),
         only_chosen=is_sft(training.loss),
         keep_cut=training.cut == KEEP,
+        images=combined(training.loss).needs.images,
         protocol=protocol,
     )

@@ -10,16 +10,15 @@ import copy
 import inspect
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from harness.dpo.config import ALL_LINEAR
-from harness.dpo.encoding import EncodedPair
 from harness.dpo.last_layer import trim_last_layer
 from harness.dpo.packing import ATTENTION, attend, pack
+from harness.dpo.rows import EncodedPair
 from harness.engine import ANSWER_TYPES, why_not_shared
 from harness.errors import HarnessError, UsageError
 from harness.records import distinct
@@ -116,11 +115,11 @@ def lora_targets(network: Any, wanted: str | None) -> list[str]:
 def image_features(
     network: Any, vision: Sequence[Mapping[str, Tensor]], *, grad: bool
 ) -> list[Tensor]:
-    """Run vision tower and projector once; one ``(tokens, hidden)`` tensor per row.
+    """Run vision tower and projector once; one ``(tokens, hidden)`` tensor per prefix.
 
     Args:
         network: the unwrapped model.
-        vision: the processor's image tensors of each row.
+        vision: the processor's image tensors of each prefix.
         grad: whether the projector is being trained.
     """
     encode = network.get_image_features
@@ -142,11 +141,12 @@ def embed(
         HarnessError: if an image has not as many tokens as features; it names the pair.
     """
     token = network.config.image_token_id
-    for row, feature in zip(rows, features, strict=True):
-        count = sum(id_ == token for id_ in row.prompt)
+    prefixes = [(row.name, prefix.prompt) for row in rows for prefix in row.prefixes]
+    for (name, prompt), feature in zip(prefixes, features, strict=True):
+        count = sum(id_ == token for id_ in prompt)
         if count != len(feature):
             raise HarnessError(
-                f"The image of {row.name} gives {len(feature)} features for {count} image tokens. "
+                f"The image of {name} gives {len(feature)} features for {count} image tokens. "
                 + MISFIT
             )
     with torch.no_grad():
@@ -191,14 +191,15 @@ def _positions(network: Any, batch: Mapping[str, Any]) -> Tensor:
     if place is None:
         return flat
     placed = flat.repeat(3, 1, 1)
-    for row, block, vision in zip(
-        batch["rows"], batch["layout"].blocks, batch["vision"], strict=True
+    prefixes = [prefix for row in batch["rows"] for prefix in row.prefixes]
+    for prefix, block, vision in zip(
+        prefixes, batch["layout"].blocks, batch["vision"], strict=True
     ):
         prompt = slice(block.start, block.start + block.prefix)
         # On the CPU: the function reads its numbers one by one, and a GPU would be waited for.
-        types = {key: torch.tensor([values]) for key, values in row.extra.items()}
+        types = {key: torch.tensor([values]) for key, values in prefix.extra.items()}
         found, shift = place(
-            torch.tensor([row.prompt]), image_grid_thw=vision["image_grid_thw"].cpu(), **types
+            torch.tensor([prefix.prompt]), image_grid_thw=vision["image_grid_thw"].cpu(), **types
         )
         placed[..., prompt] = found.to(placed.device)
         placed[..., prompt.stop : block.end] += shift.to(placed.device)
@@ -244,7 +245,7 @@ def collate(
         ``counts`` ``(B,)`` answers per row, ``lengths`` ``(N,)`` scored tokens per answer.
     """
     batch = pack(rows) if packed else _pad(rows, padding, ANSWER_TYPES.get(family, {}))
-    batch["rows"] = tuple(replace(row, vision={}) for row in rows)
+    batch["rows"] = tuple(row.without_pixels() for row in rows)
     batch["counts"] = torch.tensor([len(row.answers) for row in rows])
     batch["lengths"] = torch.tensor([len(answer) for row in rows for answer in row.answers])
     return batch
@@ -252,23 +253,27 @@ def collate(
 
 def _pad(rows: Sequence[EncodedPair], padding: int, types: Mapping[str, int]) -> dict[str, Any]:
     """One right-padded row per answer, each with its image."""
-    whole = [(row, answer) for row in rows for answer in row.answers]
-    width = max(len(row.prompt) + len(answer) for row, answer in whole)
-    first = min(len(row.prompt) for row in rows) - 1
+    whole = [
+        (row.prefixes[at], answer)
+        for row in rows
+        for answer, at in zip(row.answers, row.prefix_of, strict=True)
+    ]
+    width = max(len(prefix.prompt) + len(answer) for prefix, answer in whole)
+    first = min(len(prefix.prompt) for prefix, _ in whole) - 1
     ids = torch.full((len(whole), width), padding)
     mask = torch.zeros(len(whole), width, dtype=torch.long)
     at_row: list[int] = []
     keep: list[int] = []
     labels: list[int] = []
-    for number, (row, answer) in enumerate(whole):
-        length = len(row.prompt) + len(answer)
-        ids[number, :length] = torch.tensor([*row.prompt, *answer])
+    for number, (prefix, answer) in enumerate(whole):
+        begin, length = len(prefix.prompt), len(prefix.prompt) + len(answer)
+        ids[number, :length] = torch.tensor([*prefix.prompt, *answer])
         mask[number, :length] = 1
         at_row += [number] * len(answer)
-        keep += range(len(row.prompt) - 1 - first, length - 1 - first)
+        keep += range(begin - 1 - first, length - 1 - first)
         labels += answer
     extra = {
-        key: torch.stack([_grown(row.extra[key], width, types.get(key, 0)) for row, _ in whole])
+        key: torch.stack([_grown(its.extra[key], width, types.get(key, 0)) for its, _ in whole])
         for key in rows[0].extra
     }
     return {
@@ -279,7 +284,7 @@ def _pad(rows: Sequence[EncodedPair], padding: int, types: Mapping[str, int]) ->
         "ends": width - first,
         "labels": torch.tensor(labels),
         "owner": torch.tensor(at_row),
-        "vision": {key: _joined([row.vision[key] for row, _ in whole]) for key in rows[0].vision},
+        "vision": {key: _joined([its.vision[key] for its, _ in whole]) for key in rows[0].vision},
         "extra": extra,
     }
 

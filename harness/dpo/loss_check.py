@@ -6,13 +6,13 @@ A training tries :data:`AT_START`, which costs milliseconds; ``harness check --l
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import dataclass, fields, replace
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from harness.dpo.loss_terms import Needs
+from harness.dpo.loss_terms import BY_IMAGE, BY_TEXT, Needs
 from harness.dpo.losses import Knobs, Scores, Tokens
 from harness.errors import HarnessError
 
@@ -41,6 +41,8 @@ class Case:
     policy: Tensor
     reference: Tensor
     mask: Tensor
+    sides: Tensor | None = None
+    weights: Tensor | None = None
 
     def scores(self) -> Scores:
         """The batch as a loss gets it; sums carry the tokens' gradient."""
@@ -54,8 +56,9 @@ class Case:
             torch.where(real, reference, padded),
             self.mask.sum(2).clamp(min=1).to(policy.dtype),
             real,
-            tokens=Tokens(self.policy, self.reference, self.mask),
+            tokens=Tokens(self.policy, self.reference, self.mask, self.weights),
             meta=tuple({} for _ in policy),
+            sides=self.sides,
         )
 
 
@@ -71,7 +74,8 @@ def case(
         padding: further columns of nothing, for answers and for tokens.
     """
     source = torch.Generator().manual_seed(7)
-    rows, answers, length = 3, 2 if needs.one_rejected else 4, 5
+    rows, length = 3, 5
+    answers = 4 if not needs.one_rejected else 3 if needs.images else 2
     shape = (rows, answers, length)
     policy = -0.1 - 3 * torch.rand(shape, generator=source, dtype=torch.float64)
     reference = -0.1 - 3 * torch.rand(shape, generator=source, dtype=torch.float64)
@@ -91,8 +95,26 @@ def case(
     for whole, part in zip((*made, room), (policy, reference, mask), strict=True):
         whole[:, :answers, :length] = part.to(whole.dtype)
     return Case(
-        torch.where(room, made[0], _JUNK).requires_grad_(), torch.where(room, made[1], _JUNK), room
+        torch.where(room, made[0], _JUNK).requires_grad_(),
+        torch.where(room, made[1], _JUNK),
+        room,
+        _sides(room, needs) if needs.images else None,
+        _weights(room, dtype) if needs.weights else None,
     )
+
+
+def _sides(room: Tensor, needs: Needs) -> Tensor:
+    """In every row one answer is rejected by its image; the others are by their text."""
+    sides = torch.full(room.shape[:2], BY_TEXT)
+    sides[:, 0], sides[:, 2 if needs.one_rejected else 1] = 0, BY_IMAGE
+    return sides
+
+
+def _weights(room: Tensor, dtype: torch.dtype) -> Tensor:
+    """Weights of one half to two and a half, the same whatever the padding; junk there."""
+    row, answer, token = (torch.arange(size) for size in room.shape)
+    turn = 3 * row[:, None, None] + 2 * answer[:, None] + token
+    return torch.where(room, 0.5 + 0.5 * (turn % 5), _JUNK).to(dtype)
 
 
 def values_are_finite(loss: Tried, knobs: Knobs) -> None:
@@ -125,7 +147,8 @@ def gradient_is_right(loss: Tried, knobs: Knobs) -> None:
         return loss(replace(made, policy=policy).scores(), knobs).sum()
 
     try:
-        torch.autograd.gradcheck(total, (made.policy,), eps=1e-6, atol=1e-5, rtol=1e-4)
+        if not loss.needs.detached:
+            torch.autograd.gradcheck(total, (made.policy,), eps=1e-6, atol=1e-5, rtol=1e-4)
     except (RuntimeError, ValueError) as error:
         told = (str(error).splitlines() or [""])[0]
         raise HarnessError(f"its gradient is not that of finite differences: {told}") from error
@@ -151,7 +174,11 @@ def scale_is_the_batchs(loss: Tried, knobs: Knobs) -> None:
     """The mean over a batch stays the same when the batch is doubled, and in float32."""
     made = case(loss.needs)
     once = _values(loss, made, knobs).mean()
-    twice = Case(*(torch.cat([part, part]) for part in (made.policy, made.reference, made.mask)))
+    parts = {field.name: getattr(made, field.name) for field in fields(Case)}
+    doubled: dict[str, Any] = {
+        name: None if part is None else torch.cat([part, part]) for name, part in parts.items()
+    }
+    twice = Case(**doubled)
     if not torch.allclose(once, _values(loss, twice, knobs).mean(), rtol=1e-9, atol=1e-12):
         raise HarnessError("its mean changes when every row stands in the batch twice.")
     single = _values(loss, case(loss.needs, dtype=torch.float32), knobs).mean()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
 
@@ -30,6 +30,7 @@ class Combined:
         needs: what the parts need together.
         only_chosen: whether no part looks at a rejected answer.
         competitors: whether rejected columns hold each token's strongest competitor.
+        images: of each part, whether it looks at answers that are rejected by their image.
     """
 
     text: str
@@ -37,13 +38,17 @@ class Combined:
     needs: Needs
     only_chosen: bool
     competitors: bool
+    images: tuple[bool, ...]
 
     def __call__(self, scores: Scores, knobs: Knobs) -> Tensor:
-        """Return one value a row."""
-        weight, loss = self.parts[0]
-        total: Tensor = loss(scores, knobs) if weight == 1 else weight * loss(scores, knobs)
-        for weight, loss in self.parts[1:]:
-            total = total + weight * loss(scores, knobs)
+        """Return one value a row; a part that needs no images does not see such answers."""
+        texts = scores.without_images()
+        total: Tensor | None = None
+        for (weight, loss), images in zip(self.parts, self.images, strict=True):
+            value = loss(scores if images else texts, knobs)
+            value = value if weight == 1 else weight * value
+            total = value if total is None else total + value
+        assert total is not None
         return total
 
 
@@ -78,13 +83,10 @@ def combined(text: str) -> Combined:
     return Combined(
         text,
         tuple(parts),
-        Needs(
-            any(each.one_rejected for each in wanted),
-            any(each.reference for each in wanted),
-            any(each.tokens for each in wanted),
-        ),
+        Needs(*(any(getattr(each, field.name) for each in wanted) for field in fields(Needs))),
         all(term.name == "sft" for term in terms),
         terms[0].name == _COMPETITORS,
+        tuple(each.images for each in wanted),
     )
 
 

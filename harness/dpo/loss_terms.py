@@ -19,15 +19,26 @@ from harness.errors import UsageError, near_miss
 from harness.plugins import names
 
 LOSSES = (
-    "aot", "aot_unpaired", "apo_down", "apo_zero", "bco_pair", "cdpo", "discopop", "dpo",
-    "dpo_norm", "exo_pair", "hinge", "infonca", "ipo", "ld_dpo", "mpo", "multi_mean",
-    "multi_softmax", "nca", "orpo", "plackett_luce", "robust", "sft", "sima_released", "simpo",
-    "sppo_hard",
+    "anchor", "aot", "aot_unpaired", "apo_down", "apo_zero", "bco_pair", "cdpo", "conditional",
+    "ddpo", "discopop", "dpo", "dpo_norm", "exo_pair", "hinge", "infonca", "ipo", "kto", "ld_dpo",
+    "mm_dpo", "mpo", "multi_mean", "multi_softmax", "nca", "orpo", "plackett_luce", "robust", "sft",
+    "sima_released", "simpo", "sppo_hard",
 )  # fmt: skip
 """Names of the losses that ship; the formulas are in ``harness/dpo/losses.py``."""
 
+BY_TEXT, BY_IMAGE, BY_BOTH = 1, 2, 3
+"""What an answer is rejected by, where the chosen one is 0: its text, its image (the chosen text
+under another image or view), or both; see ``Scores.sides``."""
+
 ONE_NEGATIVE = ("aot", "aot_unpaired", "dpo", "dpo_norm", "ipo", "sima_released")
 """Losses that are defined for exactly one rejected answer."""
+
+WITHOUT_SCORES = {
+    "infonca": "multi_softmax",
+    "mm_dpo": "dpo",
+    "nca": "nca with all the weight on the chosen answer",
+}
+"""What losses that look at scores equal where no pair has scores."""
 
 _TERM = re.compile(
     r"(?:(?P<weight>[0-9.]+(?:[eE]-?[0-9]+)?)\*)?(?P<name>[A-Za-z_]\w*)(?::(?P<values>[^+]*))?"
@@ -45,20 +56,34 @@ class Needs:
         reference: the reference model's log-probabilities; without them they are zero and are
             not computed.
         tokens: ``Scores.tokens``, the log-probability of each token.
+        images: answers that are rejected by their image; to other losses they are masked.
+        weights: weights by segment; it gets the tokens too.
+        detached: part of its value gets no gradient on purpose, so that this is not the value's
+            derivative.
     """
 
     one_rejected: bool = False
     reference: bool = True
     tokens: bool = False
+    images: bool = False
+    weights: bool = False
+    detached: bool = False
 
 
 def needs(
-    *, one_rejected: bool = False, reference: bool = True, tokens: bool = False
+    *,
+    one_rejected: bool = False,
+    reference: bool = True,
+    tokens: bool = False,
+    images: bool = False,
+    weights: bool = False,
+    detached: bool = False,
 ) -> Callable[[F], F]:
     """Say what a loss needs, as a decorator; see :class:`Needs`."""
 
     def mark(function: F) -> F:
-        function.needs = Needs(one_rejected, reference, tokens)  # type: ignore[attr-defined]
+        wanted = Needs(one_rejected, reference, tokens or weights, images, weights, detached)
+        function.needs = wanted  # type: ignore[attr-defined]
         return function
 
     return mark

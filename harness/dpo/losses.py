@@ -23,7 +23,7 @@ sima_released  dpo, where the rejected term scores each token's strongest compet
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -31,7 +31,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from harness.dpo.loss_terms import needs
+from harness.dpo.loss_terms import BY_IMAGE, needs
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,13 @@ class Tokens:
         policy: ``(B, K, T)`` in nats under the model in training; anything where masked.
         reference: ``(B, K, T)`` the same under the reference.
         mask: ``(B, K, T)`` bool, ``True`` where there is a token.
+        weights: ``(B, K, T)`` of each token, for losses that need them; ``None`` where all are 1.
     """
 
     policy: Tensor
     reference: Tensor
     mask: Tensor
+    weights: Tensor | None = None
 
     @property
     def ratios(self) -> Tensor:
@@ -63,10 +65,12 @@ class Scores:
         reference: ``(B, K)`` the same under the reference; no gradient.
         lengths: ``(B, K)`` scored tokens per answer; at least 1 where real.
         mask: ``(B, K)`` bool, ``True`` where there is an answer. Column 0 is always real.
-        targets: ``(B, K)`` quality scores of the answers for ``infonca`` and ``nca``, or ``None``:
-            then the chosen answer has all the weight.
+        targets: ``(B, K)`` quality scores of the answers, where every pair of the batch has them,
+            else ``None``.
         tokens: the same of every token, for losses that need them; else ``None``.
         meta: what each pair carries (``Pair.meta``).
+        sides: ``(B, K)`` what each answer is rejected by: 0 the chosen one, ``BY_TEXT``,
+            ``BY_IMAGE``, ``BY_BOTH``; ``None`` where all are rejected by their text.
     """
 
     policy: Tensor
@@ -76,6 +80,16 @@ class Scores:
     targets: Tensor | None = None
     tokens: Tokens | None = None
     meta: tuple[Mapping[str, Any], ...] = ()
+    sides: Tensor | None = None
+
+    def without_images(self) -> Scores:
+        """The same, with answers that are rejected by their image alone masked."""
+        if self.sides is None:
+            return self
+        mask, tokens = self.mask & (self.sides != BY_IMAGE), self.tokens
+        if tokens is not None:
+            tokens = replace(tokens, mask=tokens.mask & mask[..., None])
+        return replace(self, mask=mask, tokens=tokens)
 
     @property
     def ratios(self) -> Tensor:
@@ -166,7 +180,7 @@ def _weights(scores: Scores, knobs: Knobs) -> Tensor:
 
 
 def infonca(scores: Scores, knobs: Knobs) -> Tensor:
-    """Cross-entropy against the scores' distribution; without scores, ``multi_softmax``."""
+    """Cross-entropy against the distribution that the answers' scores give."""
     rewards = (knobs.beta * scores.ratios).masked_fill(~scores.mask, -torch.inf)
     surprise = torch.logsumexp(rewards, 1, keepdim=True) - rewards
     return (_weights(scores, knobs) * surprise.masked_fill(~scores.mask, 0.0)).sum(1)

@@ -79,10 +79,7 @@ def _margin(network: Any, encoder: Encoder, pairs: Sequence[Pair]) -> float | No
     if not pairs:
         return None
     with torch.no_grad():
-        scores = [
-            score(network, encoder, pair, pair.prompt.open_image(), packed=False)
-            for pair in map(check, pairs)
-        ]
+        scores = [score(network, encoder, pair, None, packed=False) for pair in map(check, pairs)]
     return sum(chosen - rejected for chosen, rejected in scores) / len(scores)
 
 

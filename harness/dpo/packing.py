@@ -4,9 +4,10 @@ All rows of a batch lie in one sequence without padding::
 
     prefix_1 | answer_11 | answer_12 | ... | prefix_2 | answer_21 | ...
 
-An answer attends to its own prefix and to itself, and its positions continue its own prefix, as if
-it were alone. Its last token is not fed, since nothing is predicted from it. Prefixes are plain
-causal attention; the answers of a row are a small batch of queries against prefix and own keys.
+A row has one prefix, and one more for each further image or view that an answer of it is read
+under. An answer attends to its own prefix and to itself, and its positions continue that prefix, as
+if it were alone. Its last token is not fed, since nothing is predicted from it. Prefixes are plain
+causal attention; the answers of a block are a small batch of queries against prefix and own keys.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from harness.dpo.encoding import EncodedPair
 from harness.dpo.last_layer import whole
+from harness.dpo.rows import EncodedPair
 from harness.errors import HarnessError
 
 ATTENTION = "harness_packed"
@@ -29,7 +30,7 @@ ATTENTION = "harness_packed"
 
 @dataclass(frozen=True)
 class Block:
-    """Where one row lies in the packed sequence.
+    """Where one prefix with its answers lies in the packed sequence.
 
     Attributes:
         start: first position of the prefix.
@@ -49,7 +50,7 @@ class Block:
 
     @property
     def end(self) -> int:
-        """First position after the row."""
+        """First position after the block."""
         return self.start + self.prefix + sum(self.fed)
 
 
@@ -58,7 +59,7 @@ class Layout:
     """The blocks of a packed sequence, in order.
 
     Attributes:
-        blocks: one per row.
+        blocks: one for each prefix, row by row.
         kept: ``(S,)`` positions from which something is predicted, ascending: each prefix's last
             token and all tokens of answers.
         rest: ``(T - S,)`` the others, ascending.
@@ -92,7 +93,7 @@ def pack(rows: Sequence[EncodedPair]) -> dict[str, Any]:
         ``input_ids`` and ``position_ids`` ``(1, T)``; ``keep`` ``(A,)`` the position that predicts
         each scored token, and ``keep_trimmed`` its place in ``layout.kept``; ``labels`` ``(A,)``
         that token; ``owner`` ``(A,)`` its answer, counted over the batch; ``layout``; ``vision``,
-        the processor's image tensors of each row.
+        the processor's image tensors of each prefix.
     """
     ids: list[int] = []
     positions: list[int] = []
@@ -102,18 +103,25 @@ def pack(rows: Sequence[EncodedPair]) -> dict[str, Any]:
     blocks = []
     answers = 0
     for row in rows:
-        start, prefix = len(ids), len(row.prompt)
-        ids.extend(row.prompt)
-        positions.extend(range(prefix))
-        for answer in row.answers:
-            keep.append(start + prefix - 1)
-            keep.extend(range(len(ids), len(ids) + len(answer) - 1))
+        begins: dict[int, tuple[int, int]] = {}  # by answer: the prefix's last token, its own first
+        for number, prefix in enumerate(row.prefixes):
+            start, length = len(ids), len(prefix.prompt)
+            ids.extend(prefix.prompt)
+            positions.extend(range(length))
+            mine = [at for at, its in enumerate(row.prefix_of) if its == number]
+            for at in mine:
+                begins[at] = start + length - 1, len(ids)
+                fed = row.answers[at][:-1]
+                ids.extend(fed)
+                positions.extend(range(length, length + len(fed)))
+            blocks.append(_block(start, length, tuple(len(row.answers[at]) - 1 for at in mine)))
+        for at, answer in enumerate(row.answers):
+            last, first = begins[at]
+            keep.append(last)
+            keep.extend(range(first, first + len(answer) - 1))
             labels.extend(answer)
             owner.extend([answers] * len(answer))
-            ids.extend(answer[:-1])
-            positions.extend(range(prefix, prefix + len(answer) - 1))
             answers += 1
-        blocks.append(_block(start, prefix, tuple(len(answer) - 1 for answer in row.answers)))
     predicting = torch.tensor(keep)
     used = torch.zeros(len(ids), dtype=torch.bool)
     used[predicting] = True
@@ -126,7 +134,7 @@ def pack(rows: Sequence[EncodedPair]) -> dict[str, Any]:
         "labels": torch.tensor(labels),
         "owner": torch.tensor(owner),
         "layout": Layout(tuple(blocks), kept, used.logical_not().nonzero()[:, 0]),
-        "vision": [dict(row.vision) for row in rows],
+        "vision": [dict(prefix.vision) for row in rows for prefix in row.prefixes],
     }
 
 
@@ -199,7 +207,7 @@ def attend(
 def _answers(
     query: Tensor, key: Tensor, value: Tensor, block: Block, dropout: float, scaling: float | None
 ) -> Tensor:
-    """Attention of a row's answers: ``(1, H, sum(fed), d)``."""
+    """Attention of a block's answers: ``(1, H, sum(fed), d)``."""
     heads, size = query.shape[1], query.shape[3]
     count, middle = len(block.fed), block.start + block.prefix
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import math
 import random
@@ -24,21 +23,20 @@ from trl.trainer.dpo_config import DPOConfig
 
 from harness import progress
 from harness.dpo.callback import Curves
+from harness.dpo.checks import checked, refuse_unused
 from harness.dpo.config import Training, refuse_misfit, shared
 from harness.dpo.effect import TrainingEffect, rates, write_effect
 from harness.dpo.encoding import encoder_for
 from harness.dpo.forward import lora_targets, private_copy, use_packed_attention, why_plain
 from harness.dpo.joining import train_on
-from harness.dpo.loss_open import combined, open_loss
-from harness.dpo.loss_terms import is_sft
+from harness.dpo.loss_open import open_loss
 from harness.dpo.losses import Knobs
 from harness.dpo.moved import margins, update_norms
 from harness.dpo.resume import References, latest
 from harness.dpo.trainer import Collator, PackedTrainer
-from harness.dpo.unfit import check, name_of
 from harness.errors import HarnessError, UsageError
 from harness.model import Model, everywhere
-from harness.records import Pair, fingerprint, seed_of
+from harness.records import Pair, fingerprint, seed_of, to_json
 
 if TYPE_CHECKING:
     from harness.model import Spec
@@ -50,7 +48,8 @@ _MEASURED = 32
 def start(pairs: Sequence[Pair], model: Model, out: Path, seed: int, training: Training) -> Path:
     """Train in all processes of this run; does what :func:`harness.dpo.train` promises."""
     refuse_misfit(training)
-    pairs = checked(pairs, training)
+    given, pairs = pairs, checked(pairs, training)
+    refuse_unused(given, training)
     rest = (out.resolve(), seed, training)
     return everywhere(
         partial(_joined, pairs, model.spec(), *rest),
@@ -91,32 +90,13 @@ def run(pairs: Sequence[Pair], model: Model, out: Path, seed: int, training: Tra
     return adapter
 
 
-def checked(pairs: Sequence[Pair], training: Training) -> list[Pair]:
-    """Return the pairs with duplicates among the rejected answers removed.
-
-    Raises:
-        UsageError: if there are none, or the loss takes one rejected answer and a pair has more.
-        HarnessError: see :func:`harness.dpo_rows.check`.
-    """
-    if not pairs:
-        raise UsageError("There are no pairs to train on; see dropped.jsonl for the reasons.")
-    clean = [check(pair, only_chosen=is_sft(training.loss)) for pair in pairs]
-    if combined(training.loss).needs.one_rejected:
-        for pair in clean:
-            if len(pair.rejected) > 1:
-                raise UsageError(
-                    f"loss={training.loss} takes one rejected answer, but {name_of(pair)} "
-                    f"has {len(pair.rejected)}. Choose multi_softmax (S-DPO) or multi_mean."
-                )
-    return clean
-
-
 def identity(pairs: Sequence[Pair], model: Model, training: Training, seed: int) -> str:
     """Hash what decides the result, so that no checkpoint of another training is continued."""
     images = {str(pair.prompt.image): None for pair in pairs}
+    images |= {str(side.image): None for pair in pairs for side in pair.sides if side.image}
     digests = [hashlib.sha256(Path(image).read_bytes()).hexdigest() for image in images]
     return fingerprint(
-        [dataclasses.asdict(pair) for pair in pairs], model.fingerprint, digests, training, seed
+        [to_json(pair) for pair in pairs], model.fingerprint, digests, training, seed
     )
 
 

@@ -18,13 +18,14 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 from trl.trainer.dpo_trainer import DPOTrainer
 
-from harness.dpo.encoding import EncodedPair, Encoder
+from harness.dpo.encoding import Encoder
 from harness.dpo.forward import collate, image_features, packed_logits, plain_logits
 from harness.dpo.loss_open import Combined
-from harness.dpo.loss_terms import Needs
+from harness.dpo.loss_terms import BY_TEXT, Needs
 from harness.dpo.losses import Knobs, Scores, Tokens, competitors, dpo
 from harness.dpo.packing import Layout, token_log_probs
 from harness.dpo.resume import References, load_random, load_state, save_random, save_state, seal
+from harness.dpo.rows import EncodedPair, prefixes_of
 from harness.errors import HarnessError
 from harness.records import Pair
 
@@ -58,7 +59,9 @@ class Collator:
 class PackedTrainer(DPOTrainer):
     """See the module. ``loss``, ``knobs`` and ``references`` are set right after making it."""
 
-    loss = Combined("dpo", ((1.0, dpo),), Needs(), only_chosen=False, competitors=False)
+    loss = Combined(
+        "dpo", ((1.0, dpo),), Needs(), only_chosen=False, competitors=False, images=(False,)
+    )
     knobs = Knobs()
     references: References | None = None
     packed = True
@@ -165,15 +168,17 @@ class PackedTrainer(DPOTrainer):
         rows = [row.index for row in inputs["rows"]]
         new = [at for at, row in enumerate(rows) if kept is None or row not in kept]
         batch = inputs
+        places = prefixes_of(inputs["rows"], new)
         if self.packed and 0 < len(new) < len(rows):
-            whole = [replace(inputs["rows"][at], vision=inputs["vision"][at]) for at in new]
-            batch = self._prepare_inputs(collate(whole, packed=True))
-            features = [features[at] for at in new]
+            some = [inputs["rows"][at] for at in new]
+            batch = self._prepare_inputs(collate(some, packed=True))
+            batch["vision"] = [inputs["vision"][at] for at in places]
+            features = [features[at] for at in places]
         if new:
             with torch.no_grad(), self.reference_mode(network):
                 if self.projector and self.packed:
                     pixels = image_features(base, inputs["vision"], grad=False)
-                    features = pixels if batch is inputs else [pixels[at] for at in new]
+                    features = pixels if batch is inputs else [pixels[at] for at in places]
                 values = self._answers(network, base, batch, features)
             if kept is None:
                 return values
@@ -312,7 +317,16 @@ def arrange_tokens(policy: Tensor, reference: Tensor, inputs: Mapping[str, Any])
     def place(values: Tensor) -> Tensor:
         return values.new_zeros(mask.shape).masked_scatter(mask, values)
 
-    return Tokens(place(policy), place(reference.to(policy.dtype)), mask)
+    weights = None
+    if any(row.weights for row in rows):
+        flat = [
+            weight
+            for row in rows
+            for its in row.weights or [(1.0,) * len(answer) for answer in row.answers]
+            for weight in its
+        ]
+        weights = place(torch.tensor(flat, dtype=policy.dtype, device=policy.device))
+    return Tokens(place(policy), place(reference.to(policy.dtype)), mask, weights)
 
 
 def arrange(policy: Tensor, reference: Tensor, inputs: Mapping[str, Any]) -> Scores:
@@ -335,8 +349,16 @@ def arrange(policy: Tensor, reference: Tensor, inputs: Mapping[str, Any]) -> Sco
     if all(row.targets is not None for row in rows):
         flat = [score for row in rows for score in row.targets or ()]
         targets = place(torch.tensor(flat, dtype=policy.dtype, device=policy.device))
+    sides = None
+    if any(row.kinds for row in rows):
+        kinds = [
+            kind for row in rows for kind in row.kinds or (0, *[BY_TEXT] * (len(row.answers) - 1))
+        ]
+        sides = place(torch.tensor(kinds, device=policy.device))
     lengths = place(inputs["lengths"]).clamp(min=1)
-    return Scores(place(policy), place(reference.to(policy.dtype)), lengths, mask, targets)
+    return Scores(
+        place(policy), place(reference.to(policy.dtype)), lengths, mask, targets, sides=sides
+    )
 
 
 def _refuse_broken(losses: Tensor, scores: Scores, rows: Sequence[EncodedPair]) -> None:

@@ -15,8 +15,10 @@ import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor
 
+from harness.dpo.checks import checked
 from harness.dpo.config import KEEP, Training
-from harness.dpo.session import build, checked, own_randomness, quiet
+from harness.dpo.session import build, own_randomness, quiet
+from harness.dpo.views import opened
 from harness.engine import forced_through_generation
 from harness.errors import HarnessError
 from harness.model import Model, everywhere
@@ -161,9 +163,12 @@ def _against_generation(
     Raises:
         HarnessError: if they differ.
     """
-    request = Request(pair.prompt.question, (pair.prompt.open_image(),))
     loaded = model.base.bare()
-    truth = forced_through_generation(loaded, request, model.render(request), answers)
+    truth = []
+    for (_, side), ids in zip(pair.answers, answers, strict=False):  # SFT takes the first alone
+        image, view = opened(pair, side)
+        request = Request(pair.asked, (image,), view=view)
+        truth += forced_through_generation(loaded, request, model.render(request), [ids])
     limit = _EXACT if loaded.dtype == torch.float32 else _ROUNDED
     shares = [
         abs(seen - true) / max(1.0, abs(true))

@@ -89,16 +89,23 @@ def sppo_hard(scores: Scores, knobs: Knobs) -> Tensor:
 @needs(one_rejected=True)
 def aot(scores: Scores, knobs: Knobs, *, label_smoothing: float = 0.0) -> Tensor:
     """The margins' distribution above the reference's; depends on what shares a batch."""
-    policy = (scores.policy[:, 0] - scores.policy[:, 1]).sort().values
-    reference = (scores.reference[:, 0] - scores.reference[:, 1]).sort().values
-    return _smoothed(knobs.beta * (policy - reference), label_smoothing)
+    pairs = scores.mask[:, 1]
+    policy = (scores.policy[:, 0] - scores.policy[:, 1])[pairs].sort().values
+    reference = (scores.reference[:, 0] - scores.reference[:, 1])[pairs].sort().values
+    return _of_pairs(_smoothed(knobs.beta * (policy - reference), label_smoothing), pairs)
 
 
 @needs(one_rejected=True)
 def aot_unpaired(scores: Scores, knobs: Knobs, *, label_smoothing: float = 0.0) -> Tensor:
     """The chosen answers' distribution above the rejected ones'; depends on the batch too."""
-    chosen, rejected = (scores.ratios[:, at].sort().values for at in (0, 1))
-    return _smoothed(knobs.beta * (chosen - rejected), label_smoothing)
+    pairs = scores.mask[:, 1]
+    chosen, rejected = (scores.ratios[pairs, at].sort().values for at in (0, 1))
+    return _of_pairs(_smoothed(knobs.beta * (chosen - rejected), label_smoothing), pairs)
+
+
+def _of_pairs(values: Tensor, pairs: Tensor) -> Tensor:
+    """Put values of the rows that have a rejected text into all rows; the others have zero."""
+    return values.new_zeros(pairs.shape).masked_scatter(pairs, values)
 
 
 def apo_zero(scores: Scores, knobs: Knobs) -> Tensor:

@@ -1,11 +1,14 @@
-"""Which pairs cannot be trained on, judged by their texts alone."""
+"""Which pairs cannot be trained on, judged by what they say; no image is opened."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+from harness.dpo.loss_terms import BY_IMAGE
+from harness.dpo.sides import kinds_of, sides_problem
 from harness.errors import HarnessError
-from harness.records import Pair, distinct
+from harness.records import Pair, Side, distinct
 
 EQUAL, CUT, CONTROL, TOO_LONG = "equal", "cut", "control token", "too long"
 """Why pairs cannot be trained on, as drops are counted; besides ``empty``."""
@@ -33,19 +36,24 @@ def name_of(pair: Pair) -> str:
 def check(pair: Pair, *, only_chosen: bool = False) -> Pair:
     """Return the pair with each rejected answer once; refuse one that teaches nothing.
 
+    Those that are rejected by their image alone come last.
+
     Raises:
         Unfit: if an answer is empty, the chosen answer is also rejected, or nothing is
             rejected; it names the pair.
-        HarnessError: if its scores do not fit its answers.
+        HarnessError: if its scores or sides do not fit its answers.
     """
     who = name_of(pair)
+    if told := sides_problem(pair):
+        raise HarnessError(f"P{who[1:]} cannot be trained on: {told}")
     if not pair.chosen.strip():
         raise Unfit("empty", f"The chosen answer of {who} is empty. {DROP}")
     if only_chosen:
         return pair
     if not all(answer.strip() for answer in pair.rejected):
         raise Unfit("empty", f"A rejected answer of {who} is empty. {DROP}")
-    if pair.chosen.strip() in {answer.strip() for answer in pair.rejected}:
+    said = [(text.strip(), side.shown) for text, side in pair.answers]
+    if said[0] in said[1:]:
         raise Unfit(
             EQUAL,
             f"The chosen answer of {who} is also rejected: {pair.chosen[:50]!r}. Such a pair has "
@@ -53,25 +61,36 @@ def check(pair: Pair, *, only_chosen: bool = False) -> Pair:
         )
     if not pair.rejected:
         raise Unfit("empty", f"There is no rejected answer in {who}. {DROP}")
-    rejected = distinct(answer.strip() for answer in pair.rejected)
-    first = {answer.strip(): at for at, answer in reversed(list(enumerate(pair.rejected)))}
-    kept = [0, *(1 + first[answer] for answer in rejected)]
+    kept = [said.index(each) for each in distinct(said)]
+    if pair.sides:
+        kinds = kinds_of(pair)
+        kept.sort(key=lambda at: kinds[at] == BY_IMAGE)
     scores = _scores(pair)
     meta = dict(pair.meta) if scores is None else {**pair.meta, "scores": scores}
-    made = Pair(pair.prompt, pair.chosen.strip(), (*pair.rejected,), meta)
-    return with_answers(made, kept)
+    return with_answers(replace(pair, meta=meta), kept)
 
 
 def with_answers(pair: Pair, kept: Sequence[int]) -> Pair:
     """Return a pair with some of its answers, counted with the chosen one first, stripped.
 
-    Their scores go with them.
+    Their scores and sides go with them.
     """
-    texts = [text.strip() for text in (pair.chosen, *pair.rejected)]
-    meta = dict(pair.meta)
-    if (scores := meta.get("scores")) is not None:
-        meta["scores"] = [scores[at] for at in kept]
-    return Pair(pair.prompt, texts[0], tuple(texts[at] for at in kept[1:]), meta)
+    made = pair.arranged(kept)
+    texts = [text.strip() for text, _ in made.answers]
+    sides = tuple(map(_stripped, made.sides, (text for text, _ in made.answers)))
+    return replace(made, chosen=texts[0], rejected=tuple(texts[1:]), sides=sides)
+
+
+def _stripped(side: Side, text: str) -> Side:
+    """Move the weights to where the text lies once the white space around it is gone."""
+    if not side.weights:
+        return side
+    ahead, length = len(text) - len(text.lstrip()), len(text.strip())
+    moved = [
+        (min(max(begin - ahead, 0), length), min(max(end - ahead, 0), length), weight)
+        for begin, end, weight in side.weights
+    ]
+    return replace(side, weights=tuple(each for each in moved if each[0] < each[1]))
 
 
 def _scores(pair: Pair) -> list[float] | None:

@@ -69,14 +69,14 @@ def prepare(loaded: Loaded, request: Request, rendered: str) -> Prepared:
     """
     if not loaded.sees:
         return Prepared(request, _text_ids(loaded.tokenizer, rendered, request.prompt), (), {})
-    view, how = request.view, loaded.source.protocol
-    process = partial(processed_as, how, loaded.processor, rendered, request.images)
-    special = wants_special(loaded, rendered)
-    processed = process(add_special_tokens=special)
-    if view is not None and request.images and not _laid_out(processed["pixel_values"]):
-        with _through(view, loaded.processor.image_processor):
-            processed = process(add_special_tokens=special)
-        view = None
+    processed = processed_through(
+        request.view,
+        loaded.source.protocol,
+        loaded.processor,
+        rendered,
+        request.images,
+        add_special_tokens=wants_special(loaded, rendered),
+    )
     ids = tuple(processed.pop("input_ids")[0].tolist())
     for name in ("attention_mask", "labels"):
         processed.pop(name, None)
@@ -85,8 +85,31 @@ def prepare(loaded: Loaded, request: Request, rendered: str) -> Prepared:
     for name, value in processed.items():
         per_token = tuple(value.shape) == (1, len(ids))
         (extra if per_token else tensors)[name] = value
-    pictures = (pictures_of(tensors, view),) if request.images else ()
+    pictures = (pictures_of(tensors, None),) if request.images else ()
     return Prepared(request, ids, pictures, extra)
+
+
+def processed_through(
+    view: View | None,
+    protocol: str,
+    processor: Any,
+    text: str,
+    images: Sequence[PIL.Image.Image],
+    **settings: bool,
+) -> dict[str, Any]:
+    """Return what :func:`processed_as` does, the images seen through a view.
+
+    Raises:
+        ValueError: if the view cannot be applied to this family's pixels.
+    """
+    process = partial(processed_as, protocol, processor, text, images, **settings)
+    processed = dict(process())
+    if view is None or not images:
+        return processed
+    if _laid_out(processed["pixel_values"]):
+        return {**processed, "pixel_values": view(processed["pixel_values"].float())}
+    with _through(view, processor.image_processor):
+        return dict(process())
 
 
 def _laid_out(pixels: torch.Tensor) -> bool:

@@ -9,10 +9,10 @@ from typing import Protocol
 
 from harness.errors import UsageError
 from harness.judge.prompts import read_prompts
-from harness.model import server_name
+from harness.model import SCHEME, server_name
 from harness.settings import BUILTIN, JudgeSettings
 
-SERVER, LOCAL = "openai:", "hf:"
+SERVER, LOCAL = SCHEME, "hf:"
 _HOW = (
     f"Write {BUILTIN}, openai:MODEL, openai:MODEL@http://localhost:8000/v1, or hf:PATH_OR_ID "
     "after --judge."

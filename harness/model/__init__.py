@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from harness.engine import ENGINE_VERSION, weights_fingerprint
 from harness.model.address import OFFICIAL, SCHEME, ServerName, server_name, short_name
-from harness.model.ask import ask_each
+from harness.model.ask import Answering, AnyModel, ask_each
 from harness.model.distributed import everywhere, processes
 from harness.model.download import fetched
 from harness.model.fit import misfit_of
 from harness.model.launch import run_distributed
 from harness.model.model import Model
-from harness.model.open import open_model
+from harness.model.open import open_checkpoint, open_model, refuse_server
 from harness.model.openai_client import THOUGHT, ChatClient
 from harness.model.replies import ChatReply, Passing, Refused
 from harness.model.spec import Spec
@@ -21,6 +21,8 @@ __all__ = [
     "OFFICIAL",
     "SCHEME",
     "THOUGHT",
+    "Answering",
+    "AnyModel",
     "ChatClient",
     "ChatReply",
     "Model",
@@ -33,8 +35,10 @@ __all__ = [
     "everywhere",
     "fetched",
     "misfit_of",
+    "open_checkpoint",
     "open_model",
     "processes",
+    "refuse_server",
     "run_distributed",
     "server_name",
     "short_name",

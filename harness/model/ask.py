@@ -19,6 +19,27 @@ class Answering(Protocol):
         ...
 
 
+class AnyModel(Answering, Protocol):
+    """What can be evaluated: a checkpoint here, or a model behind a server.
+
+    Attributes:
+        source: what the user typed.
+        calls: requests that reached the model, not the store.
+    """
+
+    source: str
+    calls: int
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of everything that determines an answer besides the request."""
+        ...
+
+    def release(self) -> None:
+        """Free what answering holds; the next request takes it again."""
+        ...
+
+
 def ask_each(
     model: Answering, items: Iterable[T], requests: Callable[[T], Iterable[Request]]
 ) -> Iterator[tuple[T, tuple[Answer, ...]]]:

@@ -12,14 +12,11 @@ import io
 import threading
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import progress
 from harness.engine import ImageDigests, answer_key
-from harness.errors import UsageError
 from harness.model.address import server_name
-from harness.model.model import Model
 from harness.model.openai_client import ChatClient
 from harness.model.replies import ChatReply, Refused
 from harness.model.workers import at_once
@@ -32,8 +29,8 @@ if TYPE_CHECKING:
 WINDOW = 256
 
 
-class ServerModel(Model):
-    """Answers requests through a server; it can be asked, but not trained.
+class ServerModel:
+    """An :class:`harness.model.AnyModel` behind a server; it can be asked, but not trained.
 
     The log-probabilities of choices are known where the server gives those of the first token and
     every choice is one token; else :attr:`Answer.choices` stays empty, so ``logit`` columns are
@@ -41,8 +38,6 @@ class ServerModel(Model):
 
     Attributes:
         source: what the user typed.
-        path: there is no folder; the source in the form of a path.
-        adapter: there is none; ``None``.
         calls: requests that were sent.
     """
 
@@ -71,8 +66,6 @@ class ServerModel(Model):
         """
         self._server = server_name(source, "--model")
         self.source = source
-        self.path = Path(source)
-        self.adapter = None
         self.calls = 0
         self._store, self._at_once = store, at_once
         self._pause, self._timeout, self._deadline = pause, timeout, deadline
@@ -87,53 +80,6 @@ class ServerModel(Model):
         """
         text = f"server {self._server.address} {self._server.model}"
         return hashlib.sha256(text.encode()).hexdigest()
-
-    @property
-    def base(self) -> Any:  # type: ignore[override]
-        """There is none.
-
-        Raises:
-            UsageError: always.
-        """
-        return self.network
-
-    @property
-    def network(self) -> Any:
-        """There is none.
-
-        Raises:
-            UsageError: always.
-        """
-        raise UsageError(
-            f"The server model {self.source} has no weights here, so it cannot be trained. Name "
-            "its checkpoint folder or hub id with --model."
-        )
-
-    @property
-    def processor(self) -> Any:
-        """There is none.
-
-        Raises:
-            UsageError: always.
-        """
-        return self.network
-
-    def with_adapter(self, path: Path | None) -> ServerModel:
-        """Return itself for ``None``.
-
-        Raises:
-            UsageError: for an adapter, which only the server's owner can load.
-        """
-        if path is None:
-            return self
-        raise UsageError(
-            f"The server model {self.source} cannot wear the adapter {path}. Start the server with "
-            "that adapter under a name of its own, and name that."
-        )
-
-    def render(self, request: Request) -> str:
-        """Return the turn as it is sent; the server applies its own chat template."""
-        return "<image>\n" * len(request.images) + request.prompt
 
     def release(self) -> None:
         """Close the connections."""
@@ -159,7 +105,7 @@ class ServerModel(Model):
 
     def _through(self, window: list[Request]) -> Iterator[Answer]:
         digests = ImageDigests()
-        keys = [answer_key(self.fingerprint, self.render(r), r, digests) for r in window]
+        keys = [answer_key(self.fingerprint, _sent(r), r, digests) for r in window]
         ready = self._store.records(keys, Answer) if self._store is not None else {}
         # Earlier versions kept answers that were all thought, without a word.
         ready = {k: a for k, a in ready.items() if a.text or a.finish != "length"}
@@ -232,6 +178,11 @@ class ServerModel(Model):
                 self._server, pause=self._pause, timeout=self._timeout, deadline=self._deadline
             )
         return self._client
+
+
+def _sent(request: Request) -> str:
+    """Return the turn as it is sent; the server applies its own chat template."""
+    return "<image>\n" * len(request.images) + request.prompt
 
 
 def choice_logprobs(reply: ChatReply, choices: tuple[str, ...]) -> tuple[float, ...]:

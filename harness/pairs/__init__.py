@@ -10,8 +10,8 @@ from harness.pairs.diagnostics import diagnose, diagnose_run, open_pairs
 from harness.pairs.export import export_pairs
 from harness.pairs.gallery import pair_diagnostics, read_pair_report
 from harness.pairs.generate import PairSet, make_pairs
-from harness.pairs.given import Given, given_answers, given_text, read_given
-from harness.pairs.measures import thoughts_of, word_distance
+from harness.pairs.given import Given, bound, given_answers, given_text, read_given
+from harness.pairs.measures import differing, thoughts_of, word_distance
 from harness.pairs.observing import Sieve
 from harness.pairs.prompts import gather, prompts_fingerprint, read_prompts
 from harness.pairs.records import PairReport
@@ -26,9 +26,11 @@ __all__ = [
     "PairSet",
     "Sieve",
     "augmentations_of",
+    "bound",
     "contact_sheet",
     "diagnose",
     "diagnose_run",
+    "differing",
     "export_pairs",
     "facts",
     "gather",

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.dpo import BY_IMAGE, kinds_of
 from harness.errors import HarnessError
 from harness.pairs.given import Given, read_given
 from harness.pairs.measures import (
@@ -69,6 +70,7 @@ def diagnose(
             "There are no pairs to examine. See dropped.jsonl in the run folder for the reasons."
         )
     reasons = Counter(drop.reason for drop in drops)
+    pairs = [by_text(pair) for pair in pairs]
     metas = [*(pair.meta for pair in pairs), *(drop.meta for drop in drops)]
     found = tuple(guesses(pairs))
     equal = reasons["equal"] / (len(pairs) + len(drops))
@@ -90,6 +92,12 @@ def diagnose(
         ),
         examples=_examples(pairs, seed),
     )
+
+
+def by_text(pair: Pair) -> Pair:
+    """Return a pair without the answers that are rejected by their image, where it has others."""
+    kept = [at for at, kind in enumerate(kinds_of(pair)) if kind != BY_IMAGE] if pair.sides else []
+    return pair.arranged(kept) if len(kept) > 1 else pair
 
 
 def diagnose_run(folder: Path, *, seed: int = 0) -> PairReport:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError, UsageError, near_miss
-from harness.records import IMAGE_FORMATS, Pair
+from harness.records import IMAGE_FORMATS, Pair, Side
 from harness.storage import cannot_write, read_bytes, write_whole
 
 NAME = "pairs"
@@ -34,7 +34,8 @@ class Exported:
         pairs: how many pairs.
         rows: how many rows they became.
         left_out: ids of pairs whose texts hold an image mark, which the other trainer would take
-            for a second image.
+            for a second image, or whose answers have an image, a view or weights of their own,
+            which the form cannot say.
         use: what to type next, in the other trainer.
     """
 
@@ -64,7 +65,7 @@ def export_pairs(pairs: Sequence[Pair], form: str, out: Path) -> Exported:
         )
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} is not empty. Name a new folder with --out.")
-    marked = [pair for pair in pairs if form != "trl" and _MARK in _texts(pair)]
+    marked = [pair for pair in pairs if (form != "trl" and _MARK in _texts(pair)) or _own(pair)]
     left_out = tuple(pair.prompt.id for pair in marked)
     kept = [pair for pair in pairs if pair.prompt.id not in left_out]
     if not kept:
@@ -88,7 +89,11 @@ def export_pairs(pairs: Sequence[Pair], form: str, out: Path) -> Exported:
 
 
 def _texts(pair: Pair) -> str:
-    return "\n".join((pair.prompt.question, pair.chosen, *pair.rejected))
+    return "\n".join((pair.asked, pair.chosen, *pair.rejected))
+
+
+def _own(pair: Pair) -> bool:
+    return any(side.shown != Side().shown or side.weights for side in pair.sides)
 
 
 def _card(form: str, pairs: Sequence[Pair], use: str) -> str:
@@ -137,7 +142,7 @@ def _trl_rows(pair: Pair) -> Iterator[dict[str, Any]]:
         yield {
             "id": pair.prompt.id,
             "images": [{"bytes": data, "path": f"image.{kind}"}],
-            "prompt": [{"role": "user", "content": pair.prompt.question}],
+            "prompt": [{"role": "user", "content": pair.asked}],
             "chosen": [{"role": "assistant", "content": pair.chosen}],
             "rejected": [{"role": "assistant", "content": rejected}],
         }
@@ -147,7 +152,7 @@ def _llama_factory(pairs: Sequence[Pair], part: Path, out: Path) -> None:
     """ShareGPT rows with relative image paths, and the entry of ``dataset_info.json``."""
     rows = [
         {
-            "conversations": [{"from": "human", "value": _MARK + pair.prompt.question}],
+            "conversations": [{"from": "human", "value": _MARK + pair.asked}],
             "chosen": {"from": "gpt", "value": pair.chosen},
             "rejected": {"from": "gpt", "value": rejected},
             "images": [image],
@@ -172,7 +177,7 @@ def _ms_swift(pairs: Sequence[Pair], part: Path, out: Path) -> None:
         json.dumps(
             {
                 "messages": [
-                    {"role": "user", "content": _MARK + pair.prompt.question},
+                    {"role": "user", "content": _MARK + pair.asked},
                     {"role": "assistant", "content": pair.chosen},
                 ],
                 "rejected_response": rejected,

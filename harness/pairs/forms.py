@@ -17,10 +17,20 @@ from harness.storage import parse_json
 
 Row = Mapping[str, Any]
 
-IMAGE_COLUMNS = ("images", "image", "img_path", "image_path", "image_id", "img", "file_name")
+IMAGE_COLUMNS = (
+    "images",
+    "image",
+    "img_path",
+    "image_path",
+    "image_id",
+    "img",
+    "file_name",
+    "chosen_image",
+)
 _QUESTIONS = ("question", "prompt", "query", "instruction", "problem", "text")
 _REFERENCES = ("reference", "ground_truth", "answer", "output", "response", "solution")
-_OTHER_IMAGE = ("rejected_image", "rejected_images", "image_rejected", "chosen_image")
+_WORSE_IMAGES = ("rejected_images", "rejected_image", "image_rejected")
+_SWIFT = "ms-swift pairs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +45,9 @@ class Found:
         reference: what a prompt's answer should say, where that is known.
         id: the row's own id.
         meta: what else is kept with the pair.
+        others: further images, under which answers are read.
+        under: of each answer, the chosen one first, the number of its image in ``others``; empty
+            where all are read under the row's own.
         problem: why the row cannot be used, in a word or two.
         detail: the same at length.
     """
@@ -46,6 +59,8 @@ class Found:
     reference: str | None = None
     id: str | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
+    others: tuple[Any, ...] = ()
+    under: tuple[int | None, ...] = ()
     problem: str = ""
     detail: str = ""
 
@@ -81,15 +96,36 @@ def read_row(form: Form, row: Row) -> Iterator[Found]:
     """Yield what a row holds; one that cannot be used becomes a :class:`Found` with a problem."""
     try:
         for found in form.read(row):
-            other = [key for key in _OTHER_IMAGE if row.get(key)]
-            if other and found.chosen is not None:
-                raise Unusable("own image for an answer", f"the column {other[0]} is not empty")
+            found = _with_worse_images(row, found, swift=form.name == _SWIFT)
             yield replace(found, id=found.id if found.id is not None else _id(row))
     except Unusable as error:
         yield Found(id=_id(row), problem=error.reason, detail=error.detail)
     except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
         told = f"as {form.name}, a value is not of the kind expected ({type(error).__name__})"
         yield Found(id=_id(row), problem="unknown shape", detail=told)
+
+
+def _with_worse_images(row: Row, found: Found, *, swift: bool) -> Found:
+    """Add the images that a row rejects.
+
+    In ms-swift's form they are those of the rejected answer. In every other they stand beside two
+    answers to the row's own image, and the chosen answer is worse under them.
+    """
+    if found.chosen is None:
+        return found
+    if row.get("chosen_image") and _images({**row, "chosen_image": None}):
+        raise Unusable("own image for an answer", "chosen_image stands beside another image")
+    value = _first(row, _WORSE_IMAGES) or ()
+    worse = tuple(value) if isinstance(value, list | tuple) else (value,)
+    if not worse:
+        return found
+    if not swift:
+        rejected = (*found.rejected, *[found.chosen] * len(worse))
+        under = (*[None] * (1 + len(found.rejected)), *range(len(worse)))
+        return replace(found, rejected=rejected, others=worse, under=under)
+    if len(worse) > 1:
+        raise Unusable("several images", f"{len(worse)} images for the rejected answer")
+    return replace(found, others=worse, under=(None, *[0] * len(found.rejected)))
 
 
 def _id(row: Row) -> str | None:
@@ -175,7 +211,20 @@ def _asked_and_answers(row: Row) -> Iterator[Found]:
 
 def _rejected_response(row: Row) -> Iterator[Found]:
     turns = turns_of(row["messages"])
-    yield _pair(row, turns[:-1], [turns[-1]], row["rejected_response"])
+    worse = row.get("rejected_response") or [turns[-1]]
+    if row.get("rejected_messages") is not None:
+        other = turns_of(row["rejected_messages"])
+        if turns[:-1] != other[:-1]:
+            raise Unusable("two questions", "messages and rejected_messages ask different things")
+        worse = [other[-1]]
+    yield _pair(row, turns[:-1], [turns[-1]], worse)
+
+
+def _worse_image(row: Row) -> Iterator[Found]:
+    """No rejected answer: the chosen one is compared under two images."""
+    text, images = content_of(_first(row, ("question", "prompt")))
+    asked = [Turn("user", text, images)]
+    yield Found(question_of(asked), _images(row, asked), answer_of(row["chosen"]))
 
 
 def _trl(row: Row) -> Iterator[Found]:
@@ -287,10 +336,15 @@ FORMS: tuple[Form, ...] = (
         _two_outputs,
     ),
     Form("ShareGPT pairs", (("conversations", "messages"), *_ANSWERS), _asked_and_answers),
-    Form("ms-swift pairs", (("messages",), ("rejected_response",)), _rejected_response),
+    Form(
+        _SWIFT,
+        (("messages",), ("rejected_response", "rejected_messages", *_WORSE_IMAGES)),
+        _rejected_response,
+    ),
     Form("RLAIF-V", (("question",), *_ANSWERS), _columns),
     Form("TRL", (("prompt",), *_ANSWERS), _trl),
     Form("Alpaca pairs", (("instruction",), *_ANSWERS), _alpaca),
+    Form("rejected images", (("question", "prompt"), ("chosen",), _WORSE_IMAGES), _worse_image),
     Form("TRL, implicit prompt", _ANSWERS, _trl_implicit, _is_list("chosen", "rejected")),
     Form("prompts", (("image",), ("question", "text")), _own, _is_own),
     Form(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from harness import progress
 from harness.context import Context, Plan
-from harness.pairs.diagnostics import diagnose, pairs_fingerprint, read_pairs
+from harness.pairs.diagnostics import by_text, diagnose, pairs_fingerprint, read_pairs
 from harness.pairs.records import PairReport
 from harness.records import Pair, fingerprint, to_json
 from harness.storage import Memo, save_thumbnail
@@ -40,7 +40,8 @@ def pair_diagnostics(context: Context[Plan]) -> PairReport:
         return known
     pairs, drops = read_pairs(folder)
     found = diagnose(pairs, drops, seed=context.plan.seed)
-    by_texts = {(pair.prompt.id, pair.chosen, pair.rejected): pair for pair in pairs}
+    texts = ((pair, by_text(pair)) for pair in pairs)
+    by_texts = {(one.prompt.id, one.chosen, one.rejected): pair for pair, one in texts}
     examples, failures = [], []
     for example in found.examples:
         pair = by_texts[example.id, example.chosen, example.rejected]

@@ -15,9 +15,10 @@ from typing import Any
 
 from harness import progress
 from harness.context import Context, Plan
-from harness.dpo import training_of
+from harness.dpo import sides_problem, training_of
 from harness.engine import ENGINE_VERSION
 from harness.errors import HarnessError
+from harness.model import Model
 from harness.pairs.observing import Sieve, Watched
 from harness.pairs.timeout import time_limit
 from harness.plugins import Method
@@ -51,7 +52,7 @@ class PairSet:
     reused: bool
 
 
-def make_pairs(context: Context[Plan], model: Any) -> PairSet:
+def make_pairs(context: Context[Plan], model: Model) -> PairSet:
     """Return the run's pairs, from ``pairs.jsonl`` as far as it goes and from the method.
 
     Args:
@@ -84,7 +85,7 @@ def make_pairs(context: Context[Plan], model: Any) -> PairSet:
     return PairSet(pairs, dict(counts), len(prompts) + len(plan.dropped), reused)
 
 
-def _fill(journal: Journal[Pair | Drop], plan: Plan, model: Any) -> None:
+def _fill(journal: Journal[Pair | Drop], plan: Plan, model: Model) -> None:
     method, prompts, pair_timeout = plan.method, plan.prompts, 60 * plan.settings.pair_timeout
     if missing := plan.dropped[len(journal.rows) :]:
         journal.append(*missing)
@@ -115,7 +116,7 @@ def _fill(journal: Journal[Pair | Drop], plan: Plan, model: Any) -> None:
 
 
 def _leading(
-    drops: tuple[Drop, ...], item: Pair | Drop, method: Method, model: Any
+    drops: tuple[Drop, ...], item: Pair | Drop, method: Method, model: Model
 ) -> tuple[Drop, ...] | None:
     """Collect the prompts from the first on that got no answer; ``None`` after one that did.
 
@@ -193,12 +194,18 @@ def _checked(item: Any, method: Method, known: set[str]) -> Pair | Drop:
             f"{who} yielded a pair without texts for prompt '{item.prompt.id}': chosen and every "
             "rejected answer must be strings, and there must be at least one rejected answer."
         )
+    if told := sides_problem(item):
+        raise HarnessError(
+            f"{who} yielded a pair that says something impossible of prompt '{item.prompt.id}': "
+            f"{told}"
+        )
     if not all(text.strip() for text in texts):
         return Drop(item.prompt, "empty", item.meta)
-    rejected = distinct(text for text in item.rejected if text != item.chosen)
-    if not rejected:
+    said = [(text, side.shown) for text, side in item.answers]
+    kept = [said.index(each) for each in distinct(said)]
+    if len(kept) == 1:
         return Drop(item.prompt, "equal", item.meta)
-    return replace(item, rejected=rejected)
+    return item if len(kept) == len(said) else item.arranged(kept)
 
 
 def _parser(prompts: Mapping[str, Prompt]) -> Callable[[dict[str, Any]], Pair | Drop]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.errors import HarnessError, plain
@@ -16,7 +16,7 @@ from harness.pairs.forms import FORMS, Found, read_row, recognise
 from harness.pairs.images import Images
 from harness.pairs.tables import TableRow, rows_of, tables_of
 from harness.pairs.turns import Unusable
-from harness.records import Drop, Pair, Prompt, distinct, fingerprint
+from harness.records import Drop, Pair, Prompt, Side, distinct, fingerprint
 from harness.storage import files_digest
 
 EXAMPLES = 3
@@ -90,7 +90,9 @@ def read_given(
         try:
             if found.problem:
                 raise Unusable(found.problem, found.detail)
-            prompt = Prompt(id_, finder.find(found.images), found.question, found.reference)
+            image = finder.find(found.images)
+            others = tuple(finder.find((other,)) for other in found.others if answers)
+            prompt = Prompt(id_, image, found.question, found.reference, others)
         except Unusable as error:
             asked = Prompt(id_, _named(found), found.question)
             meta = {"row": row.where, "detail": error.detail}
@@ -99,7 +101,7 @@ def read_given(
         prompts.append(prompt)
         later += "later turns" in found.meta
         if answers:
-            pairs.append(_judged(prompt, found, row))
+            pairs.append(bound(_judged(prompt, found, row), prompt))
     made = Given(tuple(prompts), tuple(pairs), tuple(dropped), dict(forms), later)
     if not prompts or (answers and not any(isinstance(each, Pair) for each in pairs)):
         raise _nothing(path, made)
@@ -114,7 +116,7 @@ def given_fingerprint(path: Path, given: Given, keep: Path | None) -> str:
     tables = [files_digest(file.parent, [file]) for file in tables_of(path)]
     images = [
         image.name if image.parent == keep else files_digest(image.parent, [image])
-        for image in distinct(prompt.image for prompt in given.prompts)
+        for image in distinct(path for one in given.prompts for path in (one.image, *one.others))
     ]
     dropped = [(drop.prompt.id, drop.reason) for drop in given.dropped]
     return fingerprint(tables, images, dropped, len(given.prompts))
@@ -123,7 +125,8 @@ def given_fingerprint(path: Path, given: Given, keep: Path | None) -> str:
 def given_answers(path: Path) -> Iterator[tuple[str, str, Pair | Drop]]:
     """Yield id, question and pair of each row without looking at its image.
 
-    The ids are those that :func:`read_given` gives, and so are pairs and drops but for the image.
+    The ids are those that :func:`read_given` gives, and so are pairs and drops once they are
+    :func:`bound` to its prompts.
     """
     for row, _, id_, found in _found(path, pictures=False, answers=True):
         prompt = Prompt(id_, Path(), found.question)
@@ -131,6 +134,30 @@ def given_answers(path: Path) -> Iterator[tuple[str, str, Pair | Drop]]:
             yield id_, found.question, Drop(prompt, found.problem, {"row": row.where})
         else:
             yield id_, found.question, _judged(prompt, found, row)
+
+
+def bound(item: Pair | Drop, prompt: Prompt) -> Pair | Drop:
+    """Give a pair of :func:`given_answers` its prompt, and its answers their images.
+
+    An image of its own that is the prompt's image is none.
+    """
+    if isinstance(item, Drop) or not item.sides:
+        return replace(item, prompt=prompt)
+    images = [None if s.image is None else prompt.others[int(str(s.image))] for s in item.sides]
+    sides = tuple(
+        replace(side, image=None if image == prompt.image else image)
+        for side, image in zip(item.sides, images, strict=True)
+    )
+    made = replace(item, prompt=prompt, sides=sides)
+    if (text := _equal(made)) is not None:
+        return Drop(prompt, "equal", {"detail": text[:80]})
+    return made
+
+
+def _equal(pair: Pair) -> str | None:
+    """Return the chosen answer where every rejected one is the same under the same image."""
+    (chosen, own), *others = ((text.strip(), side.shown) for text, side in pair.answers)
+    return chosen if all(each == (chosen, own) for each in others) else None
 
 
 def _found(
@@ -163,9 +190,11 @@ def _judged(prompt: Prompt, found: Found, row: TableRow) -> Pair | Drop:
     texts = (found.chosen, *found.rejected)
     if not found.rejected or not all(text.strip() for text in texts):
         return Drop(prompt, "empty answer", {"row": row.where, "detail": "an answer is empty"})
-    if all(text.strip() == found.chosen.strip() for text in found.rejected):
+    sides = tuple(Side() if n is None else Side(Path(str(n))) for n in found.under)
+    pair = Pair(prompt, found.chosen, found.rejected, dict(found.meta), sides)
+    if _equal(pair) is not None:
         return Drop(prompt, "equal", {"row": row.where, "detail": found.chosen[:80]})
-    return Pair(prompt, found.chosen, found.rejected, dict(found.meta))
+    return pair
 
 
 def _named(found: Found) -> Path:

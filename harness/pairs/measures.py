@@ -48,6 +48,21 @@ def word_distance(first: str, second: str) -> float:
     return 1 - SequenceMatcher(None, words(first), words(second), autojunk=False).ratio()
 
 
+def differing(text: str, other: str) -> tuple[tuple[int, int], ...]:
+    """Return begin and end in characters of the segments whose words ``other`` does not have there.
+
+    Words are matched in order, as in :func:`word_distance`; neighbours are one segment.
+    """
+    found = list(re.finditer(r"\w+", text))
+    mine, theirs = [word.group().lower() for word in found], words(other)
+    blocks = SequenceMatcher(None, mine, theirs, autojunk=False).get_opcodes()
+    return tuple(
+        (found[first].start(), found[last - 1].end())
+        for kind, first, last, _, _ in blocks
+        if kind != "equal" and first < last
+    )
+
+
 def length_gap(pairs: Sequence[Pair]) -> LengthGap:
     """Compare the lengths of chosen and rejected answers; see :class:`LengthGap`."""
     chosen = [len(pair.chosen.split()) for pair in pairs]

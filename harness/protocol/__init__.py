@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from harness.protocol.fit import Checkpoint, misfit
-from harness.protocol.llava import CHAT_TEMPLATE, Conversation, pixels, token_ids
+from harness.protocol.llava import CHAT_TEMPLATE, IMAGE, Conversation, pixels, token_ids
 from harness.protocol.names import HF, LLAVA, PROTOCOLS, checked, sentence
 
 __all__ = [
     "CHAT_TEMPLATE",
     "HF",
+    "IMAGE",
     "LLAVA",
     "PROTOCOLS",
     "Checkpoint",

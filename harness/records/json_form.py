@@ -20,8 +20,16 @@ T = TypeVar("T")
 
 
 def to_json(record: Any) -> dict[str, Any]:
-    """Return the JSON form of a record: nested records become objects, paths become strings."""
-    return {f.name: _plain(getattr(record, f.name)) for f in dataclasses.fields(record)}
+    """Return the JSON form of a record: nested records become objects, paths become strings.
+
+    A field of a later version (metadata ``later``) is left out at its default.
+    """
+    found = {}
+    for each in dataclasses.fields(record):
+        value = getattr(record, each.name)
+        if not each.metadata.get("later") or value != each.default:
+            found[each.name] = _plain(value)
+    return found
 
 
 def from_json(kind: type[T], row: Mapping[str, Any]) -> T:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -25,14 +25,24 @@ MOST_PIXELS = 90_000_000
 """About where Pillow begins to warn; such an image takes 270 MB as RGB."""
 
 
+LATER = {"later": True}
+"""Metadata of a field that files written before it do not have: at its default it is left out of
+the JSON form, so that such records keep their bytes and fingerprints."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One training prompt: an image, a question, and where known a reference answer."""
+    """One training prompt: an image, a question, and where known a reference answer.
+
+    ``others`` are further images of the row that it comes from, such as those under which an
+    answer is rejected; the model does not see them.
+    """
 
     id: str
     image: Path
     question: str
     reference: str | None = None
+    others: tuple[Path, ...] = field(default=(), metadata=LATER)
 
     def open_image(self) -> PIL.Image.Image:
         """Decode the image as RGB.
@@ -44,18 +54,86 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
+class Side:
+    """What one answer of a pair has of its own. The default says nothing: see :class:`Pair`.
+
+    Attributes:
+        image: the image that the answer is read under; ``None`` is the prompt's.
+        view: a change of that image by an installed view, as in ``noise:step=500``.
+        seed: of the view's random draws.
+        weights: begin and end in characters of the answer, and the weight of that segment. What
+            lies in no segment weighs 1.
+        score: how good the answer is, for losses that look at it.
+    """
+
+    image: Path | None = field(default=None, metadata=LATER)
+    view: str | None = field(default=None, metadata=LATER)
+    seed: int = field(default=0, metadata=LATER)
+    weights: tuple[tuple[int, int, float], ...] = field(default=(), metadata=LATER)
+    score: float | None = field(default=None, metadata=LATER)
+
+    @property
+    def shown(self) -> tuple[Path | None, str | None, int]:
+        """What the answer is read under; equal for answers that see the same pixels."""
+        return self.image, self.view, self.seed if self.view is not None else 0
+
+
+@dataclass(frozen=True, slots=True)
 class Pair:
     """A preference: for this prompt, ``chosen`` is better than each answer in ``rejected``.
 
-    ``rejected`` holds one answer for DPO and several for a listwise loss, best first where the
-    method knows an order. ``meta`` is whatever the method wants to see again in the journal
-    (noise step, critic verdict ...); it must be JSON.
+    Attributes:
+        prompt: as the method was given it.
+        chosen: the better answer.
+        rejected: one answer for DPO and several for a listwise loss, best first where the method
+            knows an order. It may hold the chosen answer's text under another image (``sides``).
+        meta: whatever the method wants to see again in the journal (noise step, critic verdict
+            ...); it must be JSON.
+        sides: what each answer has of its own, the chosen one first; empty where none has.
+        question: what is trained on as the question where that is not the prompt's.
     """
 
     prompt: Prompt
     chosen: str
     rejected: tuple[str, ...]
     meta: Mapping[str, Any] = field(default_factory=dict)
+    sides: tuple[Side, ...] = field(default=(), metadata=LATER)
+    question: str | None = field(default=None, metadata=LATER)
+
+    @property
+    def asked(self) -> str:
+        """The question that is trained on."""
+        return self.prompt.question if self.question is None else self.question
+
+    @property
+    def answers(self) -> tuple[tuple[str, Side], ...]:
+        """Every answer with its side, the chosen one first.
+
+        Raises:
+            ValueError: if there is another number of sides than of answers.
+        """
+        texts = (self.chosen, *self.rejected)
+        return tuple(zip(texts, self.sides or (Side(),) * len(texts), strict=True))
+
+    @property
+    def beyond(self) -> tuple[Any, ...]:
+        """What prompt and texts alone do not say of the pair; empty where they say it all."""
+        return (self.sides, self.question) if self.sides or self.question is not None else ()
+
+    def arranged(self, order: Sequence[int]) -> Pair:
+        """Return the pair with these answers in this order; sides and scores go with them.
+
+        Args:
+            order: numbers of answers, counted with the chosen one as 0.
+        """
+        texts, scores = (self.chosen, *self.rejected), self.meta.get("scores")
+        if isinstance(scores, list | tuple) and len(scores) == len(texts):
+            meta: Mapping[str, Any] = {**self.meta, "scores": [scores[at] for at in order]}
+        else:
+            meta = self.meta
+        sides = tuple(self.sides[at] for at in order) if self.sides else ()
+        first, *others = (texts[at] for at in order)
+        return replace(self, chosen=first, rejected=tuple(others), meta=meta, sides=sides)
 
 
 @dataclass(frozen=True, slots=True)

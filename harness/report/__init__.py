@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.report.conclusion import conclude, conclude_alone, each_round
 from harness.report.input import TWO_SEEDS, ReportInput, Taken, Writer, write_reports
+from harness.report.writers import writers_of
 
 __all__ = [
     "TWO_SEEDS",
@@ -14,4 +15,5 @@ __all__ = [
     "conclude_alone",
     "each_round",
     "write_reports",
+    "writers_of",
 ]

@@ -223,6 +223,6 @@ def write_reports(
             raise cause
         raise HarnessError(
             f"The report '{name}' could not be written: {type(cause).__name__}: {cause}. The "
-            f"comparison itself is done and lies in {folder}; leave that report out of --report."
+            f"comparison itself is done and lies in {folder}; leave '{name}' out."
         ) from cause
     return written

@@ -19,6 +19,7 @@ from harness.runs.imports import Imported, write_import
 from harness.runs.looks import compare_again, looked
 from harness.runs.publish import hub_access, push
 from harness.runs.recomputing import ALONE, OLDER
+from harness.runs.redact import without_paths
 from harness.runs.scoring import Scoring, score_given
 from harness.runs.verification import Verification, bundle, open_evidence, verify
 
@@ -47,5 +48,6 @@ __all__ = [
     "taken_in",
     "unpacked",
     "verify",
+    "without_paths",
     "write_import",
 ]

@@ -8,9 +8,6 @@ and one pair goes through a whole training step on a copy.
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
-import netrc
-import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,15 +17,15 @@ from typing import Any
 from harness import progress
 from harness.context import Context, Plan
 from harness.dpo import (
-    TRACKERS,
     Training,
     Unfit,
     pair_encoder,
+    refuse_tracker,
     shared,
     training_of,
     try_step,
 )
-from harness.errors import HarnessError, UsageError
+from harness.errors import HarnessError
 from harness.model import Model, processes
 from harness.pairs import Sieve, time_limit
 from harness.plugins import Method
@@ -66,7 +63,7 @@ def check_knobs(method: Method | None, options: Any) -> Training | None:
         together = training.batch_size * training.accumulation
         shared(training.batch_size, together, processes())
         for tracker in training.report_to:
-            _refuse_tracker(tracker)
+            refuse_tracker(tracker)
     return training
 
 
@@ -244,29 +241,3 @@ def _trained(
             "their size",
         ),
     ]
-
-
-def _refuse_tracker(name: str) -> None:
-    """Refuse a tracker that could not be used after hours of work."""
-    assert name in TRACKERS
-    packages = {"tensorboard": ("tensorboard", "tensorboardX")}.get(name, (name,))
-    if not any(importlib.util.find_spec(package) for package in packages):
-        raise UsageError(
-            f"report_to={name}: the package {packages[0]} is not installed. Install it with "
-            f"pip install {packages[0]}, or leave report_to out."
-        )
-    if name == "wandb" and not _logged_in():
-        raise UsageError(
-            "report_to=wandb: nobody is logged in to W&B. Log in with: wandb login, set "
-            "WANDB_API_KEY, or keep the figures here with WANDB_MODE=offline."
-        )
-
-
-def _logged_in() -> bool:
-    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_MODE") in ("offline", "disabled"):
-        return True
-    host = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai").split("//")[-1].split("/")[0]
-    try:
-        return netrc.netrc().authenticators(host) is not None
-    except (OSError, netrc.NetrcParseError):
-        return False

@@ -11,13 +11,12 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from harness import progress
 from harness.benchmark import Benchmark, Row, Task
 from harness.context import Context, EvalPlan
 from harness.errors import HarnessError, reason_of
-from harness.model import ask_each
+from harness.model import AnyModel, ask_each
 from harness.records import (
     FIRST,
     MISSING,
@@ -44,7 +43,7 @@ class Evaluation:
     reused: bool
 
 
-def evaluate(arm: str, model: Any, context: Context[EvalPlan]) -> Evaluation:
+def evaluate(arm: str, model: AnyModel, context: Context[EvalPlan]) -> Evaluation:
     """Return every benchmark's samples, from the journals as far as they go.
 
     Args:
@@ -84,7 +83,7 @@ class _Asking:
     """One benchmark put to one model."""
 
     arm: str
-    model: Any
+    model: AnyModel
     benchmark: Benchmark
     data: str | Path
     folder: Path

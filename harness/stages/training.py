@@ -19,6 +19,7 @@ from typing import Any
 from harness import dpo, progress
 from harness.context import Context, Plan
 from harness.errors import HarnessError, UsageError
+from harness.model import Model
 from harness.plugins import Method
 from harness.records import Pair, fingerprint
 from harness.storage import Memo, folder_digest
@@ -79,9 +80,9 @@ class Ablation:
 def train(
     context: Context[Plan],
     pairs: Sequence[Pair],
-    model: Any,
+    model: Model,
     *,
-    start: Callable[[], Any] | None = None,
+    start: Callable[[], Model] | None = None,
 ) -> Checkpoint:
     """Return the run's checkpoint, trained now unless the same one is there, whole.
 
@@ -95,7 +96,7 @@ def train(
         HarnessError: if the method fails or leaves no checkpoint that could be loaded.
     """
     plan, folder = context.plan, context.folder
-    texts = [(pair.prompt.id, pair.chosen, pair.rejected) for pair in pairs]
+    texts = [(pair.prompt.id, pair.chosen, pair.rejected, *pair.beyond) for pair in pairs]
     stamp = fingerprint(model.fingerprint, texts, *plan.determined)
     out, memo = folder / "checkpoint", Memo(folder / TRAINING)
     state = memo.read(stamp)
@@ -120,7 +121,9 @@ def train(
     return Checkpoint(path, digest, adapter, reused=False)
 
 
-def _refuse_idle(method: Method, path: Path, model: Any, effect: dpo.TrainingEffect | None) -> None:
+def _refuse_idle(
+    method: Method, path: Path, model: Model, effect: dpo.TrainingEffect | None
+) -> None:
     """Refuse a training that moved nothing, unless the method says that it trains nothing.
 
     Raises:
@@ -146,7 +149,12 @@ def _refuse_idle(method: Method, path: Path, model: Any, effect: dpo.TrainingEff
 
 
 def ablation(
-    checkpoint: Checkpoint, pairs: Sequence[Pair], model: Any, folder: Path, *, limit: int = _PAIRS
+    checkpoint: Checkpoint,
+    pairs: Sequence[Pair],
+    model: Model,
+    folder: Path,
+    *,
+    limit: int = _PAIRS,
 ) -> Ablation:
     """Blank the images of some pairs, before and after training, and see what that does.
 
@@ -166,7 +174,9 @@ def ablation(
             f"method leaves a full model in {checkpoint.path}. Leave --image-ablation out."
         )
     chosen = tuple(pairs[:limit])
-    stamp = fingerprint(checkpoint.digest, [(p.prompt.id, p.chosen, p.rejected) for p in chosen])
+    stamp = fingerprint(
+        checkpoint.digest, [(p.prompt.id, p.chosen, p.rejected, *p.beyond) for p in chosen]
+    )
     found = _ablation(folder, stamp)
     if found is None:
         with progress.bar("image ablation", total=2, unit="passes") as bar:
@@ -196,7 +206,7 @@ def _ablation(folder: Path, stamp: str | None = None) -> Ablation | None:
 
 def merged(
     checkpoint: Checkpoint,
-    model: Any,
+    model: Model,
     folder: Path,
     pairs: Sequence[Pair] = (),
     dtype: str = "auto",

@@ -17,7 +17,7 @@ from typing import Any, get_type_hints
 
 from harness.context import Context, Plan
 from harness.errors import HarnessError, UsageError
-from harness.model import Model
+from harness.model import Answering, Model
 from harness.pairs import make_pairs
 from harness.plugins import Method
 from harness.records import Answer, Drop, Pair, Prompt, Request
@@ -69,7 +69,7 @@ class Trial:
         """Open the embedded model anew, without a store: every answer is made again."""
         return Model.open(self.checkpoint)
 
-    def make(self, prompts: Iterable[Prompt], model: Any) -> Iterator[Pair | Drop]:
+    def make(self, prompts: Iterable[Prompt], model: Answering) -> Iterator[Pair | Drop]:
         """Call the method's pair hook directly."""
         return self.method.make_pairs(prompts, model, self.options, SEED)
 

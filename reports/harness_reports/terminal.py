@@ -85,7 +85,7 @@ def _fitting(comparison: Comparison, console: Console) -> Table | Text:
 
     for number, chosen in enumerate(_NARROW):
         table = _table(comparison, chosen, tall=number > 0)
-        if console.measure(table).minimum <= console.width:
+        if _fits(table, console):
             return table
     lines = []
     for benchmark, figure, first in _figures(comparison):
@@ -93,6 +93,12 @@ def _fitting(comparison: Comparison, console: Console) -> Table | Text:
         lines += [name.plain.strip(), *(f"  {cell}" for cell in rest if cell.plain)]
         lines.append(f"  {verdict}")
     return Text("\n".join(lines))
+
+
+def _fits(table: Table, console: Console) -> bool:
+    """Say whether a table is as wide as the terminal at most; on that itself rich never says no."""
+    room = console.options.update_width(_PLAIN_WIDTH * 10)
+    return console.measure(table, options=room).minimum <= console.width
 
 
 def _table(comparison: Comparison, chosen: Sequence[str], *, tall: bool) -> Table:
@@ -164,7 +170,7 @@ def _fitting_levels(report: ReportInput, console: Console) -> Table | Text:
             )
         for row in rows:
             table.add_row(*(row[place] for place in chosen))
-        if console.measure(table).minimum <= console.width:
+        if _fits(table, console):
             return table
     lines = []
     for name, *rest in rows:

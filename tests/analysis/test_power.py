@@ -158,9 +158,9 @@ def test_a_run_replaces_assumptions_and_its_pace_gives_the_time(tmp_path):
     assert second.seconds is None
     assert found.seconds is None
     assert "run kept no pace of mmvet: it asked no model about it." in power_text(found)
-    assert (second.judged, second.questions) == (True, 2 * 3 * 600)
+    assert (second.judged, second.questions) == (True, 2 * 3 * 690)
     letters = [len(r.prompt) + len(r.target) + len(r.answer) for r in opened.after["mmvet"]]
-    assert second.tokens == round(3600 * sum(letters) / len(letters) / 4)
+    assert second.tokens == round(4140 * sum(letters) / len(letters) / 4)
     figure = opened.report.comparison.benchmarks[0].figures[0]
     assert found.detectable[0].source == "run"
     same = estimate([benchmark("pope")], DATA, run=opened, limit=90).detectable[0]

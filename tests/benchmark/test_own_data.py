@@ -7,6 +7,8 @@ import json
 import os
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -228,3 +230,51 @@ def test_images_that_a_folders_list_names_must_be_there(tmp_path: Path, form: st
     )
     with pytest.raises(UsageError, match=r"lacks b\.png and 1 more, which its metadata"):
         check_tables(task, "hub")
+
+
+def _as_json(path: Path, rows: list[dict[str, object]]) -> Path:
+    path = path.with_suffix(".jsonl")
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def _as_parquet(path: Path, rows: list[dict[str, object]]) -> Path:
+    path = path.with_suffix(".parquet")
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    return path
+
+
+def _as_arrow(path: Path, rows: list[dict[str, object]]) -> Path:
+    path, table = path.with_suffix(".arrow"), pa.Table.from_pylist(rows)
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as out:
+        out.write_table(table)
+    return path
+
+
+@pytest.mark.parametrize("folder", [False, True], ids=["files", "folder"])
+@pytest.mark.parametrize(
+    "column",
+    [str, lambda name: [name], lambda name: {"bytes": None, "path": name}],
+    ids=["text", "list", "struct"],
+)
+@pytest.mark.parametrize("written", [_as_json, _as_parquet, _as_arrow])
+def test_an_image_that_rows_name_counts_in_every_table(tmp_path, written, column, folder):
+    """Its name stays, its picture changes: other data, or stored answers would be taken for it."""
+    task = Path(write(tmp_path, "yes"))
+    image = tmp_path / "far" / "a.png"
+    image.parent.mkdir()
+    Image.new("RGB", (8, 8), "red").save(image)
+    place = tmp_path / "rows"
+    place.mkdir()
+    table = written(place / "rows", [{"image": column(str(image)), "answer": "yes"}])
+    if folder:
+        task.write_text(task.read_text().replace("dataset_path: json", "dataset_path: ../rows"))
+    else:
+        kind = table.suffix[1:].replace("jsonl", "json")
+        text = YAML.format(files=f"../rows/{table.name}")
+        task.write_text(text.replace("dataset_path: json", f"dataset_path: {kind}"))
+    found = []
+    for colour in ("red", "blue", "red"):
+        Image.new("RGB", (8, 8), colour).save(image)
+        found.append(data_fingerprint(str(task), "hub"))
+    assert found[0] == found[2] != found[1]

@@ -32,6 +32,7 @@ FORMS = (
 )
 MATCHED = ("textvqa", "vizwiz", "vqav2", "gqa", "scienceqa")
 YES_NO = ("pope", "pope_random", "pope_popular", "pope_adversarial")
+LIMITS = dict.fromkeys(("mmbench", "mmbench_cn"), 600)  # rows of the miniature that suffice here
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def forms(row: Row, number: int) -> str:
 def replay(name: str) -> Replay:
     benchmark: Benchmark = load("benchmarks", name)
     task = Task(benchmark.task, DATA)
-    rows = tuple(task.rows())
+    rows = tuple(task.rows(stop=LIMITS.get(name)))
     answers = tuple(forms(row, number) for number, row in enumerate(rows))
     samples = []
     for row, text in zip(rows, answers, strict=True):
@@ -125,7 +126,7 @@ def test_mme() -> None:
 
 @cache
 def grouped() -> tuple[Replay, dict[str, float]]:
-    """NaturalBench with answers right in 185 of 240 rows, and its authors' figures of them."""
+    """NaturalBench with answers right in all rows but 55, and its authors' figures of them."""
     done = replay("naturalbench")
     right = [("Yes", "No", "No", "Yes")[n % 4] for n in range(len(done.rows))]
     wrong = {n * 13 % len(right) for n in range(55)}
@@ -149,7 +150,7 @@ def test_naturalbench() -> None:
     done, theirs = grouped()
     for name in ("G_Acc", "Q_Acc", "I_Acc", "Acc"):
         assert done.ours(name) == pytest.approx(100 * theirs[name], abs=1e-6)
-    assert round(done.ours("Acc"), 1) == 77.1
+    assert done.ours("Acc") == pytest.approx(100 * (1 - 55 / 480), abs=1e-6)
     assert 0 < done.ours("G_Acc") < done.ours("Q_Acc") < done.ours("Acc")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -20,6 +21,7 @@ from harness.dpo.loss_check import CHECKS, Case, case
 from harness.dpo.loss_open import check_loss, combined, open_loss
 from harness.dpo.loss_terms import Needs, terms_of
 from harness.dpo.losses import LOSSES, Knobs, Scores
+from harness.dpo.side_losses import SIDE_LOSSES
 from harness.dpo.trl_losses import TRL_LOSSES
 from harness.errors import HarnessError, UsageError
 
@@ -179,10 +181,45 @@ def sig(x):
             "simpo:gamma=0.25",
             -(math.log(sig(0.5 * 2.75 - 0.25)) + math.log(sig(0.5 * 5.25 - 0.25))) / 2,
         ),
+        ("anchor:delta=0.25", -math.log(sig(0.75))),
+        # z of the chosen answer is 0, since the mean of -1 and 0.5 is below it; the others' is 2
+        ("kto", (1 - sig(1) + (1 - sig(1.5) + 1 - sig(0.75)) / 2) / 2),
+        ("conditional", 0.0),
+        ("mm_dpo", -(math.log(sig(1.5)) + math.log(sig(0.75))) / 2),
     ],
 )
 def test_a_value_computed_by_hand(name, expected):
     value = combined(name)(row([2.0, -1.0, 0.5]), Knobs(beta=0.5))
+    assert value.tolist() == pytest.approx([expected], rel=1e-12)
+
+
+def test_losses_see_the_answers_that_they_are_about():
+    """Log-ratios 2 | -1 by its text, 0.5 by its image, beta 0.5: margins 1.5 and 0.75."""
+    made, knobs = row([2.0, -1.0, 0.5]), Knobs(beta=0.5)
+    made = replace(made, sides=torch.tensor([[0, dpo.BY_TEXT, dpo.BY_IMAGE]]))
+    text, image, anchored = -math.log(sig(1.5)), -math.log(sig(0.75)), -math.log(sig(1.0))
+    for name, expected in {
+        "dpo": text,
+        "aot": text,
+        "conditional": image,
+        "dpo+conditional+anchor": text + image + anchored,
+        "dpo+0.5*conditional": text + image / 2,
+        "multi_softmax": text,
+    }.items():
+        assert combined(name)(made, knobs).tolist() == pytest.approx([expected], rel=1e-12), name
+    alone = replace(made, sides=torch.tensor([[0, dpo.BY_IMAGE, dpo.BY_IMAGE]]))
+    for name in ("dpo", "aot", "aot_unpaired"):
+        assert combined(name)(alone, knobs).tolist() == [0.0]
+    both = replace(made, sides=torch.tensor([[0, dpo.BY_BOTH, dpo.BY_IMAGE]]))
+    assert combined("dpo")(both, knobs).tolist() == pytest.approx([text], rel=1e-12)
+
+
+def test_a_gap_of_scores_scales_beta():
+    """Scores 3 | 1, 3: gaps 2 and 0."""
+    made = replace(row([2.0, -1.0, 0.5]), targets=torch.tensor([[3.0, 1.0, 3.0]]).double())
+    beta = 0.5 * (1 + 0.5 * (1 - math.exp(-1.0)))
+    expected = -(math.log(sig(beta * 3.0)) + math.log(sig(0.75))) / 2
+    value = combined("mm_dpo")(made, Knobs(beta=0.5))
     assert value.tolist() == pytest.approx([expected], rel=1e-12)
 
 
@@ -243,12 +280,13 @@ def test_every_loss_that_ships_keeps_all_promises(name):
 def test_the_names_are_those_of_the_functions_and_of_the_entry_points():
     from importlib.metadata import entry_points
 
-    assert sorted({**LOSSES, **TRL_LOSSES}) == list(dpo.LOSSES) == sorted(dpo.LOSSES)
+    every = {**LOSSES, **TRL_LOSSES, **SIDE_LOSSES}
+    assert sorted(every) == list(dpo.LOSSES) == sorted(dpo.LOSSES)
     shipped = {
         point.name: point.load() for point in entry_points(group="harness.losses")
         if point.value.startswith("harness.dpo.")
     }  # fmt: skip
-    assert shipped == {**LOSSES, **TRL_LOSSES}
+    assert shipped == every
     assert set(dpo.ONE_NEGATIVE) == {
         name for name in shipped if combined(name).needs.one_rejected
     }  # fmt: skip
@@ -313,7 +351,7 @@ def test_a_broken_loss_is_caught_by_name(monkeypatch, loss):
 
 
 @QUICK
-@given(st.sampled_from(sorted(TRL_LOSSES)), st.floats(-30, 30), st.booleans())
+@given(st.sampled_from(sorted({**TRL_LOSSES, **SIDE_LOSSES})), st.floats(-30, 30), st.booleans())
 def test_values_and_gradients_are_finite_for_any_gap(name, gap, single):
     loss = combined(name)
     made = case(loss.needs, gap=gap, dtype=torch.float32 if single else torch.float64)

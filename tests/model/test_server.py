@@ -19,7 +19,7 @@ from harness_tinyworld import DEMO
 from PIL import Image
 
 from harness.errors import UsageError
-from harness.model import Model, open_model
+from harness.model import Model, open_checkpoint, open_model
 from harness.model.server import ServerModel
 from harness.pairs import read_prompts
 from harness.records import Request
@@ -148,10 +148,10 @@ def test_what_a_server_cannot_do_is_said(server: Server) -> None:
     assert len(server.seen) == 1
     with pytest.raises(UsageError, match="Write --model openai:MODEL@http://localhost"):
         open_model("openai:localhost")
-    with pytest.raises(UsageError, match="trained"):
-        _ = model.network
-    with pytest.raises(UsageError, match="adapter"):
-        model.with_adapter(Path("somewhere"))
+    with pytest.raises(UsageError, match="cannot be trained"):
+        open_checkpoint(server.source)
+    with pytest.raises(UsageError, match="takes no adapter from here"):
+        open_model(server.source, adapter=Path("somewhere"))
 
 
 def test_a_server_that_is_not_there_gives_missing_answers() -> None:

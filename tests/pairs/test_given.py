@@ -98,7 +98,7 @@ CONVERSATION = [
         ({"question": None, "prompt": [{"role": "tool", "content": "x"}]}, "unknown role"),
         ({"question": None, "prompt": [{"role": "user", "content": 3}]}, "unknown shape"),
         ({"system": "You are a pirate."}, "system message"),
-        ({"rejected_image": "b.png"}, "own image for an answer"),
+        ({"chosen_image": "b.png"}, "own image for an answer"),
         ({"chosen": 3}, "unknown shape"),
         ({"chosen": None, "rejected": None}, "no answers"),
     ],
@@ -284,3 +284,61 @@ def test_no_row_whatsoever_raises(hostile):
     for found in read_row(form, hostile) if form else ():
         assert found.problem or isinstance(found.question, str)
         assert found.problem or all(isinstance(text, str) for text in found.rejected)
+
+
+def answers_of(path):
+    """Texts with the names of the images that the answers are read under."""
+    return [
+        [(text, side.image.name if side.image else None) for text, side in pair.answers]
+        if isinstance(pair, Pair)
+        else pair.reason
+        for pair in read_given(path).pairs
+    ]
+
+
+def test_a_rejected_image_is_the_chosen_answers_other_image(folder):
+    """As mDPO compares: two texts under the row's image, and the better one under another."""
+    rows = [
+        row(rejected_image="b.png"),
+        row(rejected_images=["b.png", "c.png"]),
+        row(rejected_image="a.png"),  # the row's own: nothing is said by it
+        {"image": "a.png", "question": "What?", "chosen": "yes", "rejected_image": "b.png"},
+        {"image": "a.png", "question": "What?", "chosen": "yes", "rejected_image": "a.png"},
+        row(rejected_image="absent.png"),
+        row(rejected=row()["chosen"], rejected_image="b.png"),
+    ]
+    (folder / "c.png").write_bytes((folder / "b.png").read_bytes())
+    path = json_file(folder, rows, "pairs.jsonl")
+    yes, no = (row()[name] for name in ("chosen", "rejected"))
+    assert answers_of(path) == [
+        [(yes, None), (no, None), (yes, "b.png")],
+        [(yes, None), (no, None), (yes, "b.png"), (yes, "c.png")],
+        [(yes, None), (no, None), (yes, None)],
+        [("yes", None), ("yes", "b.png")],
+        "equal",
+        [(yes, None), (yes, None), (yes, "b.png")],
+    ]
+    assert [drop.reason for drop in read_given(path).dropped] == ["image missing"]
+
+
+def test_a_rejected_image_of_ms_swift_is_the_rejected_answers(folder):
+    asked = {"role": "user", "content": "<image>What?"}
+    messages = [asked, {"role": "assistant", "content": "yes"}]
+    worse = [asked, {"role": "assistant", "content": "no"}]
+    rows = [
+        {"messages": messages, "images": ["a.png"], **more}
+        for more in (
+            {"rejected_response": "no", "rejected_images": ["b.png"]},
+            {"rejected_images": ["b.png"]},
+            {"rejected_messages": worse, "rejected_images": ["a.png"]},
+            {"rejected_messages": [{**asked, "content": "Who?"}, worse[1]]},
+            {"rejected_response": "no", "rejected_images": ["b.png", "a.png"]},
+        )
+    ]
+    path = json_file(folder, rows, "pairs.jsonl")
+    assert answers_of(path) == [
+        [("yes", None), ("no", "b.png")], [("yes", None), ("yes", "b.png")],
+        [("yes", None), ("no", None)],
+    ]  # fmt: skip
+    reasons = [drop.reason for drop in read_given(path).dropped]
+    assert reasons == ["two questions", "several images"]

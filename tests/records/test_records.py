@@ -121,3 +121,29 @@ def test_a_file_that_would_start_another_program_is_no_image(tmp_path):
     with listed_formats(), pytest.raises(PIL.UnidentifiedImageError):
         PIL.Image.open(tmp_path / "a.png")
     assert PIL.Image.open(tmp_path / "a.png").format == "EPS"  # other users see what they saw
+
+
+def test_pairs_of_the_version_before_keep_their_bytes_and_fingerprints():
+    """Fields that came later are left out where they say nothing: of the journal of version 0.1."""
+    import json
+    from pathlib import Path
+
+    from harness.records import Drop, Pair, Prompt, Side
+
+    path = Path(__file__).parents[1] / "fixtures" / "flat_layout" / "run" / "pairs.jsonl"
+    lines = [line for line in path.read_text().splitlines() if '"prompt"' in line]
+    rows = [json.loads(line) for line in lines]
+    records = [from_json(Drop if "reason" in row else Pair, row) for row in rows]
+    assert any(isinstance(record, Pair) for record in records)
+    for line, record in zip(lines, records, strict=True):
+        assert json.dumps(to_json(record), ensure_ascii=False) == line
+    assert fingerprint(records) == fingerprint(rows)
+    new = Pair(
+        Prompt("p", Path("a.png"), "q", None, (Path("b.png"),)), "yes", ("no", "yes"), {},
+        (Side(weights=((0, 2, 5.0),), score=1.0), Side(), Side(Path("b.png"), "blur", 3)), "why?",
+    )  # fmt: skip
+    assert from_json(Pair, json.loads(json.dumps(to_json(new)))) == new
+    assert to_json(new)["sides"][1] == {}
+    swapped = new.arranged((1, 0, 2))
+    assert (swapped.chosen, swapped.rejected) == ("no", ("yes", "yes"))
+    assert swapped.sides == (new.sides[1], new.sides[0], new.sides[2])

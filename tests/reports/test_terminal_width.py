@@ -34,10 +34,17 @@ def shown(comparison, width):
     return console.export_text()
 
 
+def numbers(text):
+    return set(re.findall(r"\S*\d\S*", text))
+
+
 @pytest.mark.parametrize("width", [132, 100, 80, 60, 50, 40, 30])
 def test_no_number_is_cut(run, width):
     comparison = open_run(run).report.comparison
-    lines = shown(comparison, width).splitlines()
+    text = shown(comparison, width)
+    assert "pope" in text, "the name of a figure is never left out"
+    assert numbers(text) <= numbers(shown(comparison, 200)), "a number is whole or not there"
+    lines = text.splitlines()
     assert max(map(len, lines)) <= width
     assert not any("…" in line for line in lines)
     wanted = re.findall(r"-?\+?\d+\.\d \[[^\]]+\]", shown(comparison, 200))

@@ -136,7 +136,6 @@ def test_prompts_of_which_none_can_be_used(model, folder, prompts):
     ("tracker", "environment", "told"),
     [
         ("wandb", {}, "not installed|wandb login"),
-        ("tensorboard", {}, "not installed"),
     ],
 )
 def test_a_tracker_that_could_not_be_used(monkeypatch, tmp_path, tracker, environment, told):

@@ -54,11 +54,14 @@ class Attempts:
         words: the command line.
         log: where its output goes.
         kills: how many of its processes were alive when the signal came, by what had been begun.
+        resumes: how many of those went on from a killed one.
     """
 
     words: Sequence[str]
     log: Path
     kills: Counter[str] = field(default_factory=Counter)
+    resumes: int = 0
+    _torn: str = ""
 
     def whole(self) -> float:
         """Run it to its end, and return the seconds of processor time that it took."""
@@ -93,6 +96,8 @@ class Attempts:
             self._ended_well(process)
             return False
         self.kills[stage_of(folder)] += 1
+        self.resumes += str(folder) == self._torn
+        self._torn = str(folder)
         return True
 
     def _started(self) -> Any:

@@ -16,7 +16,7 @@ from harness_tinyworld.minis.table import Mini, Row, Table
 from harness_tinyworld.scenes import Scene, render
 from harness_tinyworld.vocabulary import COLOURS, a, capital
 
-SETS = 70
+SETS = 80
 
 
 def recoloured(scene: Scene, rng: random.Random) -> Scene | None:

@@ -14,7 +14,7 @@ from harness_tinyworld.minis.table import Mini, Row, Table
 from harness_tinyworld.questions import Asker
 from harness_tinyworld.scenes import render
 
-EACH = 60
+EACH = 160
 CATEGORIES: dict[str, Asker] = {
     "conv": questions.colour,
     "detail": describe.description,

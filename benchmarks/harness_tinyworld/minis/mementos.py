@@ -18,7 +18,7 @@ from harness_tinyworld.minis.table import Mini, Row, Table
 from harness_tinyworld.scenes import SIDE, Scene, render
 from harness_tinyworld.vocabulary import PLACES
 
-COUNT = 160
+COUNT = 480
 DOMAINS = ("daily-life", "robotics", "comics")
 
 

@@ -17,7 +17,7 @@ from harness_tinyworld.minis.table import Mini, Row, Table
 from harness_tinyworld.questions import Asker
 from harness_tinyworld.scenes import render
 
-QUESTIONS = 150
+QUESTIONS = 480
 ROTATION = 1_000_000
 ENGLISH: tuple[Asker, ...] = (
     *(questions.colour, questions.shape, questions.position),

@@ -15,7 +15,7 @@ from harness_tinyworld.minis.table import Mini, Row, Table
 from harness_tinyworld.questions import Asker, Question
 from harness_tinyworld.scenes import Scene, render
 
-IMAGES = 30
+IMAGES = 70
 SUBTASKS: dict[str, Asker] = {
     "existence": questions.existence,
     "count": questions.count_check,

@@ -15,7 +15,7 @@ from harness_tinyworld.minis.table import Mini, Row, Table
 from harness_tinyworld.questions import Asker
 from harness_tinyworld.scenes import render
 
-EACH = 30
+EACH = 60
 TYPES: dict[str, Asker] = {
     "attribute": questions.colour,
     "adversarial": reading.unanswerable,

@@ -13,7 +13,7 @@ from harness_tinyworld.minis.common import asked, four_options, options_of
 from harness_tinyworld.minis.table import Mini, Row, Table
 from harness_tinyworld.scenes import render
 
-COUNT = 200
+COUNT = 480
 KINDS = (
     (questions.colour, "fine-grained perception", "recognition"),
     (questions.count, "fine-grained perception", "object counting"),

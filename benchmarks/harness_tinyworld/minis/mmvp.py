@@ -14,7 +14,7 @@ from harness_tinyworld.minis.table import Mini, Row, Table
 from harness_tinyworld.scenes import render
 from harness_tinyworld.vocabulary import a, capital
 
-PAIRS = 60
+PAIRS = 240
 
 
 def rows() -> list[Row]:

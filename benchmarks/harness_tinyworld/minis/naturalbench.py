@@ -14,7 +14,7 @@ from harness_tinyworld.minis.table import Mini, Row, Table
 from harness_tinyworld.scenes import render
 from harness_tinyworld.vocabulary import a
 
-GROUPS = 60
+GROUPS = 120
 
 
 def rows() -> list[Row]:

@@ -12,7 +12,7 @@ from harness_tinyworld.minis.table import Mini, Row, Table
 from harness_tinyworld.scenes import Scene, render
 from harness_tinyworld.vocabulary import a, at
 
-COUNT = 240
+COUNT = 480
 
 
 def facts(scene: Scene) -> list[str]:

@@ -13,7 +13,7 @@ from harness_tinyworld.minis.common import asked, ten
 from harness_tinyworld.minis.table import Mini, Row, Table
 from harness_tinyworld.scenes import render
 
-COUNT = 320
+COUNT = 480
 
 
 def rows() -> list[Row]:

@@ -149,9 +149,12 @@ def relabelled(pair: Pair, how: str, seed: int) -> Pair:
             return pair
     else:
         place = 1
-    texts = [pair.chosen, *pair.rejected]
-    texts[0], texts[place] = texts[place], texts[0]
-    return replace(pair, chosen=texts[0], rejected=tuple(texts[1:]))
+    order = list(range(1 + len(pair.rejected)))
+    order[0], order[place] = order[place], order[0]
+    made = pair.arranged(order)
+    # The scores stay where they are: a loss that goes by them must be taken in too.
+    sides = [replace(new, score=old.score) for new, old in zip(made.sides, pair.sides, strict=True)]
+    return replace(made, meta=pair.meta, sides=tuple(sides))
 
 
 def references(prompts: Iterable[Prompt], model: Model, limit: int) -> Iterator[Pair | Drop]:

@@ -7,18 +7,21 @@ gives each of them the pair of its row. The forms are those of ``docs/pairs.md``
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from harness import dpo
 from harness.errors import UsageError
 from harness.hookspecs import hookimpl
-from harness.pairs import given_answers
-from harness.records import Drop, Pair, Prompt
+from harness.records import Bounds, Drop, Pair, Prompt
+from harness_given.preferences import Preferred, from_file, preferences, weighted
 
 if TYPE_CHECKING:
     from harness.model import Model
+
+
+__all__ = ["Options", "Preferred", "make_pairs", "preferences", "train", "weighted"]
 
 
 @dataclass(frozen=True)
@@ -27,9 +30,12 @@ class Options(dpo.Training):
 
     Attributes:
         pairs: file or folder of the pairs; ``--pairs`` sets it.
+        segments: weight of the words in which two answers differ, for ``loss=ddpo``; RLHF-V's
+            paper uses 5. With 1 all words weigh the same.
     """
 
     pairs: str = ""
+    segments: Annotated[float, Bounds(least=0, most=1000)] = 1.0
 
 
 PRESETS = {"small": Options(lora_rank=32, lora_alpha=64, learning_rate=1e-4, accumulation=1)}
@@ -43,15 +49,8 @@ def make_pairs(prompts: Iterable[Prompt], options: Options) -> Iterator[Pair | D
             "The method 'given' trains on pairs that exist: name their file with --pairs FILE. "
             "docs/pairs.md lists the forms it may have."
         )
-    rows = {id_: (question, item) for id_, question, item in given_answers(Path(options.pairs))}
-    for prompt in prompts:
-        question, item = rows.get(prompt.id, ("", None))
-        if item is None:
-            yield Drop(prompt, "no pair", {"detail": f"no row of {options.pairs} has this id"})
-        elif question != prompt.question:
-            yield Drop(prompt, "another question", {"detail": question[:200]})
-        else:
-            yield replace(item, prompt=prompt)
+    for item in from_file(prompts, options.pairs):
+        yield item if isinstance(item, Drop) else weighted(item, options.segments)
 
 
 @hookimpl

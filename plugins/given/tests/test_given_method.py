@@ -100,3 +100,17 @@ def test_what_does_not_fit_is_refused_at_once(tmp_path, changed, told):
     asked = settings(tmp_path, pairs="pairs.json")
     with pytest.raises(UsageError, match=told):
         resolve(replace(asked, **changed))
+
+
+def test_an_answers_own_image_and_segments_reach_the_pair(tmp_path):
+    for name in "ab":
+        PIL.Image.new("RGB", (8, 8), {"a": "red", "b": "blue"}[name]).save(tmp_path / f"{name}.png")
+    row = {"image": "a.png", "question": "What?", "chosen": "a red cat", "rejected": "a blue cat"}
+    path = tmp_path / "p.json"
+    path.write_text(json.dumps([{**row, "rejected_image": "b.png"}, row]))
+    found = read_given(path)
+    options = Options(pairs=str(path), segments=5)
+    first, second = make_pairs(found.prompts, options)
+    assert first == found.pairs[0]
+    assert first.sides[2].image == tmp_path / "b.png"
+    assert [side.weights for side in second.sides] == [((2, 5, 5.0),), ((2, 6, 5.0),)]

@@ -23,6 +23,7 @@ from harness.records import Bounds, Drop, Pair, Prompt
 from harness_multineg.negatives import HARD, drawn, labels, lists_of, with_others
 from harness_multineg.negatives import expanded as expanded_pairs
 from harness_multineg.negatives import single as single_pairs
+from harness_multineg.scores import SCORES, scored
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -48,6 +49,9 @@ class Options(dpo.Training):
             more optimiser steps out of the same pairs, unless ``equal_steps``.
         one_negative: control: one negative for each prompt, drawn by seed, trained with DPO. As
             many rows, and so as many optimiser steps, as with all negatives.
+        scores: of the answers, for ``loss=infonca`` and ``nca``: ``distance`` is the part of the
+            words shared with the chosen answer, ``likelihood`` the log-probability per word under
+            the clean image. Without scores ``infonca`` equals ``multi_softmax``.
         equal_steps: with ``expand``: shorten the training to the steps of the listwise one.
     """
 
@@ -59,6 +63,7 @@ class Options(dpo.Training):
     others: Annotated[int, Bounds(least=0, most=64)] = 0
     expand: bool = False
     one_negative: bool = False
+    scores: Annotated[str, Bounds(among=SCORES)] = "none"
     equal_steps: bool = False
     learning_rate: float = 2e-6
     beta: float = 0.1
@@ -79,6 +84,8 @@ class Options(dpo.Training):
             raise ValueError("keep and hard belong together, as in hard=similar and keep=2")
         if self.expand and self.one_negative:
             raise ValueError("expand and one_negative are two controls; choose one")
+        if self.others and self.scores != "none":
+            raise ValueError("others adds answers without a score; set scores=none with it")
         if self.equal_steps and not self.expand:
             raise ValueError("equal_steps changes expand only; one_negative has equal steps")
 
@@ -108,7 +115,7 @@ def make_pairs(
 ) -> Iterator[Pair | Drop]:
     """Ask each question of the clean image and of every corrupted one."""
     corruptions = labels(options.corruptions)
-    return lists_of(prompts, model, corruptions, options, seed)
+    return scored(lists_of(prompts, model, corruptions, options, seed), model, options.scores)
 
 
 def pictures(pair: Pair, options: Options, seed: int) -> Mapping[str, PIL.Image.Image]:

@@ -12,7 +12,7 @@ from harness_seva.corruptions import Chain, Corruption, parse
 
 from harness.model import ask_each
 from harness.pairs import thoughts_of, word_distance
-from harness.records import Answer, Drop, Pair, Prompt, Request, distinct, seed_of
+from harness.records import Answer, Drop, Pair, Prompt, Request, Side, distinct, seed_of
 
 if TYPE_CHECKING:
     from harness.model import Model
@@ -127,21 +127,19 @@ def with_others(pairs: Sequence[Pair], count: int, seed: int) -> Sequence[Pair]:
         free = [text for text in every if text not in own]
         ranks = {text: seed_of(seed, "other", pair.prompt.id, text) for text in free}
         added = sorted(free, key=ranks.__getitem__)[:count]
-        made.append(replace(pair, rejected=(*pair.rejected, *added)))
+        sides = (*pair.sides, *(Side() for _ in added)) if pair.sides else ()
+        made.append(replace(pair, rejected=(*pair.rejected, *added), sides=sides))
     return made
 
 
 def expanded(pairs: Sequence[Pair]) -> list[Pair]:
     """Return one pair of one negative for each rejected answer."""
-    return [replace(pair, rejected=(text,)) for pair in pairs for text in pair.rejected]
+    return [pair.arranged((0, at)) for pair in pairs for at in range(1, 1 + len(pair.rejected))]
 
 
 def single(pairs: Sequence[Pair], seed: int) -> list[Pair]:
     """Return each pair with one of its rejected answers, drawn by seed and prompt alone."""
     return [
-        replace(
-            pair,
-            rejected=(pair.rejected[seed_of(seed, "one", pair.prompt.id) % len(pair.rejected)],),
-        )
+        pair.arranged((0, 1 + seed_of(seed, "one", pair.prompt.id) % len(pair.rejected)))
         for pair in pairs
     ]

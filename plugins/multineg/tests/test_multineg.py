@@ -121,3 +121,18 @@ def test_answers_of_other_prompts_are_negatives_too(prompts):
         assert len(more.rejected) == 3
     assert made == with_others(pairs, 1, 0)
     assert len(with_others(pairs, 9, 0)[1].rejected) == 4
+
+
+def test_scores_by_distance_and_by_likelihood(prompts):
+    from harness_multineg.scores import scored
+
+    pair = Pair(prompts[0], "a red cat sits", ("a blue cat sits", "no"))
+    (near,) = scored([pair], Script(), "distance")
+    assert [side.score for side in near.sides] == [1.0, 0.75, 0.0]
+    (likely,) = scored([pair], Script(), "likelihood")
+    assert [side.score for side in likely.sides] == [-14 / 4, -15 / 4, -2.0]
+    (single_one,) = single([near], 0)
+    assert len(single_one.sides) == 2
+    drop = Drop(prompts[1], "equal")
+    assert list(scored([drop, pair], Script(), "likelihood")) == [drop, likely]
+    assert list(scored([pair], Script(), "none")) == [pair]

@@ -201,6 +201,11 @@ def _one(text: str) -> Corruption:
     return made
 
 
+def show(image: PIL.Image.Image, text: str, seed: int) -> tuple[PIL.Image.Image, Noise | None]:
+    """Show an image through a corruption: the view of a pair's answer (``harness.views``)."""
+    return parse(text).apply(image, seed)
+
+
 def _parsed(name: str, key: str, text: str, wide: bool) -> Value:
     try:
         numbers = [float(part) for part in text.split("..")]

@@ -1,0 +1,89 @@
+"""What lies in Parquet and Arrow tables, without ``datasets``; a damaged one is one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from harness.errors import HarnessError, UsageError, plain
+
+_ROWS = 64
+
+
+@contextmanager
+def reading_table(path: Path) -> Iterator[None]:
+    """Turn whatever a damaged table makes of its reader into one paragraph.
+
+    Raises:
+        UsageError: in the place of every other exception.
+    """
+    try:
+        yield
+    except HarnessError:
+        raise
+    except Exception as error:
+        reason = plain((str(error).splitlines() or [""])[0])[:200]
+        raise UsageError(
+            f"The table {path} cannot be read ({reason}). It may have been cut short: fetch "
+            "the data set again, for example with: harness data mirror"
+        ) from error
+
+
+def stored_rows(path: Path, wanted: Callable[[Any], bool]) -> Iterator[Mapping[str, Any]]:
+    """Yield the rows of a Parquet table with some of its columns; nothing where it has none.
+
+    Args:
+        path: the table.
+        wanted: whether a column (``pyarrow.Field``) is read.
+
+    Raises:
+        UsageError: if the table is damaged.
+    """
+    from pyarrow.parquet import ParquetFile  # type: ignore[import-untyped]
+
+    with reading_table(path), ParquetFile(path) as table:
+        columns = [field.name for field in table.schema_arrow if wanted(field)]
+        for batch in table.iter_batches(batch_size=_ROWS, columns=columns) if columns else ():
+            yield from batch.to_pylist()
+
+
+def stored_texts(path: Path) -> Iterator[str]:
+    """Yield every text of a Parquet or Arrow table, also inside of lists and structs.
+
+    Raises:
+        UsageError: if the table is damaged.
+    """
+    from pyarrow import ipc, memory_map  # type: ignore[import-untyped]
+    from pyarrow.parquet import ParquetFile
+
+    with reading_table(path):
+        if path.suffix == ".parquet":
+            with ParquetFile(path) as table:
+                leaves = [table.schema.column(at) for at in range(len(table.schema))]
+                texts = [leaf.path for leaf in leaves if str(leaf.logical_type) == "String"]
+                for batch in table.iter_batches(columns=texts) if texts else ():
+                    for column in batch.columns:
+                        yield from _texts(column)
+            return
+        with memory_map(str(path)) as source:
+            try:  # as datasets writes them
+                arrow = ipc.open_stream(source).read_all()
+            except ValueError:
+                arrow = ipc.open_file(source).read_all()
+            for column in arrow.columns:
+                for chunk in column.chunks:
+                    yield from _texts(chunk)
+
+
+def _texts(array: Any) -> Iterator[str]:
+    from pyarrow import types
+
+    if types.is_string(array.type) or types.is_large_string(array.type):
+        yield from (text for text in array.unique().to_pylist() if text is not None)
+    elif types.is_struct(array.type):
+        for inner in array.flatten():
+            yield from _texts(inner)
+    elif types.is_list(array.type) or types.is_large_list(array.type):
+        yield from _texts(array.flatten())
