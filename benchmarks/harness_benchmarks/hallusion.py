@@ -129,7 +129,8 @@ def _figures() -> Metric:
     return Metric("fAcc", _drawn(column.count), column.value, group=column.group, mean=False)
 
 
-def _units(doc: Mapping[str, Any]) -> Mapping[str, str]:
+def units(doc: Mapping[str, Any]) -> Mapping[str, str]:
+    """Name the question, over all its figures, and the figure, with all its questions."""
     place = f"{doc['category']} {doc['subcategory']} {doc['set_id']}"
     return {name: f"{place} {name} {doc[f'{name}_id']}" for name in ("question", "figure")}
 
@@ -151,7 +152,7 @@ BENCHMARK = Benchmark(
         mean_of("says_yes", name="says yes", higher_is_better=None),
     ),
     groups=lambda doc: {"subcategory": f"{doc['category']} {doc['subcategory']}"},
-    units=_units,
+    units=units,
     choices=_choices,
     judge=grader.NAME,
     rubric=RUBRIC,

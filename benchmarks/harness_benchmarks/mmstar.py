@@ -12,15 +12,12 @@ narrower categories, which are not of one size. The letter is read by lmms-eval'
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
-from harness.benchmark import Benchmark, Choices, Metric, Row, Task, mean_of
-from harness.records import Sample, Scored
-
-if TYPE_CHECKING:
-    from numpy import float64
-    from numpy.typing import NDArray
+from harness.benchmark import Benchmark, Choices, Row, Task, mean_of
+from harness.records import Scored
+from harness_benchmarks.means import mean_over
 
 _CELLS = (
     *("image scene and topic", "image style & quality", "image emotion", "object counting"),
@@ -38,29 +35,6 @@ def score(task: Task, row: Row, answer: str) -> Scored:
     return Scored({"right": float(task.score(row, answer)["average"]["score"])})
 
 
-def _counts(rows: Sequence[Sample]) -> tuple[float, ...] | None:
-    counters = [0.0] * (2 * len(_CELLS))
-    for row in rows:
-        right, cell = row.scores.get("right"), row.groups.get("narrow category", "")
-        if right is None or cell not in _CELLS:
-            return None
-        counters[2 * _CELLS.index(cell)] += right
-        counters[2 * _CELLS.index(cell) + 1] += 1.0
-    return tuple(counters)
-
-
-def _average(totals: NDArray[float64]) -> NDArray[float64]:
-    """Return 100 times the mean of the means of the categories that have rows."""
-    import numpy as np
-
-    right, rows = totals[..., 0::2], totals[..., 1::2]
-    there = rows > 0
-    means = np.divide(right, rows, out=np.zeros(np.shape(right)), where=there)
-    cells = there.sum(axis=-1)
-    empty: NDArray[float64] = np.full(np.shape(cells), np.nan)
-    return np.divide(100 * means.sum(axis=-1), cells, out=empty, where=cells > 0)
-
-
 def _choices(row: Row) -> Choices:
     return Choices(tuple("ABCD"), "ABCD".index(str(row.doc["answer"]).strip().upper()))
 
@@ -76,7 +50,7 @@ BENCHMARK = Benchmark(
     score=score,
     columns=(
         mean_of("right", name="accuracy", primary=True),
-        Metric("average", _counts, _average),
+        mean_over("right", "narrow category", [[cell] for cell in _CELLS], name="average"),
         mean_of("logit", name="logit accuracy"),
     ),
     groups=_groups,

@@ -32,11 +32,14 @@ SEVA9 = (
 
 POPE3 = ("pope_random", "pope_popular", "pope_adversarial")
 
-HALLUCINATION = ("pope", "chair", "amber", "mmhal", "hallusion", "naturalbench")
-"""What a model says that an image does not show, asked in six ways."""
+HALLUCINATION = ("pope", "chair", "amber_all", "mmhal", "hallusion_all", "naturalbench", "crpe")
+"""What a model says that an image does not show, asked in seven ways."""
 
-GENERAL = ("mmstar", "mmvp", "mmbench", "seedbench", "mme", "mmvet")
-"""Abilities at large, two of them in questions that need the image."""
+GENERAL = (
+    *("mmstar", "mmvp", "mmbench", "seedbench", "mme", "mmvet", "mmvet_v2"),
+    *("mmmu", "mathvista", "realworldqa", "blink", "cvbench"),
+)
+"""Abilities at large: knowledge, mathematics, space, and questions that need the image."""
 
-TEXT = ("textvqa", "scienceqa")
+TEXT = ("textvqa", "scienceqa", "ocrbench")
 """Reading text in images, and questions with text around them."""

@@ -13,6 +13,7 @@ from harness.benchmark import (
     HUB,
     Benchmark,
     check_tables,
+    configs_of,
     facts_of,
     local_folder,
     place_of,
@@ -70,8 +71,8 @@ def _tables(benchmark: Benchmark, data: Path) -> list[Path]:
     split = str(config.get("test_split") or config.get("validation_split") or "")
     every = sorted(folder.rglob("*.parquet"))
     mine = [file for file in every if re.match(rf"{re.escape(split)}[-.]", file.name)]
-    named = str(config.get("dataset_name") or "")
-    inside = [file for file in mine if named in file.relative_to(folder).parts[:-1]]
+    named = set(configs_of(config))
+    inside = [file for file in mine if named & set(file.relative_to(folder).parts[:-1])]
     plain = [file for file in mine if file.relative_to(folder).parts[:-1] in ((), ("data",))]
     return inside or plain or (mine if len({file.parent for file in mine}) == 1 else [])
 

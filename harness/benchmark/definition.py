@@ -62,7 +62,8 @@ class Benchmark:
         row_units: the same, where only the task's own scoring knows them.
         prepare: called before a model is asked; returns what a reader should know, or raises
             where the rows cannot be measured.
-        choices: the answers a row allows, where they are few; gives the ``logit`` scores.
+        choices: the answers a row allows, where they are few (else no texts); gives the ``logit``
+            scores.
         image_source: what the row's photograph is called in the collection it was taken from, such
             as its COCO file; the contamination check looks for it among the training images.
         max_new_tokens: limit on the answer, where it differs from the task's own.
@@ -149,12 +150,14 @@ class Benchmark:
         Returns:
             ``logit``: 1 if the right answer is the most probable one, else 0 (a tie is 0), and
             ``logit_right``: its share of the probability of all allowed answers, from 0 to 1.
-            Both are ``None`` if the model gave no log-probabilities, and nothing is returned for a
-            benchmark without choices.
+            Both are ``None`` if the model gave no log-probabilities, and nothing is returned where
+            there are no choices: in the whole benchmark, or in this row.
         """
         if self.choices is None:
             return {}
         wanted = self.choices(row)
+        if not wanted.texts:
+            return {}
         logs = answer.choices
         if len(logs) != len(wanted.texts) or not all(map(math.isfinite, logs)):
             return {"logit": None, "logit_right": None}

@@ -21,7 +21,8 @@ class SourceRow:
         key: what tells it from all others, in the authors' words.
         where: file and line, for errors.
         values: its columns but ``image``: texts, whole numbers and tuples of texts.
-        images: names that its image may have; the first one that is there is taken.
+        images: names that its image may have; the first one that is there is taken. Empty for a
+            row without an image.
     """
 
     key: str

@@ -20,6 +20,7 @@ from harness.benchmark.own_data import OwnData
 from harness.benchmark.parquet import reading_table
 from harness.benchmark.task_files import (
     HUB,
+    configs_of,
     local_folder,
     own_data,
     place_of,
@@ -76,7 +77,6 @@ def check_tables(task: str, data: str | Path) -> Tables | None:
     data = place_of(data, task)
     settings = task_settings(yaml_file(task))
     split = str(settings.get("test_split") or settings.get("validation_split") or "")
-    name = settings.get("dataset_name")
     splits: Mapping[str, Sequence[Path]]
     own = own_data(task)
     if own is not None:
@@ -86,7 +86,7 @@ def check_tables(task: str, data: str | Path) -> Tables | None:
     else:
         folder = local_folder(str(settings["dataset_path"]), Path(data))
         where = f"the data set {folder}"
-        splits = _splits(folder, None if name is None else str(name))
+        splits = _joined([_splits(folder, name) for name in configs_of(settings)])
     splits = {known: files for known, files in splits.items() if files}
     if not splits or not split:
         return None
@@ -103,6 +103,12 @@ def check_tables(task: str, data: str | Path) -> Tables | None:
             "Rename the columns, or fetch the version of the data set that the task was made for."
         )
     return Tables(where, tuple(files), rows, columns, tuple(notes))
+
+
+def _joined(parts: Sequence[Mapping[str, Sequence[Path]]]) -> Mapping[str, Sequence[Path]]:
+    """Put the tables of several configs together, split by split; a split is in all of them."""
+    shared = [split for split in parts[0] if all(part.get(split) for part in parts)]
+    return {split: [file for part in parts for file in part[split]] for split in shared}
 
 
 def _no_split(where: str, splits: Sequence[str], task: str, split: str) -> str:

@@ -26,6 +26,7 @@ from harness.benchmark.own_data import OwnData
 from harness.benchmark.task_files import (
     HUB,
     OWN,
+    configs_of,
     data_fingerprint,
     hub_revision,
     local_folder,
@@ -48,7 +49,8 @@ class Row:
     Attributes:
         id: its position in the split.
         content: hash of prompt, target and images.
-        image: hash of the images alone; rows that share it are not independent.
+        image: hash of the images alone, or of the prompt where there are none; rows that share it
+            are not independent.
         text: the prompt.
         images: decoded.
         target: the reference answer as text.
@@ -131,9 +133,12 @@ class Task:
                 cache = (options or {}).get("cache_dir")
                 split = str(config["test_split"])
                 self._images = _Images(source, split, *join, cache, commit)
-            self._task = _build(config, source)
+            parts = [
+                _build({**config, "dataset_name": name}, source) for name in configs_of(config)
+            ]
+        self._task = parts[0]
         self.folder = None if str(data) == HUB or own is not None else Path(source)
-        self._docs = self._task.task_docs
+        self._docs = _together([part.task_docs for part in parts])
         if commit is not None:
             _check_commit(source, commit, self._docs)
 
@@ -171,7 +176,7 @@ class Task:
         _check(images)
         text = str(self._task.doc_to_text(doc))
         target = self._target(doc)
-        digest = _image_hash(images)
+        digest = _image_hash(images) if images else fingerprint("no image", text)
         return Row(str(index), fingerprint(text, target, digest), digest, text, images, target, doc)
 
     def _target(self, doc: Mapping[str, Any]) -> str:
@@ -310,6 +315,14 @@ def _build(config: dict[str, Any], source: str) -> Any:
     except Exception as error:
         split = config.get("test_split") or config.get("validation_split")
         raise _unloadable(source, f"{config.get('task')} (split {split})", error) from error
+
+
+def _together(tables: Sequence[Any]) -> Any:
+    if len(tables) == 1:
+        return tables[0]
+    import datasets
+
+    return datasets.concatenate_datasets(list(tables))
 
 
 def _unloadable(source: str, what: str, error: Exception) -> UsageError:

@@ -87,6 +87,16 @@ def dataset_name(path: str) -> str:
     return str(name)
 
 
+def configs_of(settings: Mapping[str, Any]) -> tuple[str | None, ...]:
+    """Return the configs of its data set that a task reads, one after another.
+
+    A list in the place of ``dataset_name`` is our own extension: lmms-eval takes one name.
+    """
+    named = settings.get("dataset_name")
+    names = named if isinstance(named, list) else [named]
+    return tuple(None if name is None else str(name) for name in names)
+
+
 def yaml_chain(path: str) -> tuple[Path, ...]:
     """Return a task's file, the file that it includes, and so on.
 

@@ -32,6 +32,8 @@ from harness.storage import cannot_write, folder_digest, write_whole
 
 _GROUP = 32
 """Rows that are held in memory, and read together later."""
+_SHARED = 1 << 26
+"""Bytes of different images in a group up to which rows that share one hold it once."""
 
 
 @dataclass(frozen=True)
@@ -136,9 +138,13 @@ def _check_keys(rows: Sequence[SourceRow]) -> None:
 
 def _find_images(
     rows: Sequence[SourceRow], files: Files
-) -> tuple[list[tuple[SourceRow, SourcePath]], list[str]]:
-    found, missing = [], []
+) -> tuple[list[tuple[SourceRow, SourcePath | None]], list[str]]:
+    found: list[tuple[SourceRow, SourcePath | None]] = []
+    missing = []
     for row in rows:
+        if not row.images:
+            found.append((row, None))
+            continue
         places = (files.find(name) for name in row.images)
         place = next((place for place in places if place is not None), None)
         if place is None:
@@ -157,7 +163,7 @@ def _absent(missing: Sequence[str], rows: int) -> HarnessError:
 
 def _write_table(
     path: Path,
-    found: Sequence[tuple[SourceRow, SourcePath]],
+    found: Sequence[tuple[SourceRow, SourcePath | None]],
     files: Files,
     missing: list[str],
     partial: bool,
@@ -171,12 +177,21 @@ def _write_table(
     schema = _schema(found[0][0])
     path.parent.mkdir(parents=True)
     rows, seen = 0, set()
-    with ParquetWriter(path, schema) as writer:
+    checked: dict[str, str | None] = {}
+    places = [str(place) for _, place in found if place is not None]
+    shared = len(set(places)) < len(places)
+    options = {"dictionary_pagesize_limit": _SHARED} if shared else {}
+    with ParquetWriter(path, schema, **options) as writer:
         for start in range(0, len(found), _GROUP):
-            group = []
+            group: list[dict[str, Any]] = []
             for row, place in found[start : start + _GROUP]:
+                if place is None:
+                    group.append({**row.values, "image": None})
+                    continue
                 data = files.image(place)
-                reason = _damage(data)
+                if str(place) not in checked:
+                    checked[str(place)] = _damage(data)
+                reason = checked[str(place)]
                 if reason is not None and not partial:
                     raise HarnessError(
                         f"The image {place} of {row.where} cannot be decoded ({reason}). Fetch it "

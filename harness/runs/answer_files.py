@@ -207,15 +207,29 @@ def _json(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     except ValueError:
         yield from _lines(path)  # JSON lines, whatever the file is called
         return
-    if isinstance(found, Mapping) and all(isinstance(v, str | None) for v in found.values()):
-        found = [{"id": name, "answer": text} for name, text in found.items()]
+    if isinstance(found, Mapping) and not _is_record(found):
+        inside = [value for value in found.values() if isinstance(value, Mapping)]
+        by_id = [each for each in (found, *inside) if _all_texts(each)]
+        listed = [value for value in found.values() if isinstance(value, list)]
+        if len(by_id) == 1:  # ScienceQA's results hold the answers beside the letters
+            found = [{"id": name, "answer": text} for name, text in by_id[0].items()]
+        else:
+            found = listed[0] if len(listed) == 1 else [found]
     elif isinstance(found, Mapping):
-        inner = [value for value in found.values() if isinstance(value, list)]
-        found = inner[0] if len(inner) == 1 else [found]
+        found = [found]
     for number, record in enumerate(found if isinstance(found, list) else [], start=1):
         if not isinstance(record, Mapping):
             raise HarnessError(f"{path.name}, entry {number} is no object with an id and an answer")
         yield f"{path.name}, entry {number}", record
+
+
+def _is_record(found: Mapping[str, Any]) -> bool:
+    """Say whether an object is one answer with its id or question, and no answers by their ids."""
+    return bool(set(_ANSWERS) & set(found)) and bool({*_IDS, *_QUESTIONS} & set(found))
+
+
+def _all_texts(found: Mapping[str, Any]) -> bool:
+    return bool(found) and all(isinstance(text, str | None) for text in found.values())
 
 
 def _table(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:

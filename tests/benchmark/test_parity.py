@@ -31,6 +31,7 @@ FORMS = (
     *("({right})", "The answer is {right}.", "{wrong}.", "Not so", "There is no such thing"),
 )
 MATCHED = ("textvqa", "vizwiz", "vqav2", "gqa", "scienceqa")
+OPTIONS = {"realworldqa": "exact_match", "cvbench": "cv_bench_acc", "blink": "blink_acc"}
 YES_NO = ("pope", "pope_random", "pope_popular", "pope_adversarial")
 LIMITS = dict.fromkeys(("mmbench", "mmbench_cn"), 600)  # rows of the miniature that suffice here
 
@@ -161,6 +162,13 @@ def test_mmstar_and_mmvp() -> None:
     both = pairs.theirs("mmvp_pair_accuracy")
     assert pairs.ours("pair accuracy") == pytest.approx(100 * both, abs=1e-6)
     assert 0 < pairs.ours("pair accuracy") < pairs.ours("accuracy")
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_letters_of_options(name: str) -> None:
+    done = replay(name)
+    assert done.ours("accuracy") == pytest.approx(100 * done.theirs(OPTIONS[name]), abs=1e-6)
+    assert 0 < done.ours("accuracy") <= done.ours("lenient accuracy") < 100
 
 
 def test_seedbench() -> None:
@@ -353,6 +361,9 @@ def table() -> list[str]:
         ("mmstar", "average", star.ours("average"), "average", average),
         ("mmvp", "pair accuracy", pairs.ours("pair accuracy"), "mmvp_pair_accuracy", both),
     ]
+    for name, metric in OPTIONS.items():
+        done = replay(name)
+        rows.append((name, "accuracy", done.ours("accuracy"), metric, 100 * done.theirs(metric)))
     rows += [
         ("naturalbench", name, natural.ours(name), f"get_scores, {name}", 100 * official[name])
         for name in official

@@ -35,6 +35,8 @@ from harness.storage import read_journal
 from tests.support import published
 
 WRITERS = {name: getattr(published, name) for name in ("mmhal", "shr", "amber", "mementos")}
+SHARING = {name: getattr(published, name) for name in ("amber_all", "hallusion_all")}
+"""Benchmarks of which many rows show one image."""
 
 
 @pytest.fixture
@@ -45,7 +47,7 @@ def made(tmp_path: Path) -> Callable[..., Converted]:
         files = tmp_path / "files"
         if not files.exists():
             files.mkdir()
-            WRITERS[name](files)
+            {**WRITERS, **SHARING}[name](files)
         change(files)
         return convert(load("benchmarks", name), files, tmp_path / "out", **options)
 
@@ -74,6 +76,29 @@ def test_converted_files_are_the_rows_that_were_published(name, made, tmp_path) 
             assert None not in wanted.values()
         assert dict(benchmark.groups(there.doc)) == dict(benchmark.groups(here.doc))
     assert verify(tmp_path / "out")[0].revision.startswith("files:")
+
+
+@pytest.mark.parametrize("name", SHARING)
+def test_rows_that_share_an_image_are_converted_and_hold_it_once(name, made, tmp_path) -> None:
+    done = made(name)
+    benchmark = load("benchmarks", name)
+    one, two = Task(benchmark.task, DATA), Task(benchmark.task, tmp_path / "out")
+    assert (done.missing, len(two)) == ((), done.rows)
+    for here, there in zip(islice(one.rows(), done.rows), two.rows(), strict=True):
+        assert (there.content, there.image, there.text) == (here.content, here.image, here.text)
+        scores = benchmark.score(two, there, "No").scores
+        assert scores == benchmark.score(one, here, "No").scores
+        assert benchmark.groups(there.doc) == benchmark.groups(here.doc)
+    (file,) = (done.folder / "data").iterdir()
+    (column,) = (
+        column
+        for group in [parquet.ParquetFile(file).metadata.row_group(0)]
+        for column in map(group.column, range(group.num_columns))
+        if column.path_in_schema == "image.bytes"
+    )
+    images = {row["image"]["bytes"] for row in table(done) if row["image"]}
+    whole = sum(map(len, images))  # once, and twice in the statistics of small values
+    assert column.total_uncompressed_size < 4 * whole
 
 
 def test_mementos_is_asked_and_scored_by_its_own_words(made, tmp_path) -> None:
@@ -182,6 +207,7 @@ def put(file: str, data: bytes) -> Callable[[Path], object]:
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n"
 """A program in PostScript, which Pillow would hand to Ghostscript."""
 FACTS, TEMPLATE = "shr/shr_factual_part2.jsonl", "response_template.json"
+FIGURES = "HallusionBench.json"
 
 
 @pytest.mark.parametrize(
@@ -212,6 +238,14 @@ FACTS, TEMPLATE = "shr/shr_factual_part2.jsonl", "response_template.json"
         ("shr", put("VG/VG_100K/2317430.jpg", b"no image"),
          r"VG_100K/2317430.jpg of val_images_final.json, line \d+ cannot be decoded"),
         ("amber", edit("annotations.json", '"id": 2,', '"id": 9,'), r"question 2 is not in ann"),
+        ("hallusion_all", edit(FIGURES, '"visual_input": "0"', '"visual_input": "1"', 1),
+         r"HallusionBench.json, line \d+: the question needs a figure and names none"),
+        ("hallusion_all", edit(FIGURES, "0_1.png", "away.png", 1), r"1 of 176 images"),
+        ("hallusion_all", edit(FIGURES, '"gt_answer": "1"', '"gt_answer": "2"', 1),
+         r"the answer '2' is neither 0 nor 1"),
+        ("amber_all", edit("annotations.json", '"relation"', '"link"', 1),
+         r"annotations.json, line \d+: the type 'link' is none of generative, discr"),
+        ("amber_all", edit("annotations.json", '"no"', '"NO"', 1), r"truth 'NO' is neither yes"),
         ("mementos", edit("dl_description.csv", "rw_8.png,", "rw_8.png,x,"),
          r"dl_description.csv, line 3: 3 columns, where the first line names 2"),
         ("mementos", edit("dl_description.csv", "rw_8.png", "rw_7.png"),

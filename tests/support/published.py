@@ -113,6 +113,48 @@ def amber(folder: Path) -> list[Doc]:
     return docs
 
 
+_TYPES = {"existence": "discriminative-hallucination", "relation": "relation"}
+
+
+def amber_all(folder: Path) -> list[Doc]:
+    """Write all of AMBER: both halves' questions about one image; return the miniature's rows."""
+    docs = rows("AMBER", 9)
+    number = "question_id"
+    asked = [{"id": d[number], "image": "AMBER_1.jpg", "query": d["question"]} for d in docs]
+    truth = []
+    for doc in docs:
+        kind = doc["kind"]
+        if kind == "generative":
+            answer = {"type": kind, "truth": doc["truth"], "hallu": doc["hallu"]}
+        else:
+            named = _TYPES.get(kind, f"discriminative-{kind}")
+            answer = {"type": named, "truth": doc["truth"][0]}
+        truth.append({"id": doc[number], **answer})
+    dump(folder / "query_all.json", asked)
+    dump(folder / "annotations.json", truth)
+    for name in ("relation.json", "safe_words.txt"):
+        (folder / name).write_bytes((DATA / "AMBER" / "metadata" / name).read_bytes())
+    archive(folder / "image.zip", {"image/AMBER_1.jpg": docs[0]["image"]["bytes"]})
+    return docs
+
+
+def hallusion_all(folder: Path) -> list[Doc]:
+    """Write the list, of which some questions name no file, and the archive of figures."""
+    docs = rows("HallusionBench-all", 200)
+    keys = ("category", "subcategory", "set_id", "figure_id", "question_id", "visual_input")
+    texts = (*keys, "sample_note", "question", "gt_answer", "gt_answer_details")
+    listed, figures = [], {}
+    for doc in docs:
+        place = "{category}/{subcategory}/{set_id}_{figure_id}.png".format(**doc)
+        drawn = doc["image"] is not None
+        listed.append({**{k: doc[k] for k in texts}, "filename": f"./{place}" if drawn else None})
+        if drawn:
+            figures[f"hallusion_bench/{place}"] = doc["image"]["bytes"]
+    dump(folder / "HallusionBench.json", listed)
+    archive(folder / "hallusion_bench.zip", figures)
+    return docs
+
+
 TEXTS = {
     "cmc": [("cmc_10.png", "A bear holds a hat, and a bear runs.")],
     "dl": [

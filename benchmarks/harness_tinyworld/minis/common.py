@@ -17,6 +17,8 @@ _ORDER = (
     *("amber", "chair", "gqa", "hallusion", "llavabench", "mementos", "mmbench", "mmbench_cn"),
     *("mme", "mmhal", "scienceqa", "seedbench", "shr", "textvqa", "vizwiz", "vqav2"),
     *("naturalbench", "mmstar", "mmvp"),
+    *("amber_all", "hallusion_all", "mmmu", "cvbench", "realworldqa", "crpe", "ocrbench"),
+    *("mathvista", "mmvet_v2", "blink"),
 )
 _moved = 0
 KINDS = tuple(f"{colour} {shape}" for colour in COLOURS for shape in SHAPES)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from itertools import islice
 
 from harness_tinyworld.minis.common import KINDS, scenes
 from harness_tinyworld.minis.table import Mini, Row, Table
@@ -54,11 +55,16 @@ def _row(place: tuple[int, int, int], figure: Scene, kind: str) -> Row:
 
 
 def rows() -> list[Row]:
-    """Make all rows: a kind that only one figure has, one both have, one neither has."""
+    """Make all rows."""
+    return sets("hallusion", SETS)
+
+
+def sets(name: str, count: int, skip: int = 0) -> list[Row]:
+    """Ask for a kind that only one figure has, one that both have, and one that neither has."""
     made: list[Row] = []
     number = 0
-    for scene in scenes("hallusion"):
-        if number == SETS:
+    for scene in islice(scenes(name), skip, None):
+        if number == count:
             break
         rng = random.Random(f"hallusion {scene.seed}")
         twin = recoloured(scene, rng)
