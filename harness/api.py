@@ -39,7 +39,7 @@ class Result:
 
     Attributes:
         report: everything that a report is given.
-        folder: where it lies; ``None`` for two runs held against each other, which write nothing.
+        folder: where it lies; ``None`` for a comparison of two runs, which writes nothing.
         calls: requests that reached the model in this call; the other answers came from the cache.
     """
 

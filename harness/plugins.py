@@ -59,7 +59,7 @@ def load(kind: str, name: str) -> Any:
     """Import the one entry point of that kind and name.
 
     Raises:
-        UsageError: if nobody, or more than one package, offers the name, or its import fails.
+        UsageError: if no package, or more than one, offers the name, or its import fails.
     """
     return _load(find(kind, name), KINDS[kind])
 
@@ -68,7 +68,7 @@ def find(kind: str, name: str) -> EntryPoint:
     """Return the entry point without importing it.
 
     Raises:
-        UsageError: if nobody, or more than one package, offers the name.
+        UsageError: if no package, or more than one, offers the name.
     """
     word = KINDS[kind]
     points = [point for point in entry_points(group=f"harness.{kind}") if point.name == name]

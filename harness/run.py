@@ -80,7 +80,7 @@ class Outcome:
         folder: the run folder.
         comparison: the result.
         pairs: what was trained on.
-        checkpoint: what came out of the training.
+        checkpoint: the result of the training.
         report: what the reports were written from.
         written: the files of the reports, by name.
         calls: how many requests reached the model in this call, and not the store.
@@ -131,7 +131,8 @@ def run(settings: Settings, *, alone: bool = True) -> Outcome:
         write_json(folder / "versions.json", versions())
 
         preflight_once(context, model)
-        take_before(context, model.fingerprint)
+        if settings.baseline is not None:
+            take_before(context, model.fingerprint)
         before = evaluate("before", model, context)
         trained = align(context, model)
         pairs, checkpoint = trained.pairs, trained.checkpoint

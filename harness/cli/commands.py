@@ -170,7 +170,7 @@ def _code() -> int:
 
 
 def _deaf() -> int:
-    """Nobody reads any more, as after ``| head``: end without a word."""
+    """The reader of stdout is gone, as after ``| head``: end without a message."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):

@@ -113,34 +113,29 @@ def _tried(
     return preflight(plan.prompts, opened, plan.method, plan.options).facts
 
 
-@click.command("new-method")
-@click.argument("name")
-@click.option("--out", required=True, metavar="DIR", type=click.Path(path_type=Path))
-def new_method(name: str, out: Path) -> None:
-    """Write a pip-installable package for a new method.
+def _scaffold(kind: str) -> click.Command:
+    """Return the command that writes a package with a new method or loss."""
 
-    \b
-    harness new-method my_method --out my-method
-    pip install -e my-method && harness check --method my_method
-    """
-    from harness.testing import new_method as write
+    @click.command(
+        f"new-{kind}",
+        help=f"""Write a pip-installable package for a new {kind}.
 
-    click.echo(write(name, out))
+        \b
+        harness new-{kind} my_{kind} --out my-{kind}
+        pip install -e my-{kind} && harness check --{kind} my_{kind}
+        """,
+    )
+    @click.argument("name")
+    @click.option("--out", required=True, metavar="DIR", type=click.Path(path_type=Path))
+    def write(name: str, out: Path) -> None:
+        from harness import testing
+
+        click.echo(getattr(testing, f"new_{kind}")(name, out))
+
+    return write
 
 
-@click.command("new-loss")
-@click.argument("name")
-@click.option("--out", required=True, metavar="DIR", type=click.Path(path_type=Path))
-def new_loss(name: str, out: Path) -> None:
-    """Write a pip-installable package for a new loss.
-
-    \b
-    harness new-loss my_loss --out my-loss
-    pip install -e my-loss && harness check --loss my_loss
-    """
-    from harness.testing import new_loss as write
-
-    click.echo(write(name, out))
+new_method, new_loss = _scaffold("method"), _scaffold("loss")
 
 
 @click.command()

@@ -74,7 +74,7 @@ class ReportInput:
         seeds: training seeds that the comparison is over, where there are several.
         training: what the training did to the weights and to pairs.
         taken: answers before that come from another run.
-        looks: how often the baseline was compared before; ``None`` where nobody counted.
+        looks: how often the baseline was compared before; ``None`` where it is not counted.
         ablation: what blanking the pairs' images does, where it was asked for.
         notes: what else a reader has to know that no record holds.
         clock: times; the only thing that differs between two equal runs.
@@ -188,7 +188,7 @@ def _graded(names: Sequence[str]) -> str:
 
 TWO_SEEDS = (
     "Two seeds say next to nothing of how far seeds differ: after correction no difference may be "
-    "told at all. Take three or more."
+    "detectable at all. Take three or more."
 )
 
 

@@ -1,4 +1,4 @@
-"""What follows from the rows of a finished run, held against what was recorded of it."""
+"""What follows from the rows of a finished run, compared with what was recorded of it."""
 
 from __future__ import annotations
 
