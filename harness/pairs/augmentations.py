@@ -92,7 +92,7 @@ def augmentations_of(folder: Path, model: Any = None, *, limit: int = 64) -> lis
 
 
 def _metas(pairs: Iterable[Pair], drops: Iterable[Drop]) -> list[Any]:
-    return [each.meta for each in (*pairs, *drops)]
+    return [*(pair.meta for pair in pairs), *(drop.meta for drop in drops)]
 
 
 def _ratios(pairs: Sequence[Pair], model: Any) -> list[float]:
