@@ -150,7 +150,6 @@ def run(settings: Settings, *, alone: bool = True) -> Outcome:
         if settings.judging.local:
             aligned.release()  # the judge needs the memory, and nobody asks the model any more
         verdicts = judge(context, before.samples, after.samples)
-
         report = conclude(
             replace(_about(context, trained, blanked), attribution=explained),
             verdicts,
@@ -159,8 +158,7 @@ def run(settings: Settings, *, alone: bool = True) -> Outcome:
             terms=terms,
             touched=check_contamination(context),
         )
-        if settings.eval_rounds:
-            report = each_round(report, _judged(rounds, before.samples, context), plan.columns)
+        report = _with_rounds(report, rounds, before.samples, context)
         if alone:
             looks = looked(settings.out, report.compared, record.arms, [settings.seed])
             report = replace(report, looks=looks)
@@ -187,14 +185,17 @@ def _answers_of_rounds(trained: Trained, model: Any, context: Context[Plan]) -> 
     return {number: arm.samples for number, arm in arms.items()}
 
 
-def _judged(
-    rounds: Mapping[int, Samples], before: Samples, context: Context[Plan]
-) -> dict[int, Samples]:
-    """Let the judge mark the answers of single rounds, each with those before."""
+def _with_rounds(
+    report: ReportInput, rounds: Mapping[int, Samples], before: Samples, context: Context[Plan]
+) -> ReportInput:
+    """Let the judge mark the answers of single rounds, and add their figures where asked."""
+    if not context.plan.settings.eval_rounds:
+        return report
     places = {
         number: replace(context, folder=round_folder(context.folder, number)) for number in rounds
     }
-    return {number: judge(places[number], before, rounds[number]).after for number in rounds}
+    arms = {number: judge(places[number], before, rounds[number]).after for number in rounds}
+    return each_round(report, arms, context.plan.columns)
 
 
 def _about(context: Context[Plan], trained: Trained, blanked: Ablation | None) -> ReportInput:
