@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 KINDS = {
     "losses": "loss",
+    "edits": "edit",
     "methods": "method",
     "benchmarks": "benchmark",
     "suites": "suite",
@@ -40,7 +41,7 @@ _SHIPPED = {
     "sima": "harness-sima",
     "multineg": "harness-multineg",
     "given": "harness-given",
-    **{name: f"harness-{name}" for name in ("mdpo", "povid", "rlhfv", "simpo", "stic")},
+    **{name: f"harness-{name}" for name in ("csr", "mdpo", "povid", "rlhfv", "simpo", "stic")},
     **dict.fromkeys(("sft", "gt_dpo", "swapped", "random_pairs"), "harness-baselines"),
 }
 """Where this project's methods come from, for a user who installed the harness alone."""

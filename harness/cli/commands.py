@@ -15,6 +15,7 @@ from itertools import chain
 import click
 
 from harness import old_names
+from harness.cli.augmentations import augmentations
 from harness.cli.bundle import bundle, verify
 from harness.cli.compare import compare
 from harness.cli.convert import convert_checkpoint
@@ -61,7 +62,7 @@ def _version(context: click.Context, parameter: click.Parameter, wanted: bool) -
 
 _SECTIONS: Mapping[str, Sequence[click.Command]] = {
     "Train and measure": (run, evaluate, score, plan),
-    "Look at results": (report, compare, gate, judge, pairs, reproduce),
+    "Look at results": (report, compare, gate, judge, pairs, augmentations, reproduce),
     "Share and verify": (bundle, verify, import_, push),
     "Data, plugins, machine": (
         *(list_names, data, convert_checkpoint),
