@@ -4,7 +4,7 @@
     python perf/dpo.py --full       # five rounds on a larger model
     python perf/dpo.py --json       # the last line is one JSON object
     python perf/dpo.py --tiles      # a LLaVA-NeXT whose image is five tiles, 2,928 tokens
-    python perf/dpo.py --sides      # mDPO's row (the chosen answer also under a crop), separate too
+    python perf/dpo.py --sides      # rows packed and separate: two texts, and mDPO's three answers
 
 The model is a random LLaVA-1.5 in miniature: the same ratio of language model to vision tower,
 576 image tokens in a prefix of 640, answers of 100 tokens, a vocabulary of 32,000, LoRA on every
@@ -386,27 +386,29 @@ def measure(
 
 
 def measure_sides(model: Any, shape: Shape, folder: Path, rounds: int) -> None:
-    """Time mDPO's row: chosen, rejected, and the chosen answer under a crop of the image.
+    """Time rows packed and with one full row per answer: two texts, and mDPO's three answers.
 
-    ``separate`` reads each of the three answers with its own prefix; the two pairs that a trainer
-    without further images needs would be four.
+    mDPO's third answer, the chosen one under a crop, has a prefix of its own, which is not shared.
     """
     from harness.records import Side
 
     pair = make_pair(folder, model, 1, shape.prefix)
     crop = Side(view="resized_crop:size=96,scale=0.05..0.2", seed=1)
     sided = replace(pair, rejected=(*pair.rejected, pair.chosen), sides=(Side(), Side(), crop))
-    sides = [Ours(model, sided, shape, folder, packed=how) for how in (None, False)]
-    wake(sides[0].trainer, sides[1].trainer)
-    seconds: list[list[Timed]] = [[], []]
-    for _ in range(rounds):
-        for side, found in zip(sides, seconds, strict=True):
-            side.forget()
-            found += [timed(side), timed(side)]
-    packed, separate = (statistics.mean(one.seconds for one in found) for found in seconds)
-    losses = [side.step() for side in sides]
-    told = "rejected image: packed {:.2f} s, separate rows {:.2f} s, ratio {:.2f}; losses {} and {}"
-    print(told.format(packed, separate, separate / packed, *losses))
+    for name, row in (("chosen and rejected", pair), ("and the chosen one under a crop", sided)):
+        sides = [Ours(model, row, shape, folder, packed=how) for how in (None, False)]
+        wake(sides[0].trainer, sides[1].trainer)
+        seconds: list[list[float]] = [[], []]
+        for _ in range(rounds):
+            for side, found in zip(sides, seconds, strict=True):
+                side.forget()
+                found += [timed(side).seconds, timed(side).seconds]
+        packed, separate = (statistics.mean(found) for found in seconds)
+        one, two = (side.step() for side in sides)
+        print(
+            f"{name}: packed {packed:.2f} s, separate rows {separate:.2f} s, ratio "
+            f"{separate / packed:.2f}; losses {one:.7f} and {two:.7f}"
+        )
 
 
 def median(steps: list[Timed]) -> float:
@@ -422,7 +424,7 @@ def main() -> None:
     parser.add_argument("--installed", action="store_true", help="also TRL without compact head")
     parser.add_argument("--tiles", action="store_true", help="LLaVA-NeXT, an image of five tiles")
     parser.add_argument("--plain", action="store_true", help="also ours with one row per answer")
-    parser.add_argument("--sides", action="store_true", help="mDPO's row, packed and separate")
+    parser.add_argument("--sides", action="store_true", help="rows packed and separate, mDPO's too")
     parser.add_argument("--rounds", type=int, help="rounds for every number of negatives")
     parser.add_argument("--negatives", type=int, nargs="+", default=[1, 2, 4, 8])
     args = parser.parse_args()

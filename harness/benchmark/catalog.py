@@ -15,12 +15,13 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from harness.benchmark.code_files import code_files
 from harness.benchmark.definition import Benchmark
 from harness.benchmark.foreign import BRIDGE, foreign, is_foreign, members, task_file
 from harness.errors import UsageError, near_miss
 from harness.plugins import digest_of, find, load, names
 from harness.records import distinct, fingerprint
-from harness.storage import folder_digest
+from harness.storage import files_digest, folder_digest
 
 
 def expand(wanted: Sequence[str]) -> tuple[str, ...]:
@@ -57,13 +58,14 @@ def benchmark(name: str) -> Benchmark:
 def code_digest(name: str) -> str:
     """Hash the code that scores a benchmark, for :func:`harness.plan.resolve`.
 
-    A benchmark's package is hashed as a whole, as its modules share helpers; a task file with
-    everything beside it that is code or configuration.
+    Of a benchmark's package those files are hashed that determine its scores, see
+    :mod:`harness.benchmark.code_files`; a task file with everything beside it.
     """
     if is_foreign(name):
         return fingerprint(BRIDGE, name, folder_digest(task_file(name).parent, "*"))
-    package = find("benchmarks", name).module.split(".")[0]
-    spec = find_spec(package)
+    module = find("benchmarks", name).module
+    spec = find_spec(module.split(".")[0])
     if spec is None or spec.origin is None or not spec.submodule_search_locations:
         return digest_of("benchmarks", name)
-    return folder_digest(Path(spec.origin).parent)
+    root = Path(spec.origin).parent
+    return files_digest(root, code_files(root, module, benchmark(name).task))

@@ -37,6 +37,7 @@ _NATIVE: Mapping[str, str] = {
 _ASKS = re.compile(
     r"llm_judge|requests\.post|chat\.completions|verifiers|(import|from) openai|get_chat_response"
 )
+_OPENAI = re.compile(r"chat\.completions|(import|from) openai")
 
 
 def is_foreign(name: str) -> bool:
@@ -59,6 +60,7 @@ class Described:
         means: those that the file calls a mean of numbers.
         beside: names that are no figure, such as a file to submit.
         asks: whether its code can ask a language model about an answer.
+        openai: whether it does so with the service's own library.
         refused: why the task cannot be measured, as far as its file says so; else empty.
     """
 
@@ -67,6 +69,7 @@ class Described:
     means: frozenset[str]
     beside: frozenset[str]
     asks: bool = False
+    openai: bool = False
     refused: str = ""
 
 
@@ -113,7 +116,7 @@ class _Bridged:
         from harness.benchmark.bridge import examined
         from harness.benchmark.wire import watch_openai
 
-        if self.told.asks:
+        if self.told.openai:
             watch_openai()
         return examined(task, self.told.means, self.told.beside)
 
@@ -206,8 +209,9 @@ def described(path: Path) -> Described:
         },
         means=frozenset(name for name, way in ways.items() if way == "mean"),
         beside=beside,
-        asks=asks_a_judge(path),
-        refused=_refused(merged, ways, beside),
+        asks=_mentions(path, _ASKS),
+        openai=_mentions(path, _OPENAI),
+        refused=_refused(merged, ways, beside) or _of_all_captions(path),
     )
 
 
@@ -228,13 +232,24 @@ def _refused(merged: Mapping[str, Any], ways: Mapping[str, Any], beside: frozens
     return ""
 
 
-def asks_a_judge(path: Path) -> bool:
-    """Say whether a task's code can ask a language model about an answer."""
+def _of_all_captions(path: Path) -> str:
+    """Refuse figures that count words over a whole set of captions, before a row is scored."""
+    for file in yaml_chain(str(path)):
+        text = file.read_text("utf-8")
+        for module in set(re.findall(r"aggregation:\s*!function\s+[\"']?([\w.]+)\.\w+", text)):
+            code = file.parent / (module.replace(".", "/") + ".py")
+            if code.is_file() and "pycocoevalcap" in code.read_text("utf-8", errors="replace"):
+                return (
+                    "its figures (CIDEr, BLEU and their like) count words over all captions, so "
+                    "they exist for the whole task only"
+                )
+    return ""
+
+
+def _mentions(path: Path, what: re.Pattern[str]) -> bool:
+    """Say whether the code beside a task's files mentions something."""
     files = {file for each in yaml_chain(str(path)) for file in each.parent.glob("*.py")}
-    return any(
-        _ASKS.search(file.read_text(encoding="utf-8", errors="replace")) is not None
-        for file in files
-    )
+    return any(what.search(file.read_text("utf-8", errors="replace")) for file in files)
 
 
 def _metric_named(name: str) -> str | None:

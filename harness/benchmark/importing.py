@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import os
 import sys
 from collections.abc import Iterator
-from importlib.util import find_spec
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec, spec_from_loader
 from types import ModuleType
 from typing import Any
 
@@ -33,27 +36,71 @@ def config_of(path: str) -> dict[str, Any]:
     return config
 
 
+_LATER = ("evaluate", "torch", "transformers", "accelerate")
+"""What lmms-eval imports at its top for running models and logging; it takes most of the time."""
+
+
 class _Later(ModuleType):
-    """Stands for a module until something of it is used."""
+    """Stands for a module while lmms-eval is imported; what is used of it later is the module's.
+
+    While it stands in ``sys.modules``, its names are those of classes: lmms-eval needs them for
+    annotations, and as bases of classes that run models. Calling one calls what has its name.
+    """
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
+        if sys.modules.get(self.__name__) is self:
+            return type(name, (), {"__new__": functools.partial(self._call, name)})
         return getattr(importlib.import_module(self.__name__), name)
+
+    def _call(self, name: str, cls: type, *given: Any, **named: Any) -> Any:
+        return getattr(importlib.import_module(self.__name__), name)(*given, **named)
+
+
+class _Standing(MetaPathFinder, Loader):
+    """Finds a :class:`_Later` for whatever lies in the heavy packages that are not imported yet."""
+
+    def __init__(self) -> None:
+        self._heavy = frozenset(_LATER) - set(sys.modules)
+
+    def find_spec(self, name: str, path: Any, target: Any = None) -> ModuleSpec | None:
+        heavy = name.split(".")[0] in self._heavy
+        return spec_from_loader(name, self, is_package=True) if heavy else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return _Later(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run nothing."""
 
 
 def _import_quickly() -> None:
-    """Import lmms-eval's registry without ``evaluate``: it takes most of the time.
-
-    The registry asks it for metrics that lmms-eval does not bring; such a metric still finds it.
-    """
-    if "evaluate" in sys.modules or "lmms_eval.api.registry" in sys.modules:
+    """Import lmms-eval without what is heavy and not used here, once a process."""
+    if "lmms_eval.api.task" in sys.modules:
         return
-    sys.modules["evaluate"] = _Later("evaluate")
+    importlib.import_module("datasets")  # it asks whether some of them are there
+    _import_requests()
+    finder = _Standing()
+    sys.meta_path.insert(0, finder)
     try:
-        importlib.import_module("lmms_eval.api.registry")
+        importlib.import_module("lmms_eval.api.task")
+        importlib.import_module("lmms_eval.utils")
     finally:
-        sys.modules.pop("evaluate", None)
+        sys.meta_path.remove(finder)
+        for name in [name for name, each in sys.modules.items() if isinstance(each, _Later)]:
+            del sys.modules[name]
+
+
+def _import_requests() -> None:
+    """Import ``requests`` with the quicker of its two libraries that guess encodings."""
+    if "requests" in sys.modules or "chardet" in sys.modules or not find_spec("charset_normalizer"):
+        return
+    sys.modules["chardet"] = None  # type: ignore[assignment]  # says that there is none
+    try:
+        importlib.import_module("requests")
+    finally:
+        sys.modules.pop("chardet", None)
 
 
 @contextlib.contextmanager

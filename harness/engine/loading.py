@@ -115,7 +115,7 @@ class Loaded:
         return self.network.dtype
 
     def is_modified(self) -> bool:
-        """Tell whether somebody (a trainer) has changed the network since it was loaded."""
+        """Tell whether the network was changed, by a trainer for example, since it was loaded."""
         return self.state != _state_of(self.network)
 
     @contextmanager
@@ -140,13 +140,15 @@ class Loaded:
 
     def _attach(self, adapter: Path) -> None:
         name = f"harness{len(self.adapters)}"
-        stored = self._own_tensors(adapter)
         before = sum(1 for _ in self.network.parameters())
         try:
+            stored = self._own_tensors(adapter)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 self._inject(adapter, name)
-        except (ValueError, RuntimeError, KeyError, TypeError) as error:
+        except UsageError:
+            raise
+        except Exception as error:  # safetensors and PEFT raise many kinds at a damaged adapter
             self.state = ()
             raise _misfit(adapter, self.source.path, str(error)) from error
         added = sum(1 for _ in self.network.parameters()) - before

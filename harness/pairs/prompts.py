@@ -23,6 +23,7 @@ from harness.storage import files_digest, lines_of, parse_json
 
 _MARK = re.compile(r"^\s*<image>\s*|\s*<image>\s*$")
 """The place of the image in LLaVA's data; a chat template puts its own."""
+_ADDRESSES = ("http://", "https://")
 _NAMES = {"question": ("question", "text"), "reference": ("reference", "ground_truth")}
 
 
@@ -52,8 +53,10 @@ def _is_ours(path: Path) -> bool:
     if path.suffix != ".jsonl" or not path.is_file():
         return False
     for row in rows_of(path):
-        form = recognise(row.values or {})
-        return form is None or form.name == "prompts"
+        values = row.values or {}
+        form = recognise(values)
+        ours = form is None or form.name == "prompts"
+        return ours and not str(values.get("image")).startswith(_ADDRESSES)
     return True
 
 
@@ -112,9 +115,10 @@ def _prompt(path: Path, number: int, line: str, folder: Path) -> Prompt:
     question = _text(row, "question") or ""
     if not _MARK.sub("", question).strip() or not isinstance(row.get("image"), str):
         raise _broken(path, number, "it needs the texts 'image' and 'question'")
-    image = folder / row["image"]
-    if not os.path.isfile(image):  # Path.is_file raises for names that are too long
-        raise _broken(path, number, f"its image {str(image)!r:.300} does not exist")
+    name = row["image"].removeprefix("file://")
+    image = folder / name
+    if not name or not os.path.isfile(image):  # Path.is_file raises for names that are too long
+        raise _broken(path, number, _no_image(name, image))
     own = row.get("id")
     return Prompt(
         id=str(number if own is None else own),
@@ -122,6 +126,12 @@ def _prompt(path: Path, number: int, line: str, folder: Path) -> Prompt:
         question=_MARK.sub("", question),
         reference=_text(row, "reference"),
     )
+
+
+def _no_image(name: str, image: Path) -> str:
+    if name.startswith((*_ADDRESSES, "data:")):
+        return f"its image is an address ({name:.80}), not a file; save it, and name the file"
+    return f"its image {str(image)!r:.300} does not exist" if name else "its image has no name"
 
 
 def _text(row: dict[str, Any], field: str) -> str | None:

@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.benchmark import Benchmark, Choices, benchmark, code_digest, expand, together
+from harness.benchmark.code_files import code_files
 from harness.errors import HarnessError, UsageError
 from harness.plugins import find, load, names
 from harness.records import Answer, Sample, Scored
@@ -55,6 +56,51 @@ def test_loading_them_all_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_a_benchmark_is_that_of_the_files_that_determine_its_scores(tmp_path: Path) -> None:
+    root = tmp_path / "mine"
+    (root / "tasks").mkdir(parents=True)
+    (root / "parts").mkdir()
+    texts = {
+        "__init__.py": "",
+        "one.py": "from mine.shared import a\nfrom . import late\n",
+        "two.py": "def f():\n    import mine.parts.deep\n",
+        "shared.py": "from .parts import near",
+        "late.py": "",
+        "parts/__init__.py": "",
+        "parts/near.py": "",
+        "parts/deep.py": "",
+        "tasks/one.yaml": "task: one",
+        "tasks/two.yaml": "task: two",
+        "tasks/utils.py": "",
+        "words.txt": "",
+    }
+    for name, text in texts.items():
+        (root / name).write_text(text)
+    every = ["__init__.py", "tasks/utils.py", "words.txt"]
+    found = {
+        name: {
+            str(path.relative_to(root))
+            for path in code_files(root, f"mine.{name}", str(root / "tasks" / f"{name}.yaml"))
+        }
+        for name in ("one", "two")
+    }
+    of_one = ["one.py", "late.py", "shared.py", "parts/__init__.py", "parts/near.py"]
+    assert found["one"] == {*every, *of_one, "tasks/one.yaml"}
+    of_two = ["two.py", "parts/__init__.py", "parts/deep.py", "tasks/two.yaml"]
+    assert found["two"] == {*every, *of_two}
+    (root / "late.py").write_text("import importlib\nimportlib.import_module(name)")
+    assert len(code_files(root, "mine.one", "")) == len(texts), "it cannot be told"
+
+
+def test_every_installed_benchmark_rests_on_its_own_module_and_not_on_all() -> None:
+    import harness_benchmarks
+
+    root = Path(harness_benchmarks.__file__).parent
+    pope = {path.name for path in code_files(root, "harness_benchmarks.pope", "pope/pope.yaml")}
+    assert {"pope.py", "parse.py", "utils.py"} <= pope
+    assert not pope & {"amber.py", "shr.yaml", "mmbench.py"}
 
 
 def test_suites_stand_for_their_papers_columns() -> None:

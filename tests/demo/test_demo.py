@@ -285,11 +285,15 @@ def test_miniatures_are_small_together() -> None:
 
 
 def test_every_miniature_has_the_rows_that_were_asked_for() -> None:
-    """At 80 % power, 10 % of the rows changing: 3 points on POPE, 4 on MM-Vet, 5 on the others."""
+    """At 80 % power, 10 % of the rows changing: 3 points on POPE, 4 on MM-Vet, 5 on the others.
+
+    Those of `minis.SMALL` show that a benchmark runs, and tell methods apart by larger gaps only.
+    """
     from harness.analysis import estimate
     from harness.benchmark import benchmark, headline
 
-    names = (*minis.NAMES, "mmbench_cn", "pope_random", "pope_popular", "pope_adversarial")
+    large = (name for name in minis.NAMES if name not in minis.SMALL)
+    names = (*large, "mmbench_cn", "pope_random", "pope_popular", "pope_adversarial")
     benches = [benchmark(name) for name in names]
     spans = {(b.name, c.name): c.high - c.low for b in benches for c in headline(b.columns)}
     asked = {"pope": 0.03, "mmvet": 0.04}

@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn import functional
 from trl.experimental.cpo.cpo_trainer import CPOTrainer
 from trl.experimental.orpo.orpo_trainer import ORPOTrainer
 from trl.trainer.dpo_trainer import DPOTrainer
@@ -366,3 +367,36 @@ def test_terms_are_read():
     (first, second) = terms_of(" dpo + 0.5*ld_dpo:alpha=0.2 ")
     assert (first.weight, first.name, dict(first.values)) == (1.0, "dpo", {})
     assert (second.weight, second.name, dict(second.values)) == (0.5, "ld_dpo", {"alpha": 0.2})
+
+
+def test_losses_of_others_over_several_images_are_a_few_lines(monkeypatch):
+    """SymMPO's two images with two answers, and LPOI's list of images, as losses of a plugin."""
+
+    def rewards(scores, knobs, kind):
+        return (knobs.beta * scores.ratios).masked_fill(~(scores.sides == kind), -torch.inf)
+
+    @dpo.needs(images=True)
+    def symmetric(scores, knobs):
+        own, text, both, image = (
+            rewards(scores, knobs, kind).amax(1)
+            for kind in (0, dpo.BY_TEXT, dpo.BY_BOTH, dpo.BY_IMAGE)
+        )
+        return -functional.logsigmoid(own - text) - functional.logsigmoid(both - image)
+
+    @dpo.needs(images=True)
+    def listwise(scores, knobs):
+        images = (scores.sides == 0) | (scores.sides == dpo.BY_IMAGE)
+        return -torch.log_softmax((knobs.beta * scores.ratios).masked_fill(~images, -torch.inf), 1)[
+            :, 0
+        ]
+
+    made, knobs = row([2.0, -1.0, 0.5, 1.0], lengths=(4, 2, 1, 1)), Knobs(beta=0.5)
+    kinds = [0, dpo.BY_TEXT, dpo.BY_BOTH, dpo.BY_IMAGE]
+    monkeypatch.setattr("harness.dpo.loss_open.load", lambda kind, name: symmetric)
+    found = combined("dpo")(replace(made, sides=torch.tensor([kinds])), knobs)
+    assert found.tolist() == pytest.approx([-math.log(sig(1.5)) - math.log(sig(-0.25))], rel=1e-12)
+    monkeypatch.setattr("harness.dpo.loss_open.load", lambda kind, name: listwise)
+    kinds = [0, dpo.BY_IMAGE, dpo.BY_IMAGE, dpo.BY_TEXT]
+    found = combined("dpo")(replace(made, sides=torch.tensor([kinds])), knobs)
+    expected = math.log(1 + math.exp(-1.5) + math.exp(-0.75))
+    assert found.tolist() == pytest.approx([expected], rel=1e-12)

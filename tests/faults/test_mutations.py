@@ -33,7 +33,7 @@ from harness.errors import ExitCode, HarnessError
 from harness.judge.server import ServerJudge
 from tests.benchmark.test_own_data import write as write_own_task
 from tests.runs.test_scoring import files_of
-from tests.support.checkpoints import Sizes, write_llava
+from tests.support.checkpoints import Sizes, write_llava, write_lora
 from tests.support.judge_server import Running, running
 from tests.support.mutations import restored, spoil
 from tests.support.pair_files import WRITERS, images, json_file
@@ -139,10 +139,12 @@ def judge_prompts(folder: Path, judge: Running) -> Scene:
 def checkpoints(folder: Path, judge: Running) -> Scene:
     small = Sizes(vision_layers=2, hidden=32, mlp=32, layers=1, vision_hidden=16)
     model = write_llava(folder / "model", small)
-    files = [p for p in model.iterdir() if p.suffix in (".json", ".jinja", ".safetensors")]
+    adapter = write_lora(folder / "adapter", model)
+    kinds = (".json", ".jinja", ".safetensors")
+    files = [p for place in (model, adapter) for p in place.iterdir() if p.suffix in kinds]
     words = ["eval", "--model", str(model), "--bench", "pope", "--limit", "1", "--device", "cpu"]
     words += ["--max-new-tokens", "2", "--out", str(folder / "runs"), "--quiet"]
-    return Scene(files, [words])
+    return Scene(files, [words, [*words, "--adapter", str(adapter)]])
 
 
 KINDS: dict[str, Callable[[Path, Running], Scene]] = {
@@ -212,7 +214,8 @@ def campaign(kind: str, place: Path, judge: Running, count: int) -> tuple[list[s
     for number in range(count):
         chance = random.Random(f"{kind} {number}")
         path = chance.choice(scene.files)
-        near = [words for words in scene.commands if any(str(path) in word for word in words)]
+        named = {str(path), str(path.parent)}
+        near = [words for words in scene.commands if named & set(words)]
         words = chance.choice(near or scene.commands)
         if tuple(words) not in tried:
             told, _ = fault_of(words, 300)  # the files as they should be, and the imports

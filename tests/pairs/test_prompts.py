@@ -7,6 +7,7 @@ import pytest
 
 from harness.errors import HarnessError, UsageError
 from harness.pairs import prompts_fingerprint, read_prompts
+from harness.pairs.prompts import gather
 
 
 @pytest.fixture
@@ -40,6 +41,9 @@ def test_both_vocabularies_are_read(tmp_path, image):
         ({"image": "a.png", "question": "  "}, "needs the texts"),
         ({"image": "b.png", "question": "What?"}, "does not exist"),
         ({"image": "b" * 5000, "question": "What?"}, "does not exist"),
+        ({"image": "", "question": "What?"}, "its image has no name"),
+        ({"image": "https://x.org/a.png", "question": "What?"}, r"an address \(https://x\.org/a"),
+        ({"image": "data:image/png;base64,AAAA", "question": "What?"}, r"an address \(data:image"),
         ({"image": "a\0.png", "question": "What?"}, r"'.*a\\x00\.png' does not exist"),
         ({"id": "1", "image": "a.png", "question": "Again?"}, "earlier line"),
     ],
@@ -74,3 +78,17 @@ def test_the_fingerprint_sees_the_bytes_of_the_images(tmp_path, image):
     first = prompts_fingerprint(path, read_prompts(path))
     PIL.Image.new("RGB", (8, 8), "blue").save(tmp_path / image)
     assert prompts_fingerprint(path, read_prompts(path)) != first
+
+
+def test_a_file_whose_images_are_addresses_says_how_they_are_fetched(tmp_path):
+    path = tmp_path / "p.jsonl"
+    path.write_text(json.dumps({"image": "https://x.invalid/a.png", "question": "What?"}))
+    with pytest.raises(HarnessError, match=r"https://x\.invalid/a\.png; --allow-urls fetches it"):
+        gather(path)
+
+
+def test_a_file_address_is_a_path(tmp_path, image):
+    path = tmp_path / "p.jsonl"
+    path.write_text(json.dumps({"image": (tmp_path / image).as_uri(), "question": "What?"}))
+    (prompt,) = gather(path)[0].prompts
+    assert prompt.open_image().size

@@ -206,3 +206,23 @@ def test_a_failed_request_is_no_answer(tmp_path: Path) -> None:
     ]
     found = read_answers(write_lines(tmp_path / "s.jsonl", rows))
     assert [one.text for one in found] == [None, ""]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ({"v1_0": "a", "v1_1": None}, [("v1_0", "a"), ("v1_1", None)]),
+        ({"question": "Is there a bird?", "answer": "yes"}, [("Is there a bird?", "yes")]),
+        (
+            {"acc": 50.0, "results": {"4": 1, "5": 0}, "outputs": {"4": "B.", "5": "A."}},
+            [("4", "B."), ("5", "A.")],
+        ),
+        ({"run": "x", "rows": [{"id": "7", "answer": "c"}]}, [("7", "c")]),
+    ],
+)
+def test_one_json_file_holds_answers_by_id_one_record_or_a_list(
+    tmp_path: Path, content: Any, told: list[tuple[str, str | None]]
+) -> None:
+    (tmp_path / "answers.json").write_text(json.dumps(content))
+    found = read_answers(tmp_path / "answers.json")
+    assert [(one.ids.get("id", one.question), one.text) for one in found] == told

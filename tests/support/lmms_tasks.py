@@ -3,39 +3,46 @@
     python -m tests.support.lmms_tasks docs/lmms-eval-tasks.md          # all of them, minutes
     python -m tests.support.lmms_tasks docs/lmms-eval-tasks.md mmstar   # print some lines
 
-Every task is examined as a run examines it, on rows that are made up from what its code reads.
-Where no such rows can be made, the page says so: a run decides on the task's own rows.
+Every task is examined as a run examines it, on rows that are made up from what its code reads, and
+lmms-eval's own aggregate is held against ours over answers in eleven forms. Where no such rows can
+be made, the page says what the task's code said of the last ones: a run decides on its own rows.
 """
 
 from __future__ import annotations
 
 import ast
+import contextlib
 import datetime
+import functools
 import importlib
+import math
 import os
 import re
 import signal
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
 from harness.benchmark.bridge import examined
-from harness.benchmark.foreign import described, tasks_by_name
+from harness.benchmark.foreign import Described, described, tasks_by_name
 from harness.benchmark.importing import config_of, kept_as_it_was
 from harness.benchmark.readings import Readings
 from harness.benchmark.task_files import yaml_chain
 from harness.benchmark.wire import watch_openai
 from harness.errors import HarnessError
-from tests.support.made_rows import made_tasks
+from tests.support.made_rows import MadeTask, made_tasks
+from tests.support.task_parity import Compared, compared
 
 SUPPORTED, JUDGED, REFUSED, OPEN = "supported", "judged", "refused", "by its rows"
-LEFT = "not examined"
-STATES = (SUPPORTED, JUDGED, OPEN, REFUSED, LEFT)
-_SECONDS = 8
-_NOT_MADE = "no rows can be made up for it here; decided on its own rows, before a model is asked"
+LEFT = "not examined"  # on a page that was begun and not finished
+STATES = (SUPPORTED, JUDGED, REFUSED, OPEN, LEFT)
+_CPU_SECONDS, _SECONDS = 4, 180
+_PACKAGE = re.compile(r"No module named '([\w.]+)'")
 
 
 class Late(BaseException):
@@ -44,11 +51,19 @@ class Late(BaseException):
 
 @dataclass(frozen=True)
 class Line:
-    """One task on the page."""
+    """One task on the page.
+
+    Attributes:
+        task: its name.
+        state: one of :data:`STATES`.
+        told: its columns, or why there are none.
+        equal: how our figures compare with lmms-eval's own; empty where they were not compared.
+    """
 
     task: str
     state: str
     told: str
+    equal: str = ""
 
 
 def shows(path: Path) -> str:
@@ -70,59 +85,105 @@ def _code_of(path: Path, hook: str) -> str | None:
         if named is None:
             return found[1]
         module = file.parent / (named[1].replace(".", "/") + ".py")
-        tree = ast.parse(module.read_text()) if module.is_file() else ast.parse("")
-        bodies = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == named[2]]
-        return ast.unparse(bodies[0]) if bodies else "?"
+        return _functions(module).get(named[2], "?")
     return None
+
+
+@functools.cache
+def _functions(module: Path) -> dict[str, str]:
+    """Return the code of a module's functions by their names."""
+    if not module.is_file():
+        return {}
+    found = [n for n in ast.parse(module.read_text()).body if isinstance(n, ast.FunctionDef)]
+    return {each.name: ast.unparse(each) for each in found}
 
 
 def examine(task: str, path: Path) -> Line:
     """Say of one task what a run would find out."""
     try:
         told = described(path)
-    except HarnessError as error:
-        return Line(task, REFUSED, str(error))
-    if told.refused:
-        return Line(task, REFUSED, told.refused)
-    try:
+        if told.refused:
+            return Line(task, REFUSED, told.refused)
         with kept_as_it_was():
             config_of(str(path))
     except HarnessError as error:
-        return Line(task, REFUSED, f"its code cannot be imported here: {error.__cause__}")
-    best: Readings | None = None
-    signal.signal(signal.SIGALRM, _late)
-    signal.alarm(_SECONDS)
+        return Line(task, REFUSED, _unimportable(error))
+    found, made, problem = None, None, ""
+    with _in_time():
+        try:
+            for each in made_tasks(str(path)):
+                reading = examined(each, told.means, told.beside)
+                if found is None or len(reading.known) > len(found.known):
+                    found, made = reading, each
+                if found.known and not found.refused:
+                    break
+        except LookupError as error:
+            problem = str(error)
+        except Late:
+            problem = "its scoring takes too long on made-up rows"
+    line = line_of(task, told, found, problem)
+    if made is None or line.state not in (SUPPORTED, JUDGED):
+        return line
+    told_apart = Compared("not compared: too slow")
+    with _in_time(), contextlib.suppress(Late):
+        told_apart = _compared(task, made)
+    return replace(line, equal=told_apart.word)
+
+
+def _compared(task: str, made: MadeTask) -> Compared:
     try:
-        for made in made_tasks(str(path), most=64):
-            found = examined(made, told.means, told.beside)
-            if best is None or len(found.known) > len(best.known):
-                best = found
-            if found.known and not found.refused:
-                break
-    except BaseException as error:
-        if isinstance(error, KeyboardInterrupt):
-            raise
-    finally:
-        signal.alarm(0)
-    return line_of(task, best, told.asks)
+        return compared(task, made)
+    except Exception as error:
+        return Compared(f"not compared: {type(error).__name__}: {error}")
 
 
-def line_of(task: str, found: Readings | None, asks: bool) -> Line:
+def _unimportable(error: HarnessError) -> str:
+    package = _PACKAGE.search(str(error.__cause__ or error))
+    if package is not None:
+        return f"its code needs the package {package[1]}, which lmms-eval does not bring"
+    return f"its code cannot be imported here: {error.__cause__ or error}"
+
+
+def line_of(task: str, told: Described, found: Readings | None, problem: str) -> Line:
     """Return the page's line for what was found out on made-up rows."""
-    if found is None or not found.known:
-        reasons = Counter(dict.fromkeys((found.refused if found else {}).values(), 1))
-        whole = [reason for reason in reasons if "for the whole task only" in reason]
-        if whole:
-            return Line(task, REFUSED, whole[0])
-        return Line(task, OPEN, _NOT_MADE)
-    columns = ", ".join(reading.column for reading in found.known)
-    lost = [name for name, reason in found.refused.items() if "gives no row a value" not in reason]
-    beside = f"; without {', '.join(lost)}" if lost else ""
-    return Line(task, JUDGED if asks else SUPPORTED, columns + beside)
+    if found is not None and found.known:
+        columns = ", ".join(reading.column for reading in found.known)
+        lost = [n for n, reason in found.refused.items() if "gives no row a value" not in reason]
+        beside = f"; without {', '.join(lost)}" if lost else ""
+        return Line(task, JUDGED if found.judged else SUPPORTED, columns + beside)
+    reasons = list(dict.fromkeys(found.refused.values())) if found is not None else []
+    whole = [reason for reason in reasons if "for the whole task only" in reason]
+    if whole:
+        return Line(task, REFUSED, whole[0])
+    asked = [
+        reason for reason in reasons if "shows the language model" in reason or "asks " in reason
+    ]
+    if asked:
+        return Line(task, REFUSED, asked[0])
+    means = [name for name in told.metrics if name in told.means]
+    if means:
+        return Line(
+            task, JUDGED if told.asks else SUPPORTED, f"{', '.join(means)} (means, by its file)"
+        )
+    return Line(task, OPEN, f"no fitting rows could be made up: {problem or '; '.join(reasons)}")
 
 
 def _late(number: int, frame: object) -> None:
     raise Late
+
+
+@contextlib.contextmanager
+def _in_time() -> Iterator[None]:
+    """Bound what one task may take, in seconds of its own and by the clock."""
+    signal.signal(signal.SIGVTALRM, _late)
+    signal.signal(signal.SIGALRM, _late)
+    signal.setitimer(signal.ITIMER_VIRTUAL, _CPU_SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, _SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def image_tasks() -> Iterator[tuple[str, Path]]:
@@ -137,6 +198,7 @@ def page(lines: Iterable[Line]) -> str:
     lines = sorted(lines, key=lambda line: line.task)
     counts = Counter(line.state for line in lines)
     listed = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
+    equal = Counter(line.equal.split(":")[0] for line in lines if line.state in (SUPPORTED, JUDGED))
     told = [
         "# Image tasks of lmms-eval",
         "",
@@ -146,19 +208,29 @@ def page(lines: Iterable[Line]) -> str:
         "Made by `python -m tests.support.lmms_tasks docs/lmms-eval-tasks.md`, which examines each",
         "task as `--bench lmms:TASK` does (docs/write-a-benchmark.md), on rows that are made up",
         "from what its code reads. No data set was read. *Supported*: the columns are the task's",
-        "own figures. *Judged*: the task's code can ask a language model, through `--judge`; rows",
-        "for which it does are missing without one. *By its rows*: no fitting rows could be made",
-        "up, so a run decides on the task's own rows, before a model is asked. *Refused*: and why.",
+        "own figures. *Judged*: the task's code asks a language model, through `--judge`; rows",
+        "for which it does are missing without one. *Refused*: and why. *By its rows*: no fitting",
+        "rows could be made up, so a run decides on the task's own rows, before a model is asked.",
         "",
-        "| task | | columns, or why not |",
-        "|---|---|---|",
+        "The third column compares each figure with lmms-eval's own aggregate over answers in",
+        "eleven forms, on the made-up rows: *equal* to 1e-6, or *equal as rounded* where the task",
+        "rounds its figure. " + _counted(equal),
+        "",
+        "| task | | figures | columns, or why not |",
+        "|---|---|---|---|",
     ]
-    rows = [f"| {one.task} | {one.state} | {_cell(one.told)} |" for one in lines]
+    rows = [f"| {o.task} | {o.state} | {_cell(o.equal)} | {_cell(o.told)} |" for o in lines]
     return "\n".join([*told, *rows]) + "\n"
 
 
+def _counted(equal: Counter[str]) -> str:
+    total = equal.total()
+    told = ", ".join(f"{count} {word or 'not compared'}" for word, count in equal.most_common())
+    return f"Of {total} supported and judged tasks: {told}."
+
+
 def _cell(text: str) -> str:
-    return " ".join(text.replace("|", "/").split())[:300]
+    return " ".join(text.replace("|", "/").split())[:240]
 
 
 def ready() -> None:
@@ -167,6 +239,7 @@ def ready() -> None:
     with kept_as_it_was():
         importlib.import_module("lmms_eval.api.task")
         importlib.import_module("lmms_eval.api.metrics")
+        importlib.import_module("loguru").logger.disable("")  # what tasks say of rows
     watch_openai()
 
 
@@ -177,25 +250,42 @@ def _family(path: Path) -> str:
     return repr((path.parent, hooks, sorted(told.metrics.items()), told.refused))
 
 
+def found_out(wanted: Iterable[tuple[str, Path]], processes: int) -> Iterator[Line]:
+    """Examine one task of each family, and say the same of the others."""
+    families: dict[str, list[tuple[str, Path]]] = {}
+    for task, path in wanted:
+        families.setdefault(_family(path), []).append((task, path))
+    waiting = {each[0]: 0 for each in families.values()}
+    members = {each[0]: [task for task, _ in each] for each in families.values()}
+    while waiting:
+        with ProcessPoolExecutor(processes, initializer=ready) as pool:
+            jobs = {one: pool.submit(examine, *one) for one in waiting}
+            for one, job in jobs.items():
+                try:
+                    line = job.result()
+                except BrokenProcessPool:
+                    waiting[one] += 1
+                    break
+                del waiting[one]
+                yield from (replace(line, task=task) for task in members[one])
+        for one in [one for one, broken in waiting.items() if broken > processes]:
+            del waiting[one]
+            ended = "its code ends the process on made-up rows"
+            yield from (Line(task, OPEN, ended) for task in members[one])
+
+
 def main() -> None:
     """Write the page, or print the lines of some tasks."""
-    ready()
     place, *some = sys.argv[1:]
-    lines: list[Line] = []
-    known: dict[str, Line] = {}
-    for task, path in image_tasks():
-        if some and task not in some:
-            continue
-        family = _family(path)
-        if family not in known:
-            known[family] = examine(task, path)
-        lines.append(replace(known[family], task=task))
-        sys.stderr.write(f"{lines[-1]}\n")
-    text = page(lines)
+    wanted = [(task, path) for task, path in image_tasks() if not some or task in some]
+    lines = []
+    for line in found_out(wanted, processes=min(4, math.ceil(len(wanted) / 4))):
+        lines.append(line)
+        sys.stderr.write(f"{line}\n")
     if some:
-        sys.stdout.write(text)
+        sys.stdout.write(page(lines))
     else:
-        Path(place).write_text(text, encoding="utf-8")
+        Path(place).write_text(page(lines), encoding="utf-8")
 
 
 if __name__ == "__main__":

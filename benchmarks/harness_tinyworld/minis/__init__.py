@@ -9,11 +9,15 @@ from importlib import import_module
 
 from harness_tinyworld.minis.table import Mini
 
+SMALL = (
+    *("amber_all", "hallusion_all", "mmmu", "cvbench", "realworldqa", "crpe", "ocrbench"),
+    *("mathvista", "mmvet_v2", "blink"),
+)
+"""Miniatures of few rows: with them the suites `hallucination` and `general` take minutes."""
 NAMES = (
     *("amber", "chair", "gqa", "hallusion", "llavabench", "mementos", "mmbench", "mme", "mmhal"),
     *("mmstar", "mmvp", "naturalbench"),
-    *("amber_all", "hallusion_all", "mmmu", "cvbench", "realworldqa", "crpe", "ocrbench"),
-    *("mathvista", "mmvet_v2", "blink"),
+    *SMALL,
     *("mmvet", "pope", "scienceqa", "seedbench", "shr", "textvqa", "vizwiz", "vqav2"),
 )
 
@@ -24,4 +28,4 @@ def load(name: str) -> Mini:
     return mini
 
 
-__all__ = ["NAMES", "load"]
+__all__ = ["NAMES", "SMALL", "load"]
