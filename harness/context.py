@@ -20,7 +20,7 @@ from harness.errors import UsageError
 from harness.model import short_name
 from harness.plugins import Method, names
 from harness.protocol import HF
-from harness.records import Drop, Prompt, decisive, fingerprint, to_json
+from harness.records import Drop, Prompt, fingerprint, to_json
 from harness.settings import EMBEDDED, EvalSettings, Settings
 from harness.storage import RunRecord, Store
 
@@ -140,7 +140,7 @@ class Plan(EvalPlan):
     @property
     def determined(self) -> tuple[object, ...]:
         """What besides the model determines pairs and training."""
-        options = decisive(self.options) if self.options is not None else None
+        options = to_json(self.options) if self.options is not None else None
         inputs = (self.inputs["method"], self.inputs["prompts"], options, self.settings.seed)
         return (*inputs, *self.part)
 
@@ -152,7 +152,7 @@ class Plan(EvalPlan):
             if key not in (*_NO_RESULT, *_NAMED_OTHERWISE)
             and not (key in _ONLY_WHEN_GIVEN and value is None)
         }
-        options = decisive(self.options) if self.options is not None else None
+        options = to_json(self.options) if self.options is not None else None
         code = fingerprint(wanted, options, model, self.inputs)
         return self.settings.out / folder_name(self.settings.method, self.settings.model, code)
 

@@ -29,7 +29,7 @@ from harness.dpo.config import FULL, Training, refuse_misfit, shared
 from harness.dpo.effect import TrainingEffect, rates, write_effect
 from harness.dpo.encoding import encoder_for
 from harness.dpo.features import FeatureCache
-from harness.dpo.forward import lora_targets, private_copy, use_packed_attention, why_plain
+from harness.dpo.forward import private_copy, use_packed_attention, why_plain
 from harness.dpo.joining import train_on
 from harness.dpo.loss_open import open_loss
 from harness.dpo.losses import Knobs
@@ -46,7 +46,7 @@ from harness.dpo.trainer import PackedTrainer
 from harness.dpo.whole import write_whole_model
 from harness.errors import HarnessError, UsageError
 from harness.model import Model, everywhere
-from harness.records import Pair, decisive, fingerprint, seed_of, to_json
+from harness.records import Pair, fingerprint, seed_of, to_json
 
 if TYPE_CHECKING:
     from harness.model import Spec
@@ -114,7 +114,7 @@ def identity(pairs: Sequence[Pair], model: Model, training: Training, seed: int)
     images |= {str(side.image): None for pair in pairs for side in pair.sides if side.image}
     digests = [hashlib.sha256(Path(image).read_bytes()).hexdigest() for image in images]
     return fingerprint(
-        [to_json(pair) for pair in pairs], model.fingerprint, digests, decisive(training), seed
+        [to_json(pair) for pair in pairs], model.fingerprint, digests, to_json(training), seed
     )
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness.old_names import forward as _forward
 from harness.records.bounds import Bounds, check_bounds
-from harness.records.json_form import LATER, decisive, fingerprint, from_json, to_json
+from harness.records.json_form import fingerprint, from_json, to_json
 from harness.records.states import (
     ANSWERED,
     CUT,
@@ -32,6 +32,7 @@ from harness.records.states import (
 )
 from harness.records.types import (
     IMAGE_FORMATS,
+    LATER,
     VERSION,
     Answer,
     Demo,
@@ -83,7 +84,6 @@ __all__ = [
     "check_bounds",
     "count_states",
     "cut_share",
-    "decisive",
     "distinct",
     "failed",
     "fingerprint",

@@ -182,20 +182,3 @@ def fingerprint(*parts: Any) -> str:
     """Hash anything that has a JSON form into 16 hexadecimal digits, stable between runs."""
     text = json.dumps(_plain(parts), sort_keys=True, ensure_ascii=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-LATER = {"later": True}
-"""Metadata of an option that a later version brought; see :func:`decisive`."""
-
-
-def decisive(options: Any) -> dict[str, Any]:
-    """Return the JSON form of what options decide, for fingerprints.
-
-    An option marked with :data:`LATER` is left out at its default, so that a result made before
-    there was such an option is still found.
-    """
-    made: dict[str, Any] = to_json(options)
-    for field in dataclasses.fields(options):
-        if "later" in field.metadata and getattr(options, field.name) == field.default:
-            del made[field.name]
-    return made
