@@ -325,6 +325,10 @@ class Fake:
     def protocol(self):
         return self.model.protocol
 
+    @property
+    def adapter(self):
+        return self.model.adapter
+
 
 def test_image_tokens_are_counted_against_the_features(model, pairs):
     row = encoder(model).encode(0, pairs[0])
