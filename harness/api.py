@@ -39,7 +39,7 @@ class Result:
 
     Attributes:
         report: everything that a report is given.
-        folder: where it lies; ``None`` for two runs held against each other, which write nothing.
+        folder: where it lies; ``None`` for a comparison of two runs, which writes nothing.
         calls: requests that reached the model in this call; the other answers came from the cache.
     """
 
@@ -170,6 +170,7 @@ def run(
     seeds: int = 1,
     options: Mapping[str, Any] | None = None,
     judge: Mapping[str, Any] | str | None = None,
+    rounds: int | Mapping[str, Any] = 1,
     **settings: Any,
 ) -> Result:
     """Make pairs, train on them, evaluate before and after, and compare: ``harness run``.
@@ -180,6 +181,7 @@ def run(
         seeds: how many trainings.
         options: of the method, checked as those of ``--set`` are.
         judge: who judges open answers, or the fields of :class:`harness.settings.JudgeSettings`.
+        rounds: of pairs and training, or the fields of :class:`harness.settings.RoundSettings`.
         settings: other fields of :class:`harness.settings.Settings`.
 
     Raises:
@@ -187,7 +189,7 @@ def run(
         HarnessError: if a stage could not do its work; everything finished stays on disk.
     """
     from harness.run import run_seeds
-    from harness.settings import Settings
+    from harness.settings import Settings, round_settings
 
     outcome = run_seeds(
         _settings(
@@ -196,6 +198,7 @@ def run(
             method=method,
             benches=_names(bench),
             options=tuple(sorted((key, str(value)) for key, value in (options or {}).items())),
+            rounds=round_settings(**({"count": rounds} if isinstance(rounds, int) else rounds)),
             **_judging(judge),
         ),
         seeds,

@@ -37,12 +37,14 @@ _NO_RESULT = (
         "image_ablation",
         "merge",
         "merge_dtype",
+        "eval_rounds",
+        "attribution",
     ),
     *("margin", "alpha", "accept_missing", "margins"),
     "protocol",  # part of the model's fingerprint
 )
 """Settings that change no answer, pair or weight."""
-_ONLY_WHEN_GIVEN = ("max_new_tokens",)
+_ONLY_WHEN_GIVEN = ("max_new_tokens", "rounds")
 """Settings of a later version: without them a run lies where it always lay."""
 _NAMED_OTHERWISE = (  # by what they hold
     *("model", "data", "prompts", "options", "preset"),
@@ -124,6 +126,7 @@ class Plan(EvalPlan):
         prompts: to make pairs from.
         dropped: rows of the prompts' or pairs' file that cannot be used.
         notes: what a reader has to know of how this was asked.
+        part: what else determines pairs and training, where they are those of one round of several.
     """
 
     settings: Settings
@@ -132,12 +135,14 @@ class Plan(EvalPlan):
     prompts: tuple[Prompt, ...]
     dropped: tuple[Drop, ...] = ()
     notes: tuple[str, ...] = ()
+    part: tuple[object, ...] = ()
 
     @property
     def determined(self) -> tuple[object, ...]:
         """What besides the model determines pairs and training."""
         options = to_json(self.options) if self.options is not None else None
-        return (self.inputs["method"], self.inputs["prompts"], options, self.settings.seed)
+        inputs = (self.inputs["method"], self.inputs["prompts"], options, self.settings.seed)
+        return (*inputs, *self.part)
 
     def folder(self, model: str) -> Path:
         """Name the run folder: method, model, and a hash of everything that decides the result."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from enum import IntEnum
@@ -48,6 +48,12 @@ def near_miss(name: str, known: Iterable[str]) -> str:
 def plain(text: str) -> str:
     """Return foreign text on one line that cannot control a terminal."""
     return "".join(sign if sign.isprintable() else f"\\u{ord(sign):04x}" for sign in text)
+
+
+def some(items: Sequence[str], sign: str = ", ", most: int = 5) -> str:
+    """Return the first few items in words, and how many more there are."""
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return sign.join(items[:most]) + more
 
 
 def brief(text: str, most: int = 300) -> str:

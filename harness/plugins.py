@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 KINDS = {
     "losses": "loss",
+    "edits": "edit",
     "methods": "method",
     "benchmarks": "benchmark",
     "suites": "suite",
@@ -40,7 +41,7 @@ _SHIPPED = {
     "sima": "harness-sima",
     "multineg": "harness-multineg",
     "given": "harness-given",
-    **{name: f"harness-{name}" for name in ("mdpo", "povid", "rlhfv", "simpo", "stic")},
+    **{name: f"harness-{name}" for name in ("csr", "mdpo", "povid", "rlhfv", "simpo", "stic")},
     **dict.fromkeys(("sft", "gt_dpo", "swapped", "random_pairs"), "harness-baselines"),
 }
 """Where this project's methods come from, for a user who installed the harness alone."""
@@ -58,7 +59,7 @@ def load(kind: str, name: str) -> Any:
     """Import the one entry point of that kind and name.
 
     Raises:
-        UsageError: if nobody, or more than one package, offers the name, or its import fails.
+        UsageError: if no package, or more than one, offers the name, or its import fails.
     """
     return _load(find(kind, name), KINDS[kind])
 
@@ -67,7 +68,7 @@ def find(kind: str, name: str) -> EntryPoint:
     """Return the entry point without importing it.
 
     Raises:
-        UsageError: if nobody, or more than one package, offers the name.
+        UsageError: if no package, or more than one, offers the name.
     """
     word = KINDS[kind]
     points = [point for point in entry_points(group=f"harness.{kind}") if point.name == name]

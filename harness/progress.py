@@ -148,7 +148,7 @@ _SILENT = Reporter(quiet=True)
 
 
 def current() -> Reporter:
-    """Return the reporter in force; a silent one when nobody set any."""
+    """Return the reporter in force; a silent one when none was set."""
     return _CURRENT.get() or _SILENT
 
 

@@ -97,7 +97,7 @@ def like_last(folder: Path, settings: JudgeSettings) -> JudgeSettings:
     last = last_judging(folder)
     if last is None:
         raise UsageError(
-            f"The answers in {folder} were marked by the built-in grader alone. Name a judge, for "
+            f"The answers in {folder} were scored by the built-in grader alone. Name a judge, for "
             "example --judge openai:MODEL@http://localhost:8000/v1"
         )
     accepted = last[1].judge if last[1].accepted else None

@@ -246,10 +246,14 @@ def data_of(name: str) -> str | Path:
 
 
 def _method_digest(method: Method, options: Any, typed: Mapping[str, str]) -> str:
-    """Hash the method's code, that of the methods it is built on, and the files it was given."""
+    """Hash the method's code, what else it is built on, and the files it was given.
+
+    What a method's ``uses`` names is a method, or a plugin of another kind, as in ``edits/NAME``.
+    """
     uses = getattr(method.module, "uses", None)
     others = uses(options) if uses is not None else getattr(method.module, "USES", ())
-    code = fingerprint(*(digest_of("methods", name) for name in (method.name, *others)))
+    places = (name.rpartition("/")[::2] for name in (method.name, *others))
+    code = fingerprint(*(digest_of(kind or "methods", name) for kind, name in places))
     files = option_files(options, typed)
     return fingerprint(code, files) if files else code
 

@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from harness import progress
 from harness.compare import Comparison, Terms
@@ -22,9 +23,16 @@ from harness.context import Context, Plan
 from harness.dpo import read_curves, read_effect
 from harness.judge import Verdicts, judge
 from harness.model import open_checkpoint
-from harness.pairs import PairReport, PairSet, make_pairs, pair_diagnostics
-from harness.records import to_json
-from harness.report import TWO_SEEDS, ReportInput, conclude, write_reports, writers_of
+from harness.pairs import PairSet
+from harness.records import Samples, to_json
+from harness.report import (
+    TWO_SEEDS,
+    ReportInput,
+    conclude,
+    each_round,
+    write_reports,
+    writers_of,
+)
 from harness.resolve import resolve, versions
 from harness.runs import (
     FinishedRun,
@@ -39,12 +47,16 @@ from harness.settings import Settings
 from harness.stages import (
     Ablation,
     Checkpoint,
+    Trained,
     ablation,
+    align,
+    attribute,
     check_knobs,
+    check_rounds,
     evaluate,
     merged,
     preflight_once,
-    train,
+    round_folder,
 )
 from harness.storage import RunRecord, Store, image_folder, locked, write_json
 
@@ -68,7 +80,7 @@ class Outcome:
         folder: the run folder.
         comparison: the result.
         pairs: what was trained on.
-        checkpoint: what came out of the training.
+        checkpoint: the result of the training.
         report: what the reports were written from.
         written: the files of the reports, by name.
         calls: how many requests reached the model in this call, and not the store.
@@ -101,6 +113,7 @@ def run(settings: Settings, *, alone: bool = True) -> Outcome:
     """
     plan = resolve(settings)
     check_knobs(plan.method, plan.options)
+    check_rounds(plan)
     terms = Terms(settings.margin, settings.alpha, settings.accept_missing, settings.margins)
     terms.check(plan.columns)
     store = Store(settings.out / "store.sqlite")
@@ -118,11 +131,11 @@ def run(settings: Settings, *, alone: bool = True) -> Outcome:
         write_json(folder / "versions.json", versions())
 
         preflight_once(context, model)
-        take_before(context, model.fingerprint)
+        if settings.baseline is not None:
+            take_before(context, model.fingerprint)
         before = evaluate("before", model, context)
-        pairs = make_pairs(context, model)
-        doctor = pair_diagnostics(context)
-        checkpoint = train(context, pairs.pairs, model)
+        trained = align(context, model)
+        pairs, checkpoint = trained.pairs, trained.checkpoint
         blanked = (
             ablation(checkpoint, pairs.pairs, model, folder) if settings.image_ablation else None
         )
@@ -131,18 +144,21 @@ def run(settings: Settings, *, alone: bool = True) -> Outcome:
             progress.say(f"merged      {made}")
         aligned = model.with_adapter(checkpoint.path)
         after = evaluate("after", aligned, context)
+        rounds = _answers_of_rounds(trained, model, context)
+        arms = (before.samples, after.samples)
+        explained = attribute(context, (model, aligned), *arms, settings.attribution)
         if settings.judging.local:
             aligned.release()  # the judge needs the memory, and nobody asks the model any more
         verdicts = judge(context, before.samples, after.samples)
-
         report = conclude(
-            _about(context, pairs, doctor, checkpoint, blanked),
+            replace(_about(context, trained, blanked), attribution=explained),
             verdicts,
             plan.columns,
             seed=settings.seed,
             terms=terms,
             touched=check_contamination(context),
         )
+        report = _with_rounds(report, rounds, before.samples, context)
         if alone:
             looks = looked(settings.out, report.compared, record.arms, [settings.seed])
             report = replace(report, looks=looks)
@@ -153,18 +169,36 @@ def run(settings: Settings, *, alone: bool = True) -> Outcome:
             checkpoint=checkpoint,
             report=report,
             written=write_reports(report, folder, writers_of(settings.reports)),
-            calls=model.calls + aligned.calls,
+            calls=model.calls + trained.calls + aligned.calls,
             reused=all(work.reused for work in (before, pairs, checkpoint, after, verdicts)),
         )
 
 
-def _about(
-    context: Context[Plan],
-    pairs: PairSet,
-    doctor: PairReport,
-    checkpoint: Checkpoint,
-    blanked: Ablation | None,
+def _answers_of_rounds(trained: Trained, model: Any, context: Context[Plan]) -> dict[int, Samples]:
+    """Evaluate the model of every round but the last, where that was asked."""
+    if not context.plan.settings.eval_rounds:
+        return {}
+    arms = {
+        number: evaluate(f"rounds/{number}/after", model.with_adapter(path), context)
+        for number, path in trained.models.items()
+    }
+    return {number: arm.samples for number, arm in arms.items()}
+
+
+def _with_rounds(
+    report: ReportInput, rounds: Mapping[int, Samples], before: Samples, context: Context[Plan]
 ) -> ReportInput:
+    """Let the judge mark the answers of single rounds, and add their figures where asked."""
+    if not context.plan.settings.eval_rounds:
+        return report
+    places = {
+        number: replace(context, folder=round_folder(context.folder, number)) for number in rounds
+    }
+    arms = {number: judge(places[number], before, rounds[number]).after for number in rounds}
+    return each_round(report, arms, context.plan.columns)
+
+
+def _about(context: Context[Plan], trained: Trained, blanked: Ablation | None) -> ReportInput:
     """Say what was trained on what, for the reports."""
     plan, folder = context.plan, context.folder
     options = to_json(plan.options) if plan.options is not None else {}
@@ -175,17 +209,18 @@ def _about(
         data=plan.settings.data,
         seed=plan.seed,
         options={key: str(value) for key, value in options.items()},
-        pairs=len(pairs.pairs),
-        dropped=pairs.dropped,
-        checkpoint=checkpoint.path.relative_to(folder).as_posix(),
+        pairs=len(trained.pairs.pairs),
+        dropped=trained.pairs.dropped,
+        checkpoint=trained.checkpoint.path.relative_to(folder).as_posix(),
         versions=versions(),
         notice=plan.notice,
-        doctor=doctor,
+        doctor=trained.doctor,
         curves=read_curves(folder),
         training=read_effect(folder),
         images=image_folder(folder),
         taken=taken_in(folder),
         ablation=blanked,
+        rounds=trained.rounds,
         protocol=plan.protocol,
         notes=plan.notes,
     )
@@ -258,6 +293,9 @@ def _collect(folder: Path, runs: Sequence[Path]) -> None:
         for name in _KEPT if index == 0 else _KEPT[:-1]:
             if (run_folder / name).is_dir():
                 shutil.copytree(run_folder / name, to / name)
+        if index == 0:
+            for arm in [*run_folder.glob("rounds/*/after"), *run_folder.glob("rounds/*/judged")]:
+                shutil.copytree(arm, to / arm.relative_to(run_folder))
         for file in _FILES:
             if (run_folder / file).is_file():
                 (to / file).parent.mkdir(exist_ok=True)

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+from harness.errors import UsageError
 
 EMBEDDED = "tinyworld"
 BUILTIN = "builtin"
+SAME, FRESH = "same", "fresh"
+PREVIOUS, BASE = "previous", "base"
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,46 @@ class JudgeSettings:
     def local(self) -> bool:
         """Whether the judge is a model in this process."""
         return self.judge.startswith("hf:")
+
+
+@dataclass(frozen=True)
+class RoundSettings:
+    """How often pairs are made and trained on, each time with the model of the round before.
+
+    Attributes:
+        count: how many rounds, two or more.
+        prompts: ``"same"`` asks all prompts in every round; ``"fresh"`` parts them, so that no
+            round asks a prompt of another.
+        replay: share of the pairs of earlier rounds that a round trains on too.
+        reference: of DPO: ``"previous"`` is the model of the round before, as in SIMA and CSR;
+            ``"base"`` the model before the first round.
+    """
+
+    count: int
+    prompts: str = SAME
+    replay: float = 0.0
+    reference: str = PREVIOUS
+
+
+def round_settings(count: int, **given: Any) -> RoundSettings | None:
+    """Return the settings of rounds; ``None`` for a single one.
+
+    Args:
+        count: how many.
+        given: the other fields of :class:`RoundSettings`.
+
+    Raises:
+        UsageError: if something is asked of rounds, and there is only one.
+    """
+    asked = RoundSettings(count, **given)
+    if count > 1:
+        return asked
+    if asked != RoundSettings(count):
+        raise UsageError(
+            "--round-prompts, --replay and --round-reference say what later rounds do, and there "
+            "is one round. Give --rounds 2 or more with them."
+        )
+    return None
 
 
 @dataclass(frozen=True)
@@ -76,6 +121,9 @@ class Settings:
         accept_missing: benchmarks whose missing rows shall not stand against a gain.
         margins: benchmarks with a margin of their own.
         protocol: how images and conversations reach the model; ``None`` lets the preset decide.
+        rounds: make pairs and train several times; ``None`` does so once.
+        eval_rounds: evaluate the model of every round, not of the last alone.
+        attribution: say of so many rows which image regions their answers rest on.
     """
 
     method: str
@@ -107,6 +155,9 @@ class Settings:
     accept_missing: tuple[str, ...] = ()
     margins: Mapping[str, float] = field(default_factory=dict)
     protocol: str | None = None
+    rounds: RoundSettings | None = None
+    eval_rounds: bool = False
+    attribution: int = 0
 
 
 @dataclass(frozen=True)

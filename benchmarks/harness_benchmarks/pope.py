@@ -12,7 +12,8 @@ A row of the hub's data set, cut short:
 
 The columns of LLaVA's script (``eval_pope.py``, which SeVa uses too) take every answer for a yes
 whose first sentence holds no "No", "no" or "not". The papers print the mean of the three splits'
-F1. Their random split has 2,910 questions, the hub's 3,000.
+F1. Their random split has 2,910 questions, the hub's 3,000; ``harness data convert pope`` makes the
+data set of their 8,910 from the authors' lists.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING
 from harness.benchmark import Benchmark, Metric, Papers, Row, Task, f1_of, has, mean_of
 from harness.records import Sample, Scored
 from harness_benchmarks import llava
+from harness_benchmarks.convert_pope import OFFICIAL
 from harness_benchmarks.parse import yes_no as parse
 from harness_benchmarks.parse import yes_no_choices
 
@@ -118,6 +120,7 @@ BENCHMARK = Benchmark(
     ),
     groups=lambda doc: {"category": str(doc.get("category", ""))},
     choices=yes_no_choices,
+    source_files=OFFICIAL,
     image_source=lambda doc: str(doc.get("image_source", "")),
     licence="MIT (questions); images: COCO val2014",
     source="arXiv 2305.10355; hub: lmms-lab-encoder/POPE, split test, 9000 rows",

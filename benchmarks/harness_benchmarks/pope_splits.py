@@ -24,6 +24,7 @@ RANDOM, POPULAR, ADVERSARIAL = (
         title=f"POPE {split}",
         task=f"pope/pope_{short}.yaml",
         source=_SOURCE.format(split),
+        source_files=None,
         published={"llava-1.5-7b": _ACCURACY, "seva-7b": f1},
         columns=tuple(column for column in POPE.columns if not column.name.startswith("mean F1")),
         papers={llava.PROTOCOL: Papers(("F1 (LLaVA's rule)",))},

@@ -1,4 +1,4 @@
-"""Many runs side by side, ranked only as far as they can be told apart.
+"""Many runs side by side, ranked only as far as they differ significantly.
 
 Every pair of runs is compared on the same rows, paired, and corrected once over the whole page: all
 pairs of runs, in all columns. A run's rank is a range: as many places from the top as runs are told
@@ -135,7 +135,7 @@ def rank(
     draws: int = 10_000,
     terms: Terms | None = None,
 ) -> Leaderboard:
-    """Compare what came out of many runs.
+    """Compare the results of many runs.
 
     Args:
         runs: at least two.
@@ -259,13 +259,14 @@ def _common_before(
             both = [(known[row.id], row) for row in run.before[bench] if row.id in known]
             if any(one.answer != other.answer for one, other in both):
                 raise UsageError(
-                    f"{names[0]} and {name} did not start from one model: their answers before to "
-                    f"{bench} differ. Name a run with --against."
+                    f"{names[0]} and {name} did not start from one model: their answers to "
+                    f"{bench} before training differ. Name a run with --against."
                 )
             if any(one.scores != other.scores for one, other in both):
                 raise UsageError(
-                    f"{names[0]} and {name} gave the same answers before to {bench} other scores. "
-                    "Judge both by one judge: harness judge RUN --judge JUDGE"
+                    f"{names[0]} and {name} gave the same answers before training, but their "
+                    f"scores on {bench} differ. Judge both by one judge: harness judge RUN --judge "
+                    "JUDGE"
                 )
     return _only(first.before, shared)
 

@@ -25,7 +25,7 @@ def pairwise(
     """Compare every run with every later one: the second less the first.
 
     Args:
-        arms: what came out of each run, once for each of its training seeds. Of two runs as many
+        arms: the arm after of each run, once for each of its training seeds. Of two runs as many
             seeds are compared as both have.
         columns: headline columns by benchmark.
         seed: of the resampling.

@@ -39,7 +39,7 @@ class Detectable:
         digits: decimals in tables.
         mdd: minimum detectable difference, with 80 % power; from a run, or assuming that 10 % of
             rows change sides and count as independent. ``None`` where nothing can be said, or where
-            no difference of any size would be told.
+            no difference of any size is detectable.
         mdd_corrected: the same after the correction over the planned benchmarks at its most severe.
         mdd_conservative: assuming that 30 % change sides and rows of one image move together;
             ``None`` where a run was taken, or the number of images is not known.
@@ -47,7 +47,7 @@ class Detectable:
             so that the same is assumed of images, or of rows where images were not counted.
         power: true differences, and how likely each is told after correction; empty where the
             number of rows is not known.
-        rows_needed: how many rows tell two hundredths of the scale after correction; ``None``
+        rows_needed: how many rows detect two hundredths of the scale after correction; ``None``
             where no number does.
         images_needed: the same in images; ``None`` too where images were not counted.
         seeds_needed: how many trainings do so on the planned images; ``None`` where fifty do not,
@@ -77,7 +77,7 @@ class Cost:
         rows: of one arm; ``None`` if unknown.
         images: among them.
         counted: how rows and images are known.
-        seconds: to ask the model, at the pace of the named run; ``None`` without one.
+        seconds: to ask the model, at the throughput of the named run; ``None`` without one.
         judged: whether open answers wait for a judge.
         questions: to the judge.
         tokens: of these questions, without the judge's instructions, at four letters a token;
@@ -99,7 +99,7 @@ class Estimate:
     """A plan with its figures.
 
     Attributes:
-        detectable: what can be told, by headline column.
+        detectable: minimum detectable differences, by headline column.
         costs: what it takes, by benchmark.
         family: how many headline columns the correction runs over.
         source: name of the run that the figures were taken from; ``None`` where they are assumed.
@@ -132,7 +132,7 @@ def estimate(
     judgings: int = 1,
     seeds: int = 1,
 ) -> Estimate:
-    """Say what a run on these benchmarks could tell and what it would take.
+    """Say what a run on these benchmarks could detect and what it would take.
 
     Args:
         benchmarks: of the planned run.

@@ -29,7 +29,7 @@ from harness.benchmark.metrics import (
 from harness.benchmark.official import Reading, SourceFiles, SourceRow, texts_of, value_of
 from harness.benchmark.parquet import stored_rows
 from harness.benchmark.rubric import Anchor, JudgePrompt, Rubric, UnparsableReply, judge_prompt
-from harness.benchmark.source_files import Files, SourcePath, malformed, some
+from harness.benchmark.source_files import Files, SourcePath, malformed
 from harness.benchmark.tables import Tables, check_files, check_tables, facts_of, tables_below
 from harness.benchmark.task import Row, Task
 from harness.benchmark.task_files import (
@@ -96,7 +96,6 @@ __all__ = [
     "place_of",
     "ratio_of",
     "scores_in",
-    "some",
     "stored_rows",
     "tables_below",
     "task_settings",

@@ -103,7 +103,7 @@ def _read(task: Task, metric: str, name: str, seen: _Seen, mean: bool) -> Readin
         return found
     tops = {float(top) for prompt in seen.prompts for top in _MARKS.findall(prompt)}
     if len(tops) != 1:
-        return "its judge gives marks above 1, and its prompt does not say up to which"
+        return "its judge gives scores above 1, and its prompt does not name the highest"
     top = min(tops)
     return replace(found, top=top, column=re.sub(r"0 to [\d.e+]+", f"0 to {top:g}", found.column))
 

@@ -125,7 +125,7 @@ def f1_of(said: str, label: str, *, scale: float = 100.0, **fields: Any) -> Metr
 
 
 def has(metric: str) -> Callable[[Sample], bool | None]:
-    """Say that a column applies to rows that carry this score; one that failed tells nothing.
+    """Say that a column applies to rows that carry this score; a failed row carries none.
 
     Rows of a version that did not have the column yet do not carry it, and are not missing.
     """

@@ -18,7 +18,7 @@ class SourceRow:
     """One row as its authors publish it.
 
     Attributes:
-        key: what tells it from all others, in the authors' words.
+        key: what identifies it, in the authors' words.
         where: file and line, for errors.
         values: its columns but ``image``: texts, whole numbers and tuples of texts.
         images: names that its image may have; the first one that is there is taken. Empty for a
@@ -48,12 +48,14 @@ class SourceFiles:
         rows: how many rows they hold.
         images: how many different images these show.
         read: reads them.
+        hub: how the hub's copy differs, where there is one.
     """
 
     fetch: tuple[str, ...]
     rows: int
     images: int
     read: Callable[[Files], Reading]
+    hub: str = "without what lies beside the table"
 
 
 def value_of(item: Any, name: str, kind: type | UnionType, where: str) -> Any:

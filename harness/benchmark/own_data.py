@@ -7,7 +7,6 @@ folder. Relative paths in it are relative to the task file that says them, from 
 from __future__ import annotations
 
 import glob
-import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,7 +18,7 @@ from typing import Any
 from harness.benchmark.parquet import stored_texts
 from harness.errors import UsageError
 from harness.records import fingerprint
-from harness.storage import folder_digest
+from harness.storage import file_digest, folder_digest
 
 # The readers of ``datasets`` that take files, and those that would unpickle or ask a database.
 _READERS = (
@@ -61,14 +60,14 @@ class OwnData:
             inside = folder.resolve()
             tables = [path for path in sorted(folder.rglob("*")) if path.is_file()]
             named = {image.resolve() for image in _images_of(tables, self.task.parent)}
-            outside = sorted(_digest(one) for one in named if not one.is_relative_to(inside))
+            outside = sorted(file_digest(one) for one in named if not one.is_relative_to(inside))
             whole = folder_digest(folder)
             return fingerprint("own data", whole, outside) if outside else whole
         digests: dict[Path, str] = {}
         for files in self.splits.values():
             for file in files:
-                digests.setdefault(file, _digest(file))
-        images = sorted({_digest(image) for image in _images_of(digests, self.task.parent)})
+                digests.setdefault(file, file_digest(file))
+        images = sorted({file_digest(image) for image in _images_of(digests, self.task.parent)})
         held = [(split, [digests[file] for file in files]) for split, files in self.splits.items()]
         return fingerprint("own data", self.source, held, images)
 
@@ -157,11 +156,6 @@ def _refuse_address(name: str, home: Path) -> None:
             f"The task file {home} reads {name} from the network, where it may change between two "
             "runs. Download it, and name the file in data_files."
         )
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _images_of(files: Iterable[Path], home: Path) -> Iterator[Path]:

@@ -2,7 +2,7 @@
 
 A task of lmms-eval gives a record for each row and a function that turns all records into one
 figure. A comparison needs more: what one row adds to the figure. So, before a model is asked, the
-task scores made-up answers to some of its own rows, and the function is held against the few ways
+task scores made-up answers to some of its own rows, and the function is compared with the few ways
 in which figures are made: the mean of a value, the mean of the means of cells, the share of groups
 whose every row is right, one sum over another. A way is taken only if it gives the task's own
 figure on every sample of those records; otherwise the metric is refused, and never guessed.
@@ -24,7 +24,7 @@ BETWEEN = "\n"
 """Stands between the name of a cell and that of the cell it lies in."""
 MEAN, CELLS, GROUPS, RATIO = "mean", "cells", "groups", "ratio"
 _SAMPLES = 24
-_LONGEST = 60  # letters of a name that tells cells or groups apart
+_LONGEST = 60  # letters of a name that identifies a cell or group
 WORDS = {CELLS: "mean over", GROUPS: "all of a", RATIO: "sum over"}
 
 Path = tuple[str | int, ...]
@@ -126,7 +126,7 @@ def read_metric(metric: str, rows: Sequence[Sequence[Record]], whole: Whole) -> 
     moves = max(f for _, f in told) - min(f for _, f in told) > 1e-9
     if not moves:
         return (
-            "its figure is the same whatever is answered, so how it is made cannot be told; "
+            "its figure is the same whatever is answered, so how it is computed is unknown; "
             "see that the rows have the right answers"
         )
     for path, value in values:

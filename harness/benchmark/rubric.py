@@ -37,7 +37,7 @@ class JudgePrompt:
 
 @dataclass(frozen=True)
 class Anchor:
-    """An answer whose worth is beyond dispute, to tell whether a judge is still the same.
+    """An answer whose score is beyond dispute, to detect a judge that has changed.
 
     Attributes:
         name: unique in its rubric.

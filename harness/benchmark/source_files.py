@@ -14,7 +14,7 @@ import io
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -22,11 +22,10 @@ from types import TracebackType
 from typing import IO, Any
 
 from harness.benchmark.json_stream import BrokenListError, list_items
-from harness.errors import HarnessError, UsageError
+from harness.errors import HarnessError, UsageError, some
 from harness.storage import parse_json
 
 _CHUNK = 1 << 20
-_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -280,12 +279,6 @@ def _walk(folder: Path) -> Iterator[Path]:
             continue
         seen.add(real)
         yield from (Path(here, name) for name in sorted(names) if not name.startswith("."))
-
-
-def some(items: Sequence[str]) -> str:
-    """Return the first few items in words, and how many more there are."""
-    more = f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
-    return ", ".join(items[:_SHOWN]) + more
 
 
 def malformed(where: str, reason: str) -> HarnessError:

@@ -49,8 +49,8 @@ class Tables:
     Attributes:
         where: the data set, in words.
         files: of the split, in their order.
-        rows: how many they hold; ``None`` where that cannot be told from their headers.
-        columns: of the first of them; empty where that cannot be told.
+        rows: how many they hold; ``None`` where their headers do not say.
+        columns: of the first of them; empty where they are unknown.
         notes: what a reader should know.
     """
 
@@ -193,7 +193,7 @@ def facts_of(where: str, files: Sequence[Path]) -> tuple[int | None, tuple[str, 
         total = sum(ids[value] for value in twice)
         notes.append(
             f"{total} rows of {where} share their id with another row, such as {twice[0]!s:.60}. "
-            "Rows are told apart by their position, so each is asked; see whether the table holds "
+            "Rows are identified by their position, so each is asked; see whether the table holds "
             "rows twice"
         )
     return rows, columns, notes

@@ -66,7 +66,7 @@ def data_fingerprint(path: str, data: str | Path) -> str:
 
 
 def hub_revision(path: str) -> str | None:
-    """Return the commit at which a task's data set on the hub is read, where it can be told."""
+    """Return the commit at which a task's data set on the hub is read, where it is known."""
     settings = task_settings(yaml_file(path))
     name, options = str(settings.get("dataset_path")), settings.get("dataset_kwargs")
     if name.startswith(OWN) or not _HUB_NAME.fullmatch(name):

@@ -1,7 +1,7 @@
 """What a task's own scoring asks a language model: caught before it leaves this machine.
 
 Many tasks of lmms-eval ask a service inside their scoring, in one of several ways, and turn a
-service that fails into a score. Within :func:`answering` such a question reaches nobody: either it
+service that fails into a score. Within :func:`answering` such a question is not sent: either it
 is handed to our judge, or the judge's reply is given back where the service's would have come.
 """
 
@@ -26,7 +26,7 @@ _TOKENS = 1024  # where a task does not say how long a reply may be
 
 
 class Asked(BaseException):
-    """The scoring asks a language model, and nobody has replied yet.
+    """The scoring asks a language model, and there is no reply yet.
 
     Attributes:
         prompt: the question, its system prompt first.

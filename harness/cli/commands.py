@@ -15,6 +15,7 @@ from itertools import chain
 import click
 
 from harness import old_names
+from harness.cli.augmentations import augmentations
 from harness.cli.bundle import bundle, verify
 from harness.cli.compare import compare
 from harness.cli.convert import convert_checkpoint
@@ -25,7 +26,7 @@ from harness.cli.gate import gate
 from harness.cli.imports import import_
 from harness.cli.judge import judge
 from harness.cli.list import list_names
-from harness.cli.methods import check, new_loss, new_method, push
+from harness.cli.methods import SCAFFOLDS, check, push
 from harness.cli.pairs import pairs
 from harness.cli.plan import plan
 from harness.cli.report import report
@@ -61,11 +62,11 @@ def _version(context: click.Context, parameter: click.Parameter, wanted: bool) -
 
 _SECTIONS: Mapping[str, Sequence[click.Command]] = {
     "Train and measure": (run, evaluate, score, plan),
-    "Look at results": (report, compare, gate, judge, pairs, reproduce),
+    "Look at results": (report, compare, gate, judge, pairs, augmentations, reproduce),
     "Share and verify": (bundle, verify, import_, push),
     "Data, plugins, machine": (
         *(list_names, data, convert_checkpoint),
-        *(check, new_method, new_loss, doctor),
+        *(check, *SCAFFOLDS, doctor),
     ),
 }
 """The commands of ``harness --help``, by what they are for."""
@@ -169,7 +170,7 @@ def _code() -> int:
 
 
 def _deaf() -> int:
-    """Nobody reads any more, as after ``| head``: end without a word."""
+    """The reader of stdout is gone, as after ``| head``: end without a message."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):

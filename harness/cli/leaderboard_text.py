@@ -90,7 +90,7 @@ def _remarks(found: Leaderboard) -> list[str]:
         f"Differences are to {found.baseline}, paired, with {coverage} % intervals; verdicts, p "
         f"and ranks are corrected together over the {found.family} differences between any two "
         "runs (Holm).",
-        f"A rank such as 1{_DASH}3 is a tie: these places cannot be told apart.",
+        f"A rank such as 1{_DASH}3 is a tie: these runs do not differ significantly.",
     ]
     lines += [told for board in found.rankings if (told := _best(board))]
     if found.left_out:

@@ -47,7 +47,7 @@ def list_names(kind: str, name: str | None, events: bool) -> None:
 
 
 def _list_benchmarks(found: Mapping[str, Sequence[str]]) -> None:
-    """Show columns, headline first, and who marks the answers."""
+    """Show columns, headline first, and who scores the answers."""
     from harness.benchmark import benchmark, headline
     from harness.errors import UsageError
 
@@ -64,7 +64,7 @@ def _list_benchmarks(found: Mapping[str, Sequence[str]]) -> None:
         marked = "rules" if known.judge == "rule" else "built-in grader"
         marked += ", or --judge" if known.rubric is not None else ""
         click.echo(f"{name:<16} {', '.join(owners):<16} {known.title}")
-        click.echo(f"{'':<16} {', '.join(columns)}{more}; marked by {marked}")
+        click.echo(f"{'':<16} {', '.join(columns)}{more}; scored by {marked}")
 
 
 def _describe(name: str) -> None:

@@ -113,34 +113,31 @@ def _tried(
     return preflight(plan.prompts, opened, plan.method, plan.options).facts
 
 
-@click.command("new-method")
-@click.argument("name")
-@click.option("--out", required=True, metavar="DIR", type=click.Path(path_type=Path))
-def new_method(name: str, out: Path) -> None:
-    """Write a pip-installable package for a new method.
+def _scaffold(kind: str, then: str) -> click.Command:
+    """Return the command that writes a package to begin a plugin with."""
 
-    \b
-    harness new-method my_method --out my-method
-    pip install -e my-method && harness check --method my_method
-    """
-    from harness.testing import new_method as write
+    @click.command(f"new-{kind}")
+    @click.argument("name")
+    @click.option("--out", required=True, metavar="DIR", type=click.Path(path_type=Path))
+    def new(name: str, out: Path) -> None:
+        from harness.testing import new_package
 
-    click.echo(write(name, out))
+        click.echo(new_package(kind, name, out))
+
+    new.help = (
+        f"Write a pip-installable package for a new {kind}, with its contract test.\n\n\b\n"
+        f"harness new-{kind} my_{kind} --out my-{kind}\n"
+        f"pip install -e my-{kind} && {then}"
+    )
+    return new
 
 
-@click.command("new-loss")
-@click.argument("name")
-@click.option("--out", required=True, metavar="DIR", type=click.Path(path_type=Path))
-def new_loss(name: str, out: Path) -> None:
-    """Write a pip-installable package for a new loss.
-
-    \b
-    harness new-loss my_loss --out my-loss
-    pip install -e my-loss && harness check --loss my_loss
-    """
-    from harness.testing import new_loss as write
-
-    click.echo(write(name, out))
+SCAFFOLDS = (
+    _scaffold("method", "harness check --method my_method"),
+    _scaffold("loss", "harness check --loss my_loss"),
+    _scaffold("benchmark", "harness eval --bench my_benchmark"),
+    _scaffold("report", "harness report RUN --report my_report"),
+)
 
 
 @click.command()

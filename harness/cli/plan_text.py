@@ -90,9 +90,9 @@ def _basis(found: Estimate) -> list[str]:
         f"Corrected: at its most severe over the {found.family} headline columns of the plan."
     )
     lines.append(
-        "2 %: what it takes to tell two hundredths of the scale after correction. The power is "
+        "2 %: what it takes to detect two hundredths of the scale after correction. The power is "
         "that of a true difference of so many hundredths of the scale. "
-        f"'{_NEVER}': no difference of any size would be told; a dash: not known, or no number "
+        f"'{_NEVER}': no difference of any size is detectable; a dash: not known, or no number "
         "does it."
     )
     if not found.seed_spread_known:
@@ -115,14 +115,18 @@ def _terms(found: Estimate) -> list[str]:
     lines = []
     if found.seconds is not None:
         lines.append(
-            f"Together at most {_time(found.seconds)} at the pace of {found.source}; rows that "
-            "repeat a question on an image are answered once."
+            f"Together at most {_time(found.seconds)} at the throughput of {found.source}; rows "
+            "that repeat a question on an image are answered once."
         )
     elif found.source is not None:
         slow = ", ".join(cost.benchmark for cost in found.costs if cost.seconds is None)
-        lines.append(f"{found.source} kept no pace of {slow}: it asked no model about it.")
+        lines.append(
+            f"{found.source} recorded no throughput of {slow}: it asked no model about it."
+        )
     else:
-        lines.append("Time is known only at the pace of an earlier run: name one with --from.")
+        lines.append(
+            "Time is estimated from the throughput of an earlier run: name one with --from."
+        )
     lines.append("Making pairs and training are not in it.")
     if any(cost.judged for cost in found.costs):
         lines.append(

@@ -122,6 +122,7 @@ def _of_run(folder: Path) -> dict[str, Any]:
         asked = record["asked"]
         asked["seeds"] = len(record.get("seeds", ())) or None
         judging = asked.pop("judging", {})
+        asked |= _rounds(asked.pop("rounds", None))
         usual = {**to_json(Settings("", ())), **to_json(JudgeSettings())}
         found = {**asked, **judging}.items()
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -134,6 +135,12 @@ def _of_run(folder: Path) -> dict[str, Any]:
         for name, value in found
         if value and value != usual.get(name) and name != "price"
     }
+
+
+def _rounds(asked: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the options that ask for rounds."""
+    names = {"count": "rounds", "prompts": "round_prompts", "reference": "round_reference"}
+    return {names.get(name, name): value for name, value in (asked or {}).items()}
 
 
 def _options(command: click.Command) -> dict[str, click.Parameter]:

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from harness.run import Outcome
 
 
+_ROUNDS = {"round_prompts": "prompts", "replay": "replay", "round_reference": "reference"}
+
+
 @click.command(cls=RecipeCommand)
 @click.option(
     "--method", required=True, metavar="NAME", help="Alignment method; see harness list methods."
@@ -126,9 +129,47 @@ if TYPE_CHECKING:
     help="Longest time a method may take for one pair.",
 )
 @click.option(
+    "--rounds",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Make pairs and train N times, each time with the model of the round before.",
+)
+@click.option(
+    "--round-prompts",
+    type=click.Choice(["same", "fresh"]),
+    default="same",
+    show_default=True,
+    help="Ask all prompts in every round, or part them among the rounds.",
+)
+@click.option(
+    "--replay",
+    type=click.FloatRange(min=0, max=1),
+    default=0.0,
+    metavar="SHARE",
+    help="In later rounds, also train on this share of the pairs of earlier ones.",
+)
+@click.option(
+    "--round-reference",
+    type=click.Choice(["previous", "base"]),
+    default="previous",
+    show_default=True,
+    help="Reference of DPO in later rounds: the model of the round before, or the one at the "
+    "start.",
+)
+@click.option("--eval-rounds", is_flag=True, help="Evaluate the model of every round.")
+@click.option(
     "--image-ablation",
     is_flag=True,
     help="After training, measure how much answers depend on the image.",
+)
+@click.option(
+    "--attribution",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="For N rows, show in the HTML report which image regions the answers rest on.",
 )
 @click.option(
     "--merge", is_flag=True, help="Also write base and adapter merged into one checkpoint."
@@ -159,6 +200,7 @@ def run(
     nproc: int,
     events: bool,
     quiet: bool,
+    rounds: int,
     **asked: Any,
 ) -> int:
     """Make pairs, train on them, evaluate before and after, and compare.
@@ -173,13 +215,15 @@ def run(
     from harness.progress import Reporter, showing
     from harness.records import distinct
     from harness.run import run_seeds
-    from harness.settings import Settings
+    from harness.settings import Settings, round_settings
 
+    given = {name: asked.pop(key) for key, name in _ROUNDS.items()}
     settings = Settings(
         benches=bench,
         reports=distinct(("json", *reports, *track)),
         options=key_values(options if holdout is None else (*options, f"holdout={holdout}")),
         judging=judge_settings(asked),
+        rounds=round_settings(rounds, **given),
         **dataclasses.asdict(terms_of(margin, alpha, accept_missing)),
         **asked,
     )

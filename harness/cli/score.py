@@ -22,11 +22,11 @@ _FORMATS = ("llava", "lmms-eval", "vlmevalkit", "pope", "jsonl")
     "--format",
     "kind",
     type=click.Choice(_FORMATS),
-    help="Format of the files; by default told from their columns.",
+    help="Format of the files; by default detected from their columns.",
 )
 @click.option("--name", metavar="NAME", help="Name in reports; by default the file's or folder's.")
 @click.option("--answer-column", "answer", metavar="NAME", help="Column that holds the answers.")
-@click.option("--id-column", "row_id", metavar="NAME", help="Column that tells the row.")
+@click.option("--id-column", "row_id", metavar="NAME", help="Column with the rows' ids.")
 @DATA
 @LIMIT
 @OUT

@@ -1,4 +1,4 @@
-"""The last handler: an error that nobody foresaw, and signs that a terminal cannot show."""
+"""The last handler: unforeseen errors, and characters that a terminal cannot show."""
 
 from __future__ import annotations
 

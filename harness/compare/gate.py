@@ -227,7 +227,7 @@ def _by_limit(rule: Rule, text: str, part: str, place: RuleTarget) -> tuple[str,
     if figure.higher_is_better is not None:
         _refuse_turned(rule, text, place, ">" if figure.higher_is_better else "<", "gets better")
     if figure.difference is None or figure.interval is None:
-        return UNKNOWN, "the figure could not be had from these samples"
+        return UNKNOWN, "the figure cannot be computed from these samples"
     bounds = figure.bounds or figure.interval
     worst = figure.worst or (figure.difference, figure.difference)
     low = rule.sign == "<" if figure.higher_is_better is None else figure.higher_is_better
@@ -237,7 +237,7 @@ def _by_limit(rule: Rule, text: str, part: str, place: RuleTarget) -> tuple[str,
     if all(ends):
         says = "all within the bounds lies beyond the threshold"
     elif any(ends):
-        says = "the bounds hold the threshold: chance alone could decide this"
+        says = "the threshold lies within the bounds: chance alone could decide this"
     elif rule.negated:
         says = "nothing within the bounds lies beyond the threshold"
     else:

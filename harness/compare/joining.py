@@ -9,14 +9,12 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from harness.benchmark import Metric
-from harness.errors import HarnessError
+from harness.errors import HarnessError, some
 from harness.records import Sample
 
 if TYPE_CHECKING:
     from numpy import float64
     from numpy.typing import NDArray
-
-_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -73,14 +71,14 @@ def join(
     if changed and not partial:
         raise HarnessError(
             f"{name}: {len(changed)} of {len(both)} rows have the same id but another question, "
-            f"target or image before and after ({_some(changed)}), so they cannot be compared. "
+            f"target or image before and after ({some(changed)}), so they cannot be compared. "
             "Evaluate both arms on the same data and run again."
         )
     if alone and not partial:
         only = [f"{'before' if key in first else 'after'} only: {key}" for key in alone]
         raise HarnessError(
             f"{name}: {len(alone)} of {len(both) + len(alone)} rows are in one arm only "
-            f"({_some(only)}). Evaluate both arms with the same --limit and data and run again."
+            f"({some(only)}). Evaluate both arms with the same --limit and data and run again."
         )
     kept = [key for key in both if first[key].content == second[key].content]
     if not kept:
@@ -187,7 +185,7 @@ def _sides(
 
 
 def _applies(column: Metric, rows: Sequence[Sample]) -> bool | None:
-    """Return whether a column applies to rows of one arm; a failed row tells nothing."""
+    """Return whether a column applies to rows of one arm; a failed row does not decide it."""
     known = [there for row in rows if (there := column.applies(row)) is not None]
     return any(known) if known else None
 
@@ -205,13 +203,8 @@ def _by_id(name: str, arm: str, samples: Sequence[Sample]) -> Mapping[str, Sampl
     twice = sorted(key for key, n in Counter(sample.id for sample in samples).items() if n > 1)
     if twice:
         raise HarnessError(
-            f"{name}: {len(twice)} ids occur more than once {arm} ({_some(twice)}), so rows cannot "
+            f"{name}: {len(twice)} ids occur more than once {arm} ({some(twice)}), so rows cannot "
             "be matched. The benchmark must give every row an id of its own; repair it, or delete "
             f"{arm}/{name}.jsonl in the run folder and run again."
         )
     return {sample.id: sample for sample in samples}
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more

@@ -65,10 +65,10 @@ class MetricResult:
         interval_corrected: the interval at ``alpha`` over the size of the family: all of them
             together hold their truths, so each does whichever figure is picked for being large.
         p_rows: two-sided p if every row counted by itself instead of every image.
-        power: true differences, and how likely such a comparison is to tell each after
+        power: true differences, and how likely such a comparison is to detect each after
             correction; of headline figures.
         wanted: two hundredths of the scale.
-        images_needed: how many images tell such a difference after correction; ``None`` where no
+        images_needed: how many images detect such a difference after correction; ``None`` where no
             number does.
         seeds_needed: how many trainings do so on these images; ``None`` where fifty do not, or with
             one training.

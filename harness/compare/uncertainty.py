@@ -75,7 +75,7 @@ def partially_pooled(
 def by_rows(
     comparison: Comparison,
 ) -> list[tuple[BenchmarkComparison, MetricResult, float]]:
-    """Return headline figures that would be told apart only if every row counted by itself.
+    """Return headline figures that differ significantly only if every row counted by itself.
 
     Returns:
         Each with the p value that it would have, corrected.

@@ -1,4 +1,4 @@
-"""From estimates to verdicts: correct over the run, and say only what can be told.
+"""From estimates to verdicts: correct over the run, and claim only what is significant.
 
 What the run came to is decided here and nowhere else: :func:`summary` is read by the headline, the
 gate's default rule and JUnit, so that they cannot contradict each other.

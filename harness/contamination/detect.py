@@ -1,7 +1,7 @@
 """Contamination check: benchmark images that a model may have seen in its training prompts.
 
 Two signs. The *perceptual hash* of two images differs in few bits when one is a re-coded, resized
-or slightly brightened copy of the other. The *COCO number* in file names and ids tells the same
+or slightly brightened copy of the other. The *COCO number* in file names and ids is that of one
 photograph across editions: train2017 holds most of val2014, on which POPE and CHAIR rest.
 
 The hash is a dHash (Krawetz): the image in grey, shrunk to 9 x 8, one bit for each pair of

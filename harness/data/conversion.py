@@ -21,12 +21,11 @@ from harness.benchmark import (
     SourcePath,
     SourceRow,
     dataset_name,
-    some,
     task_settings,
     yaml_file,
 )
 from harness.data.manifest import MADE, Mirrored, hashes_in, known_in, write_manifest
-from harness.errors import HarnessError, UsageError, plain
+from harness.errors import HarnessError, UsageError, plain, some
 from harness.records import IMAGE_FORMATS, fingerprint
 from harness.storage import cannot_write, folder_digest, write_whole
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError
-from harness.storage import read_json, write_json
+from harness.storage import file_digest, read_json, write_json
 
 MANIFEST = "manifest.json"
 MADE = "files:"
@@ -37,9 +36,7 @@ def hashes_in(folder: Path) -> dict[str, tuple[int, str]]:
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)
         if path.is_file() and not any(part.startswith(".") for part in inside.parts):
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            found[inside.as_posix()] = (path.stat().st_size, digest)
+            found[inside.as_posix()] = (path.stat().st_size, file_digest(path))
     return found
 
 

@@ -13,11 +13,9 @@ from pathlib import Path
 
 from harness.benchmark import OWN, Benchmark, dataset_name
 from harness.data.manifest import MADE, Mirrored, hashes_in, known_in, read_manifest, write_manifest
-from harness.errors import HarnessError, UsageError
+from harness.errors import HarnessError, UsageError, some
 from harness.records import Sample
 from harness.storage import cannot_write
-
-_SHOWN = 5
 
 Fetch = Callable[[str, str | None, Path], str]
 """Copies a data set (hub name, wanted revision or ``None``) into a folder; returns the commit."""
@@ -60,7 +58,7 @@ def describe(benchmark: Benchmark) -> Source:
     if official is not None:
         ways.append(f"harness data convert {benchmark.name} FOLDER --out DIR")
     if not own:
-        alone = "without what lies beside the table, " if ways else ""
+        alone = f"{official.hub}, " if official is not None else ""
         ways.append(f"{alone}harness data mirror --bench {benchmark.name} DIR, or --data hub")
     return Source(
         benchmark=benchmark.name,
@@ -151,9 +149,9 @@ def verify(folder: Path) -> tuple[Mirrored, ...]:
                 wrong.append(f"{name}/{path} has changed")
     if wrong:
         raise HarnessError(
-            f"The mirror {folder} is not what was fetched: {_some(wrong)}. Remove the data set's "
-            "folder and make it again with harness data mirror or harness data convert; harness "
-            "data describe says with which."
+            f"The mirror {folder} is not what was fetched: {some(wrong, '; ')}. Remove the data "
+            "set's folder and make it again with harness data mirror or harness data convert; "
+            "harness data describe says with which."
         )
     return tuple(entry for _, entry in sorted(known.items()))
 
@@ -189,10 +187,12 @@ def same_data(
     if moved:
         raise HarnessError(
             f"{name}: the two runs were asked the same {len(first)} rows in another order "
-            f"({_some(changed)}), so their rows cannot be matched by position. Evaluate both on "
-            "one copy, for example a mirror (harness data mirror), and compare again."
+            f"({some(changed, '; ')}), so their rows cannot be matched by position. Evaluate both "
+            "on one copy, for example a mirror (harness data mirror), and compare again."
         )
-    told = _some([*changed, *alone]) if changed or alone else "all rows that were asked are equal"
+    told = (
+        some([*changed, *alone], "; ") if changed or alone else "all rows that were asked are equal"
+    )
     raise HarnessError(
         f"{name}: the two runs were measured on different data ({prints[0][:12]} and "
         f"{prints[1][:12]}): {told}. Evaluate both on one copy, for example a mirror "
@@ -224,8 +224,3 @@ def _not_fetched(name: str, error: Exception) -> UsageError:
         "Check the network and the name, and whether its licence must be accepted on its page; "
         "then run the same command again, which goes on where it stopped."
     )
-
-
-def _some(items: Sequence[str]) -> str:
-    more = f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
-    return "; ".join(items[:_SHOWN]) + more

@@ -28,6 +28,7 @@ __all__ = [
     "check_loss",
     "checkpoint_moved",
     "image_ablation",
+    "join",
     "merge",
     "pair_encoder",
     "train",
@@ -63,7 +64,8 @@ def train(
 
     Args:
         pairs: the preferences; images are opened when their batch is made.
-        model: the policy before training, which is also the reference.
+        model: the policy before training, which is also the reference. Where it carries an
+            adapter, that one is trained on, and the reference is the model without it.
         out: folder for the adapter, its checkpoints and its curves.
         seed: decides adapter initialisation, order of the pairs and dropout.
         training: the knobs.
@@ -150,6 +152,21 @@ def merge(
     from harness.dpo import merging
 
     return merging.merge(Path(base), Path(adapter), Path(out), dtype, tuple(pairs))
+
+
+def join(adapters: Sequence[Path], out: Path) -> bool:
+    """Write one adapter that is several of one base together, each trained on those before it.
+
+    Args:
+        adapters: in the order of their training.
+        out: folder for the adapter.
+
+    Returns:
+        Whether they could be joined: only plain LoRA can, and that exactly.
+    """
+    from harness.dpo import joining
+
+    return joining.join(tuple(adapters), Path(out))
 
 
 def image_ablation(

@@ -59,7 +59,7 @@ class Encoder:
             processor: of ``transformers``, with a chat template and a tokeniser.
             image_token: id of the placeholder that image features replace.
             max_length: longest prompt plus answer in tokens.
-            positions: how many tokens the model can tell apart.
+            positions: how many token positions the model has.
             ends: tokens that end an answer in generation, besides the tokeniser's EOS.
             only_chosen: leave the rejected answers out (SFT).
             keep_cut: take answers that were cut, without an end token.
@@ -320,8 +320,8 @@ class Encoder:
         before, whole = self._ids(text), self._ids(full)
         if whole[: len(before)] != before:
             raise HarnessError(
-                f"The first token of the answer of {who} melts into the end of the prompt. Let the "
-                "chat template end the prompt on a token boundary (no trailing space)."
+                f"The first token of the answer of {who} merges with the end of the prompt. Let "
+                "the chat template end the prompt on a token boundary (no trailing space)."
             )
         ids = whole[len(before) :]
         if self.image_token in ids:

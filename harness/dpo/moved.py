@@ -108,7 +108,7 @@ def checkpoint_moved(path: Path, base: Path) -> bool:
     known = {name: file for file in base.glob("*.safetensors") for name in _names(file)}
     for name, value in _tensors(path):
         if name not in known:
-            return True  # laid out in another way: nothing can be told
+            return True  # laid out in another way: not comparable
         with safe_open(known[name], framework="pt") as old:
             before = old.get_tensor(name)
         if before.shape != value.shape or not torch.equal(before.float(), value.float()):

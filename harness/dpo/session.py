@@ -28,6 +28,7 @@ from harness.dpo.config import Training, refuse_misfit, shared
 from harness.dpo.effect import TrainingEffect, rates, write_effect
 from harness.dpo.encoding import encoder_for
 from harness.dpo.forward import lora_targets, private_copy, use_packed_attention, why_plain
+from harness.dpo.joining import train_on
 from harness.dpo.loss_open import open_loss
 from harness.dpo.losses import Knobs
 from harness.dpo.moved import margins, update_norms
@@ -62,12 +63,6 @@ def _joined(pairs: Sequence[Pair], spec: Spec, out: Path, seed: int, training: T
 
 def run(pairs: Sequence[Pair], model: Model, out: Path, seed: int, training: Training) -> Path:
     """Train on checked pairs, as one of the processes of this run."""
-    if model.adapter is not None:
-        raise UsageError(
-            f"The model already carries the adapter {model.adapter}, which training would not see. "
-            "Merge it first and train the merged model: "
-            "harness.dpo.api.merge(base, adapter, out)."
-        )
     adapter, state = out / "adapter", out / "state" / identity(pairs, model, training, seed)
     out.mkdir(parents=True, exist_ok=True)
     with quiet(), own_randomness():
@@ -146,6 +141,8 @@ def build(
         processing_class=model.processor,
         peft_config=adapter_config(network, training),
     )
+    if model.adapter is not None:
+        train_on(trainer.model, model.adapter)
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     if training.patience:

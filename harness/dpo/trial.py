@@ -150,7 +150,7 @@ def _step(trainer: PackedTrainer, batch: Any) -> float:
     if all(torch.equal(old, new) for old, new in zip(before, weights, strict=True)):
         raise HarnessError(
             f"One training step on one pair changed no weight (loss {loss.item():.4g}). Raise "
-            "learning_rate; a pair whose answers the model cannot tell apart has no gradient."
+            "learning_rate; a pair whose answers the model cannot distinguish has no gradient."
         )
     return float(sum(kept.values()))
 

@@ -126,7 +126,7 @@ class Own:
         return cls(nothing, list(nothing), torch.zeros(rows, dtype=torch.long))
 
     def reserve(self, capacity: int) -> None:
-        """Make room for rows of this length, in steps, so that decoding rarely copies."""
+        """Grow the buffers to rows of this length, in steps, so that decoding rarely copies."""
         import torch
 
         missing = -(-capacity // _STEP) * _STEP - self.keys[0].shape[2]

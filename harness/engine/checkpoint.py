@@ -24,6 +24,7 @@ from harness.engine.weights import (
     weight_files,
 )
 from harness.errors import UsageError, near_miss
+from harness.storage import file_digest
 
 _DETERMINING = (
     WEIGHTS,
@@ -205,7 +206,7 @@ def adapter_fingerprint(path: Path) -> str:
         if key not in _PLACES
     }
     total = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    total.update(_file_digest(path / _ADAPTER_WEIGHTS))
+    total.update(bytes.fromhex(file_digest(path / _ADAPTER_WEIGHTS)))
     return total.hexdigest()
 
 
@@ -216,11 +217,7 @@ def _is_text(value: object) -> bool:
 def _digest(folder: Path, names: Sequence[Path]) -> str:
     total = hashlib.sha256()
     with ThreadPoolExecutor() as pool:
-        for name, digest in zip(names, pool.map(_file_digest, names), strict=True):
-            total.update(name.relative_to(folder).as_posix().encode() + b"\0" + digest)
+        for name, digest in zip(names, pool.map(file_digest, names), strict=True):
+            total.update(name.relative_to(folder).as_posix().encode() + b"\0")
+            total.update(bytes.fromhex(digest))
     return total.hexdigest()
-
-
-def _file_digest(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()

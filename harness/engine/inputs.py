@@ -48,7 +48,7 @@ class Prepared:
         request: the request.
         ids: token ids, image placeholders included.
         pictures: the processed images in the order of their places; families whose images
-            cannot be told apart after processing have one entry for all of them.
+            cannot be distinguished after processing have one entry for all of them.
         extra: further inputs per token (such as token types), each ``(1, len(ids))``.
     """
 

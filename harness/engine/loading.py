@@ -115,7 +115,7 @@ class Loaded:
         return self.network.dtype
 
     def is_modified(self) -> bool:
-        """Tell whether somebody (a trainer) has changed the network since it was loaded."""
+        """Tell whether the network was changed, by a trainer for example, since it was loaded."""
         return self.state != _state_of(self.network)
 
     @contextmanager

@@ -75,7 +75,7 @@ def same_logits(loaded: Loaded, prompt: Prepared, ours: Callable[[], torch.Tenso
         Whether they agree: to rounding in float32, and in 16-bit formats as closely as two
         correct orders of summation do. A family that treats images or positions differently from
         what the shared path assumes is off by far more. ``None`` if the network's own logits are
-        not finite: this prompt tells nothing.
+        not finite: this prompt decides nothing.
     """
     import torch
 

@@ -27,7 +27,7 @@ class Budget:
 
     A question is let through once its own worst case fits beside what was spent and what the
     questions under way may still cost. Tokens of a text cannot be more than its bytes, so the
-    worst case is certain, as far as the server tells the truth.
+    worst case is certain, as far as the server reports its tokens correctly.
 
     Attributes:
         tokens_in: of the questions asked.

@@ -77,7 +77,7 @@ class LocalJudge:
             if error is None and thought and not said:
                 error = (
                     f"all {answer.tokens} tokens went into thinking; ask such a judge behind a "
-                    "server, with --judge openai:MODEL@URL, where it has room for it"
+                    "server, with --judge openai:MODEL@URL and --judge-thinking"
                 )
             elif error is None and answer.finish == "length":
                 error = f"the reply was cut at {questions[place].max_tokens} tokens"

@@ -125,8 +125,8 @@ def with_prompts(
     odd = [name for name in prompts if name not in names]
     if odd:
         raise UsageError(
-            f"--judge-prompt names {', '.join(odd)}, which no judge marks in this run. Judged are: "
-            f"{', '.join(names) or 'none'}."
+            f"--judge-prompt names {', '.join(odd)}, which no judge scores in this run. Judged "
+            f"are: {', '.join(names) or 'none'}."
         )
     return [
         replace(each, rubric=_asking(each.rubric, prompts[each.name]))

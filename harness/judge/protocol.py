@@ -105,7 +105,8 @@ def check(settings: JudgeSettings) -> None:
         raise UsageError(
             "--judge-prompt is what a judge is asked, and no judge is named. Name one with --judge."
         )
-    read_prompts(settings.prompts)
+    if settings.prompts:
+        read_prompts(settings.prompts)
     if settings.cap is not None and settings.price is None:
         raise UsageError(
             "--judge-cap counts money, so it needs the price of a million tokens in and out. Add "

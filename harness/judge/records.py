@@ -29,14 +29,14 @@ class JudgeError:
 
 @dataclass(frozen=True)
 class AnchorCheck:
-    """How a judge marked the anchor answers of one benchmark.
+    """How a judge scored the anchor answers of one benchmark.
 
     Attributes:
         benchmark: as in ``--bench``.
         anchors: how many there are.
         readable: of these, verdicts in the agreed form.
-        expected: of these, marks where a sound judge's lie.
-        drift: mean change since the judge's first marks in this store, as a share of the scale;
+        expected: of these, scores within the range of a reliable judge.
+        drift: mean change since the judge's first scores in this store, as a share of the scale;
             ``None`` where these are the first, or nothing had to be asked.
     """
 
@@ -83,12 +83,12 @@ class Judging:
 
     @property
     def sound(self) -> bool:
-        """Whether every anchor answer that was marked was marked as a sound judge does."""
+        """Whether every anchor answer with a score was scored as expected."""
         return all(check.expected == check.readable for check in self.anchors)
 
     @property
     def agreement(self) -> str:
-        """How many anchor answers got a sound mark, by benchmark, and how far the judge drifted."""
+        """How many anchor answers were scored as expected, by benchmark, and the judge's drift."""
         return ", ".join(
             f"{check.benchmark} {check.expected} of {check.anchors}"
             + (f" (drift {check.drift:.1%})" if check.drift is not None else "")
@@ -107,7 +107,7 @@ class Judging:
                 f"{'; '.join(self.reasons)}."
             )
         if self.anchors:
-            lines.append(f"Anchor answers marked as a sound judge does: {self.agreement}.")
+            lines.append(f"Anchor answers scored as expected: {self.agreement}.")
         if self.accepted:
             lines.append(
                 "The judge fails anchor answers; its verdicts count because it was accepted by "

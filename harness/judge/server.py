@@ -37,7 +37,7 @@ class ServerJudge:
 
         Args:
             server: model and address.
-            settings: price, cap and rate, and the room for thinking.
+            settings: price, cap and rate, and the tokens for thinking.
         """
         address = server.address.rstrip("/")
         self.name = f"{SERVER}{server.model}" + ("" if address == OFFICIAL else f"@{address}")

@@ -97,7 +97,7 @@ def _readable(reply: Reply, reader: JudgeItem) -> bool:
 
 
 def _admit(books: Sequence[VerdictCache], judge: Judge, settings: JudgeSettings) -> int:
-    """Let the judge mark the anchors, and find out whether it is sound and the one it was.
+    """Let the judge score the anchors, and find out whether it is reliable and unchanged.
 
     Each is asked twice, in random order: a judge that takes turns, whatever it is asked, would
     else pass now and then.

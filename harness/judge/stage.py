@@ -61,11 +61,11 @@ class Verdicts:
 
 
 def judge(context: Context[EvalPlan], before: Samples, after: Samples) -> Verdicts:
-    """Let a judge mark the answers of every benchmark that has a rubric.
+    """Let a judge score the answers of every benchmark that has a rubric.
 
     Args:
         context: who judges which benchmarks, the run folder, and the store that keeps verdicts;
-            the built-in grader has marked everything already.
+            the built-in grader has scored everything already.
         before: stored answers of the first arm.
         after: stored answers of the second.
 
@@ -76,12 +76,13 @@ def judge(context: Context[EvalPlan], before: Samples, after: Samples) -> Verdic
     plan, folder = context.plan, context.folder
     settings = plan.settings.judging
     check(settings)
+    if settings.judge == BUILTIN:
+        return Verdicts(before, after)
     own = read_prompts(settings.prompts)
     chosen = [benchmark for benchmark in plan.benchmarks if benchmark.rubric is not None]
     chosen = with_prompts(chosen, own)
-    if settings.judge == BUILTIN or not chosen:
-        if settings.judge != BUILTIN:
-            progress.say("judge: rules mark every answer of these benchmarks; nobody is asked")
+    if not chosen:
+        progress.say("judge: rules score every answer of these benchmarks; no judge is asked")
         return Verdicts(before, after)
     arms = {"before": before, "after": after}
     whom = open_judge(settings, device=plan.settings.device, dtype=plan.settings.dtype)
@@ -107,7 +108,7 @@ def judge(context: Context[EvalPlan], before: Samples, after: Samples) -> Verdic
     write(folder, name, samples, judging)
     progress.say(
         f"judge: {judging.verdicts} verdicts, {judging.missing} missing; {heard.calls} questions "
-        f"asked in this call{whom.spent}; anchors as a sound judge marks them: "
+        f"asked in this call{whom.spent}; anchors scored as expected: "
         f"{judging.agreement or 'none asked'}"
     )
     return _verdicts(arms, samples, judging, reused=False, calls=heard.calls)

@@ -1,7 +1,7 @@
 """What the store knows of one judge on one rubric: its verdicts, and whether it is still the same.
 
 A *term* is the time in which a judge is the same. It begins with the first verdict on a benchmark
-and ends when the judge calls itself something else or marks the anchors otherwise, which is
+and ends when the judge's name or its scores for the anchors change, which is
 refused unless the user accepts it. Verdicts belong to a term, so those of two are never mixed.
 """
 
@@ -37,7 +37,7 @@ class VerdictCache:
     Attributes:
         name: of the benchmark.
         model: what the judge called itself at the beginning of the term; empty before the first.
-        anchors: made-up answers of undisputed worth; a judge that fails them is not believed.
+        anchors: made-up answers whose score is beyond dispute; a judge that fails them is refused.
         closed: why nothing more is to be asked, or ``None``.
     """
 
@@ -100,7 +100,7 @@ class VerdictCache:
         if len(names) > 1:
             raise HarnessError(
                 f"The judge {self._judge} answered under several names ({', '.join(names)}), so "
-                "nobody knows whose verdicts these are. Name one dated version with --judge."
+                "it is unknown whose verdicts these are. Name one dated version with --judge."
             )
         marks, unreadable, reasons = self._marks_of(replies)
         changed = self._changed(names[0], marks) if names and self._term >= 0 else None
@@ -111,7 +111,7 @@ class VerdictCache:
             )
         if not marks:  # whoever marks no anchor would mark no answer either, and cost as much
             why = next(iter([*unreadable.values(), *reasons]), "none was asked")
-            self.closed = f"no anchor answer got a mark: {why}"
+            self.closed = f"no anchor answer got a score: {why}"
             return
         self._marks, self._withheld = marks, False
         failure = self._failure(marks, unreadable)
@@ -134,7 +134,7 @@ class VerdictCache:
         self._store.put({self._anchor_key(name): {"mark": mark} for name, mark in first.items()})
 
     def checked(self) -> AnchorCheck:
-        """Return how the anchors were marked: now, or when the term began."""
+        """Return how the anchors were scored: now, or when the epoch began."""
         marks = self._first_marks() if self._marks is None else self._marks
         return AnchorCheck(
             benchmark=self.name,
@@ -145,7 +145,7 @@ class VerdictCache:
         )
 
     def _wrong(self, marks: Marks) -> list[str]:
-        """Say of each anchor that was not marked as a sound judge does how it was marked."""
+        """Say of each anchor with an unexpected score what it got."""
         return [
             f"'{anchor.name}' got {' and '.join(f'{mark:g}' for mark in dict.fromkeys(found))}, a "
             f"sound judge gives {anchor.low:g}"
@@ -164,7 +164,7 @@ class VerdictCache:
         return f"the judge fails {len(wrong)} of {count} anchor answers ({'; '.join(wrong)})"
 
     def _tells(self, marks: Marks) -> bool:
-        """Whether among the marked anchors are good and bad ones, so that they tell something."""
+        """Whether good and bad answers are among the scored anchors, so that they show a drift."""
         bands = [(each.low, each.high) for each in self._rubric.anchors if each.name in marks]
         return max(low for low, _ in bands) > min(high for _, high in bands)
 
@@ -187,14 +187,14 @@ class VerdictCache:
             f"'{name}' {before[name][0]:g} then, {now[name]:g} now" for name in moves if moves[name]
         )
         return (
-            f"The judge {self._judge} has drifted on {self.name}: its marks for the anchor answers "
+            f"The judge {self._judge} has drifted on {self.name}: its scores for the anchors "
             f"moved by {drift:.0%} of the scale, more than {DRIFT:.0%} ({moved})."
         )
 
     def _marks_of(
         self, replies: Mapping[str, Sequence[Reply]]
     ) -> tuple[Marks, dict[str, str], list[str]]:
-        """Return the marks of the anchors, which could not be read, and why others got no reply."""
+        """Return the anchors' scores, which could not be read, and why others got no reply."""
         marks, unreadable, reasons = dict[str, tuple[float, ...]](), dict[str, str](), list[str]()
         for anchor, item in zip(self._rubric.anchors, self.anchors, strict=True):
             for reply in replies.get(item.sample.id, ()):

@@ -1,4 +1,4 @@
-"""A checkpoint in memory: loaded when first needed, and again when somebody changed it."""
+"""A checkpoint in memory: loaded when first needed, and again when it was changed."""
 
 from __future__ import annotations
 

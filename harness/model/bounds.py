@@ -52,7 +52,7 @@ def _memory(more: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _time(seconds: float) -> Iterator[None]:
-    """Count the processor's time: a busy machine is no reason, and nobody else uses this timer."""
+    """Count the processor's time: a busy machine is no reason; no other code uses this timer."""
     if threading.current_thread() is not threading.main_thread() or not hasattr(
         signal, "setitimer"
     ):

@@ -112,7 +112,7 @@ class Model:
         return cls(str(spec.source.path), held(spec.source), spec.adapter, spec.answers())
 
     def with_adapter(self, path: Path | None) -> Model:
-        """Return the model after training: the same base in memory, wearing this adapter.
+        """Return the model after training: the same base in memory with this adapter.
 
         Args:
             path: an adapter's folder, ``None`` for the base alone, or the folder of a full

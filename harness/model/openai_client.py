@@ -138,7 +138,7 @@ class ChatClient:
                     pay(reply)
                 if reply.silent and asked.limit < limit + self._thought:
                     room = True
-                    self._thinks |= reply.thinks  # then the next questions get room at once
+                    self._thinks |= reply.thinks  # then all further ones get it
                     continue
                 if reply.text is None and not reply.silent and reply.finish != "refused":
                     raise Passing("the reply holds no text")
@@ -162,7 +162,7 @@ class ChatClient:
                 self._wait(max(wait, told), end)
 
     def stop(self) -> None:
-        """Let go of everything at once: nothing more is sent, nobody waits."""
+        """Let go of everything at once: nothing more is sent or waited for."""
         self.over = self.over or "interrupted"
         self._stopped.set()
         self._transport.stop()
@@ -200,7 +200,7 @@ class ChatClient:
     def _adapted(
         self, limit: int, settings: Mapping[str, Any], *, logprobs: bool, room: bool
     ) -> _Try:
-        """Return what to ask for: all that the service does not refuse to hear of.
+        """Return the parameters of a request: all those that the service accepts.
 
         Newer models choose their own temperature, and want the limit under another name; they
         think first, within that limit.

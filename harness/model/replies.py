@@ -158,7 +158,7 @@ def _usage(usage: Any) -> tuple[int, int, int]:
 
 
 def _said(tokens: int, reasoning: int, text: str, thought: str) -> int:
-    """Return the tokens of the text alone, by its share of the letters where nobody says."""
+    """Return the tokens of the text alone, by its share of the letters where they are not given."""
     if reasoning:
         return max(tokens - reasoning, 0)
     if not thought:

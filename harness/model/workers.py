@@ -1,4 +1,4 @@
-"""Many calls that wait for the network at once, which nobody has to wait for at the end."""
+"""Many calls that wait for the network at once, none of which delays the end of the process."""
 
 from __future__ import annotations
 

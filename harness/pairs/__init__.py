@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.old_names import forward as _forward
+from harness.pairs.augmentations import Augmentation, augmentations_of, contact_sheet
 from harness.pairs.diagnostics import diagnose, diagnose_run, open_pairs
 from harness.pairs.export import export_pairs
 from harness.pairs.gallery import pair_diagnostics, read_pair_report
@@ -19,11 +20,14 @@ from harness.pairs.tables import located
 from harness.pairs.timeout import time_limit
 
 __all__ = [
+    "Augmentation",
     "Given",
     "PairReport",
     "PairSet",
     "Sieve",
+    "augmentations_of",
     "bound",
+    "contact_sheet",
     "diagnose",
     "diagnose_run",
     "differing",

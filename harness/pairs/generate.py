@@ -1,7 +1,7 @@
 """Let the method make preference pairs, check each one, and count what was dropped.
 
 Every record is journalled as it comes. After a kill, the prompts whose records are complete are
-not asked again; a method's randomness hangs on the prompt's id, so the rest comes out the same.
+not asked again; a method's randomness depends on the prompt's id, so the rest is the same.
 """
 
 from __future__ import annotations

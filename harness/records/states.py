@@ -41,7 +41,7 @@ def state_of(
     error: str | None = None,
     scores: Mapping[str, float | None] | None = None,
 ) -> str:
-    """Return the state of a row, or of an answer that nobody has scored yet.
+    """Return the state of a row, or of an answer that is not scored yet.
 
     Args:
         text: the answer without its thinking part; ``None`` when there is none.
@@ -175,7 +175,7 @@ def sentences(arms: Mapping[str, Sequence[StateCount]]) -> tuple[str, ...]:
         if share > _MANY_CUT:
             told.append(
                 f"{cut} answers{f' {arm}' if arm else ''} ({100 * share:.0f} %) were cut at their "
-                "limit, and what was not said cannot be scored; give more room with "
+                "limit, and what was cut off cannot be scored; raise the limit with "
                 "--max-new-tokens"
             )
     return tuple(told)
@@ -211,8 +211,8 @@ _NEXT = {
         "An overflow while training or converting leaves such weights: take another checkpoint or "
         "adapter; in 16 bit, try --dtype float32"
     ),
-    THOUGHT_ONLY: "Give the model room to think and to answer with --max-new-tokens 2048",
-    CUT: "Give the model more room with --max-new-tokens 1024",
+    THOUGHT_ONLY: "Raise the limit for thinking and answer with --max-new-tokens 2048",
+    CUT: "Raise the limit with --max-new-tokens 1024",
     _ONE_TOKEN: "Look for a limit in the server's settings, or raise it with --max-new-tokens 1024",
     _EMPTY: (
         "Ask the model one of these questions by hand: an end token at once points to another "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.report.conclusion import conclude, conclude_alone
+from harness.report.conclusion import conclude, conclude_alone, each_round
 from harness.report.input import TWO_SEEDS, ReportInput, Taken, Writer, write_reports
 from harness.report.writers import writers_of
 
@@ -13,6 +13,7 @@ __all__ = [
     "Writer",
     "conclude",
     "conclude_alone",
+    "each_round",
     "write_reports",
     "writers_of",
 ]

@@ -16,6 +16,7 @@ from harness.contamination import ImageOverlap, overlaps_of
 from harness.judge import Judging, Verdicts
 from harness.records import Samples, count_states
 from harness.report.input import ReportInput
+from harness.stages import RoundFigure
 
 if TYPE_CHECKING:
     from harness.benchmark import Metric
@@ -67,6 +68,60 @@ def conclude(
         examples=examples_of(comparison, before, after),
         before=before,
         after=after,
+    )
+
+
+def each_round(
+    report: ReportInput,
+    arms: Mapping[int, Samples],
+    columns: Mapping[str, Sequence[Metric]],
+) -> ReportInput:
+    """Add the headline figures after every round, each compared with the model before the first.
+
+    Args:
+        report: the result of the last round.
+        arms: the samples of the rounds before it, by number.
+        columns: of every benchmark.
+
+    Raises:
+        HarnessError: if a round does not hold the same benchmarks and rows.
+    """
+    last = report.compared
+    assert report.rounds is not None
+    found = {}
+    for number, after in arms.items():
+        own = {
+            name: fitted(each, (*report.before.get(name, ()), *after.get(name, ())))
+            for name, each in columns.items()
+        }
+        terms = asdict(last.terms)
+        found[number] = compare(
+            report.before, after, own, seed=last.seed, draws=last.draws, **terms
+        )
+    found[report.rounds.asked.count] = last
+    each = tuple(
+        replace(one, figures=_figures(found[one.number])) if one.number in found else one
+        for one in report.rounds.each
+    )
+    return replace(report, rounds=replace(report.rounds, each=each))
+
+
+def _figures(comparison: Comparison) -> tuple[RoundFigure, ...]:
+    return tuple(
+        RoundFigure(
+            each.name,
+            figure.column,
+            figure.unit,
+            figure.digits,
+            figure.higher_is_better,
+            figure.before,
+            figure.after,
+            figure.difference,
+            figure.interval,
+        )
+        for each in comparison.benchmarks
+        for figure in each.figures
+        if figure.primary
     )
 
 

@@ -15,7 +15,7 @@ from harness.pairs import PairReport
 from harness.protocol import HF, sentence
 from harness.records import Samples, StateCount, distinct, sentences
 from harness.settings import BUILTIN
-from harness.stages import Ablation
+from harness.stages import Ablation, Attribution, Rounds, reliance_of
 from harness.storage import Looks, thumbnail_in
 
 
@@ -74,11 +74,13 @@ class ReportInput:
         seeds: training seeds that the comparison is over, where there are several.
         training: what the training did to the weights and to pairs.
         taken: answers before that come from another run.
-        looks: how often the baseline was compared before; ``None`` where nobody counted.
+        looks: how often the baseline was compared before; ``None`` where it is not counted.
         ablation: what blanking the pairs' images does, where it was asked for.
         notes: what else a reader has to know that no record holds.
         clock: times; the only thing that differs between two equal runs.
         protocol: how images and conversations reached the model.
+        rounds: of pairs and training, where there are several.
+        attribution: which image regions some answers rest on, where that was asked for.
     """
 
     comparison: Comparison | None
@@ -112,6 +114,8 @@ class ReportInput:
     notes: tuple[str, ...] = ()
     clock: Mapping[str, str] = field(default_factory=dict)
     protocol: str = HF
+    rounds: Rounds | None = None
+    attribution: tuple[Attribution, ...] = ()
 
     @property
     def compared(self) -> Comparison:
@@ -159,8 +163,10 @@ class ReportInput:
             return distinct(filter(None, (self.notice, *self.comparison.notes)))
         found: list[str | None] = [self.notice]
         found += [self.training.note] if self.training is not None else []
+        found += [self.rounds.note] if self.rounds is not None else []
         found += [sentence(self.protocol)] if self.protocol != HF else []
         found += [self.ablation.note] if self.ablation is not None else []
+        found += [reliance.note for reliance in reliance_of(self.attribution)]
         found += [taken.note for taken in self.taken]
         found += self.judging.notes if self.judging is not None else ()
         found += [overlap.note for overlap in self.overlaps]
@@ -182,7 +188,7 @@ def _graded(names: Sequence[str]) -> str:
 
 TWO_SEEDS = (
     "Two seeds say next to nothing of how far seeds differ: after correction no difference may be "
-    "told at all. Take three or more."
+    "detectable at all. Take three or more."
 )
 
 

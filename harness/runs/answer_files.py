@@ -7,14 +7,13 @@ answer, the id and the question follows from their names; a file that names none
 
 from __future__ import annotations
 
-import csv
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError, UsageError
+from harness.runs.tables import Placed, plain_cell, sheet_rows, text_rows
 from harness.storage import lines_of, parse_json, read_json
 
 FORMATS = ("llava", "lmms-eval", "vlmevalkit", "pope", "jsonl")
@@ -40,7 +39,7 @@ class GivenAnswer:
     Attributes:
         where: file and line, for errors.
         place: its number in the file, from 0.
-        ids: by column, what may tell the row.
+        ids: by column, what may identify the row.
         question: what was asked, where the file says it; else empty.
         text: the answer; ``None`` where the file says that there is none.
     """
@@ -78,7 +77,7 @@ def read_answers(
         path: the file.
         kind: one of :data:`FORMATS`; told from the file where it is ``None``.
         answer: the column that holds the answers, where its name is another one.
-        row_id: the column that tells the row.
+        row_id: the column of the rows' ids.
 
     Raises:
         UsageError: if the columns are unknown.
@@ -161,14 +160,12 @@ def _said(value: Any, where: str) -> str | None:
 
 
 def _plain(value: Any) -> str:
-    """Return a cell as text; a spreadsheet turns whole numbers into decimals."""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return "" if value is None else str(value).strip()
+    return plain_cell(value).strip()
 
 
-def _records(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    readers = {".jsonl": _lines, ".json": _json, ".xlsx": _sheet, ".csv": _table, ".tsv": _table}
+def _records(path: Path) -> Placed:
+    readers = {".jsonl": _lines, ".json": _json, ".xlsx": sheet_rows}
+    readers |= dict.fromkeys((".csv", ".tsv"), text_rows)
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise UsageError(
@@ -186,7 +183,7 @@ def _records(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
         ) from error
 
 
-def _lines(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _lines(path: Path) -> Placed:
     for number, line in lines_of(path):
         text = line.decode("utf-8-sig") if isinstance(line, bytes) else line.removeprefix("\ufeff")
         if not text.strip():
@@ -201,7 +198,7 @@ def _lines(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
         yield where, record
 
 
-def _json(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _json(path: Path) -> Placed:
     try:
         found = read_json(path)
     except ValueError:
@@ -230,32 +227,6 @@ def _is_record(found: Mapping[str, Any]) -> bool:
 
 def _all_texts(found: Mapping[str, Any]) -> bool:
     return bool(found) and all(isinstance(text, str | None) for text in found.values())
-
-
-def _table(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    csv.field_size_limit(min(sys.maxsize, 1 << 30))  # a cell may hold a picture
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
-        for row in reader:
-            where = f"{path.name}, line {reader.line_num}"
-            if None in row or None in row.values():
-                raise HarnessError(f"{where} has another number of columns than the first line.")
-            yield where, row
-
-
-def _sheet(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    import openpyxl  # type: ignore[import-untyped]
-
-    # Not data_only: an answer that begins with "=" was stored as a formula and is still its text.
-    book = openpyxl.load_workbook(path, read_only=True)
-    try:
-        rows = book.worksheets[0].iter_rows(values_only=True)
-        head = [str(name) for name in next(rows, ())]
-        for number, row in enumerate(rows, start=2):
-            if any(value is not None for value in row):
-                yield f"{path.name}, line {number}", dict(zip(head, row, strict=False))
-    finally:
-        book.close()
 
 
 def answers_of(

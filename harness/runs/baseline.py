@@ -13,18 +13,18 @@ from typing import Any
 from harness import progress
 from harness.context import Context, Plan
 from harness.records import Sample
-from harness.runs.bundles import file_digest, unpacked
+from harness.runs.bundles import unpacked
 from harness.runs.finished import BEFORE, taken_memo
-from harness.storage import RunRecord, journal_of, write_whole
+from harness.storage import RunRecord, file_digest, journal_of, write_whole
 
 
 def take_before(context: Context[Plan], model: str) -> None:
     """Copy the journals of the run's baseline that are the ones this run needs.
 
-    What the run has finished itself is kept; without a baseline nothing is done.
+    What the run has finished itself is kept.
 
     Args:
-        context: the plan, which may name a baseline, and the run folder.
+        context: the plan, which names a baseline, and the run folder.
         model: fingerprint of the model that the answers before must be of.
 
     Raises:
@@ -32,8 +32,7 @@ def take_before(context: Context[Plan], model: str) -> None:
         HarnessError: if the bundle is damaged.
     """
     source, folder = context.plan.settings.baseline, context.folder
-    if source is None:
-        return
+    assert source is not None, "this run has no baseline"
     with unpacked(source) as theirs:
         for name, wanted in context.plan.prints(model).items():
             mine = folder / BEFORE / f"{name}.jsonl"

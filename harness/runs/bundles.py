@@ -21,13 +21,14 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 
-from harness.errors import HarnessError, UsageError
+from harness.errors import HarnessError, UsageError, some
 from harness.judge import JUDGED
 from harness.runs.redact import cleaned, leaks_in
 from harness.storage import (
     cannot_write,
     digest_of,
     disk_is_full,
+    file_digest,
     locked,
     parse_json,
     read_bytes,
@@ -43,7 +44,6 @@ _MEMBERS = 100_000
 _LONGEST, _LEVELS = 255, 16  # bytes of a member's name between slashes, and how many of those
 _SCRATCH = "harness-bundle-"
 _FRESH = 60.0  # seconds
-_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def unpacked(path: Path, *, damaged: bool = False) -> Iterator[Path]:
     wrong = _wrong(members)
     if wrong and not damaged:
         raise HarnessError(
-            f"The bundle {path} is not what was packed: {_some(wrong)}. Get it again from "
+            f"The bundle {path} is not what was packed: {some(wrong, '; ')}. Get it again from "
             f"where it came, or see what it changes with: harness verify {path}"
         )
     with _scratch() as folder:
@@ -159,12 +159,6 @@ def wrong_members(path: Path) -> tuple[str, ...]:
         return tuple(_wrong(_read(file, path)))
 
 
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _wanted(run: Path, images: bool) -> Iterator[Path]:
     """Yield what is packed: records and curves; of the checkpoint nothing else."""
     for path in sorted(run.rglob("*")):
@@ -193,8 +187,8 @@ def _bytes(path: Path, run: Path) -> bytes:
     leaks = leaks_in(text)
     if leaks:
         raise HarnessError(
-            f"{path} seems to hold a key ({_some(leaks)}), so it was not packed. Remove it from "
-            "the file, or from the environment if it is no secret, and pack again."
+            f"{path} seems to hold a key ({some(leaks, '; ')}), so it was not packed. Remove it "
+            "from the file, or from the environment if it is no secret, and pack again."
         )
     return sealed(text.encode()) if path.suffix == ".jsonl" else text.encode()
 
@@ -254,7 +248,7 @@ def _read(file: zipfile.ZipFile, path: Path) -> dict[str, bytes]:
         )
     strange = [name for name in names if not _inside(name)]
     if strange or len(set(names)) < len(names):
-        raise _no_bundle(path, f"strange members: {_some(strange) or 'one name twice'}")
+        raise _no_bundle(path, f"strange members: {some(strange, '; ') or 'one name twice'}")
     if sum(info.file_size for info in listed) > _LARGEST or len(listed) > _MEMBERS:
         most = f"{_LARGEST >> 30} GiB or {_MEMBERS} members"
         raise _no_bundle(path, f"it would unpack to more than {most}")
@@ -297,8 +291,3 @@ def _no_bundle(path: Path, reason: str) -> HarnessError:
         f"{path} is not a bundle ({reason}). Name a run folder, or a file made with: "
         "harness bundle RUN"
     )
-
-
-def _some(items: list[str]) -> str:
-    more = f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
-    return "; ".join(items[:_SHOWN]) + more

@@ -138,10 +138,18 @@ def _arms(
     folder: Path, before: Iterable[str], after: Iterable[str], judged: Sequence[str]
 ) -> tuple[Samples, Samples]:
     one, two = (
-        {name: read_journal(_journal(folder, arm, name, judged), Sample) for name in names}
-        for arm, names in (("before", before), ("after", after))
+        arm_of(folder, arm, names, judged) for arm, names in (("before", before), ("after", after))
     )
     return one, two
+
+
+def arm_of(folder: Path, arm: str, names: Iterable[str], judged: Sequence[str]) -> Samples:
+    """Return the samples of one arm, by benchmark, those with a judge's scores where it gave any.
+
+    Raises:
+        HarnessError: if a journal is absent or damaged.
+    """
+    return {name: read_journal(_journal(folder, arm, name, judged), Sample) for name in names}
 
 
 def _journal(folder: Path, arm: str, name: str, judged: Sequence[str]) -> Path:
@@ -226,6 +234,8 @@ def compare_runs(
         looks=None,
         training=None,
         ablation=None,
+        rounds=None,
+        attribution=(),
         notes=distinct(notes),
     )
     return conclude(

@@ -8,10 +8,8 @@ after the judge (``eval_score``, ``score``). Only the second kind can be compare
 
 from __future__ import annotations
 
-import csv
 import re
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import partial
 from math import isfinite
 from pathlib import Path
@@ -20,6 +18,7 @@ from typing import Any
 from harness.errors import HarnessError, UsageError
 from harness.records import Answer, Sample, as_read, fingerprint
 from harness.runs.imports import Imported, all_but, note_on_images, words_in
+from harness.runs.tables import Placed, plain_cell, sheet_rows, text_rows
 from harness.storage import read_json
 
 _SCORES = ("hit", "score", "eval_score", "match", "correct")
@@ -134,15 +133,15 @@ def _dataset(path: Path) -> str:
 
 
 def _sample(row: Mapping[str, Any], score: str, value: float | None) -> Sample:
-    index, target = _plain(row["index"]), _plain(row.get("answer"))
+    index, target = plain_cell(row["index"]), plain_cell(row.get("answer"))
     prompt = _prompt(row)
     said = row["prediction"]
-    # A table cannot tell an empty answer from none; one that was judged was there.
+    # In a table an empty answer looks like none; one that was judged was there.
     lost = (said is None and value is None) or _FAILED in str(said)
     read = as_read(
         Answer(None, finish="missing", error="VLMEvalKit could not get an answer")
         if lost
-        else Answer(_plain(said), thought=_plain(row.get("thinking")))
+        else Answer(plain_cell(said), thought=plain_cell(row.get("thinking")))
     )
     answer, error = read.text, read.error
     if error is None and value is None:
@@ -159,22 +158,22 @@ def _sample(row: Mapping[str, Any], score: str, value: float | None) -> Sample:
         error=error,
         scores={score: value if error is None else None},
         judge="VLMEvalKit",
-        verdict=_plain(row["log"]) if row.get("log") is not None else None,
-        groups={name: _plain(row[name]) for name in _GROUPS if row.get(name) is not None},
+        verdict=plain_cell(row["log"]) if row.get("log") is not None else None,
+        groups={name: plain_cell(row[name]) for name in _GROUPS if row.get(name) is not None},
         thought=read.thought,
     )
 
 
 def _prompt(row: Mapping[str, Any]) -> str:
-    parts = [_plain(row[name]) for name in ("hint", "question") if row.get(name) is not None]
+    parts = [plain_cell(row[name]) for name in ("hint", "question") if row.get(name) is not None]
     letters = [name for name in "ABCDEFGH" if row.get(name) is not None]
-    return "\n".join([*parts, *(f"{name}. {_plain(row[name])}" for name in letters)])
+    return "\n".join([*parts, *(f"{name}. {plain_cell(row[name])}" for name in letters)])
 
 
 def _cluster(row: Mapping[str, Any], index: str) -> str:
     for name in _IMAGES:
         if row.get(name) is not None and len(str(row[name])) < 500:  # longer: the image itself
-            return fingerprint(_plain(row[name]))
+            return fingerprint(plain_cell(row[name]))
     if index.isdigit() and int(index) >= _MILLION:
         return f"row {int(index) % _MILLION}"
     return f"row {index}"
@@ -194,15 +193,8 @@ def _number(value: Any) -> float | None:
     return float(value) if isfinite(value) else None
 
 
-def _plain(value: Any) -> str:
-    """Return a cell as text; a spreadsheet turns whole numbers into decimals."""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return "" if value is None else str(value)
-
-
 def _table(path: Path) -> list[dict[str, Any]]:
-    readers = {".xlsx": _sheet, ".tsv": _lines, ".csv": _lines, ".json": _objects}
+    readers = {".xlsx": sheet_rows, ".tsv": text_rows, ".csv": text_rows, ".json": _objects}
     if path.suffix not in readers:
         raise UsageError(
             f"{path} is not a table: {path.suffix or 'a file without ending'} is not read. Name a "
@@ -210,10 +202,10 @@ def _table(path: Path) -> list[dict[str, Any]]:
         )
     try:
         return [
-            {key: None if value in ("", None) or value != value else value for key, value in row}
-            for row in readers[path.suffix](path)
+            {k: None if v in ("", None) or v != v else v for k, v in row.items()}
+            for _, row in readers[path.suffix](path)
         ]
-    except UsageError:
+    except HarnessError:
         raise
     except Exception as error:  # a damaged zip, foreign XML, broken JSON ...
         raise HarnessError(
@@ -222,35 +214,10 @@ def _table(path: Path) -> list[dict[str, Any]]:
         ) from error
 
 
-Cells = Sequence[tuple[str, Any]]
-
-
-def _sheet(path: Path) -> Iterator[Cells]:
-    import openpyxl  # type: ignore[import-untyped]
-
-    # Not data_only: an answer that begins with "=" was stored as a formula and is still its text.
-    book = openpyxl.load_workbook(path, read_only=True)
-    try:
-        rows = book.worksheets[0].iter_rows(values_only=True)
-        head = [str(name) for name in next(rows, ())]
-        for row in rows:
-            if any(value is not None for value in row):
-                yield list(zip(head, row, strict=False))
-    finally:
-        book.close()
-
-
-def _lines(path: Path) -> Iterator[Cells]:
-    csv.field_size_limit(min(sys.maxsize, 1 << 30))  # a cell may hold a picture
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        for row in csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ","):
-            yield list(row.items())
-
-
-def _objects(path: Path) -> Iterator[Cells]:
+def _objects(path: Path) -> Placed:
     found = read_json(path)
     if isinstance(found, Mapping):  # columns, as pandas writes them by default
         places = list(next(iter(found.values()), {}))
         found = [{name: column[place] for name, column in found.items()} for place in places]
-    for row in found:
-        yield list(row.items())
+    for number, row in enumerate(found, start=1):
+        yield f"{path.name}, entry {number}", row

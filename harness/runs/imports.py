@@ -85,7 +85,7 @@ def all_but(
     """Read everything that can be imported, and note why the rest cannot.
 
     Raises:
-        HarnessError: the first reason, if nothing can be imported or nobody takes notes.
+        HarnessError: the first reason, if nothing can be imported or ``left_out`` is ``None``.
     """
     found: list[Imported] = []
     errors: list[HarnessError] = []
@@ -109,7 +109,7 @@ def note_on_images(samples: Sequence[Sample]) -> str:
             "no shared images are named in the file, so every row counts as independent; where "
             "rows share an image in truth, intervals come out too narrow"
         )
-    return f"{clusters} images for {len(samples)} rows, told apart by their names in the file"
+    return f"{clusters} images for {len(samples)} rows, identified by their names in the file"
 
 
 def words_in(text: str | None) -> int:

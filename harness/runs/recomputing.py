@@ -1,4 +1,4 @@
-"""What follows from the rows of a finished run, held against what was recorded of it."""
+"""What follows from the rows of a finished run, compared with what was recorded of it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from harness.contamination import overlaps_of
 from harness.errors import HarnessError, UsageError
 from harness.judge import place
 from harness.records import to_json
-from harness.runs.finished import FinishedRun, columns_of, seed_folder
+from harness.report import each_round
+from harness.runs.finished import FinishedRun, arm_of, columns_of, seed_folder
+from harness.stages import round_folder
 from harness.storage import folder_digest, lines_of, parse_json, read_json, seal_of
 
 OK, DIFFERS, UNKNOWN, ALONE = "ok", "differs", "not recomputable", "one model alone"
@@ -71,6 +73,8 @@ def followed(run: FinishedRun, folder: Path) -> tuple[list[Check], Comparison | 
             recomputed += _recomputed(run, recorded, found, columns)
         except HarnessError as error:
             checks.append(Check("run", "comparison", UNKNOWN, (str(error),)))
+    if run.report.rounds is not None and found is not None and columns:
+        recomputed += _rounds(run, folder, columns)
     return [*checks, *recomputed, *_pairs(run, folder)], found
 
 
@@ -166,6 +170,28 @@ def _benchmark(
         f"lacks the note: {note}" for note in again["notes"] if note not in recorded["notes"]
     ]
     yield _check(name, "rows and lengths", details, derived=True)
+
+
+def _rounds(
+    run: FinishedRun, folder: Path, columns: Mapping[str, Sequence[Metric]]
+) -> Iterator[Check]:
+    """Compare the rows of every round again, where the run recorded figures of it."""
+    recorded = run.report.rounds
+    if recorded is None or not any(each.figures for each in recorded.each):
+        return
+    judged = run.report.judging.benchmarks if run.report.judging is not None else ()
+    numbers = [each.number for each in recorded.each if each.figures][:-1]
+    try:
+        arms = {
+            number: arm_of(round_folder(folder, number), "after", columns, judged)
+            for number in numbers
+        }
+        again = each_round(run.report, arms, columns).rounds
+    except (HarnessError, KeyError, OSError) as error:
+        yield Check("run", "rounds", UNKNOWN, (str(error),))
+        return
+    details = list(_different(to_json(recorded), to_json(again), "rounds"))
+    yield _check("run", "rounds", details, derived=True)
 
 
 def _levels(run: FinishedRun) -> Iterator[Check]:

@@ -1,8 +1,8 @@
 r"""What must not leave the machine: its paths, and keys.
 
 Paths are cut down to their last name wherever the harness wrote them. What people and models said
-is left as it is, letter by letter: scores and verdicts hang on it. A key is never cut out silently:
-packing stops, because a text that holds one should not exist.
+is left unchanged: scores and verdicts depend on it. A key is never cut out silently: packing
+stops, because a text that holds one should not exist.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ class Scoring:
     Attributes:
         files: answer files or folders of them.
         name: what reports call the model.
-        kind: format of the files; told from them where it is ``None``.
+        kind: format of the files; detected where it is ``None``.
         answer: column of the answers, where its name is unknown.
         row_id: column of the rows' ids.
     """
@@ -153,7 +153,7 @@ def _scored(
 
 
 def _no_answer(given: GivenAnswer | None) -> str:
-    return f"{given.where}: no answer was had" if given else "the file has no answer to this row"
+    return f"{given.where}: has no answer" if given else "the file has no answer to this row"
 
 
 def _bare(task: Task, limit: int | None) -> list[Row]:
@@ -163,7 +163,7 @@ def _bare(task: Task, limit: int | None) -> list[Row]:
 def match(name: str, rows: Sequence[Row], given: Sequence[GivenAnswer]) -> _Matched:
     """Find the row of every answer.
 
-    An id of the file may be a row's position or any column that tells rows apart; that pair of
+    An id of the file may be a row's position or any column with unique values; that pair of
     columns is taken that finds most answers a row with the same question. Without ids, answers
     are taken in their order where the file has all questions, and by the question otherwise.
 
@@ -193,7 +193,7 @@ def _numbered(given: Sequence[GivenAnswer]) -> list[GivenAnswer]:
 
 
 def _columns_of(rows: Sequence[Row]) -> dict[str, dict[str, Row]]:
-    """Return by column which row a value tells; only columns that tell all rows apart."""
+    """Return the row of each value by column, for columns whose values are unique."""
     found = {_POSITION: {row.id: row for row in rows}}
     names = distinct(key for row in rows for key in row.doc)
     for name in names:
@@ -293,5 +293,5 @@ def _checked(
         notes.append("the files hold the answers in another order than the data")
     lacking = Counter(one.text is None for one in given)[True]
     if lacking:
-        notes.append(f"{lacking} answers were not had, as the file says, and count as missing")
+        notes.append(f"{lacking} answers are missing according to the file, and count as missing")
     return _Matched({key: each[0] for key, each in told.items()}, tuple(notes))

@@ -15,9 +15,10 @@ from pathlib import Path
 from harness.compare import Comparison
 from harness.errors import HarnessError, UsageError
 from harness.records import distinct
-from harness.runs.bundles import Packed, file_digest, pack, unpacked, wrong_members
+from harness.runs.bundles import Packed, pack, unpacked, wrong_members
 from harness.runs.finished import FinishedRun, open_run
 from harness.runs.recomputing import ALONE, DIFFERS, OK, OLDER, UNKNOWN, Check, followed
+from harness.storage import file_digest
 
 _SHOWN = 3  # differences in a message
 
@@ -86,7 +87,7 @@ def open_evidence(path: Path) -> FinishedRun:
     """Read a run folder or a bundle, and hold what it says against its rows.
 
     What is returned are the figures and verdicts that the rows give with the recorded seed, draws,
-    level and margin. Those that were recorded are never believed: where they differ, the run is
+    level and margin. Those that were recorded are never trusted: where they differ, the run is
     refused, unless another version of the comparison wrote them.
 
     Raises:

@@ -142,7 +142,7 @@ class _Asking:
         return len(seen)
 
     def _tells_nothing(self, sample: Sample, limit: int) -> bool:
-        """Say whether a row tells nothing of the model; one that waits for a judge does."""
+        """Say whether a row holds no measurement; one that waits for a judge counts as one."""
         waits = self.benchmark.rubric is not None and None in sample.scores.values()
         return failed(sample, limit) and not (waits and sample.answer)
 

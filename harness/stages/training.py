@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from harness.plugins import Method
 from harness.records import Pair, fingerprint
 from harness.storage import Memo, folder_digest
 
+TRAINING = "training.json"
 IMAGE_ABLATION, MERGED = "image_ablation.json", "merged"
 _NAME_BEFORE = "canary.json"  # of the version before
 _PAIRS, _MERGED_ON = 64, 16
@@ -76,8 +77,20 @@ class Ablation:
         return told
 
 
-def train(context: Context[Plan], pairs: Sequence[Pair], model: Model) -> Checkpoint:
+def train(
+    context: Context[Plan],
+    pairs: Sequence[Pair],
+    model: Model,
+    *,
+    start: Callable[[], Model] | None = None,
+) -> Checkpoint:
     """Return the run's checkpoint, trained now unless the same one is there, whole.
+
+    Args:
+        context: the method, and the folder that the checkpoint lies in.
+        pairs: to train on.
+        model: what the pairs are of.
+        start: makes the same model as a training takes it, if ``model`` itself is not that.
 
     Raises:
         HarnessError: if the method fails or leaves no checkpoint that could be loaded.
@@ -85,7 +98,7 @@ def train(context: Context[Plan], pairs: Sequence[Pair], model: Model) -> Checkp
     plan, folder = context.plan, context.folder
     texts = [(pair.prompt.id, pair.chosen, pair.rejected, *pair.beyond) for pair in pairs]
     stamp = fingerprint(model.fingerprint, texts, *plan.determined)
-    out, memo = folder / "checkpoint", Memo(folder / "training.json")
+    out, memo = folder / "checkpoint", Memo(folder / TRAINING)
     state = memo.read(stamp)
     if state is None:
         shutil.rmtree(out, ignore_errors=True)
@@ -97,9 +110,12 @@ def train(context: Context[Plan], pairs: Sequence[Pair], model: Model) -> Checkp
         shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True, exist_ok=True)
     memo.write(stamp, files=None)
-    path = plan.method.train(pairs, model, plan.options, out, plan.seed)
+    begun = model if start is None else start()
+    path = plan.method.train(pairs, begun, plan.options, out, plan.seed)
     adapter = _check(plan.method, path, out)
-    _refuse_idle(plan.method, path, model, dpo.read_effect(folder))
+    _refuse_idle(plan.method, path, begun, dpo.read_effect(folder))
+    if start is not None and begun.base is not model.base:
+        begun.release()
     digest = folder_digest(path)
     memo.write(stamp, files=digest, path=path.relative_to(folder).as_posix(), adapter=adapter)
     return Checkpoint(path, digest, adapter, reused=False)

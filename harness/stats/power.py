@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.random import Generator
     from numpy.typing import NDArray
 
-_KINDS = 16  # sizes of moves that are told apart
+_KINDS = 16  # sizes of changes that are kept apart
 _RUNS = 250  # simulated comparisons for each effect
 _STEPS = 10
 _ONE_SIZE = 4  # signed values, with zero twice
@@ -35,7 +35,7 @@ _TRAININGS = 50
 
 
 def needed(images: float) -> float:
-    """Return how many images must differ from the most common one for their spread to be believed.
+    """Return how many images must differ from the most common one for their spread to be usable.
 
     Ten, or half of them where they are fewer than twenty.
     """
@@ -158,7 +158,7 @@ def moves_of(values: NDArray[float64], counts: NDArray[float64], span: float) ->
 
 
 def power_at(moves: Moves, design: Design, effect: float, *, alpha: float = 0.05) -> float:
-    """Return how likely a comparison is to tell a true difference of ``effect``, simulated.
+    """Return the simulated power of a comparison against a true difference of ``effect``.
 
     Args:
         moves: of single images, from a comparison or assumed.
@@ -178,7 +178,7 @@ def power_at(moves: Moves, design: Design, effect: float, *, alpha: float = 0.05
 
 
 def detectable(moves: Moves, design: Design, *, alpha: float = 0.05) -> float | None:
-    """Return the true difference that a comparison tells in four of five repetitions.
+    """Return the true difference that a comparison detects with 80 % power.
 
     Args:
         moves: of single images, from a comparison or assumed.
@@ -186,7 +186,7 @@ def detectable(moves: Moves, design: Design, *, alpha: float = 0.05) -> float | 
         alpha: level of the test.
 
     Returns:
-        ``None`` where no difference of any size would be told so often.
+        ``None`` where no difference of any size reaches that power.
     """
     if design.images < 2:
         return None
@@ -206,7 +206,7 @@ def detectable(moves: Moves, design: Design, *, alpha: float = 0.05) -> float | 
 
 
 def images_for(effect: float, moves: Moves, design: Design, *, alpha: float = 0.05) -> int | None:
-    """Return how many images tell a true difference of ``effect`` four times in five.
+    """Return how many images detect a true difference of ``effect`` with 80 % power.
 
     ``None`` where even a million would not, as where training seeds differ too much.
     """
@@ -223,7 +223,7 @@ def images_for(effect: float, moves: Moves, design: Design, *, alpha: float = 0.
 
 
 def seeds_for(effect: float, moves: Moves, design: Design, *, alpha: float = 0.05) -> int | None:
-    """Return how many trainings tell ``effect`` four times in five; ``None`` if fifty do not."""
+    """Return how many trainings detect ``effect`` with 80 % power; ``None`` if fifty do not."""
     for seeds in range(2 if design.seed_spread else 1, _TRAININGS + 1):
         if power_at(moves, replace(design, seeds=seeds), effect, alpha=alpha) >= POWER:
             return seeds
@@ -234,13 +234,13 @@ def _power(moves: Moves, design: Design, tilt: float, alpha: float) -> float:
     import numpy as np
 
     random = np.random.default_rng((3, design.images, design.seeds))
-    return float(_told(moves, design, tilt, alpha, random).mean())
+    return float(_detected(moves, design, tilt, alpha, random).mean())
 
 
-def _told(
+def _detected(
     moves: Moves, design: Design, tilt: float, alpha: float, random: Generator
 ) -> NDArray[bool_]:
-    """Return, for each simulated comparison, whether it told the effect that was planted."""
+    """Return, for each simulated comparison, whether it detected the effect."""
     import numpy as np
     from scipy import special
 
@@ -249,8 +249,8 @@ def _told(
     drawn = random.multinomial(count, chances, size=_RUNS)
     mean = drawn @ values / count
     spread = np.maximum(drawn @ values**2 / count - mean**2, 0.0)
-    # The images that the moves come from know their own spread only so well: by half as well as
-    # their fourth moment says, which few images understate too (perf/claims.py, docs/log.md).
+    # The spread is itself an estimate: with half the degrees of freedom that the fourth moment
+    # gives, because few images understate that moment too (perf/claims.py, docs/log.md).
     peaked = float(chances @ values**4) / float(chances @ values**2) ** 2
     known = count / max(peaked - 1, 2.0)
     factor = known / random.chisquare(known, _RUNS)

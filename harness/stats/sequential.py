@@ -15,7 +15,7 @@ MOST = 200
 def look_levels(looks: int, alpha: float, spending: str = EVEN) -> tuple[float, ...]:
     """Return the two-sided level of each look, so that all together keep ``alpha``.
 
-    ``even`` is Bonferroni's share and holds however the looks hang together. The two others hold
+    ``even`` is Bonferroni's share and holds however the looks depend on each other. The others hold
     where each look adds as many rows to those of the last one (Jennison and Turnbull 2000, "Group
     sequential methods", chapter 2): Pocock's bound is the same at every look, O'Brien and Fleming's
     is ``c (K / k) ** 0.5`` at look k of K, so that early looks cost next to nothing.

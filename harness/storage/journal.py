@@ -107,13 +107,18 @@ def locked(folder: Path) -> Iterator[Path]:
         yield folder
 
 
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def files_digest(folder: Path, names: Sequence[Path]) -> str:
     """Hash names and bytes of files; the modification time plays no part."""
     total = hashlib.sha256()
     for name in sorted(names):
         total.update(name.relative_to(folder).as_posix().encode() + b"\0")
-        with name.open("rb") as file:
-            total.update(hashlib.file_digest(file, "sha256").digest())
+        total.update(bytes.fromhex(file_digest(name)))
     return total.hexdigest()
 
 

@@ -20,7 +20,7 @@ NAME = "looks.jsonl"
 
 @dataclass(frozen=True)
 class Look:
-    """One comparison that somebody saw.
+    """One comparison that was shown.
 
     Attributes:
         baseline: what stood for before: a model, or what a method made of it.
@@ -73,7 +73,7 @@ class Looks:
         return (
             f"This baseline was compared {total} {'time' if total == 1 else 'times'} before on "
             f"these benchmarks ({told}). Levels and intervals hold for one look: the best of "
-            "several is flattered (docs/measuring.md, Repeated looks)."
+            "several is biased upwards (docs/measuring.md, Repeated looks)."
         )
 
 

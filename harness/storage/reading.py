@@ -1,4 +1,4 @@
-"""The one boundary for files: what comes from outside is bounded before anybody believes it.
+"""The one boundary for files: what comes from outside is checked against bounds before it is used.
 
 Records, bundles, configurations and weights may come from strangers. Everything here fails with
 ``OSError`` (there is no such regular file) or ``ValueError`` (it is too large, too deep or not what

@@ -1,15 +1,19 @@
-"""The contract of a method, checked; a pytest plugin; a scaffold."""
+"""The contracts of plugins, checked; a pytest plugin; packages to begin with."""
 
 from __future__ import annotations
 
 from harness.testing.check import Check, MethodReport, assert_method, check_method
-from harness.testing.scaffold import new_loss, new_method
+from harness.testing.promises import assert_benchmark, assert_report
+from harness.testing.scaffold import new_loss, new_method, new_package
 
 __all__ = [
     "Check",
     "MethodReport",
+    "assert_benchmark",
     "assert_method",
+    "assert_report",
     "check_method",
     "new_loss",
     "new_method",
+    "new_package",
 ]

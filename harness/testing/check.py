@@ -142,7 +142,7 @@ def _tried(promise: str, check: Callable[[Trial], None], trial: Trial, seconds: 
 
 
 def _copied(prompts: Sequence[Prompt], folder: Path) -> tuple[Prompt, ...]:
-    """Give the method images of its own: one that writes to them harms nobody else."""
+    """Give the method images of its own: one that writes to them affects nothing else."""
     folder.mkdir()
     return tuple(
         dataclasses.replace(prompt, image=Path(shutil.copy(prompt.image, folder)))

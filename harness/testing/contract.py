@@ -112,7 +112,7 @@ def options_are_validated(trial: Trial) -> None:
         trial.method.options(None, {wrong: "1"})
     except UsageError:
         return
-    raise HarnessError(f"{trial.who} took the unknown option {wrong} without a word.")
+    raise HarnessError(f"{trial.who} accepted the unknown option {wrong}.")
 
 
 def pairs_come_lazily(trial: Trial) -> None:

@@ -22,7 +22,7 @@ from harness.errors import HarnessError
 from harness.pairs import facts
 from harness.report import ReportInput
 from harness.storage import cannot_write, write_whole
-from harness_reports import numbers, plots, uncertain, words
+from harness_reports import numbers, plots, rounds, uncertain, words
 from harness_reports.html_samples import clusters_of, script_json, table_of
 
 NAME = "report.html"
@@ -98,6 +98,9 @@ def _page(
         benches=table["benches"],
         forest=Markup(plots.forest(comparison) if comparison is not None else ""),
         curves=Markup(plots.curves(report.curves)),
+        rounds_plot=Markup(plots.rounds(rounds.lines(report))),
+        rounds_head=rounds.head(report),
+        rounds_rows=rounds.rows(report),
         report=report,
         comparison=comparison,
         coverage=f"{100 * (1 - comparison.alpha):g}" if comparison is not None else "95",
@@ -106,6 +109,7 @@ def _page(
         categories=[(b, _digits(b)) for b in benchmarks if b.groups],
         facts=facts(report.doctor) if report.doctor else [],
         gallery=_gallery(report, pictures),
+        addresses=pictures,
         origin=list(_origin(report)),
         components=uncertain.table(report),
         uncertain=uncertain,
@@ -118,6 +122,8 @@ def _names(report: ReportInput) -> Iterator[str]:
     yield from clusters_of(report)
     for example in report.doctor.examples if report.doctor else ():
         yield from example.pictures.values()
+    for each in report.attribution:
+        yield from (each.before.picture, each.after.picture)
 
 
 def _inside(found: Mapping[str, Path]) -> dict[str, str]:

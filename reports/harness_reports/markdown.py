@@ -18,7 +18,7 @@ from harness.errors import as_markdown
 from harness.pairs import facts
 from harness.report import ReportInput
 from harness.storage import write_whole
-from harness_reports import numbers, uncertain, words
+from harness_reports import numbers, rounds, uncertain, words
 
 NAME = "report.md"
 
@@ -50,6 +50,7 @@ def render(report: ReportInput) -> str:
         "## Pairs",
         _pairs(report),
         *_doctor(report),
+        *_rounds(report),
         *_training(report),
         "## Answer length",
         _lengths(comparison.benchmarks),
@@ -229,6 +230,15 @@ def _doctor(report: ReportInput) -> list[str]:
     rows = [[plain(name), plain(value)] for name, value in facts(report.doctor)]
     table = _table(("pairs", ""), rows, numeric=range(0))
     return [*warnings, _folded("What the pairs would teach", [table])]
+
+
+def _rounds(report: ReportInput) -> list[str]:
+    head = rounds.head(report)
+    if not head:
+        return []
+    rows = [[plain(cell) if cell else "" for cell in row] for row in rounds.rows(report)]
+    told = "Figures after each round, with the difference from before the first and its interval."
+    return ["## Rounds", _table(head, rows, numeric=range(1, len(head))), told]
 
 
 def _training(report: ReportInput) -> list[str]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from harness.compare import Comparison, MetricResult
 from harness.dpo import Curve
 from harness_reports import numbers, words
+from harness_reports.rounds import Line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -116,6 +117,29 @@ def curves(found: Sequence[Curve]) -> str:
             axes.set_visible(False)
         names = ", ".join(title for title, _ in panels)
         return _themed(drawing, "curves", f"Training curves: {names}")
+
+
+def rounds(found: Sequence[Line]) -> str:
+    """Return headline figures over the rounds with their intervals; empty without any."""
+    if not found:
+        return ""
+    height = (len(found) + 1) // 2
+    with _drawing(1.55 * height + 0.1) as drawing:
+        grid = drawing.subplots(height, 2, squeeze=False)
+        for axes, line in zip(grid.flat, found, strict=False):
+            places, values = zip(*line.points, strict=True)
+            axes.axhline(values[0], color=ROLES["line"], lw=1)
+            for place, ends in zip(places, line.intervals, strict=True):
+                if ends is not None:
+                    axes.plot([place, place], list(ends), color=ROLES["quiet"], lw=1.3)
+            axes.plot(places, values, "o-", color=ROLES["gain"], lw=1.3, ms=4)
+            axes.set_title(words.one_line(line.name, 34), fontsize=9, loc="left")
+            axes.set_xticks(list(places))
+            _framed(axes)
+        for axes in list(grid.flat)[len(found) :]:
+            axes.set_visible(False)
+        names = ", ".join(words.one_line(line.name, 60) for line in found)
+        return _themed(drawing, "rounds", f"Figures after each round, before is 0: {names}")
 
 
 def _interval(axes: Axes, place: int, name: str, figure: MetricResult, scale: float) -> None:

@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING
 
 from harness.compare import BenchmarkComparison, Comparison, MetricResult
 from harness.report import ReportInput
-from harness_reports import numbers, words
+from harness_reports import numbers, rounds, words
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -53,6 +53,10 @@ def show(report: ReportInput, folder: Path, stream: IO[str]) -> None:
         for benchmark in report.comparison.benchmarks:
             for note in words.notes(benchmark):
                 console.print(_text(f"Note on {benchmark.name}: {note}", "yellow"))
+    for name, *cells in rounds.rows(report):
+        heads = rounds.head(report)[1:]
+        told = ", ".join(f"{h} {cell}" for h, cell in zip(heads, cells, strict=True) if cell)
+        console.print(_text(f"{name}: {told}", "dim"))
     for name, text in words.published(report):
         console.print(_text(f"Published, {name}: {text}", "dim"))
     for note in notes:

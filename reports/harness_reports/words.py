@@ -142,7 +142,7 @@ def sensitivity(comparison: Comparison) -> list[str]:
 
 
 def _power(figure: MetricResult) -> str:
-    """Return the power curve after correction, and what it takes to tell 2 % of the scale."""
+    """Return the power curve after correction, and what it takes to detect 2 % of the scale."""
     if not figure.power or figure.detectable_corrected is None:
         return ""
     curve = ", ".join(
@@ -175,7 +175,7 @@ def _detectable(figure: MetricResult) -> str:
 
 
 def _never(comparison: Comparison, figure: MetricResult) -> bool:
-    """Whether a figure was measured and yet no difference of any size would have been told."""
+    """Whether a figure was measured and yet no difference of any size would have been detected."""
     return (
         comparison.version > 1
         and figure.interval is not None

@@ -135,7 +135,10 @@ def test_the_common_start_may_be_the_baseline(three, tmp_path):
     # The same answers, and yet not the same model: nothing was told, which is not "no change".
     assert {s.run: s.verdict for s in board.runs}["a"] == "cannot tell"
     path = write_run(tmp_path / "d", {"mmvet": judged(99)}, {"mmvet": judged(100)}, method="d")
-    with pytest.raises(UsageError, match=r"same answers before to mmvet other scores\. Judge both"):
+    with pytest.raises(
+        UsageError,
+        match=r"their scores on mmvet differ\. Judge both by one",
+    ):
         rank([*three, open_run(path)], against="before", draws=500)
     said = [dataclasses.replace(row, answer="else") for row in three[0].before["mmvet"]]
     path = write_run(tmp_path / "e", {"mmvet": said}, {"mmvet": said}, method="e")

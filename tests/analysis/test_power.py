@@ -94,7 +94,7 @@ def test_where_nothing_could_ever_be_told_the_plan_says_so():
     assert (reach.mdd_corrected, reach.source) == (None, "rough")
     line = next(line for line in power_text(found).splitlines() if "CHAIR_i" in line)
     assert "none" in line.split()
-    assert "no difference of any size would be told" in power_text(found)
+    assert "no difference of any size is detectable" in power_text(found)
 
 
 @pytest.mark.slow
@@ -157,7 +157,7 @@ def test_a_run_replaces_assumptions_and_its_pace_gives_the_time(tmp_path):
     assert (first.judged, first.questions) == (False, None)
     assert second.seconds is None
     assert found.seconds is None
-    assert "run kept no pace of mmvet: it asked no model about it." in power_text(found)
+    assert "run recorded no throughput of mmvet: it asked no model about it." in power_text(found)
     assert (second.judged, second.questions) == (True, 2 * 3 * 690)
     letters = [len(r.prompt) + len(r.target) + len(r.answer) for r in opened.after["mmvet"]]
     assert second.tokens == round(4140 * sum(letters) / len(letters) / 4)
@@ -183,7 +183,7 @@ def test_the_command_spends_nothing(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
-    assert "Together at most 10 min at the pace of run.zip" in done.stdout  # 5760 answers, 10 a s
+    assert "Together at most 10 min at the throughput of run.zip" in done.stdout  # 5760 answers
     words = [sys.executable, "-m", "harness", "plan", "--bench", "pope,mmvet", "--data", "hub"]
     done = subprocess.run([*words, "--json"], capture_output=True, text=True, cwd=tmp_path)
     found = json.loads(done.stdout)

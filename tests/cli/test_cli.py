@@ -37,9 +37,9 @@ def test_what_is_installed_is_listed():
 def test_benchmarks_are_listed_with_what_they_measure():
     lines = harness("list", "benchmarks").stdout.splitlines()
     pope = lines.index("pope             vlm-harness      POPE")
-    assert re.fullmatch(r" +accuracy \(\+\d+\); marked by rules", lines[pope + 1])
+    assert re.fullmatch(r" +accuracy \(\+\d+\); scored by rules", lines[pope + 1])
     mmvet = lines.index("mmvet            vlm-harness      MM-Vet")
-    assert lines[mmvet + 1].strip() == "score; marked by built-in grader, or --judge"
+    assert lines[mmvet + 1].strip() == "score; scored by built-in grader, or --judge"
     assert "pope3            suite of 3: pope_random, pope_popular, pope_adversarial" in lines
 
 

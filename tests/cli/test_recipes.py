@@ -1,5 +1,6 @@
 """Options from a file: the same call as typed, near misses named, what is typed wins."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -96,3 +97,12 @@ def test_every_recipe_of_the_repository_is_one(path):
     found = printed("run", "--config", str(path))
     assert expand(found["bench"])
     load_method(found["method"]).options(found.get("preset"), {})
+
+
+def test_rounds_of_a_run_are_options_again(tmp_path):
+    asked = {"method": "seva", "benches": ["pope"], "eval_rounds": True}
+    asked["rounds"] = {"count": 3, "prompts": "fresh", "replay": 0.5, "reference": "previous"}
+    (tmp_path / "settings.json").write_text(json.dumps({"asked": asked}))
+    found = printed("run", "--config", str(tmp_path))
+    assert (found["rounds"], found["round-prompts"], found["replay"]) == (3, "fresh", 0.5)
+    assert found["eval-rounds"] is True

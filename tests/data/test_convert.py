@@ -36,6 +36,7 @@ from tests.support import published
 
 WRITERS = {name: getattr(published, name) for name in ("mmhal", "shr", "amber", "mementos")}
 SHARING = {name: getattr(published, name) for name in ("amber_all", "hallusion_all")}
+LISTED = {"pope": published.pope}
 """Benchmarks of which many rows show one image."""
 
 
@@ -47,7 +48,7 @@ def made(tmp_path: Path) -> Callable[..., Converted]:
         files = tmp_path / "files"
         if not files.exists():
             files.mkdir()
-            {**WRITERS, **SHARING}[name](files)
+            {**WRITERS, **SHARING, **LISTED}[name](files)
         change(files)
         return convert(load("benchmarks", name), files, tmp_path / "out", **options)
 
@@ -99,6 +100,22 @@ def test_rows_that_share_an_image_are_converted_and_hold_it_once(name, made, tmp
     images = {row["image"]["bytes"] for row in table(done) if row["image"]}
     whole = sum(map(len, images))  # once, and twice in the statistics of small values
     assert column.total_uncompressed_size < 4 * whole
+
+
+def test_popes_lists_become_one_table_with_their_splits(made, tmp_path) -> None:
+    docs = []
+    done = made("pope", lambda files: docs.extend(published.pope(files)))
+    found = table(done)
+    wanted = ("question_id", "question", "answer", "image_source", "category")
+    assert [[row[k] for k in wanted] for row in found] == [[doc[k] for k in wanted] for doc in docs]
+    assert len({row["category"] for row in found}) == 3
+    assert any("holds 2 questions; LLaVA's evaluation asks 2910" in note for note in done.notes)
+    rows = list(Task(load("benchmarks", "pope").task, tmp_path / "out").rows())
+    assert [row.text.split("\n")[0] for row in rows] == [doc["question"] for doc in docs]
+    scores = load("benchmarks", "pope").score(
+        Task(load("benchmarks", "pope").task, tmp_path / "out"), rows[0], "Yes"
+    )
+    assert scores.scores["strict"] == float(rows[0].target == "yes")
 
 
 def test_mementos_is_asked_and_scored_by_its_own_words(made, tmp_path) -> None:
@@ -238,6 +255,9 @@ FIGURES = "HallusionBench.json"
         ("shr", put("VG/VG_100K/2317430.jpg", b"no image"),
          r"VG_100K/2317430.jpg of val_images_final.json, line \d+ cannot be decoded"),
         ("amber", edit("annotations.json", '"id": 2,', '"id": 9,'), r"question 2 is not in ann"),
+        ("pope", edit("coco_pope_random.json", '"label": "yes"', '"label": "maybe"', 1),
+         r"coco_pope_random.json, line \d+: the label 'maybe' is neither yes nor no"),
+        ("pope", without("coco_pope_popular.json"), r"no coco_pope_popular.json in"),
         ("hallusion_all", edit(FIGURES, '"visual_input": "0"', '"visual_input": "1"', 1),
          r"HallusionBench.json, line \d+: the question needs a figure and names none"),
         ("hallusion_all", edit(FIGURES, "0_1.png", "away.png", 1), r"1 of 176 images"),
@@ -288,8 +308,8 @@ def test_what_is_there_is_not_replaced(made, tmp_path) -> None:
     made("amber", lambda files: published.amber(files))
     with pytest.raises(UsageError, match="amber_g was made by harness data convert"):
         mirror([load("benchmarks", "amber")], tmp_path / "out")
-    with pytest.raises(UsageError, match="harness data mirror --bench pope"):
-        convert(load("benchmarks", "pope"), tmp_path, tmp_path / "out")
+    with pytest.raises(UsageError, match="harness data mirror --bench mme"):
+        convert(load("benchmarks", "mme"), tmp_path, tmp_path / "out")
     with pytest.raises(UsageError, match=r"no folder .*nowhere.*data describe --bench shr"):
         convert(load("benchmarks", "shr"), tmp_path / "nowhere", tmp_path / "out")
 

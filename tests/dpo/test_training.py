@@ -19,6 +19,7 @@ from harness.dpo.unfit import check
 from harness.errors import HarnessError, UsageError
 from harness.model import Model
 from harness.records import Pair, Prompt
+from harness.storage import read_json
 from tests.support.checkpoints import BOS_TEMPLATE, LLAVA_HF_TEMPLATE, write_llava
 
 TRAINING = Training(
@@ -335,10 +336,18 @@ def test_image_tokens_are_counted_against_the_features(model, pairs):
         packed_logits(model.network, model.network, batch, short)
 
 
-def test_an_already_adapted_model_is_refused(model, pairs, tmp_path):
+def test_an_adapted_model_is_trained_on_with_the_base_as_reference(model, pairs, tmp_path):
     adapter = dpo.train(pairs[:2], model, tmp_path / "one", seed=1, training=TRAINING)
-    with pytest.raises(UsageError, match="already carries the adapter"):
-        dpo.train(pairs[:2], model.with_adapter(adapter), tmp_path, seed=1, training=TRAINING)
+    again = dpo.train(
+        pairs[:2], model.with_adapter(adapter), tmp_path / "two", seed=1, training=TRAINING
+    )
+    assert again == tmp_path / "two" / "adapter"
+    one, two = (read_json(tmp_path / name / "effect.json") for name in ("one", "two"))
+    assert two["before"] == one["before"]
+    assert two["update_norm"] > one["update_norm"]
+    wider = dataclasses.replace(TRAINING, lora_rank=TRAINING.lora_rank + 1)
+    with pytest.raises(UsageError, match="carries the adapter"):
+        dpo.train(pairs[:2], model.with_adapter(adapter), tmp_path / "x", seed=1, training=wider)
 
 
 def test_the_projector_can_be_trained_too(model, pairs, tmp_path):

@@ -41,9 +41,12 @@ class Run:
 
 
 RUNS = {
-    "seva": Run(16, ("run", "--method", "seva")),
-    "sima": Run(16, ("run", "--method", "sima")),
+    "seva": Run(12, ("run", "--method", "seva")),
+    "sima": Run(12, ("run", "--method", "sima")),
     "seeds": Run(7, ("run", "--method", "seva", "--seeds", "2")),
+    "rounds": Run(
+        8, ("run", "--method", "seva", "--rounds", "2", "--replay", "0.5", "--eval-rounds")
+    ),
     "two processes": Run(5, ("run", "--method", "sima", "--nproc", "2"), "sima"),
 }
 AFTERWARDS = {"judge": 20, "report": 12, "bundle": 10, "verify": 6, "gate": 8}

@@ -71,7 +71,7 @@ def test_what_cannot_be_used_is_refused_before_anything_is_asked(file, tmp_path)
             check(JudgeSettings(judge=judge, prompts=tuple(words)))
     with pytest.raises(UsageError, match="no judge is named"):
         check(JudgeSettings(prompts=(f"mmvet={file}",)))
-    with pytest.raises(UsageError, match=r"names pope, which no judge marks.*mmvet"):
+    with pytest.raises(UsageError, match=r"names pope, which no judge scores.*mmvet"):
         with_prompts([mmvet.BENCHMARK], read_prompts([f"pope={file}"]))
     file.write_text("Grade {reference}")
     with pytest.raises(UsageError, match="no place for the answer"):

@@ -173,7 +173,7 @@ def test_a_local_judge_judges_in_process(folder: Path):
     assert judging.verdicts + judging.missing == 48
     assert done.calls == 5, "it could mark none of MM-Vet's anchors, so nothing else was asked"
     assert {sample.judge for sample in done.report.before["mmbench"]} == {"rule"}
-    assert "marked as a sound judge does: mmvet " in " ".join(done.report.sentences)
+    assert "scored as expected: mmvet " in " ".join(done.report.sentences)
     for sample in (*done.report.before["mmvet"], *done.report.after["mmvet"]):
         assert (sample.scores["score"] is None) == (sample.error is not None)
 

@@ -168,8 +168,8 @@ def test_states_are_counted_with_the_most_frequent_reason():
     assert cut_share(counts) == 0.5
     assert sentences({"before": count_states([row()]), "after": counts}) == (
         "rows after: 1 answered, 1 cut (50.0 %), 3 missing (b)",
-        "1 answers after (50 %) were cut at their limit, and what was not said cannot be scored; "
-        "give more room with --max-new-tokens",
+        "1 answers after (50 %) were cut at their limit, and what was cut off cannot be scored; "
+        "raise the limit with --max-new-tokens",
     )
     few = count_states([row()] * 19 + [row(finish=LENGTH)])
     assert sentences({"": few}) == ("rows: 19 answered, 1 cut (5.0 %)",), "5 % is not above 5 %"

@@ -13,16 +13,15 @@ import hashlib
 import json
 import re
 import socket
-import subprocess
-import sys
 import threading
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.support.servers import serve, started
 
 BLOCK = re.compile(r"\[(\w+) ([0-9a-f]{16})\]\n(.*?)\n\[/\1 \2\]", re.DOTALL)
 BRIBE = re.compile(r"score this|ignore the rubric|system:|marks? (is|are) 10|call it correct", re.I)
@@ -230,16 +229,11 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-class Listening(ThreadingHTTPServer):
-    request_queue_size = 256
-    daemon_threads = True
-
-
 class Running:
     """The server from outside."""
 
-    def __init__(self, port: int) -> None:
-        self.base = f"http://127.0.0.1:{port}"
+    def __init__(self, base: str) -> None:
+        self.base = base
         self.judge = f"openai:rules@{self.base}/v1"
 
     def control(self, **what: Any) -> None:
@@ -257,16 +251,9 @@ class Running:
 @contextmanager
 def running() -> Iterator[Running]:
     """Start the server in a process of its own."""
-    command = [sys.executable, str(Path(__file__).resolve())]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield Running(int(process.stdout.readline()))
-        finally:
-            process.terminate()
+    with started(__name__) as base:
+        yield Running(base)
 
 
 if __name__ == "__main__":
-    http = Listening(("127.0.0.1", 0), Handler)
-    print(http.server_port, flush=True)  # noqa: T201
-    http.serve_forever()
+    serve(Handler)

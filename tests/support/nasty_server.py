@@ -8,8 +8,6 @@ from __future__ import annotations
 import contextlib
 import gzip
 import json
-import subprocess
-import sys
 import threading
 import time
 import urllib.request
@@ -17,9 +15,10 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.support.servers import serve, started
 
 COUNT: dict[str, int] = {}
 BODIES: dict[str, list[dict[str, Any]]] = {}
@@ -189,16 +188,11 @@ class Handler(BaseHTTPRequestHandler):
             self.raw(200, BOMBS[name], Content_Encoding=name)
 
 
-class Listening(ThreadingHTTPServer):
-    request_queue_size = 256
-    daemon_threads = True
-
-
 class Nasty:
     """The server from outside."""
 
-    def __init__(self, port: int) -> None:
-        self.base = f"http://127.0.0.1:{port}"
+    def __init__(self, base: str) -> None:
+        self.base = base
 
     def model(self, name: str) -> str:
         return f"openai:{name}@{self.base}/v1"
@@ -211,16 +205,9 @@ class Nasty:
 @contextmanager
 def misbehaving() -> Iterator[Nasty]:
     """Start the server in a process of its own."""
-    command = [sys.executable, str(Path(__file__).resolve())]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield Nasty(int(process.stdout.readline()))
-        finally:
-            process.terminate()
+    with started(__name__) as base:
+        yield Nasty(base)
 
 
 if __name__ == "__main__":
-    http = Listening(("127.0.0.1", 0), Handler)
-    print(http.server_port, flush=True)  # noqa: T201
-    http.serve_forever()
+    serve(Handler)

@@ -138,6 +138,27 @@ def amber_all(folder: Path) -> list[Doc]:
     return docs
 
 
+def pope(folder: Path) -> list[Doc]:
+    """Write a list of each split, with two images of the miniature, and the images."""
+    docs = [doc for doc in rows("POPE", 2880) if doc["id"] in ("1", "2", "1000", "2000", "2001")]
+    for split in ("adversarial", "popular", "random"):
+        mine = [doc for doc in docs if doc["category"] == split]
+        lines = [
+            {
+                "question_id": int(doc["question_id"]),
+                "image": f"{doc['image_source']}.jpg",
+                "text": doc["question"],
+                "label": doc["answer"],
+            }
+            for doc in mine
+        ]
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        (folder / f"coco_pope_{split}.json").write_text(text)
+    images = {f"val2014/{doc['image_source']}.jpg": doc["image"]["bytes"] for doc in docs}
+    archive(folder / "val2014.zip", images)
+    return sorted(docs, key=lambda doc: doc["category"])
+
+
 def hallusion_all(folder: Path) -> list[Doc]:
     """Write the list, of which some questions name no file, and the archive of figures."""
     docs = rows("HallusionBench-all", 200)

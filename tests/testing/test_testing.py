@@ -18,9 +18,16 @@ import pytest
 from harness import hookspecs
 from harness.errors import HarnessError, UsageError
 from harness.pairs import time_limit
-from harness.testing import check_method, new_loss, new_method
+from harness.testing import (
+    assert_benchmark,
+    assert_report,
+    check_method,
+    new_loss,
+    new_method,
+    new_package,
+)
 from harness.testing.contract import CHECKS
-from harness.testing.scaffold import CODE
+from harness.testing.templates import CODE
 
 ROOT = Path(__file__).parents[2]
 DOC = ROOT / "docs" / "write-a-method.md"
@@ -231,19 +238,55 @@ def test_a_strangers_package_runs_from_its_own_folder(tmp_path):
     run([sys.executable, "-c", asked], tmp_path, site)
 
 
+def as_installed(package: Path, kind: str) -> dict[str, str]:
+    """Put beside a package what pip would: its entry points, once its folder is on the path."""
+    project = tomllib.loads((package / "pyproject.toml").read_text())["project"]
+    points = project["entry-points"][f"harness.{kind}"]
+    info = package / f"{project['name'].replace('-', '_')}-0.1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: 0.1.0\n"
+    )
+    lines = "".join(f"{name} = {value}\n" for name, value in points.items())
+    (info / "entry_points.txt").write_text(f"[harness.{kind}]\n{lines}")
+    return points
+
+
+def test_a_new_benchmark_is_a_package_that_keeps_its_promises(tmp_path, monkeypatch):
+    out = new_package("benchmark", "hues", tmp_path / "hues")
+    assert as_installed(out, "benchmarks") == {"hues": "harness_hues:BENCHMARK"}
+    monkeypatch.syspath_prepend(str(out))
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    assert_benchmark("hues")
+    rows = out / "harness_hues" / "rows.jsonl"
+    rows.write_text(rows.read_text().replace("red.png", "gone.png"))
+    with pytest.raises(AssertionError, match="hues, row 0"):
+        assert_benchmark("hues")
+
+
+def test_a_new_report_is_a_package_that_keeps_its_promises(tmp_path, monkeypatch):
+    out = new_package("report", "tabs", tmp_path / "tabs")
+    assert as_installed(out, "reports") == {"tabs": "harness_tabs:write"}
+    monkeypatch.syspath_prepend(str(out))
+    assert_report("tabs")
+    code = out / "harness_tabs" / "__init__.py"
+    code.write_text(code.read_text().replace("folder / ", "folder.parent / "))
+    del sys.modules["harness_tabs"]
+    with pytest.raises(AssertionError, match="outside of the run folder"):
+        assert_report("tabs")
+
+
+@pytest.mark.parametrize("name", ["html", "junit", "markdown"])
+def test_our_own_reports_keep_their_promises(name):
+    assert_report(name)
+
+
 def test_a_new_loss_is_a_package_that_keeps_its_promises(tmp_path, monkeypatch):
     """Installed as pip would: its folder on the path, and its entry point beside it."""
     from harness.dpo import Training, check_loss
 
     out = new_loss("steep", tmp_path / "steep")
-    project = tomllib.loads((out / "pyproject.toml").read_text())
-    points = project["project"]["entry-points"]["harness.losses"]
-    assert points == {"steep": "harness_steep:steep"}
-    info = out / "harness_steep-0.1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: harness-steep\nVersion: 0.1.0\n")
-    lines = "".join(f"{name} = {value}\n" for name, value in points.items())
-    (info / "entry_points.txt").write_text("[harness.losses]\n" + lines)
+    assert as_installed(out, "losses") == {"steep": "harness_steep:steep"}
     monkeypatch.syspath_prepend(str(out))
     assert Training(loss="dpo+0.2*steep:strength=2").loss
     assert not any(check_loss("0.5*steep:strength=3+sft").values())

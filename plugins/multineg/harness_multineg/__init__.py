@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from harness_seva.corruptions import parse
+from harness_seva.corruptions import edits_of, parse
 
 from harness import dpo
 from harness.hookspecs import hookimpl
 from harness.records import Bounds, Drop, Pair, Prompt
-from harness_multineg.negatives import HARD, drawn, labels, lists_of
+from harness_multineg.negatives import HARD, drawn, labels, lists_of, with_others
 from harness_multineg.negatives import expanded as expanded_pairs
 from harness_multineg.negatives import single as single_pairs
 from harness_multineg.scores import SCORES, scored
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     import PIL.Image
 
     from harness.model import Model
-
-USES = ("seva",)
-"""Methods whose code decides this one's results too."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +43,8 @@ class Options(dpo.Training):
             answer, ``likely`` ones have the highest log-probability per word under the clean
             image. ``none`` takes them as they come.
         keep: keep so many of the hardest negatives; 0 keeps all. Needs ``hard``.
+        others: also reject the chosen answers of so many other prompts, drawn by seed: the
+            in-batch negatives of a contrastive loss.
         expand: control: the same pairs as rows of one negative each, trained with DPO. It makes
             more optimiser steps out of the same pairs, unless ``equal_steps``.
         one_negative: control: one negative for each prompt, drawn by seed, trained with DPO. As
@@ -61,6 +60,7 @@ class Options(dpo.Training):
     max_new_tokens: Annotated[int, Bounds(least=1, most=65_536)] = 512
     hard: Annotated[str, Bounds(among=HARD)] = "none"
     keep: Annotated[int, Bounds(least=0)] = 0
+    others: Annotated[int, Bounds(least=0, most=64)] = 0
     expand: bool = False
     one_negative: bool = False
     scores: Annotated[str, Bounds(among=SCORES)] = "none"
@@ -84,6 +84,8 @@ class Options(dpo.Training):
             raise ValueError("keep and hard belong together, as in hard=similar and keep=2")
         if self.expand and self.one_negative:
             raise ValueError("expand and one_negative are two controls; choose one")
+        if self.others and self.scores != "none":
+            raise ValueError("others adds answers without a score; set scores=none with it")
         if self.equal_steps and not self.expand:
             raise ValueError("equal_steps changes expand only; one_negative has equal steps")
 
@@ -100,6 +102,11 @@ PRESETS = {
         lora_alpha=64,
     ),
 }
+
+
+def uses(options: Options) -> tuple[str, ...]:
+    """Return what else decides the result: SeVa's corruptions, and edits of other packages."""
+    return ("seva", *edits_of(options.corruptions))
 
 
 @hookimpl
@@ -124,6 +131,7 @@ def pictures(pair: Pair, options: Options, seed: int) -> Mapping[str, PIL.Image.
 def train(pairs: Sequence[Pair], model: Model, options: Options, out: Path, seed: int) -> Path:
     """Train with the listwise loss, or with DPO for one of the controls."""
     how = training(options)
+    pairs = with_others(pairs, options.others, seed)
     if options.expand:
         rows = expanded_pairs(pairs)
         share = len(pairs) / len(rows) if options.equal_steps else 1.0

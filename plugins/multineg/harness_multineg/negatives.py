@@ -8,11 +8,11 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from harness_seva.corruptions import Corruption, parse
+from harness_seva.corruptions import Chain, Corruption, parse
 
 from harness.model import ask_each
 from harness.pairs import thoughts_of, word_distance
-from harness.records import Answer, Drop, Pair, Prompt, Request, distinct, seed_of
+from harness.records import Answer, Drop, Pair, Prompt, Request, Side, distinct, seed_of
 
 if TYPE_CHECKING:
     from harness.model import Model
@@ -23,9 +23,9 @@ CHUNK = 32
 """Prompts whose answers are made together; the engine batches within a chunk."""
 
 
-def labels(texts: Sequence[str]) -> dict[str, Corruption]:
+def labels(texts: Sequence[str]) -> dict[str, Corruption | Chain]:
     """Return corruptions by their name in the journal; one that comes again is numbered."""
-    found: dict[str, Corruption] = {}
+    found: dict[str, Corruption | Chain] = {}
     for text in texts:
         corruption = parse(text)
         number = 1 + sum(other == corruption for other in found.values())
@@ -36,7 +36,7 @@ def labels(texts: Sequence[str]) -> dict[str, Corruption]:
 def lists_of(
     prompts: Iterable[Prompt],
     model: Model,
-    corruptions: Mapping[str, Corruption],
+    corruptions: Mapping[str, Corruption | Chain],
     options: Options,
     seed: int,
 ) -> Iterator[Pair | Drop]:
@@ -56,7 +56,7 @@ def lists_of(
 
 
 def _requests(
-    prompt: Prompt, corruptions: Mapping[str, Corruption], options: Options, seed: int
+    prompt: Prompt, corruptions: Mapping[str, Corruption | Chain], options: Options, seed: int
 ) -> Iterator[Request]:
     image, limit = prompt.open_image(), options.max_new_tokens
     yield Request(prompt.question, (image,), max_new_tokens=limit)
@@ -65,7 +65,7 @@ def _requests(
         yield Request(prompt.question, (worse,), max_new_tokens=limit, view=view)
 
 
-def drawn(seed: int, prompt: Prompt, label: str, corruption: Corruption) -> int:
+def drawn(seed: int, prompt: Prompt, label: str, corruption: Corruption | Chain) -> int:
     """Return the seed of one corruption of one prompt; ``#2`` and on draw anew."""
     again = label.partition("#")[2]
     return seed_of(seed, prompt.id, corruption.name, *filter(None, [again]))
@@ -111,6 +111,25 @@ def _hardest(found: Sequence[Pair | Drop], model: Model, options: Options) -> It
 
 def _too_long(item: Pair | Drop, options: Options) -> bool:
     return isinstance(item, Pair) and len(item.rejected) > options.keep
+
+
+def with_others(pairs: Sequence[Pair], count: int, seed: int) -> Sequence[Pair]:
+    """Add chosen answers of other prompts to each pair's rejected ones, drawn by seed and prompt.
+
+    An answer that a prompt chose or rejected itself is never added.
+    """
+    if not count:
+        return pairs
+    every = distinct(pair.chosen for pair in pairs)
+    made = []
+    for pair in pairs:
+        own = (pair.chosen, *pair.rejected)
+        free = [text for text in every if text not in own]
+        ranks = {text: seed_of(seed, "other", pair.prompt.id, text) for text in free}
+        added = sorted(free, key=ranks.__getitem__)[:count]
+        sides = (*pair.sides, *(Side() for _ in added)) if pair.sides else ()
+        made.append(replace(pair, rejected=(*pair.rejected, *added), sides=sides))
+    return made
 
 
 def expanded(pairs: Sequence[Pair]) -> list[Pair]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import PIL.Image
 import pytest
 from harness_multineg import Options, make_pairs, pictures, train
-from harness_multineg.negatives import expanded, labels, single
+from harness_multineg.negatives import expanded, labels, single, with_others
 
 from harness import dpo
 from harness.errors import UsageError
@@ -109,6 +109,18 @@ def test_every_corrupted_image_can_be_shown_again(prompts):
     assert list(shown) == list(pair.meta["changes"])
     for view, image in zip(model.views[1:], shown.values(), strict=True):
         assert image.tobytes() == view.picture(prompts[0].open_image()).tobytes()
+
+
+def test_answers_of_other_prompts_are_negatives_too(prompts):
+    pairs = [Pair(prompt, f"c{n % 3}", (f"r{n}", "c1")) for n, prompt in enumerate(prompts[:6])]
+    made = with_others(pairs, 1, 0)
+    assert with_others(pairs, 0, 0) == pairs
+    for pair, more in zip(pairs, made, strict=True):
+        assert more.rejected[:2] == pair.rejected
+        assert set(more.rejected[2:]) <= {"c0", "c2"} - {pair.chosen}
+        assert len(more.rejected) == 3
+    assert made == with_others(pairs, 1, 0)
+    assert len(with_others(pairs, 9, 0)[1].rejected) == 4
 
 
 def test_scores_by_distance_and_by_likelihood(prompts):

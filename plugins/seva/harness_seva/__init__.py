@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from harness import dpo, progress
 from harness.hookspecs import hookimpl
 from harness.model import ask_each
 from harness.pairs import thoughts_of, word_distance
 from harness.records import Answer, Bounds, Drop, Pair, Prompt, Request, seed_of
-from harness_seva.corruptions import Corruption, parse
+from harness_seva.corruptions import Chain, Corruption, edits_of, parse
 from harness_seva.noise import STEPS
 
 if TYPE_CHECKING:
@@ -25,13 +25,20 @@ if TYPE_CHECKING:
     from harness.model import Model
 
 
+AUTO = "auto"
+LADDER = tuple(f"noise:step={step}" for step in (200, 400, 600, 800, 999))
+
+
 @dataclass(frozen=True)
 class Options(dpo.Training):
     """SeVa's knobs; the defaults are the paper's, for a model of LLaVA-1.5's size.
 
     Attributes:
-        corruption: what is done to the image, as ``name`` or ``name:key=value,...``; the names
-            and strengths are in ``harness_seva.corruptions``.
+        corruption: what is done to the image, as ``name`` or ``name:key=value,...``, several
+            joined by ``+``; the names and strengths are in ``harness_seva.corruptions``. ``auto``
+            takes the mildest of ``ladder`` that changes a prompt's answer by ``target``.
+        ladder: corruptions for ``auto``, mildest first.
+        target: part of the words that has to change, for ``auto``.
         noise_step: strength of ``noise``, 0 to 999; the paper uses 500 and 800.
         max_new_tokens: where an answer is cut, in tokens.
         delete_newlines: glue the lines of both answers together, as the released code does.
@@ -40,6 +47,8 @@ class Options(dpo.Training):
     """
 
     corruption: str = "noise"
+    ladder: tuple[str, ...] = LADDER
+    target: Annotated[float, Bounds(above=0, most=1)] = 0.2
     noise_step: Annotated[int, Bounds(least=0, below=STEPS)] = 500
     max_new_tokens: Annotated[int, Bounds(least=1, most=65_536)] = 512
     delete_newlines: bool = False
@@ -55,17 +64,22 @@ class Options(dpo.Training):
     def __post_init__(self) -> None:
         """Refuse what could only fail later."""
         super().__post_init__()
-        self.corrupted_by()
+        if not self.rungs():
+            raise ValueError("ladder names no corruption; give some, mildest first")
         self.quotas()
 
-    def corrupted_by(self) -> Corruption:
-        """Return the corruption that ``corruption`` and ``noise_step`` describe.
+    def rungs(self) -> dict[str, Corruption | Chain]:
+        """Return the corruptions that are tried, mildest first, by name; one but for ``auto``.
 
         Raises:
             ValueError: see :func:`harness_seva.corruptions.parse`.
         """
-        bare = self.corruption == "noise"
-        return parse(f"noise:step={self.noise_step}" if bare else self.corruption)
+        texts: tuple[str, ...] = (self.corruption,)
+        if self.corruption == "noise":
+            texts = (f"noise:step={self.noise_step}",)
+        elif self.corruption == AUTO:
+            texts = self.ladder
+        return {str(made): made for made in map(parse, texts)}
 
     def quotas(self) -> dict[str, int]:
         """Return the largest number of pairs by prefix of the prompt id.
@@ -103,33 +117,49 @@ PRESETS = {
 }
 
 
+def uses(options: Options) -> tuple[str, ...]:
+    """Return what else decides the result: the edits of other packages."""
+    return edits_of(options.ladder if options.corruption == AUTO else (options.corruption,))
+
+
 @hookimpl
 def make_pairs(
     prompts: Iterable[Prompt], model: Model, options: Options, seed: int
 ) -> Iterator[Pair | Drop]:
-    """Ask each question twice, with the clean and with the corrupted image."""
-    corruption = options.corrupted_by()
+    """Ask each question with the clean image and with each corrupted one."""
+    rungs = options.rungs()
 
     def requests(prompt: Prompt) -> Iterator[Request]:
         image, limit = prompt.open_image(), options.max_new_tokens
-        worse, view = corruption.apply(image, seed_of(seed, prompt.id, corruption.name))
         yield Request(prompt.question, (image,), max_new_tokens=limit)
-        yield Request(prompt.question, (worse,), max_new_tokens=limit, view=view)
+        for corruption in rungs.values():
+            worse, view = corruption.apply(image, seed_of(seed, prompt.id, corruption.name))
+            yield Request(prompt.question, (worse,), max_new_tokens=limit, view=view)
 
-    for prompt, (clean, worse) in ask_each(model, prompts, requests):
-        yield _preference(prompt, clean, worse, str(corruption), options)
+    for prompt, (clean, *worse) in ask_each(model, prompts, requests):
+        yield _preference(prompt, clean, dict(zip(rungs, worse, strict=True)), options)
 
 
 def _preference(
-    prompt: Prompt, clean: Answer, worse: Answer, name: str, options: Options
+    prompt: Prompt, clean: Answer, answers: Mapping[str, Answer], options: Options
 ) -> Pair | Drop:
-    if clean.text is None or worse.text is None:
-        return Drop(prompt, "missing", {"error": clean.error or worse.error})
-    meta = {"changes": {name: word_distance(clean.text, worse.text)}}
-    meta |= thoughts_of({"clean": clean, name: worse})
-    if clean.text == worse.text:
+    if clean.text is None or any(answer.text is None for answer in answers.values()):
+        errors = (answer.error for answer in (clean, *answers.values()) if answer.text is None)
+        return Drop(prompt, "missing", {"error": next(errors)})
+    told = {name: str(answer.text) for name, answer in answers.items()}
+    meta: dict[str, Any] = {
+        "changes": {name: word_distance(clean.text, text) for name, text in told.items()}
+    }
+    meta |= thoughts_of({"clean": clean, **answers})
+    name = next(iter(told))
+    if options.corruption == AUTO:
+        enough = [each for each, far in meta["changes"].items() if far >= options.target]
+        if not enough:
+            return Drop(prompt, "equal", meta)
+        name = meta["augmentation"] = enough[0]
+    if clean.text == told[name]:
         return Drop(prompt, "equal", meta)
-    chosen, rejected = clean.text, worse.text
+    chosen, rejected = clean.text, told[name]
     if options.delete_newlines:
         chosen, rejected = chosen.replace("\n", ""), rejected.replace("\n", "")
     return Pair(prompt, chosen, (rejected,), meta)
@@ -137,9 +167,11 @@ def _preference(
 
 def pictures(pair: Pair, options: Options, seed: int) -> Mapping[str, PIL.Image.Image]:
     """Return the corrupted image behind the rejected answer, drawn again from the same seed."""
-    corruption = options.corrupted_by()
+    rungs = options.rungs()
+    name = pair.meta.get("augmentation") or next(iter(rungs))
+    corruption = rungs[name]
     drawn = seed_of(seed, pair.prompt.id, corruption.name)
-    return {str(corruption): corruption.picture(pair.prompt.open_image(), drawn)}
+    return {name: corruption.picture(pair.prompt.open_image(), drawn)}
 
 
 @hookimpl

@@ -1,6 +1,8 @@
 """Every image corruption of SeVa by name, with its strength written beside it.
 
-A corruption is written ``name`` or ``name:key=value,key=value``; a range is ``low..high``. All but
+A corruption is written ``name`` or ``name:key=value,key=value``; a range is ``low..high``, from
+which each prompt's strength is drawn. ``a+b`` does one after the other; ``edit:NAME`` hands the
+image to a callable of another package (entry point ``harness.edits``). All but
 ``noise`` change the decoded image before the processor sees it, with torchvision's v2 transforms,
 as SeVa's published code did at an earlier commit (arXiv 2404.10501; research/papers.md 3.2). The
 default strengths are the ones found there. Unlike there, each is drawn from a seed of its own.
@@ -8,12 +10,14 @@ default strengths are the ones found there. Unlike there, each is drawn from a s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import near_miss
-from harness_seva.noise import STEPS, Noise
+from harness.errors import HarnessError, near_miss
+from harness.plugins import find, load
+from harness.records import seed_of
+from harness_seva.noise import STEPS, Noise, Views
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -21,6 +25,8 @@ if TYPE_CHECKING:
 Value = float | tuple[float, float]
 Values = Mapping[str, Value]
 Transform = Callable[[Any], Any]
+View = Noise | Views
+EDIT = "edit:"
 
 DEFAULTS: Mapping[str, Values] = {
     "noise": {"step": 500},
@@ -62,7 +68,7 @@ class Corruption:
 
     def __str__(self) -> str:
         """Name it with whatever differs from the default; noise always tells its step."""
-        usual = DEFAULTS[self.name]
+        usual = DEFAULTS.get(self.name, {})
         told = [
             f"{key}={_shown(value)}"
             for key, value in self.values
@@ -70,7 +76,7 @@ class Corruption:
         ]
         return self.name + (":" + ",".join(told) if told else "")
 
-    def apply(self, image: PIL.Image.Image, seed: int) -> tuple[PIL.Image.Image, Noise | None]:
+    def apply(self, image: PIL.Image.Image, seed: int) -> tuple[PIL.Image.Image, View | None]:
         """Return what to show instead of ``image``: an image, and a view of its pixels or ``None``.
 
         Args:
@@ -79,7 +85,10 @@ class Corruption:
         """
         values = dict(self.values)
         if self.name == "noise":
-            return image, Noise(int(_number(values["step"])), seed)
+            return image, Noise(_drawn(values["step"], seed), seed)
+        if self.name.startswith(EDIT):
+            edit = load("edits", self.name.removeprefix(EDIT))
+            return _edited(self.name, edit(image.copy(), seed)), None
         import torch
 
         with torch.random.fork_rng(devices=[]):
@@ -88,25 +97,88 @@ class Corruption:
 
     def picture(self, image: PIL.Image.Image, seed: int) -> PIL.Image.Image:
         """Return what the model sees instead of ``image``, as far as a picture can show it."""
-        worse, view = self.apply(image, seed)
-        if view is None:
-            return worse
-        small = worse.copy()
-        small.thumbnail((_LARGEST, _LARGEST))
-        return view.picture(small)
+        return _picture(*self.apply(image, seed))
 
 
-def parse(text: str) -> Corruption:
-    """Read ``name:key=value,...``.
+@dataclass(frozen=True)
+class Chain:
+    """Several corruptions, one after the other; noise comes last, whatever its place."""
+
+    parts: tuple[Corruption, ...]
+
+    @property
+    def name(self) -> str:
+        """The names of the parts."""
+        return "+".join(part.name for part in self.parts)
+
+    def __str__(self) -> str:
+        """Name every part as it is named alone."""
+        return "+".join(map(str, self.parts))
+
+    def apply(self, image: PIL.Image.Image, seed: int) -> tuple[PIL.Image.Image, View | None]:
+        """Do as :meth:`Corruption.apply`; each part draws from a seed of its own."""
+        views: list[Noise] = []
+        for place, part in enumerate(self.parts):
+            image, view = part.apply(image, seed_of(seed, place))
+            views += [view] if isinstance(view, Noise) else []
+        return image, (views[0] if len(views) == 1 else Views(tuple(views)) if views else None)
+
+    def picture(self, image: PIL.Image.Image, seed: int) -> PIL.Image.Image:
+        """Do as :meth:`Corruption.picture`."""
+        return _picture(*self.apply(image, seed))
+
+
+def _picture(worse: PIL.Image.Image, view: View | None) -> PIL.Image.Image:
+    if view is None:
+        return worse
+    small = worse.copy()
+    small.thumbnail((_LARGEST, _LARGEST))
+    return view.picture(small)
+
+
+def _drawn(value: Value, seed: int) -> int:
+    """Return a whole number of a range, drawn by seed, or the number itself."""
+    low, high = value if isinstance(value, tuple) else (value, value)
+    return int(low) + seed_of(seed, "strength") % (int(high) - int(low) + 1)
+
+
+def _edited(name: str, image: Any) -> PIL.Image.Image:
+    import PIL.Image
+
+    if not isinstance(image, PIL.Image.Image):
+        raise HarnessError(
+            f"The {name} returned {type(image).__name__} instead of a PIL image. An edit takes "
+            "(image, seed) and returns the edited image."
+        )
+    return image.convert("RGB")
+
+
+def parse(text: str) -> Corruption | Chain:
+    """Read ``name:key=value,...``, or several joined by ``+``.
 
     Raises:
         ValueError: for an unknown name or strength (naming the near miss) or no number.
     """
+    parts = tuple(_one(part) for part in text.split("+"))
+    return parts[0] if len(parts) == 1 else Chain(parts)
+
+
+def edits_of(texts: Sequence[str]) -> tuple[str, ...]:
+    """Return the edits that corruptions use, as a method's ``uses`` names them."""
+    parts = (part.strip() for text in texts for part in text.split("+"))
+    names = (part.removeprefix(EDIT) for part in parts if part.startswith(EDIT))
+    return tuple(f"edits/{name}" for name in names)
+
+
+def _one(text: str) -> Corruption:
+    if text.strip().startswith(EDIT):
+        find("edits", text.strip().removeprefix(EDIT))
+        return Corruption(text.strip(), ())
     name, _, rest = text.strip().partition(":")
     if name not in DEFAULTS:
         raise ValueError(
             f"there is no corruption '{name}'.{near_miss(name, DEFAULTS)} "
-            f"Known: {', '.join(DEFAULTS)}"
+            f"Known: {', '.join(DEFAULTS)}, edit:NAME"
         )
     values = dict(DEFAULTS[name])
     for part in filter(None, rest.split(",")):
@@ -116,9 +188,14 @@ def parse(text: str) -> Corruption:
                 f"the corruption '{name}' has no strength '{key}'.{near_miss(key, values)} "
                 f"It has: {', '.join(values) or 'none'}"
             )
-        values[key] = _parsed(name, key, value, isinstance(values[key], tuple))
-    if name == "noise" and not 0 <= _number(values["step"]) < STEPS:
-        raise ValueError(f"noise_step must lie in 0..{STEPS - 1}, not {_shown(values['step'])}")
+        wide = isinstance(values[key], tuple) or name == "noise"
+        values[key] = _parsed(name, key, value, wide)
+        if name == "noise" and values[key][0] == values[key][1]:  # type: ignore[index]
+            values[key] = values[key][0]  # type: ignore[index]
+    if name == "noise":
+        ends = values["step"] if isinstance(values["step"], tuple) else (values["step"],)
+        if not all(0 <= end < STEPS for end in ends):
+            raise ValueError(f"noise_step must lie in 0..{STEPS - 1}, not {_shown(values['step'])}")
     made = Corruption(name, tuple(values.items()))
     _check(made)
     return made

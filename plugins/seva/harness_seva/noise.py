@@ -63,3 +63,22 @@ class Noise:
         seen = self((pixels - mean) / deviation) * deviation + mean
         shown: PIL.Image.Image = functional.to_pil_image(seen.clamp(0, 1))
         return shown
+
+
+@dataclass(frozen=True)
+class Views:
+    """Several noises, one after the other."""
+
+    parts: tuple[Noise, ...]
+
+    def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Do as :meth:`Noise.__call__` with each."""
+        for part in self.parts:
+            pixels = part(pixels)
+        return pixels
+
+    def picture(self, image: PIL.Image.Image) -> PIL.Image.Image:
+        """Do as :meth:`Noise.picture` with each."""
+        for part in self.parts:
+            image = part.picture(image)
+        return image

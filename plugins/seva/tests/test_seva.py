@@ -7,14 +7,14 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
-from harness_seva import PRESETS, Options, make_pairs, within_quota
+from harness_seva import PRESETS, Options, make_pairs, pictures, uses, within_quota
 from harness_seva.corruptions import DEFAULTS, parse
 from harness_seva.noise import Noise, signal_and_noise
 from harness_seva.prompts import Part, convert, main, question_of
 
 from harness.errors import HarnessError, UsageError
 from harness.pairs import read_prompts
-from harness.records import Answer, Drop, Pair, Prompt
+from harness.records import Answer, Drop, Pair, Prompt, seed_of
 
 
 @pytest.mark.parametrize(
@@ -253,3 +253,73 @@ def test_the_pictures_are_those_of_the_pairs(prompts):
     worse = model.seen[1].images[0]
     (shown,) = pictures(pair=first, options=options, seed=3).values()
     assert np.array_equal(np.asarray(shown), np.asarray(worse))
+
+
+def test_a_chain_does_one_after_the_other_with_seeds_of_their_own():
+    image = picture()
+    chain = parse("grayscale+flip:p=1+noise:step=400")
+    assert str(chain) == "grayscale+flip:p=1+noise:step=400"
+    worse, view = chain.apply(image, 3)
+    by_hand = parse("flip:p=1").apply(parse("grayscale").apply(image, 0)[0], 0)[0]
+    assert worse.tobytes() == by_hand.tobytes()
+    assert view == Noise(400, seed_of(3, 2))
+    pixels = torch.zeros(1, 3, 4, 4)
+    twice = parse("noise:step=1+noise:step=2").apply(image, 3)[1]
+    assert torch.equal(twice(pixels), Noise(2, seed_of(3, 1))(Noise(1, seed_of(3, 0))(pixels)))
+    with pytest.raises(ValueError, match="no corruption 'blurr'"):
+        parse("noise:step=1+blurr")
+
+
+def test_a_step_may_be_drawn_from_a_range():
+    image = picture()
+    steps = {parse("noise:step=200..800").apply(image, seed)[1].step for seed in range(300)}
+    assert 200 <= min(steps) < 230
+    assert 770 < max(steps) <= 800
+    assert parse("noise:step=200..200") == parse("noise:step=200")
+    with pytest.raises(ValueError, match=r"lie in 0\.\.999"):
+        parse("noise:step=200..1000")
+
+
+def test_auto_takes_the_mildest_that_changes_enough_and_keeps_the_table(prompts):
+    ladder = ("noise:step=1", "noise:step=2", "noise:step=3")
+    options = Options(corruption="auto", ladder=ladder, target=0.5)
+    told = ("a b c d", "a b c d", "a b x y", "v w x y")
+    (pair,) = make_pairs(prompts[:1], Script(*told), options, 0)
+    assert pair.rejected == ("a b x y",)
+    assert pair.meta["augmentation"] == "noise:step=2"
+    assert pair.meta["changes"] == dict(zip(ladder, (0.0, 0.5, 1.0), strict=True))
+    assert list(pictures(pair, options, 0)) == ["noise:step=2"]
+    (drop,) = make_pairs(prompts[:1], Script(*("a b c d",) * 4), options, 0)
+    assert (drop.reason, set(drop.meta["changes"].values())) == ("equal", {0.0})
+    with pytest.raises(ValueError, match="ladder names no corruption"):
+        Options(corruption="auto", ladder=())
+
+
+def test_an_edit_is_any_callable_of_another_package(monkeypatch):
+    import importlib.metadata
+
+    def edit(image, seed):
+        return PIL.Image.new("L", image.size, seed % 256)
+
+    class Point:
+        name, dist, value, module = "grey", None, "somewhere", "json"
+
+        def load(self):
+            return edit
+
+    real = importlib.metadata.entry_points
+    monkeypatch.setattr(
+        "harness.plugins.entry_points",
+        lambda group: [Point()] if group == "harness.edits" else real(group=group),
+    )
+    worse, view = parse("edit:grey").apply(picture(), 7)
+    assert view is None
+    assert worse.mode == "RGB"
+    assert worse.getpixel((0, 0)) == (7, 7, 7)
+    assert str(parse("edit:grey+grayscale")) == "edit:grey+grayscale"
+    assert uses(Options(corruption="edit:grey+grayscale")) == ("edits/grey",)
+    with pytest.raises(UsageError, match=r"No edit is named 'gray'\. Did you mean 'grey'"):
+        parse("edit:gray")
+    monkeypatch.setattr(Point, "load", lambda self: lambda image, seed: "text")
+    with pytest.raises(HarnessError, match="returned str instead of a PIL image"):
+        parse("edit:grey").apply(picture(), 7)

@@ -39,7 +39,6 @@ class Options(dpo.Training):
             and keeps a pair only where both verdicts prefer the same answer.
         bare: also take an answer that is nothing but 1 or 2 for a verdict, as the released code
             does.
-        rounds: how often pairs are made and trained on; see README.md.
     """
 
     temperature: Annotated[float, Bounds(above=0, most=100)] = 0.8
@@ -49,7 +48,6 @@ class Options(dpo.Training):
     template: str = "default"
     order: Annotated[str, Bounds(among=ORDERS)] = "released"
     bare: bool = False
-    rounds: Annotated[int, Bounds(least=1, most=100)] = 1
     learning_rate: float = 1e-7
     beta: float = 0.1
     epochs: float = 3.0
@@ -95,9 +93,5 @@ def make_pairs(
 
 @hookimpl
 def train(pairs: Sequence[Pair], model: Model, options: Options, out: Path, seed: int) -> Path:
-    """Train with DPO; with ``rounds`` above 1, make pairs with the result and train on."""
-    if options.rounds == 1:
-        return dpo.train(pairs, model, out, seed=seed, training=options)
-    from harness_sima.rounds import train_rounds
-
-    return train_rounds(pairs, model, options, out, seed)
+    """Train with DPO; the reference is the model that made the pairs."""
+    return dpo.train(pairs, model, out, seed=seed, training=options)
