@@ -162,21 +162,22 @@ def test_a_wide_black_image_is_black_between_bands_of_nearly_zero():
     assert made[0, 0, 0] == pytest.approx([(122 / 255 - 0.48145466) / 0.26862954] * 4, abs=1e-6)
 
 
-def test_pixels_and_ids_are_the_originals_in_both_stages(folder, pieces):
+def test_pixels_and_ids_are_the_originals_in_both_stages(folder, pieces, tmp_path):
     """50 images x 5 questions: pixels to 1e-6, ids exactly, in evaluation and in training."""
     model = Model.open(folder, device="cpu", protocol=LLAVA)
     prepare = Preparer(model.base.loaded()).prepare
     encoder = Encoder(model.processor, 399, protocol=LLAVA)
     for number, image in enumerate(images()):
-        wanted = reference_pixels(image)
+        wanted, file = reference_pixels(image), tmp_path / f"{number}.png"
+        image.convert("RGB").save(file)
         for question in QUESTIONS:
             request = Request(question, (image,))
             digest = ImageDigests().of(image)
             made = prepare(EngineRequest(request, model.render(request), (digest,)))
             assert list(made.ids) == reference_ids(pieces, question)
             assert (made.pictures[0].tensors["pixel_values"] - wanted).abs().max() < 1e-6
-            pair = Pair(Prompt(str(number), "", question, None), "It is red.", ("A dog 12",))
-            row = encoder.encode(0, pair, image)
+            pair = Pair(Prompt(str(number), file, question, None), "It is red.", ("A dog 12",))
+            row = encoder.encode(0, pair)
             assert list(row.prompt) == reference_ids(pieces, question)
             assert torch.equal(row.vision["pixel_values"], made.pictures[0].tensors["pixel_values"])
             for ids, text in zip(row.answers, ("It is red.", "A dog 12"), strict=True):

@@ -21,7 +21,7 @@ lora_targets=[( lora_targets=* lora_alpha=0.5 lora_alpha=0 lora_rank=0 lora_rank
 epochs=0 epochs=-1 epochs=inf scheduler=cosin optimizer=adam load_in_4bit=true
 gradient_accumulation_steps=4 max_grad_norm=-1 max_grad_norm=nan weight_decay=-5 learning_rate=10
 learning_rate=0 learning_rate=-1e-5 learning_rate=nan beta=1e8 beta=0 beta=-1 batch_size=100000
-batch_size=0 accumulation=0 accumulation=2.5 repeats=0 loss=dddpo loss_weights=0+0+0
+batch_size=0 accumulation=0 accumulation=2.5 repeats=0 loss=dppo loss_weights=0+0+0
 loss_weights=1+-1+0 reward_temperature=0 packed=perhaps holdout=0.9 holdout=-0.1 eval_steps=5
 patience=3 max_steps=0 warmup_steps=-1 save_limit=0 cut=maybe max_new_tokens=0 max_new_tokens=-4
 noise_step=1000 noise_step=-1 corruption=fog quota=ocr quota=ocr=-4
