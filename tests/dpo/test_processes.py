@@ -80,7 +80,7 @@ def test_two_processes_have_the_losses_of_one(tmp_path, batch, count, more):
             assert [line["step"] for line in curves[1]] == [1, 2, 3, 4]
         assert curves[1]
         for key in ("loss", "margin", "logp_chosen", "grad_norm"):
-            first, second = ([line.get(key) for line in lines] for lines in curves)
+            first, second = ([line[key] for line in lines if key in line] for lines in curves)
             assert first == pytest.approx(second, rel=1e-4, abs=1e-6), key
     effects = [json.loads((tmp_path / name / "effect.json").read_text()) for name in ("one", "two")]
     for key in ("update_norm", "weight_norm", "held_out", "measured", "pairs"):
