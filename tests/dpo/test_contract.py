@@ -96,6 +96,7 @@ def test_training_sees_what_generation_gives(family, pairs, capsys):
         print(f"\n| {name} | {worst:.1e} | {len(seen[0].targets)} | {way} |", end="")  # noqa: T201
 
 
+@pytest.mark.slow
 def test_batches_of_all_pairs_are_the_pairs_alone(family, pairs, tmp_path):
     """Padding, masks and positions of a ragged batch change no answer: one training, one step."""
     _, model = family
