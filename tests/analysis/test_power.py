@@ -86,8 +86,9 @@ def test_every_column_of_both_suites_has_an_answer(where):
     assert "scienceqa" not in rough
 
 
-def test_where_nothing_could_ever_be_told_the_plan_says_so():
+def test_where_nothing_could_ever_be_told_the_plan_says_so(monkeypatch):
     """Eighteen headline columns on eight images: no p value can be small enough."""
+    monkeypatch.setenv("COLUMNS", "200")
     names = expand(["sima14", "seva9"])
     found = estimate([benchmark(name) for name in names], DATA, limit=6)
     reach = next(each for each in found.detectable if each.column == "CHAIR_i")

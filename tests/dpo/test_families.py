@@ -100,10 +100,10 @@ def test_references_of_new_rows_are_computed_beside_known_ones(model, pairs, tmp
     trainer, batch = ours(model, pairs, tmp_path, TRAINING)
     base = trainer.model.get_base_model()
     features = image_features(base, batch["vision"], grad=False)
-    whole = trainer._reference(trainer.model, base, batch, features)
+    whole = trainer._reference(trainer.model, batch, features)
     for row in (1, 3):
         del trainer.references._kept[row]
-    again = trainer._reference(trainer.model, base, batch, features)
+    again = trainer._reference(trainer.model, batch, features)
     torch.testing.assert_close(again, whole, rtol=1e-5, atol=0)
 
 

@@ -210,7 +210,7 @@ def campaign(kind: str, place: Path, judge: Running, count: int) -> tuple[list[s
     outside.write_text('{"secret": "SECRET-7731"}\n')
     scene = KINDS[kind](folder, judge)
     faults, codes, tried = [], Counter[int](), set[tuple[str, ...]]()
-    peak = 0
+    peak = _peak()
     for number in range(count):
         chance = random.Random(f"{kind} {number}")
         path = chance.choice(scene.files)
