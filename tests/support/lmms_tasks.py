@@ -35,6 +35,7 @@ from harness.benchmark.readings import Readings
 from harness.benchmark.task_files import yaml_chain
 from harness.benchmark.wire import watch_openai
 from harness.errors import HarnessError
+from harness.runs import without_paths
 from tests.support.made_rows import MadeTask, made_tasks
 from tests.support.task_parity import Compared, compared
 
@@ -141,7 +142,9 @@ def _unimportable(error: HarnessError) -> str:
     package = _PACKAGE.search(str(error.__cause__ or error))
     if package is not None:
         return f"its code needs the package {package[1]}, which lmms-eval does not bring"
-    return f"its code cannot be imported here: {error.__cause__ or error}"
+    # The rest of lmms-eval's message says where it looked on this machine.
+    reason = str(error.__cause__ or error).split(". Tried")[0]
+    return f"its code cannot be imported here: {without_paths(reason)}"
 
 
 def line_of(task: str, told: Described, found: Readings | None, problem: str) -> Line:

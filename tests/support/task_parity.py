@@ -34,8 +34,8 @@ def answers(task: Task, seed: int) -> list[tuple[Row, str]]:
     return [(row, draw.choice(FORMS).format(right=row.target)) for row in task.rows()]
 
 
-def ours(bench: Benchmark, samples: Sequence[Sample]) -> dict[str, float]:
-    """Return our figure of every column, with the task's scale where it is between 0 and 1."""
+def ours(bench: Benchmark, samples: Sequence[Sample]) -> dict[str, tuple[float, int]]:
+    """Return each column's figure, as the task's where that is between 0 and 1, and its rows."""
     found = {}
     for column in fitted(bench.columns, samples):
         groups: dict[str, list[Sample]] = {}
@@ -45,7 +45,8 @@ def ours(bench: Benchmark, samples: Sequence[Sample]) -> dict[str, float]:
         counted = [column.count(rows) for rows in groups.values()]
         if counted and None not in counted:
             total = np.sum(np.array(counted, dtype=float), axis=0)
-            found[column.name] = float(column.value(total)) / (100 if column.high == 100 else 1)
+            figure = float(column.value(total)) / (100 if column.high == 100 else 1)
+            found[column.name] = figure, sum(map(len, groups.values()))
     return found
 
 
@@ -66,11 +67,13 @@ def compared(name: str, task: Task) -> Compared:
             sample, said = _both(bench, task, row, text, seed + place)
             samples.append(sample)
             told.append(said)
-        for column, figure in ours(bench, samples).items():
+        for column, (figure, rows) in ours(bench, samples).items():
             metric = column.split(" (")[0]
             whole = theirs(task, told, metric)
-            if whole is None or column.endswith("(mean of rows)"):  # theirs is a sum
+            if whole is None:
                 continue
+            if column.endswith("(mean of rows)"):  # theirs is the sum over the same rows
+                figure *= rows
             differ, as_rounded = _apart(figure, whole)
             worst, rounded = max(worst, differ), rounded or as_rounded
             named[column] = None
