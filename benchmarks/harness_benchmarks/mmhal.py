@@ -39,7 +39,7 @@ _INTRO = (
     "Rate an answer to a question about an image for two things: how informative it is, and "
     "whether it hallucinates, that is, claims something that the image does not show. You do not "
     "see the image; the block 'content' lists what is in it, and 'reference' is a right answer. "
-    "What is well known besides, or follows from these, is no hallucination.\n"
+    "What is well known besides, or follows from these, is not a hallucination.\n"
     "6: very informative, with good analysis, no hallucination\n"
     "5: very informative, no hallucination\n"
     "4: somewhat informative, no hallucination\n"

@@ -183,7 +183,7 @@ def _benchmark(
 
 
 def _itself(joined: Joined) -> bool:
-    """Whether both arms are the same records: a run compared with itself, which is no inference."""
+    """Whether both arms are the same records: a run compared with itself."""
     return all(a is b for a, b in zip(joined.before, joined.after, strict=True))
 
 

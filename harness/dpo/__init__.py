@@ -14,7 +14,7 @@ from harness.dpo.api import (
     train,
 )
 from harness.dpo.api import trial as try_step
-from harness.dpo.config import LOSSES, ONE_NEGATIVE, Training, shared, training_of
+from harness.dpo.config import LOSSES, ONE_NEGATIVE, SMALL, Training, shared, training_of
 from harness.dpo.curves import Curve, read_curves
 from harness.dpo.effect import PairMargins, TrainingEffect, read_effect
 from harness.dpo.loss_terms import BY_BOTH, BY_IMAGE, BY_TEXT, needs
@@ -29,6 +29,7 @@ __all__ = [
     "BY_TEXT",
     "LOSSES",
     "ONE_NEGATIVE",
+    "SMALL",
     "TRACKERS",
     "Curve",
     "PairMargins",

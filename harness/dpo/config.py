@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Annotated, Any
 
 from harness.dpo.loss_terms import LOSSES, ONE_NEGATIVE, terms_of
@@ -31,6 +33,19 @@ LANGUAGE, PROJECTOR, VISION = PARTS = ("language", "projector", "vision")
 FOUR_BIT = "4bit"
 
 _Share = Annotated[float, Bounds(least=0, below=1)]
+
+
+SMALL: Mapping[str, Any] = MappingProxyType(
+    {
+        "learning_rate": 1e-4,
+        "epochs": 2.0,
+        "batch_size": 8,
+        "accumulation": 1,
+        "lora_rank": 32,
+        "lora_alpha": 64,
+    }
+)
+"""Knobs of the preset ``small`` of every method: a training of the built-in demo, in a minute."""
 
 
 @dataclass(frozen=True)

@@ -49,8 +49,8 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 Paying = Callable[[int], AbstractContextManager[Callable[[ChatReply], None]]]
 """Surrounds one try with the tokens it may take; told of the reply.
 
-The first may raise Refused for a question that is not to be sent, the second Passing for a reply
-that is no use.
+The first may raise Refused for a question that must not be sent, the second Passing for a reply
+that cannot be used.
 """
 
 

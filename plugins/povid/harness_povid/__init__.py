@@ -50,15 +50,7 @@ class Options(Preferred):
 
 PRESETS = {
     "paper": Options(),
-    "small": Options(
-        max_new_tokens=128,
-        learning_rate=1e-4,
-        epochs=2.0,
-        batch_size=8,
-        accumulation=1,
-        lora_rank=32,
-        lora_alpha=64,
-    ),
+    "small": Options(max_new_tokens=128, **dpo.SMALL),
 }
 
 

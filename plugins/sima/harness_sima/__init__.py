@@ -71,11 +71,7 @@ PRESETS = {
         template="compact",
         max_new_tokens=128,
         critic_tokens=48,
-        learning_rate=1e-4,
-        epochs=2.0,
-        batch_size=8,
-        lora_rank=32,
-        lora_alpha=64,
+        **dpo.SMALL,
     ),
 }
 

@@ -71,12 +71,7 @@ PRESETS = {
         misleading=("What is the color of the cat?", "How many dogs are there?"),
         max_new_tokens=128,
         cut="keep",  # a description is long, and harness check asks for short ones
-        learning_rate=1e-4,
-        epochs=2.0,
-        batch_size=8,
-        accumulation=1,
-        lora_rank=32,
-        lora_alpha=64,
+        **dpo.SMALL,
     ),
 }
 
