@@ -27,7 +27,9 @@ USES = ("given", "seva")
 
 @dataclass(frozen=True)
 class Options(Preferred):
-    """mDPO's knobs; the defaults are the paper's for LLaVA-1.5-7B, with LoRA as there.
+    """mDPO's knobs; those of the training are the released configuration's (for Bunny-3B).
+
+    https://github.com/luka-group/mDPO, bunny/config.yaml at ec316ce, for one process.
 
     Attributes:
         keep: largest share of the image that the crop keeps.
@@ -43,6 +45,7 @@ class Options(Preferred):
     batch_size: int = 8
     accumulation: int = 4
     warmup_ratio: float = 0.1
+    weight_decay: float = 0.05
     lora_rank: int = 64
     lora_alpha: int = 128
 

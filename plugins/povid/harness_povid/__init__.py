@@ -29,7 +29,9 @@ USES = ("given", "seva")
 
 @dataclass(frozen=True)
 class Options(Preferred):
-    """POVID's knobs; the defaults are the paper's where it gives them.
+    """POVID's knobs; those of the training are the released script's for its second stage.
+
+    https://github.com/YiyangZhou/POVID, scripts/run_povid.sh at 819db15, for one process.
 
     Attributes:
         noise_step: strength of the diffusion noise, 0 to 999.
@@ -39,6 +41,8 @@ class Options(Preferred):
     learning_rate: float = 1e-7
     beta: float = 0.1
     epochs: float = 3.0
+    batch_size: int = 1
+    accumulation: int = 1
     lora_rank: int = 128
     lora_alpha: int = 256
 

@@ -22,12 +22,15 @@ USES = ("given",)
 
 @dataclass(frozen=True)
 class Options(Preferred):
-    """SimPO's knobs; the defaults are the paper's for instruction-tuned models.
+    """SimPO's knobs; the defaults are the released configuration's for Llama-3-8B-Instruct.
 
-    ``gamma`` is a knob of the loss: ``loss=simpo:gamma=1.4``.
+    https://github.com/princeton-nlp/SimPO, training_configs/llama-3-8b-instruct-simpo.yaml at
+    15c4ff8: ``gamma_beta_ratio`` 0.55; 128 pairs a step as the paper says.
+
+    ``gamma`` is a knob of the loss: ``loss=simpo:gamma=1.375``.
     """
 
-    loss: str = "simpo:gamma=1.4"
+    loss: str = "simpo:gamma=1.375"
     beta: float = 2.5
     learning_rate: float = 1e-6
     batch_size: int = 16

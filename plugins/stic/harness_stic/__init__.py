@@ -28,7 +28,10 @@ USES = ("seva",)
 
 @dataclass(frozen=True)
 class Options(dpo.Training):
-    """STIC's knobs; the defaults are the paper's where it gives them.
+    """STIC's knobs; those of the training are the released script's.
+
+    https://github.com/yihedeng9/STIC, scripts/dpo_finetune.sh at 9511f1e, its two processes' pairs
+    taken together. The prompts are our own words.
 
     Attributes:
         question: what is trained on.
@@ -53,7 +56,8 @@ class Options(dpo.Training):
     loss: str = "dpo+sft"
     learning_rate: float = 1e-7
     beta: float = 0.1
-    batch_size: int = 8
+    batch_size: int = 1
+    accumulation: int = 4
 
     def __post_init__(self) -> None:
         """Refuse what could only fail later."""
