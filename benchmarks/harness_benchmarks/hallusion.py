@@ -107,12 +107,7 @@ RUBRIC = Rubric(
         _anchor("right", "No, June was the better month for apples.", 1.0),
         _anchor("wrong", "Yes, more apples were sold in May.", 0.0),
         _anchor("says nothing", "I am not sure which month is meant.", 0.0),
-        _anchor(
-            "no figure",
-            "There is no chart to look at.",
-            1.0,
-            category="VS",
-        ),
+        _anchor("no figure", "There is no chart, so I cannot answer.", 1.0, category="VS"),
     ),
     span=1.0,
 )
