@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 from hypothesis import HealthCheck, settings
 
@@ -20,3 +21,7 @@ settings.register_profile(
 )
 settings.load_profile("any machine")
 """How fast examples are drawn says how busy the machine is, and nothing of the code."""
+
+# Who starts the tests in the background leaves Ctrl-C ignored, and their commands would inherit it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)

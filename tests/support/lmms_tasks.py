@@ -15,17 +15,18 @@ import contextlib
 import datetime
 import functools
 import importlib
-import math
+import multiprocessing
 import os
 import re
 import signal
 import sys
+import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from harness.benchmark.bridge import examined
@@ -42,7 +43,8 @@ from tests.support.task_parity import Compared, compared
 SUPPORTED, JUDGED, REFUSED, OPEN = "supported", "judged", "refused", "by its rows"
 LEFT = "not examined"  # on a page that was begun and not finished
 STATES = (SUPPORTED, JUDGED, REFUSED, OPEN, LEFT)
-_CPU_SECONDS, _SECONDS = 4, 180
+_CPU_SECONDS, _SECONDS = 4, 60
+LATE = "its scoring takes too long on made-up rows"
 _PACKAGE = re.compile(r"No module named '([\w.]+)'")
 
 
@@ -121,7 +123,7 @@ def examine(task: str, path: Path) -> Line:
         except LookupError as error:
             problem = str(error)
         except Late:
-            problem = "its scoring takes too long on made-up rows"
+            problem = LATE
     line = line_of(task, told, found, problem)
     if made is None or line.state not in (SUPPORTED, JUDGED):
         return line
@@ -177,16 +179,13 @@ def _late(number: int, frame: object) -> None:
 
 @contextlib.contextmanager
 def _in_time() -> Iterator[None]:
-    """Bound what one task may take, in seconds of its own and by the clock."""
+    """Bound what one task may take of the processor."""
     signal.signal(signal.SIGVTALRM, _late)
-    signal.signal(signal.SIGALRM, _late)
     signal.setitimer(signal.ITIMER_VIRTUAL, _CPU_SECONDS)
-    signal.setitimer(signal.ITIMER_REAL, _SECONDS)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def image_tasks() -> Iterator[tuple[str, Path]]:
@@ -254,27 +253,58 @@ def _family(path: Path) -> str:
 
 
 def found_out(wanted: Iterable[tuple[str, Path]], processes: int) -> Iterator[Line]:
-    """Examine one task of each family, and say the same of the others."""
+    """Examine one task of each family, and say the same of the others.
+
+    Each is examined in a process of its own: what a task's code does to its process, or how long it
+    takes there, is no other task's business.
+    """
     families: dict[str, list[tuple[str, Path]]] = {}
     for task, path in wanted:
         families.setdefault(_family(path), []).append((task, path))
-    waiting = {each[0]: 0 for each in families.values()}
-    members = {each[0]: [task for task, _ in each] for each in families.values()}
-    while waiting:
-        with ProcessPoolExecutor(processes, initializer=ready) as pool:
-            jobs = {one: pool.submit(examine, *one) for one in waiting}
-            for one, job in jobs.items():
-                try:
-                    line = job.result()
-                except BrokenProcessPool:
-                    waiting[one] += 1
-                    break
-                del waiting[one]
-                yield from (replace(line, task=task) for task in members[one])
-        for one in [one for one, broken in waiting.items() if broken > processes]:
-            del waiting[one]
-            ended = "its code ends the process on made-up rows"
-            yield from (Line(task, OPEN, ended) for task in members[one])
+    ready()
+    waiting = list(families.values())[::-1]
+    running: dict[Connection, _Examined] = {}
+    while waiting or running:
+        while waiting and len(running) < processes:
+            each = _Examined.begun(waiting.pop())
+            running[each.says] = each
+        for says in wait(list(running), timeout=1):
+            yield from running.pop(says).lines()
+        for says in [says for says, each in running.items() if time.monotonic() > each.ends]:
+            yield from running.pop(says).lines(LATE)
+
+
+@dataclass(frozen=True)
+class _Examined:
+    """A process that examines the first task of a family."""
+
+    family: Sequence[tuple[str, Path]]
+    process: BaseProcess
+    says: Connection
+    ends: float
+
+    @classmethod
+    def begun(cls, family: Sequence[tuple[str, Path]]) -> _Examined:
+        says, told = multiprocessing.Pipe(duplex=False)
+        process = multiprocessing.get_context("fork").Process(target=_tell, args=(*family[0], told))
+        process.start()
+        told.close()
+        return cls(family, process, says, time.monotonic() + _SECONDS)
+
+    def lines(self, reason: str = "its code ends the process on made-up rows") -> Iterator[Line]:
+        """Give each task of the family what was found out; without a word the reason."""
+        line = Line("", OPEN, f"no fitting rows could be made up: {reason}")
+        if self.says.poll():
+            with contextlib.suppress(EOFError):
+                line = self.says.recv()
+        self.process.kill()
+        self.process.join()
+        for task, _ in self.family:
+            yield replace(line, task=task)
+
+
+def _tell(task: str, path: Path, told: Connection) -> None:
+    told.send(examine(task, path))
 
 
 def main() -> None:
@@ -282,7 +312,7 @@ def main() -> None:
     place, *some = sys.argv[1:]
     wanted = [(task, path) for task, path in image_tasks() if not some or task in some]
     lines = []
-    for line in found_out(wanted, processes=min(4, math.ceil(len(wanted) / 4))):
+    for line in found_out(wanted, processes=4):
         lines.append(line)
         sys.stderr.write(f"{line}\n")
     if some:
