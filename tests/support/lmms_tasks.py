@@ -1,7 +1,7 @@
 """The page of lmms-eval's image tasks: which are measured, which are judged, which are refused.
 
     python -m tests.support.lmms_tasks docs/lmms-eval-tasks.md          # all of them, minutes
-    python -m tests.support.lmms_tasks docs/lmms-eval-tasks.md mmstar   # print some lines
+    python -m tests.support.lmms_tasks docs/lmms-eval-tasks.md mmstar   # some anew
 
 Every task is examined as a run examines it, on rows that are made up from what its code reads, and
 lmms-eval's own aggregate is held against ours over answers in eleven forms. Where no such rows can
@@ -232,7 +232,7 @@ def _counted(equal: Counter[str]) -> str:
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.replace("|", "/").split())[:240]
+    return " ".join(text.replace("|", "/").split())[:240].strip()
 
 
 def ready() -> None:
@@ -307,18 +307,21 @@ def _tell(task: str, path: Path, told: Connection) -> None:
     told.send(examine(task, path))
 
 
+def lines_of(text: str) -> dict[str, Line]:
+    """Read a page's lines back, by task."""
+    rows = re.findall(r"^\| ([\w.-]+) \| ([a-z ]+) \| (.*?) \| (.*) \|$", text, re.MULTILINE)
+    return {task: Line(task, state, told, equal.strip()) for task, state, equal, told in rows}
+
+
 def main() -> None:
-    """Write the page, or print the lines of some tasks."""
-    place, *some = sys.argv[1:]
+    """Write the page, or the lines of some tasks anew and the others as they are."""
+    place, some = Path(sys.argv[1]), sys.argv[2:]
+    lines = lines_of(place.read_text(encoding="utf-8")) if some else {}
     wanted = [(task, path) for task, path in image_tasks() if not some or task in some]
-    lines = []
     for line in found_out(wanted, processes=4):
-        lines.append(line)
+        lines[line.task] = line
         sys.stderr.write(f"{line}\n")
-    if some:
-        sys.stdout.write(page(lines))
-    else:
-        Path(place).write_text(page(lines), encoding="utf-8")
+    place.write_text(page(lines.values()), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -92,7 +92,7 @@ def _apart(ours: float, theirs: float) -> tuple[float, bool]:
     best = min(abs(ours * scale - theirs) for scale in (1, 100))
     if best <= 1e-6:
         return best, False
-    for scale, digits in ((1, 5), (1, 4), (1, 3), (100, 3), (100, 2), (100, 1)):
+    for scale, digits in ((1, 5), (1, 4), (1, 3), *((100, places) for places in (5, 4, 3, 2, 1))):
         is_round = abs(round(theirs, digits) - theirs) < 1e-12
         if is_round and abs(ours * scale - theirs) <= 0.5001 * 10**-digits:
             return 0.0, True
