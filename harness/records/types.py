@@ -331,6 +331,7 @@ def listed_formats() -> Iterator[None]:
     """Let Pillow know :data:`IMAGE_FORMATS` alone, where a library opens images for us."""
     import PIL.Image
 
+    _whole_files_only()
     PIL.Image.init()  # else it would add the others when none of the list fits
     known = list(PIL.Image.ID)
     PIL.Image.ID[:] = [name for name in known if name in IMAGE_FORMATS]
@@ -352,6 +353,7 @@ def open_image(path: Path, owner: str) -> PIL.Image.Image:
     import PIL.Image
     import PIL.ImageOps
 
+    _whole_files_only()
     try:
         with PIL.Image.open(path, formats=IMAGE_FORMATS) as image:
             if problem := image_problem(image):
@@ -362,6 +364,13 @@ def open_image(path: Path, owner: str) -> PIL.Image.Image:
             f"The image of {owner} cannot be read: {path} ({error}). "
             "Replace the file, or remove its line from the prompt file, and run again."
         ) from error
+
+
+def _whole_files_only() -> None:
+    """Take back what lmms-eval sets when imported: that Pillow fills torn files with grey."""
+    from PIL import ImageFile
+
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 
 def image_problem(image: PIL.Image.Image) -> str | None:

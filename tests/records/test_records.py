@@ -5,6 +5,7 @@ from pathlib import Path
 
 import PIL
 import PIL.Image
+import PIL.ImageFile
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -147,3 +148,13 @@ def test_pairs_of_the_version_before_keep_their_bytes_and_fingerprints():
     swapped = new.arranged((1, 0, 2))
     assert (swapped.chosen, swapped.rejected) == ("no", ("yes", "yes"))
     assert swapped.sides == (new.sides[1], new.sides[0], new.sides[2])
+
+
+def test_a_torn_image_is_refused_whatever_other_libraries_allow(tmp_path, monkeypatch):
+    noise = bytes(index * 37 % 251 for index in range(3 * 64 * 64))
+    PIL.Image.frombytes("RGB", (64, 64), noise).save(tmp_path / "a.png")
+    whole = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "a.png").write_bytes(whole[: len(whole) // 2])
+    monkeypatch.setattr(PIL.ImageFile, "LOAD_TRUNCATED_IMAGES", True)  # as lmms-eval does
+    with pytest.raises(HarnessError, match=r"cannot be read: .*a\.png"):
+        Prompt("p", tmp_path / "a.png", "what?").open_image()
