@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import sqlite3
+import subprocess
+import sys
 
 import pytest
 from harness_reports import trackers
@@ -88,10 +91,15 @@ def test_wandb_offline(made, monkeypatch):
 
 
 @pytest.mark.slow
-def test_trackio_here(made, tmp_path, monkeypatch):
-    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
+def test_trackio_here(made, tmp_path):
     report, folder = made
-    write_reports(report, folder, writers_of(["trackio"]))
+    code = (  # trackio reads its folder when it is imported: a process of its own
+        "import sys; from pathlib import Path; from harness.api import open_result;"
+        "from harness.report import write_reports, writers_of; folder = Path(sys.argv[1]);"
+        "write_reports(open_result(folder).report, folder, writers_of(['trackio']))"
+    )
+    environment = {**os.environ, "TRACKIO_DIR": str(tmp_path / "trackio")}
+    subprocess.run([sys.executable, "-c", code, folder], env=environment, check=True)
     (file,) = (tmp_path / "trackio").glob("vlm-harness*.db")
     with sqlite3.connect(file) as base:
         (text,) = base.execute("SELECT metrics FROM metrics").fetchone()
