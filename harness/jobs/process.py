@@ -10,9 +10,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
-from harness.errors import brief, plain
+from harness.errors import UsageError, brief, plain
 from harness.jobs.model import Job
 from harness.model import CHILD
 
@@ -97,3 +98,16 @@ def last_words(log: Path) -> str:
     errors = [place for place, line in enumerate(lines) if line.startswith("Error: ")]
     said = lines[errors[-1] :] if errors else lines[-1:]
     return brief(plain(" ".join(said)).removeprefix("Error: "), 1000)
+
+
+def require(executor: str, library: str) -> None:
+    """Refuse an executor whose library is not installed.
+
+    Raises:
+        UsageError: says what to install.
+    """
+    if find_spec(library) is None:
+        raise UsageError(
+            f"The executor '{executor}' needs the library {library}, which is not installed. Run: "
+            f"pip install 'vlm-harness[{executor}]'"
+        )

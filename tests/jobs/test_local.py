@@ -98,7 +98,7 @@ except KeyboardInterrupt:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_no_job_outlives_the_process_that_drives_it(tmp_path, number):
     with socket.create_server(("127.0.0.1", 0)) as silent:  # the jobs wait for its first answer
         silent.settimeout(120)
