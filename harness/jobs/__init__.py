@@ -6,6 +6,7 @@ from harness.jobs.graph import Workers, walk
 from harness.jobs.local import LocalExecutor
 from harness.jobs.model import MINUTES, Ended, Executor, Job
 from harness.jobs.open import open_executor
+from harness.jobs.ray import RayExecutor
 from harness.jobs.slurm import SlurmExecutor
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Executor",
     "Job",
     "LocalExecutor",
+    "RayExecutor",
     "SlurmExecutor",
     "Workers",
     "open_executor",

@@ -63,15 +63,29 @@ def run_here(job: Job, cwd: Path) -> int:
 
 
 def end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    """Interrupt processes and what they started, and kill what is not gone soon after."""
-    alive = [process for process in processes if process.poll() is None]
+    """Interrupt processes and what they started, and kill what is not gone soon after.
+
+    May be called where a signal has interrupted ``wait`` of one of them, which holds its lock.
+    """
+    alive = [process for process in processes if _alive(process)]
     _signal(alive, signal.SIGINT)
     deadline = time.monotonic() + _GRACE
-    while time.monotonic() < deadline and any(process.poll() is None for process in alive):
+    while time.monotonic() < deadline and any(map(_alive, alive)):
         time.sleep(_POLL)
     _signal(alive, signal.SIGKILL)
+    while any(map(_alive, alive)):
+        time.sleep(_POLL)
     for process in alive:
-        process.wait()
+        process.poll()
+
+
+def _alive(process: subprocess.Popen[bytes]) -> bool:
+    if process.returncode is not None:
+        return False
+    try:
+        return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None
+    except ChildProcessError:  # somebody has asked for its exit code since
+        return False
 
 
 def _signal(processes: Sequence[subprocess.Popen[bytes]], number: signal.Signals) -> None:

@@ -150,6 +150,7 @@ class _Queue:
             "slurm_account": asked.account,
             "slurm_qos": asked.qos,
             "slurm_constraint": asked.constraint,
+            "slurm_stderr_to_stdout": True,
             "slurm_array_parallelism": asked.at_once,
             "timeout_min": asked.minutes or max(jobs[0].minutes, 5),
             "gpus_per_node": (jobs[0].gpus if asked.gpus is None else asked.gpus) or None,
@@ -174,7 +175,7 @@ class _Queue:
             self.running[job.name] = _Submitted(job, slurm)  # type: ignore[arg-type]
             kept = {"id": slurm.job_id, "name": name, "command": fingerprint(job.command)}
             write_json(_record(job), kept)
-            _link(job, slurm.paths.stderr)
+            _link(job, slurm.paths.stdout)
 
     def ended(self) -> list[Ended]:
         while True:
@@ -204,7 +205,7 @@ class _Queue:
             os.listdir(slurm.paths.folder)  # a network file system looks again
             return None
         why = state.state if state is not None else "it is not in the queue any more"
-        said = last_words(slurm.paths.stderr)
+        said = last_words(slurm.paths.stdout)
         told = f"SLURM's job {slurm.job_id} gave no result: {why}"
         return Ended(job.name, None, f"{told} ({said})" if said else told)
 

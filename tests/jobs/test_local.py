@@ -137,4 +137,5 @@ def test_a_killed_job_is_told_and_what_needs_it_is_not_started(tmp_path):
         threading.Thread(target=kill).start()
         a, b = LocalExecutor().run(jobs)
     assert (a.code, b.code) == (137, None)
+    assert a.reason.startswith("it was ended by SIGKILL")
     assert b.reason == "not started: it needs a"

@@ -22,7 +22,6 @@ SlurmctldPort={ports[0]}
 SlurmdPort={ports[1]}
 AuthType=auth/none
 CredType=cred/none
-AuthInfo=cred_expire=2
 SlurmUser={user}
 SlurmdUser={user}
 StateSaveLocation={folder}/state
@@ -43,7 +42,6 @@ ReturnToService=2
 NodeName={host} NodeAddr=127.0.0.1 CPUs=4 State=UNKNOWN
 PartitionName=a Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
-"""``cred_expire`` is how long a job that was submitted again is held back; else two minutes."""
 
 
 @contextmanager
