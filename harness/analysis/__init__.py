@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from harness.analysis.leaderboard import Leaderboard, RankedRun, Ranking, rank, recorded_terms
+from harness.analysis.leaderboard import (
+    BEFORE,
+    Leaderboard,
+    RankedRun,
+    Ranking,
+    rank,
+    recorded_terms,
+)
 from harness.analysis.power import (
     CAUTIOUS,
     TYPICAL,
@@ -15,6 +22,7 @@ from harness.analysis.power import (
 from harness.analysis.reproduction import Ledger, ledger_of, measured
 
 __all__ = [
+    "BEFORE",
     "CAUTIOUS",
     "TYPICAL",
     "Cost",
