@@ -34,6 +34,7 @@ KINDS = {
     "reports": "report",
     "demos": "demo",
     "views": "view",
+    "engines": "engine",
 }
 
 _SHIPPED = {
@@ -133,7 +134,7 @@ class Method:
                 f"It has: {', '.join(presets) or 'none'}."
             )
         base = presets[preset] if preset is not None else kind()
-        return _filled(self.name, base, values)
+        return filled("method", self.name, base, values)
 
     def make_pairs(
         self, prompts: Iterable[Prompt], model: Answering, options: Any, seed: int
@@ -244,26 +245,37 @@ def _load(point: EntryPoint, word: str) -> Any:
         ) from error
 
 
-def _filled(method: str, base: Any, values: Mapping[str, str]) -> Any:
+def filled(word: str, name: str, base: Any, values: Mapping[str, str]) -> Any:
+    """Return the options of a plugin with what the user typed in its place.
+
+    Args:
+        word: of its kind, such as ``"method"``.
+        name: of the plugin.
+        base: an instance of its ``Options``.
+        values: texts by option.
+
+    Raises:
+        UsageError: for an unknown option (naming the near miss) or a value of the wrong type.
+    """
     fields = {field.name: field for field in dataclasses.fields(base)}
     hints = get_type_hints(type(base))
     changes: dict[str, Any] = {}
     for key, text in values.items():
         if key not in fields:
             raise UsageError(
-                f"The method '{method}' has no option '{key}'.{near_miss(key, fields)} "
+                f"The {word} '{name}' has no option '{key}'.{near_miss(key, fields)} "
                 f"It has: {', '.join(sorted(fields))}."
             )
-        changes[key] = _parsed(method, key, hints[key], text)
+        changes[key] = _parsed(name, key, hints[key], text)
     try:
-        filled = dataclasses.replace(base, **changes)
-        check_bounds(filled)
-        return filled
+        made = dataclasses.replace(base, **changes)
+        check_bounds(made)
+        return made
     except (ValueError, TypeError) as error:
-        raise UsageError(f"The options of '{method}' do not fit together: {error}.") from error
+        raise UsageError(f"The options of '{name}' do not fit together: {error}.") from error
 
 
-def _parsed(method: str, key: str, hint: Any, text: str) -> Any:
+def _parsed(name: str, key: str, hint: Any, text: str) -> Any:
     from pydantic import TypeAdapter, ValidationError
 
     try:
@@ -278,6 +290,6 @@ def _parsed(method: str, key: str, hint: Any, text: str) -> Any:
     except ValidationError as error:
         reason = error.errors()[0]["msg"]
         raise UsageError(
-            f"The option {key}={text} of '{method}' has no valid value: {reason}. "
+            f"The option {key}={text} of '{name}' has no valid value: {reason}. "
             f"It takes: {getattr(hint, '__name__', hint)}."
         ) from error

@@ -22,7 +22,7 @@ from harness.contamination import check_contamination
 from harness.context import Context, Plan
 from harness.dpo import read_curves, read_effect
 from harness.judge import Verdicts, judge
-from harness.model import open_checkpoint
+from harness.model import Model, open_checkpoint
 from harness.pairs import PairSet
 from harness.records import Samples, to_json
 from harness.report import (
@@ -117,16 +117,10 @@ def run(settings: Settings, *, alone: bool = True) -> Outcome:
     terms = Terms(settings.margin, settings.alpha, settings.accept_missing, settings.margins)
     terms.check(plan.columns)
     store = Store(settings.out / "store.sqlite")
-    model = open_checkpoint(
-        plan.model,
-        store=store,
-        device=settings.device,
-        dtype=settings.dtype,
-        protocol=plan.protocol,
-    )
+    model = _opened(plan, store)
     with locked(plan.folder(model.fingerprint)) as folder:
         context = Context(plan, folder, store)
-        record = plan.record(model.fingerprint)
+        record = plan.record(model.fingerprint, model.answered_by)
         record.write(folder)
         write_json(folder / "versions.json", versions())
 
@@ -172,6 +166,18 @@ def run(settings: Settings, *, alone: bool = True) -> Outcome:
             calls=model.calls + trained.calls + aligned.calls,
             reused=all(work.reused for work in (before, pairs, checkpoint, after, verdicts)),
         )
+
+
+def _opened(plan: Plan, store: Store) -> Model:
+    """Open the model before; nothing is loaded or started yet."""
+    return open_checkpoint(
+        plan.model,
+        store=store,
+        device=plan.settings.device,
+        dtype=plan.settings.dtype,
+        protocol=plan.protocol,
+        engine=plan.engine,
+    )
 
 
 def _answers_of_rounds(trained: Trained, model: Any, context: Context[Plan]) -> dict[int, Samples]:
@@ -223,6 +229,7 @@ def _about(context: Context[Plan], trained: Trained, blanked: Ablation | None) -
         rounds=trained.rounds,
         protocol=plan.protocol,
         notes=plan.notes,
+        engine=RunRecord.read(folder).engine,
     )
 
 
