@@ -32,6 +32,7 @@ KINDS = {
     "benchmarks": "benchmark",
     "suites": "suite",
     "reports": "report",
+    "pages": "page over several runs",
     "demos": "demo",
     "views": "view",
 }
