@@ -218,6 +218,7 @@ def test_the_forest_stands_where_the_numbers_are():
     text = " ".join(root.itertext())
     assert "-3.0 [-4.0, +1.0]" in text
     assert text.index("+8.0") < text.index("-3.0"), "gains come first"
+    assert root.get("role") == "img"
     assert "-3.0 [-4.0, +1.0] points, loss" in root.get("aria-label")
 
 
@@ -229,7 +230,6 @@ def test_a_gain_stands_to_the_right_also_where_lower_is_better():
     assert line is not None
     assert (line.difference, line.interval, line.corrected) == (15.0, (5.0, 20.0), (0.0, 25.0))
     assert line.told == "-30.0 [-40.0, -10.0] points"
-    assert root.get("role") == "img"
 
 
 def test_figures_carry_no_style_no_script_and_no_colour_of_their_own():
