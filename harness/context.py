@@ -21,7 +21,7 @@ from harness.model import Opening, short_name
 from harness.plugins import Method, names
 from harness.protocol import HF
 from harness.records import Drop, Prompt, fingerprint, to_json
-from harness.settings import EMBEDDED, EvalSettings, Settings
+from harness.settings import BUILTIN, EMBEDDED, EvalSettings, Settings
 from harness.storage import RunRecord, Store
 
 if TYPE_CHECKING:
@@ -157,6 +157,20 @@ class Plan(EvalPlan):
         options = to_json(self.options) if self.options is not None else None
         inputs = (self.inputs["method"], self.inputs["prompts"], options, self.settings.seed)
         return (*inputs, *self.part)
+
+    @property
+    def judged(self) -> bool:
+        """Whether a judge other than the built-in one scores answers."""
+        rubrics = any(bench.rubric is not None for bench in self.benchmarks)
+        return rubrics and self.settings.judging.judge != BUILTIN
+
+    def pairs_print(self, model: str) -> str:
+        """Return the fingerprint of everything that determines the pairs.
+
+        Args:
+            model: the model's fingerprint.
+        """
+        return fingerprint(model, ENGINE_VERSION, *self.determined)
 
     def folder(self, model: str) -> Path:
         """Name the run folder: method, model, and a hash of everything that decides the result."""
