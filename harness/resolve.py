@@ -132,7 +132,11 @@ def engine_of(asked: Settings | EvalSettings, protocol: str) -> Opening | None:
             f"it, so the protocol {protocol} cannot be followed. Use --engine {OWN}, or leave "
             "--protocol out."
         )
-    made = filled(f"engine '{asked.engine}'", options(), values, "--engine-set ") if options is not None else None
+    made = (
+        filled(f"engine '{asked.engine}'", options(), values, "--engine-set ")
+        if options is not None
+        else None
+    )
     return partial(kind, options=made)
 
 
