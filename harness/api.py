@@ -135,10 +135,17 @@ class Result:
 
     def _repr_html_(self) -> str:
         """Show the headline figures in a notebook; pandas escapes every text."""
-        frame = self.to_frame()
-        shown = [name for name in _SHOWN if name in frame]
-        html: str = frame.loc[frame["primary"], shown].to_html(index=False)
+        html: str = self._headline().to_html(index=False)
         return html
+
+    def __repr__(self) -> str:
+        """Show the headline figures; the records hold every sample, far too much for a prompt."""
+        text: str = self._headline().to_string(index=False)
+        return text
+
+    def _headline(self) -> pd.DataFrame:
+        frame = self.to_frame()
+        return frame.loc[frame["primary"], [name for name in _SHOWN if name in frame]]
 
 
 _SHOWN = ("benchmark", "column", "before", "after", "figure", "difference", "interval", "verdict")

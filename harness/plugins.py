@@ -32,8 +32,11 @@ KINDS = {
     "benchmarks": "benchmark",
     "suites": "suite",
     "reports": "report",
+    "pages": "page over several runs",
     "demos": "demo",
     "views": "view",
+    "engines": "engine",
+    "executors": "executor",
 }
 
 _SHIPPED = {
@@ -133,7 +136,7 @@ class Method:
                 f"It has: {', '.join(presets) or 'none'}."
             )
         base = presets[preset] if preset is not None else kind()
-        return _filled(self.name, base, values)
+        return filled(f"method '{self.name}'", base, values)
 
     def make_pairs(
         self, prompts: Iterable[Prompt], model: Answering, options: Any, seed: int
@@ -244,26 +247,37 @@ def _load(point: EntryPoint, word: str) -> Any:
         ) from error
 
 
-def _filled(method: str, base: Any, values: Mapping[str, str]) -> Any:
+def filled(owner: str, base: Any, values: Mapping[str, str], option: str = "--set ") -> Any:
+    """Return options with values that were given as texts, ``KEY=VALUE`` each.
+
+    Args:
+        owner: whose options they are, such as ``method 'seva'``.
+        base: a dataclass whose fields are the options.
+        values: by key.
+        option: what stands before ``KEY=VALUE`` on the command line.
+
+    Raises:
+        UsageError: for an unknown key (naming the near miss) or a value that does not fit.
+    """
     fields = {field.name: field for field in dataclasses.fields(base)}
     hints = get_type_hints(type(base))
     changes: dict[str, Any] = {}
     for key, text in values.items():
         if key not in fields:
             raise UsageError(
-                f"The method '{method}' has no option '{key}'.{near_miss(key, fields)} "
+                f"The {owner} has no option '{key}'.{near_miss(key, fields)} "
                 f"It has: {', '.join(sorted(fields))}."
             )
-        changes[key] = _parsed(method, key, hints[key], text)
+        changes[key] = _parsed(owner, key, hints[key], text)
     try:
-        filled = dataclasses.replace(base, **changes)
-        check_bounds(filled)
-        return filled
+        made = dataclasses.replace(base, **changes)
+        check_bounds(made, option)
+        return made
     except (ValueError, TypeError) as error:
-        raise UsageError(f"The options of '{method}' do not fit together: {error}.") from error
+        raise UsageError(f"The options of the {owner} do not fit together: {error}.") from error
 
 
-def _parsed(method: str, key: str, hint: Any, text: str) -> Any:
+def _parsed(owner: str, key: str, hint: Any, text: str) -> Any:
     from pydantic import TypeAdapter, ValidationError
 
     try:
@@ -278,6 +292,6 @@ def _parsed(method: str, key: str, hint: Any, text: str) -> Any:
     except ValidationError as error:
         reason = error.errors()[0]["msg"]
         raise UsageError(
-            f"The option {key}={text} of '{method}' has no valid value: {reason}. "
+            f"The option {key}={text} of the {owner} has no valid value: {reason}. "
             f"It takes: {getattr(hint, '__name__', hint)}."
         ) from error

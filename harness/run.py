@@ -11,7 +11,8 @@ bundled and verified like any run: the first seed at its top, the others below `
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,10 @@ from harness.compare import Comparison, Terms
 from harness.contamination import check_contamination
 from harness.context import Context, Plan
 from harness.dpo import read_curves, read_effect
+from harness.errors import UsageError
 from harness.judge import Verdicts, judge
-from harness.model import open_checkpoint
-from harness.pairs import PairSet
+from harness.model import Model, open_checkpoint
+from harness.pairs import PairSet, make_pairs
 from harness.records import Samples, to_json
 from harness.report import (
     TWO_SEEDS,
@@ -45,8 +47,15 @@ from harness.runs import (
 )
 from harness.settings import Settings
 from harness.stages import (
+    AFTER,
+    BEFORE,
+    JUDGE,
+    PAIRS,
+    TRAIN,
     Ablation,
     Checkpoint,
+    Evaluation,
+    StageState,
     Trained,
     ablation,
     align,
@@ -56,7 +65,9 @@ from harness.stages import (
     evaluate,
     merged,
     preflight_once,
+    require,
     round_folder,
+    stages_of_plan,
 )
 from harness.storage import RunRecord, Store, image_folder, locked, write_json
 
@@ -111,37 +122,13 @@ def run(settings: Settings, *, alone: bool = True) -> Outcome:
         HarnessError: if a stage could not do its work, or another process is at work in the run
             folder; everything finished stays on disk.
     """
-    plan = resolve(settings)
-    check_knobs(plan.method, plan.options)
-    check_rounds(plan)
-    terms = Terms(settings.margin, settings.alpha, settings.accept_missing, settings.margins)
-    terms.check(plan.columns)
-    store = Store(settings.out / "store.sqlite")
-    model = open_checkpoint(
-        plan.model,
-        store=store,
-        device=settings.device,
-        dtype=settings.dtype,
-        protocol=plan.protocol,
-    )
-    with locked(plan.folder(model.fingerprint)) as folder:
-        context = Context(plan, folder, store)
-        record = plan.record(model.fingerprint)
-        record.write(folder)
-        write_json(folder / "versions.json", versions())
-
+    with _begun(settings) as (context, model):
+        plan, folder = context.plan, context.folder
+        terms, record = _terms(settings), plan.record(model.fingerprint, model.answered_by)
         preflight_once(context, model)
-        if settings.baseline is not None:
-            take_before(context, model.fingerprint)
-        before = evaluate("before", model, context)
-        trained = align(context, model)
+        before = _before(context, model)
+        trained, blanked = _trained(context, model)
         pairs, checkpoint = trained.pairs, trained.checkpoint
-        blanked = (
-            ablation(checkpoint, pairs.pairs, model, folder) if settings.image_ablation else None
-        )
-        if settings.merge:
-            made = merged(checkpoint, model, folder, pairs.pairs, settings.merge_dtype)
-            progress.say(f"merged      {made}")
         aligned = model.with_adapter(checkpoint.path)
         after = evaluate("after", aligned, context)
         rounds = _answers_of_rounds(trained, model, context)
@@ -172,6 +159,94 @@ def run(settings: Settings, *, alone: bool = True) -> Outcome:
             calls=model.calls + trained.calls + aligned.calls,
             reused=all(work.reused for work in (before, pairs, checkpoint, after, verdicts)),
         )
+
+
+def run_only(settings: Settings, stages: Collection[str]) -> tuple[Path, tuple[StageState, ...]]:
+    """Do single stages of a run, of :data:`harness.stages.STAGES` all but the report.
+
+    Args:
+        settings: of the whole run.
+        stages: which; they are done in the order of a run.
+
+    Returns:
+        The run folder, and how far each stage is.
+
+    Raises:
+        UsageError: as :func:`run`; and if a stage needs one that is not done.
+        HarnessError: as :func:`run`.
+    """
+    if settings.rounds is not None and PAIRS in stages and TRAIN not in stages:
+        raise UsageError(
+            "In rounds, pairs are made with the model that the round before trained. Name both "
+            "stages: --only pairs,train"
+        )
+    with _begun(settings) as (context, model):
+        if {PAIRS, TRAIN}.intersection(stages):
+            preflight_once(context, model)
+        if BEFORE in stages:
+            _before(context, model)
+        if PAIRS in stages and settings.rounds is None:
+            make_pairs(context, model)
+        for stage in (each for each in (TRAIN, AFTER, JUDGE) if each in stages):
+            if not (stage == TRAIN and PAIRS in stages):  # rounds make the pairs as they train
+                require(stage, _states(context, model), context.folder)
+            trained, _ = _trained(context, model)
+            aligned = model.with_adapter(trained.checkpoint.path)
+            if stage == AFTER:
+                evaluate(AFTER, aligned, context)
+                _answers_of_rounds(trained, model, context)
+            elif stage == JUDGE:
+                arms = [(BEFORE, model), (AFTER, aligned)]
+                judge(context, *(evaluate(arm, who, context).samples for arm, who in arms))
+        return context.folder, _states(context, model)
+
+
+def _states(context: Context[Plan], model: Model) -> tuple[StageState, ...]:
+    return stages_of_plan(context.plan, model, context.folder)
+
+
+@contextmanager
+def _begun(settings: Settings) -> Iterator[tuple[Context[Plan], Model]]:
+    """Resolve what was asked, take the run folder, and write down what was asked of it."""
+    plan = resolve(settings)
+    check_knobs(plan.method, plan.options)
+    check_rounds(plan)
+    _terms(settings).check(plan.columns)
+    store = Store(settings.out / "store.sqlite")
+    model = open_checkpoint(
+        plan.model,
+        store=store,
+        device=settings.device,
+        dtype=settings.dtype,
+        protocol=plan.protocol,
+        engine=plan.engine,
+    )
+    with locked(plan.folder(model.fingerprint)) as folder:
+        plan.record(model.fingerprint, model.answered_by).write(folder)
+        write_json(folder / "versions.json", versions())
+        yield Context(plan, folder, store), model
+
+
+def _terms(settings: Settings) -> Terms:
+    return Terms(settings.margin, settings.alpha, settings.accept_missing, settings.margins)
+
+
+def _before(context: Context[Plan], model: Model) -> Evaluation:
+    if context.plan.settings.baseline is not None:
+        take_before(context, model.fingerprint)
+    return evaluate(BEFORE, model, context)
+
+
+def _trained(context: Context[Plan], model: Model) -> tuple[Trained, Ablation | None]:
+    """Make pairs and train, and do what is asked of the checkpoint."""
+    settings, folder = context.plan.settings, context.folder
+    trained = align(context, model)
+    pairs, checkpoint = trained.pairs.pairs, trained.checkpoint
+    blanked = ablation(checkpoint, pairs, model, folder) if settings.image_ablation else None
+    if settings.merge:
+        made = merged(checkpoint, model, folder, pairs, settings.merge_dtype)
+        progress.say(f"merged      {made}")
+    return trained, blanked
 
 
 def _answers_of_rounds(trained: Trained, model: Any, context: Context[Plan]) -> dict[int, Samples]:
@@ -223,6 +298,7 @@ def _about(context: Context[Plan], trained: Trained, blanked: Ablation | None) -
         rounds=trained.rounds,
         protocol=plan.protocol,
         notes=plan.notes,
+        engine=RunRecord.read(folder).engine,
     )
 
 

@@ -32,6 +32,7 @@ def test_a_run_has_a_folder_a_verdict_and_a_frame_of_its_figures(found):
     assert found.calls > 0
     assert "<table" in found._repr_html_()
     assert "difference" in found._repr_html_()
+    assert len(repr(found).splitlines()) == 1 + frame["primary"].sum(), "not every sample"
 
 
 def test_it_is_the_run_of_the_command(found):

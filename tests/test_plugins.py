@@ -108,7 +108,7 @@ def test_options_are_filled_from_text(install):
     assert (options.strength, options.share, options.layers) == (1, 0.25, ("q", "v"))
     for values, said in [
         ({"strenght": "1"}, "no option 'strenght'. Did you mean 'strength'?"),
-        ({"strength": "much"}, "strength=much of 'blurry' has no valid value"),
+        ({"strength": "much"}, "strength=much of the method 'blurry' has no valid value"),
         ({"strength": "12"}, "strength must be at most 9"),
     ]:
         with pytest.raises(UsageError) as caught:

@@ -33,5 +33,5 @@ def test_the_pretend_gpu_and_a_judge_on_it() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_engine_training_ablation_and_merge(family: str) -> None:
-    """Five tests each: two of answers, one of decoding steps, two of training."""
-    assert passed(f"[{family}]", f"[{family}-") == 5
+    """Six tests each: two of answers, two of decoding steps, two of training."""
+    assert passed(f"[{family}]", f"[{family}-", f"-{family}]") == 6

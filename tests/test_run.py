@@ -11,9 +11,11 @@ import harness_tinyworld
 import pytest
 
 from harness.compare import summary
+from harness.errors import UsageError
 from harness.model import Model
-from harness.run import Outcome, run
-from harness.settings import Settings
+from harness.run import Outcome, run, run_only
+from harness.settings import RoundSettings, Settings
+from harness.stages import told
 from harness.storage import Store
 from tests.support.checkpoints import write_llava
 
@@ -73,6 +75,79 @@ def test_the_same_call_again_asks_nobody(settings, outcome):
     assert again.reused
     assert again.calls == 0
     assert numbers(again) == numbers(outcome)
+
+
+@pytest.fixture
+def copied(settings, outcome, tmp_path) -> tuple[Settings, Path]:
+    """The finished run in a folder of its own, with the answers that it got."""
+    folder = tmp_path / outcome.folder.name
+    shutil.copytree(outcome.folder, folder)
+    shutil.copy(settings.out / "store.sqlite", tmp_path)
+    return dataclasses.replace(settings, out=tmp_path), folder
+
+
+def states(found) -> dict[str, str]:
+    return {each.stage: each.state for each in found}
+
+
+def test_a_single_stage_does_its_part_of_the_run_and_no_other(copied, outcome):
+    mine, folder = copied
+    for name in ("before", "after"):
+        shutil.rmtree(folder / name)
+    (folder / "comparison.json").unlink()
+    place, found = run_only(mine, ["before"])
+    assert place == folder
+    assert states(found) == {
+        "before": "done",
+        "pairs": "done",
+        "train": "done",
+        "after": "missing",
+        "report": "missing",
+    }
+    assert {each.stage: each.done for each in found} | {"train": 0} == {
+        "before": 72,
+        "pairs": 24,
+        "train": 0,
+        "after": 0,
+        "report": 0,
+    }
+    text = told(found, folder)
+    assert text.endswith("missing: after, report.")
+    assert "before (72 answers), pairs (24 prompts)" in text
+    _, found = run_only(mine, ["after"])
+    assert states(found)["after"] == "done"
+    again = run(mine)
+    assert again.reused
+    assert again.calls == 0
+    assert numbers(again) == numbers(outcome)
+
+
+def test_a_stage_without_what_it_needs_says_what_and_how(copied):
+    mine, folder = copied
+    shutil.rmtree(folder / "checkpoint")
+    (folder / "pairs.jsonl").unlink()
+    with pytest.raises(UsageError, match=r"'after' needs pairs, train first.*pairs,train,after"):
+        run_only(mine, ["after"])
+    assert not (folder / "pairs.jsonl").exists()
+    rounds = dataclasses.replace(mine, rounds=RoundSettings(2))
+    with pytest.raises(UsageError, match="--only pairs,train"):
+        run_only(rounds, ["pairs"])
+
+
+def test_files_of_other_inputs_and_half_written_ones_are_not_done(copied):
+    mine, folder = copied
+    lines = (folder / "before" / "pope.jsonl").read_bytes().splitlines(keepends=True)
+    (folder / "before" / "pope.jsonl").write_bytes(b"".join(lines[:11]) + lines[11][:30])
+    header = json.loads(lines[0]) | {"fingerprint": "0123456789abcdef"}
+    after = (folder / "after" / "pope.jsonl").read_bytes().splitlines(keepends=True)
+    (folder / "after" / "pope.jsonl").write_bytes(
+        json.dumps(header).encode() + b"\n" + b"".join(after[1:])
+    )
+    _, found = run_only(mine, [])
+    arms = {each.stage: {part.name: part for part in each.parts} for each in found}
+    assert (arms["before"]["pope"].done, arms["before"]["pope"].complete) == (10, False)
+    assert (arms["after"]["pope"].done, arms["after"]["mmvet"].complete) == (0, True)
+    assert states(found)["report"] == "begun", "it is older than what it rests on"
 
 
 def test_the_embedded_numbers_are_named_as_such(outcome):

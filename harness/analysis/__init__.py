@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from harness.analysis.leaderboard import Leaderboard, RankedRun, Ranking, rank, recorded_terms
+from harness.analysis.leaderboard import (
+    Leaderboard,
+    Overview,
+    RankedRun,
+    Ranking,
+    names_of,
+    rank,
+    recorded_terms,
+)
+from harness.analysis.pairwise import RunPair
 from harness.analysis.power import (
     CAUTIOUS,
     TYPICAL,
@@ -22,11 +31,14 @@ __all__ = [
     "Estimate",
     "Leaderboard",
     "Ledger",
+    "Overview",
     "RankedRun",
     "Ranking",
+    "RunPair",
     "estimate",
     "ledger_of",
     "measured",
+    "names_of",
     "rank",
     "recorded_terms",
     "throughputs_of",

@@ -17,6 +17,8 @@ from harness.cli.options import (
     DATA,
     DEVICE,
     DTYPE,
+    ENGINE,
+    ENGINE_SET,
     EVENTS,
     LIMIT,
     MARGIN,
@@ -28,6 +30,7 @@ from harness.cli.options import (
     PROTOCOL,
     QUIET,
     TRACK,
+    engine_values,
     key_values,
     terms_of,
 )
@@ -35,7 +38,9 @@ from harness.cli.recipes import RecipeCommand
 from harness.errors import ExitCode
 
 if TYPE_CHECKING:
+    from harness.progress import Reporter
     from harness.run import Outcome
+    from harness.settings import Settings
 
 
 _ROUNDS = {"round_prompts": "prompts", "replay": "replay", "round_reference": "reference"}
@@ -112,6 +117,8 @@ _ROUNDS = {"round_prompts": "prompts", "replay": "replay", "round_reference": "r
 @DEVICE
 @DTYPE
 @PROTOCOL
+@ENGINE
+@ENGINE_SET
 @NPROC
 @OUT
 @click.option(
@@ -185,22 +192,22 @@ _ROUNDS = {"round_prompts": "prompts", "replay": "replay", "round_reference": "r
 @ALPHA
 @ACCEPT_MISSING
 @judge_flags
+@click.option(
+    "--only",
+    type=NAMES,
+    default="",
+    metavar="STAGE,...",
+    help="Do single stages: before, pairs, train, after, judge, report; those that they need have "
+    "to be done.",
+)
 @EVENTS
 @QUIET
 def run(
-    bench: tuple[str, ...],
-    reports: tuple[str, ...],
-    track: tuple[str, ...],
-    options: tuple[str, ...],
-    holdout: float | None,
     seeds: int,
-    margin: str | None,
-    alpha: float | None,
-    accept_missing: tuple[str, ...],
     nproc: int,
+    only: tuple[str, ...],
     events: bool,
     quiet: bool,
-    rounds: int,
     **asked: Any,
 ) -> int:
     """Make pairs, train on them, evaluate before and after, and compare.
@@ -210,26 +217,18 @@ def run(
     harness run --method seva --bench pope --model ./llava-1.5-7b-hf --data hub --prompts p.jsonl
     harness run --method seva --bench pope --set noise_step=800 --set learning_rate=5e-5
     harness run --method given --bench pope --pairs rlaif-v.parquet
+    harness run --method seva --bench mmvet,pope --only before,pairs
     """
     from harness.model import run_distributed
     from harness.progress import Reporter, showing
-    from harness.records import distinct
     from harness.run import run_seeds
-    from harness.settings import Settings, round_settings
 
-    given = {name: asked.pop(key) for key, name in _ROUNDS.items()}
-    settings = Settings(
-        benches=bench,
-        reports=distinct(("json", *reports, *track)),
-        options=key_values(options if holdout is None else (*options, f"holdout={holdout}")),
-        judging=judge_settings(asked),
-        rounds=round_settings(rounds, **given),
-        **dataclasses.asdict(terms_of(margin, alpha, accept_missing)),
-        **asked,
-    )
+    settings = settings_of(**asked)
 
     def job() -> ExitCode:
         with showing(Reporter(quiet=quiet, events=events)) as reporter:
+            if only and not _stages(settings, seeds, only, reporter):
+                return ExitCode.DONE
             outcome = run_seeds(settings, seeds)
             if events:
                 reporter.event("done", **_summary(outcome))
@@ -238,6 +237,55 @@ def run(
         return ExitCode.UNSCORED if outcome.comparison.missing else ExitCode.DONE
 
     return run_distributed(nproc, job)
+
+
+def settings_of(
+    bench: tuple[str, ...],
+    reports: tuple[str, ...],
+    track: tuple[str, ...],
+    options: tuple[str, ...],
+    engine_options: tuple[str, ...],
+    holdout: float | None,
+    margin: str | None,
+    alpha: float | None,
+    accept_missing: tuple[str, ...],
+    rounds: int,
+    **asked: Any,
+) -> Settings:
+    """Return the settings that the options of a run mean."""
+    from harness.records import distinct
+    from harness.settings import Settings, round_settings
+
+    given = {name: asked.pop(key) for key, name in _ROUNDS.items()}
+    return Settings(
+        benches=bench,
+        reports=distinct(("json", *reports, *track)),
+        options=key_values(options if holdout is None else (*options, f"holdout={holdout}")),
+        engine_options=engine_values(engine_options),
+        judging=judge_settings(asked),
+        rounds=round_settings(rounds, **given),
+        **dataclasses.asdict(terms_of(margin, alpha, accept_missing)),
+        **asked,
+    )
+
+
+def _stages(settings: Settings, seeds: int, only: tuple[str, ...], reporter: Reporter) -> bool:
+    """Do single stages for every seed; return whether the report is wanted and can be made."""
+    from harness.records import to_json
+    from harness.run import run_only
+    from harness.stages import REPORT, checked_stages, require, told
+
+    stages = checked_stages(only)
+    for seed in range(settings.seed, settings.seed + seeds):
+        folder, states = run_only(dataclasses.replace(settings, seed=seed), stages)
+        if REPORT in stages:
+            require(REPORT, states, folder)
+        elif reporter.events:
+            found = [{**to_json(each), "state": each.state} for each in states]
+            reporter.event("stages", folder=str(folder), stages=found)
+        else:
+            click.echo(told(states, folder))
+    return REPORT in stages
 
 
 def _summary(outcome: Outcome) -> dict[str, Any]:

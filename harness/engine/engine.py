@@ -22,6 +22,7 @@ from harness.engine.kv_cache import State
 from harness.engine.loading import Loaded
 from harness.engine.memory import Budget
 from harness.engine.prefixes import Job, Symbols, batches, group_prefixes
+from harness.engine.step import Live
 from harness.engine.stopping import choice_tokens, ending_of
 from harness.engine.support import can_share, same_logits
 from harness.engine.vision import Features, Preparer
@@ -132,7 +133,8 @@ class Engine:
         members = [member for job in jobs for member in job.members]
         lines = [line for line, job in enumerate(jobs) for _ in job.members]
         scores = self._score(state, logits, [prompts[member] for member in members], lines)
-        live = _Live(passes, state if len(lines) == len(jobs) else state.select(lines))
+        most = max(prompts[member].request.max_new_tokens for member in members)
+        live = Live(passes, state if len(lines) == len(jobs) else state.select(lines), most)
         rows = [DecodingRow(prompts[member].request, prompts[member].ids) for member in members]
         made = decode(rows, logits[lines], self._ending, live.advance, live.keep, self._penalty)
         return [
@@ -245,21 +247,6 @@ class Engine:
             import torch
 
             torch.cuda.empty_cache()
-
-
-class _Live:
-    """The rows being decoded, in the form in which the decode loop drives them."""
-
-    def __init__(self, passes: Passes, state: State) -> None:
-        self._passes, self._state = passes, state
-
-    def advance(self, tokens: list[int]) -> Any:
-        self._state, logits = self._passes.advance(self._state, [[token] for token in tokens])
-        return logits
-
-    def keep(self, rows: list[int]) -> None:
-        if rows:
-            self._state = self._state.select(rows)
 
 
 def _halves(jobs: list[Job]) -> list[list[Job]]:

@@ -22,7 +22,12 @@ _TOKENS = 4096
 
 
 class Passes:
-    """Runs the language model of one loaded network."""
+    """Runs the language model of one loaded network.
+
+    Attributes:
+        fixed: whether long answers are decoded in steps of fixed shape, which a GPU replays.
+        computed: how many tokens it ran.
+    """
 
     def __init__(self, loaded: Loaded, features: Features, budget: int) -> None:
         """Find decoder and head; keep at most ``budget`` bytes of shared beginnings."""
@@ -41,6 +46,7 @@ class Passes:
         self.segments: Recent[Segment] = Recent(budget)
         self._positions: Recent[torch.Tensor] = Recent(64 << 20)
         self.computed = 0
+        self.fixed = loaded.device.type == "cuda"
 
     def clear(self) -> None:
         """Forget all shared beginnings."""
@@ -87,12 +93,15 @@ class Passes:
             for start, count in zip(state.positions, counts, strict=True)
             for step in range(count)
         ]
-        positions = torch.tensor(places, device=self._device)
-        if self._rotary:
-            positions = positions.expand(3, -1)
-        hidden = self._run(layout, self._embed(ids), positions)
+        logits = self.feed(layout, ids, torch.tensor(places, device=self._device))
         nexts = [start + count for start, count in zip(state.positions, counts, strict=True)]
-        return replace(state, positions=nexts), self._head(hidden)
+        return replace(state, positions=nexts), logits
+
+    def feed(self, layout: Layout, ids: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+        """Run text tokens ``(T,)`` at their positions; return the logits ``(T, vocabulary)``."""
+        positions = places.expand(3, -1) if self._rotary else places
+        logits: torch.Tensor = self._head(self._run(layout, self._embed(ids), positions))
+        return logits
 
     @property
     def _device(self) -> Any:

@@ -7,8 +7,9 @@ from harness.model.address import OFFICIAL, SCHEME, ServerName, server_name, sho
 from harness.model.ask import Answering, AnyModel, ask_each
 from harness.model.distributed import everywhere, processes
 from harness.model.download import fetched
+from harness.model.engines import OWN, Engine, Identity, Opening
 from harness.model.fit import misfit_of
-from harness.model.launch import run_distributed
+from harness.model.launch import CHILD, end_with_parent, run_distributed
 from harness.model.model import Model
 from harness.model.open import open_checkpoint, open_model, refuse_server
 from harness.model.openai_client import THOUGHT, ChatClient
@@ -17,21 +18,27 @@ from harness.model.spec import Spec
 from harness.model.workers import at_once
 
 __all__ = [
+    "CHILD",
     "ENGINE_VERSION",
     "OFFICIAL",
+    "OWN",
     "SCHEME",
     "THOUGHT",
     "Answering",
     "AnyModel",
     "ChatClient",
     "ChatReply",
+    "Engine",
+    "Identity",
     "Model",
+    "Opening",
     "Passing",
     "Refused",
     "ServerName",
     "Spec",
     "ask_each",
     "at_once",
+    "end_with_parent",
     "everywhere",
     "fetched",
     "misfit_of",

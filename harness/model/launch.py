@@ -18,7 +18,8 @@ from collections.abc import Callable, Sequence
 
 from harness.errors import ExitCode, HarnessError
 
-_CHILD = "HARNESS_LAUNCHED"
+CHILD = "HARNESS_LAUNCHED"
+"""Set for a process whose standard input closes when the process that started it is gone."""
 _GRACE = 20.0  # seconds in which the processes may notice by themselves that one has died
 _POLL = 0.1
 
@@ -39,7 +40,7 @@ def launch(count: int, arguments: Sequence[str]) -> int:
         "MASTER_PORT": str(_free_port()),
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS")
         or str(max((os.cpu_count() or 1) // count, 1)),
-        _CHILD: "1",
+        CHILD: "1",
     }
     processes: list[subprocess.Popen[bytes]] = []
     try:
@@ -63,8 +64,8 @@ def launched() -> bool:
 
 
 def end_with_parent() -> None:
-    """Let a process that :func:`launch` started die when its parent does."""
-    if os.environ.get(_CHILD) == "1":
+    """Let a process that was started with :data:`CHILD` die when its parent does."""
+    if os.environ.pop(CHILD, "") == "1":  # what it starts itself has another standard input
         threading.Thread(target=_watch, daemon=True).start()
 
 
@@ -119,7 +120,6 @@ def run_distributed(count: int, job: Callable[[], ExitCode]) -> int:
         return job()
     from harness.model.distributed import ranks
 
-    end_with_parent()
     if ranks().rank > 0:
         try:
             ranks().serve()

@@ -16,7 +16,6 @@ from typing import Any
 from harness import progress
 from harness.context import Context, Plan
 from harness.dpo import sides_problem, training_of
-from harness.engine import ENGINE_VERSION
 from harness.errors import HarnessError
 from harness.model import Model
 from harness.pairs.observing import Sieve, Watched
@@ -29,7 +28,6 @@ from harness.records import (
     Pair,
     Prompt,
     distinct,
-    fingerprint,
     from_json,
     most_frequent,
     stopped,
@@ -63,7 +61,7 @@ def make_pairs(context: Context[Plan], model: Model) -> PairSet:
         HarnessError: if the method hangs, yields an invalid pair, or none is left.
     """
     plan, folder, prompts = context.plan, context.folder, context.plan.prompts
-    stamp = fingerprint(model.fingerprint, ENGINE_VERSION, *plan.determined)
+    stamp = plan.pairs_print(model.fingerprint)
     journal: Journal[Pair | Drop] = Journal(
         folder / "pairs.jsonl", stamp, _parser({prompt.id: prompt for prompt in prompts})
     )

@@ -79,8 +79,12 @@ class Bounds:
         return None
 
 
-def check_bounds(options: Any) -> None:
+def check_bounds(options: Any, option: str = "--set ") -> None:
     """Refuse a dataclass instance with a value outside of its bounds.
+
+    Args:
+        options: the instance.
+        option: what stands before ``KEY=VALUE`` on the command line.
 
     Raises:
         UsageError: names the option, its value, and what is allowed.
@@ -90,7 +94,7 @@ def check_bounds(options: Any) -> None:
         told = bounds.problem(value)
         if told is not None:
             raise UsageError(
-                f"{name} is {value}; {told.rstrip('.')}. Give another with --set {name}=VALUE."
+                f"{name} is {value}; {told.rstrip('.')}. Give another with {option}{name}=VALUE."
             )
 
 

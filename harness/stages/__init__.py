@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.stages.attribution import Attribution, Reliance, attribute, reliance_of
 from harness.stages.checks import check_knobs, preflight, preflight_once
-from harness.stages.evaluation import evaluate, sample_of
+from harness.stages.evaluation import Evaluation, evaluate, sample_of
 from harness.stages.rounds import (
     Round,
     RoundFigure,
@@ -13,6 +13,22 @@ from harness.stages.rounds import (
     align,
     check_rounds,
     round_folder,
+)
+from harness.stages.states import (
+    AFTER,
+    BEFORE,
+    JUDGE,
+    PAIRS,
+    REPORT,
+    STAGES,
+    TRAIN,
+    Part,
+    StageState,
+    checked_stages,
+    require,
+    stages_of,
+    stages_of_plan,
+    told,
 )
 from harness.stages.training import (
     Ablation,
@@ -24,26 +40,41 @@ from harness.stages.training import (
 )
 
 __all__ = [
+    "AFTER",
+    "BEFORE",
+    "JUDGE",
+    "PAIRS",
+    "REPORT",
+    "STAGES",
+    "TRAIN",
     "Ablation",
     "Attribution",
     "Checkpoint",
+    "Evaluation",
+    "Part",
     "Reliance",
     "Round",
     "RoundFigure",
     "Rounds",
+    "StageState",
     "Trained",
     "ablation",
     "align",
     "attribute",
     "check_knobs",
     "check_rounds",
+    "checked_stages",
     "evaluate",
     "kept_ablation",
     "merged",
     "preflight",
     "preflight_once",
     "reliance_of",
+    "require",
     "round_folder",
     "sample_of",
+    "stages_of",
+    "stages_of_plan",
+    "told",
     "train",
 ]

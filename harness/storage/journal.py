@@ -344,6 +344,19 @@ def lines_of(path: Path) -> Iterator[tuple[int, str]]:
                 yield number, text
 
 
+def header_of(path: Path) -> str | None:
+    """Return the fingerprint in a journal's header; ``None`` where there is no journal."""
+    try:
+        return str(_fingerprint_in(path))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _fingerprint_in(path: Path) -> Any:
+    with open_regular(path) as file:
+        return parse_json(file.readline(_LONGEST))["fingerprint"]
+
+
 def read_journal(path: Path, kind: type[T]) -> tuple[T, ...]:
     """Read a complete journal, whatever inputs it was made from.
 
@@ -351,8 +364,7 @@ def read_journal(path: Path, kind: type[T]) -> tuple[T, ...]:
         HarnessError: if it is absent, unfinished or damaged.
     """
     try:
-        with open_regular(path) as file:
-            fingerprint = parse_json(file.readline(_LONGEST))["fingerprint"]
+        fingerprint = _fingerprint_in(path)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise HarnessError(
             f"There is no journal {path} ({error}). Finish the run that writes it first."

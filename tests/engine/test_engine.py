@@ -114,21 +114,30 @@ requests = st.builds(
     window=st.lists(requests, min_size=1, max_size=10),
     rows=st.sampled_from((1, 3, 64)),
     tokens=st.sampled_from((40, 4096)),
+    fixed=st.booleans(),
 )
 def test_any_mixture_gives_the_answers_of_each_request_alone(
-    bench: Bench, window: list[Request], rows: int, tokens: int
+    bench: Bench, window: list[Request], rows: int, tokens: int, fixed: bool
 ) -> None:
-    answers = bench.shared(window, bench.engine(rows, tokens))
+    engine = bench.engine(rows, tokens)
+    assert engine.passes is not None
+    engine.passes.fixed = fixed
+    answers = bench.shared(window, engine)
     assert answers == [bench.alone(request) for request in window]
 
 
-def test_long_answers_are_equal_token_by_token(bench: Bench) -> None:
+@pytest.mark.parametrize("fixed", [False, True])
+def test_long_answers_are_equal_token_by_token(bench: Bench, fixed: bool) -> None:
+    """Also in steps of fixed shape, as on a GPU: past a segment's end, with rows that ended."""
+    engine = bench.engine()
+    assert engine.passes is not None
+    engine.passes.fixed = fixed
     window = [
         Request(question, (image,), max_new_tokens=length)
         for image in IMAGES
         for question, length in zip(QUESTIONS, (80, 40, 80, 3, 60, 80, 20), strict=True)
     ]
-    answers = bench.shared(window)
+    answers = bench.shared(window, engine)
     assert answers == [bench.alone(request) for request in window]
     assert {answer.finish for answer in answers} == {"stop", "length"}
 

@@ -1,0 +1,69 @@
+"""What a job is, how one ends, and what an executor has to do with a graph of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+MINUTES = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One command of the harness.
+
+    A job may be started again after it was killed: it goes on from what is on disk.
+
+    Attributes:
+        name: unique in its graph.
+        command: the words after ``python -m harness``.
+        log: file to which its output is appended.
+        needs: names of the jobs that have to end with exit code 0 before it starts.
+        gpus: how many it has to itself.
+        minutes: how long a scheduler is asked to give it at a time; a job that needs longer is
+            started again by the scheduler.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    log: Path
+    needs: tuple[str, ...] = ()
+    gpus: int = 0
+    minutes: int = MINUTES
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a job ended.
+
+    Attributes:
+        name: of the job.
+        code: its exit code, as design section 8 lists them; ``None`` if it was not run to its end.
+        reason: in words, if the code is not 0: what the job said last, or why it did not run.
+    """
+
+    name: str
+    code: int | None
+    reason: str = ""
+
+    @property
+    def done(self) -> bool:
+        """Whether all of the job's work is on disk."""
+        return self.code == 0
+
+
+class Executor(Protocol):
+    """Runs a graph of jobs somewhere."""
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[Ended]:
+        """Start each job when all that it needs are done, and yield how each ended, as they end.
+
+        Jobs that need one that is not done are not run; they are yielded with the reason. When the
+        iterator is closed or interrupted, the jobs that are under way are ended.
+
+        Args:
+            jobs: in any order; names are unique and there is no circle of needs.
+        """
+        ...

@@ -1,0 +1,299 @@
+"""How far the stages of a run are, read from its folder alone or for what a plan expects there."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from harness.context import Plan
+from harness.dpo import read_curves
+from harness.errors import HarnessError, UsageError, near_miss
+from harness.judge import last_judging, place
+from harness.model import Model
+from harness.records import Sample, from_json, settled
+from harness.stages.training import TRAINING
+from harness.storage import Journal, Memo, header_of, seal_of
+
+T = TypeVar("T")
+
+BEFORE, PAIRS, TRAIN, AFTER, JUDGE, REPORT = "before", "pairs", "train", "after", "judge", "report"
+STAGES = (BEFORE, PAIRS, TRAIN, AFTER, JUDGE, REPORT)
+"""In the order of a run."""
+_NEEDS = {TRAIN: (PAIRS,), AFTER: (TRAIN,), JUDGE: (BEFORE, AFTER), REPORT: STAGES[:-1]}
+DONE, BEGUN, MISSING = "done", "begun", "missing"
+
+
+@dataclass(frozen=True)
+class Part:
+    """How far one part of a stage is: a benchmark, or the whole of it.
+
+    Attributes:
+        name: of the benchmark; empty for the whole of a stage.
+        done: how many of its units are on disk.
+        total: how many there will be; ``None`` if that is not known yet.
+        complete: whether nothing is left to do.
+        unmeasured: rows without an answer or score; the same command asks for them again.
+    """
+
+    name: str
+    done: int = 0
+    total: int | None = None
+    complete: bool = False
+    unmeasured: int = 0
+
+
+@dataclass(frozen=True)
+class StageState:
+    """How far a stage is.
+
+    Attributes:
+        stage: one of :data:`STAGES`.
+        unit: what is counted.
+        parts: by benchmark, or one.
+    """
+
+    stage: str
+    unit: str
+    parts: tuple[Part, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left to do."""
+        return all(part.complete for part in self.parts)
+
+    @property
+    def state(self) -> str:
+        """``done``, ``begun`` or ``missing``."""
+        if self.complete:
+            return DONE
+        return BEGUN if any(part.done or part.complete for part in self.parts) else MISSING
+
+    @property
+    def done(self) -> int:
+        """How many units are on disk."""
+        return sum(part.done for part in self.parts)
+
+    @property
+    def total(self) -> int | None:
+        """How many there will be, if that is known."""
+        totals = [part.total for part in self.parts]
+        return None if None in totals else sum(total or 0 for total in totals)
+
+
+def checked_stages(names: Sequence[str]) -> tuple[str, ...]:
+    """Return names of stages in the order of a run.
+
+    Raises:
+        UsageError: if there is no such stage, naming the near miss.
+    """
+    for name in names:
+        if name not in STAGES:
+            raise UsageError(
+                f"There is no stage '{name}'.{near_miss(name, STAGES)} A run has: "
+                f"{', '.join(STAGES)}."
+            )
+    return tuple(stage for stage in STAGES if stage in names)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """What the files of a run have to be made from; those of other inputs count as missing.
+
+    Attributes:
+        prints: by arm and benchmark, the fingerprint in the header of its journal.
+        pairs: the fingerprint in the header of the pairs; ``None`` for any.
+        prompts: how many pairs are made of.
+    """
+
+    prints: Mapping[str, Mapping[str, str]]
+    pairs: str | None
+    prompts: int
+
+
+def stages_of(
+    folder: Path,
+    benches: Sequence[str],
+    *,
+    trained: bool = True,
+    judged: bool = False,
+    limit: int | None = None,
+    expected: Expected | None = None,
+) -> tuple[StageState, ...]:
+    """Read how far every stage of a run is.
+
+    Args:
+        folder: the run folder.
+        benches: names of its benchmarks.
+        trained: whether it makes pairs and trains; else it measures one model, as after.
+        judged: whether a judge has to score its answers.
+        limit: most rows of a benchmark.
+        expected: what its files have to be made from, where that is known.
+    """
+    prints = expected.prints if expected is not None else {}
+    found = []
+    for arm in (BEFORE, AFTER) if trained else (AFTER,):
+        parts = [_rows(folder / arm / f"{b}.jsonl", prints.get(arm, {}).get(b)) for b in benches]
+        found.append(StageState(arm, "answers", tuple(parts)))
+    found = _with_totals(found, limit)
+    if trained:
+        wanted = (expected.pairs, expected.prompts) if expected is not None else (None, None)
+        pairs = _pairs(folder, *wanted)
+        found.append(StageState(PAIRS, "prompts", (pairs,)))
+        found.append(StageState(TRAIN, "steps", (_training(folder, pairs.complete),)))
+    if judged:
+        found.append(StageState(JUDGE, "verdicts", (_judged(folder),)))
+    found.append(StageState(REPORT, "reports", (_reported(folder),)))
+    return tuple(sorted(found, key=lambda each: STAGES.index(each.stage)))
+
+
+def stages_of_plan(plan: Plan, model: Model, folder: Path) -> tuple[StageState, ...]:
+    """Read how far every stage of a run is, counting only what was made from the plan's inputs.
+
+    Args:
+        plan: of the run.
+        model: the model before.
+        folder: the run folder.
+    """
+    before = plan.prints(model.fingerprint)
+    after = dict.fromkeys(before, "none")
+    path = checkpoint_in(folder)
+    if path is not None:
+        with contextlib.suppress(HarnessError):  # what cannot be opened has no answers
+            after = plan.prints(model.with_adapter(path).fingerprint)
+    rounds = plan.settings.rounds is not None  # then the pairs are those of the last round
+    return stages_of(
+        folder,
+        list(before),
+        judged=plan.judged,
+        limit=plan.settings.limit,
+        expected=Expected(
+            prints={BEFORE: before, AFTER: after},
+            pairs=None if rounds else plan.pairs_print(model.fingerprint),
+            prompts=len(plan.prompts) + len(plan.dropped),
+        ),
+    )
+
+
+def _with_totals(arms: Sequence[StageState], limit: int | None) -> list[StageState]:
+    """Both arms have the same rows, so one that is complete says how many the other will have."""
+    known = {part.name: part.total for arm in arms for part in arm.parts if part.total is not None}
+    return [
+        replace(arm, parts=tuple(replace(p, total=known.get(p.name, limit)) for p in arm.parts))
+        for arm in arms
+    ]
+
+
+def require(stage: str, states: Sequence[StageState], folder: Path) -> None:
+    """Refuse a stage whose inputs are not there.
+
+    Raises:
+        UsageError: says what is missing, and what to type.
+    """
+    left = [each.stage for each in states if not each.complete]
+    if any(each in left for each in _NEEDS[stage]):
+        missing = [each for each in left if each in _all_needs(stage)]
+        raise UsageError(
+            f"The stage '{stage}' needs {', '.join(missing)} first: {told(states, folder)} Run "
+            f"the same command with --only {','.join((*missing, stage))}, or without --only for "
+            "all stages."
+        )
+
+
+def _all_needs(stage: str) -> set[str]:
+    direct = _NEEDS.get(stage, ())
+    return set(direct).union(*map(_all_needs, direct))
+
+
+def told(states: Sequence[StageState], folder: Path) -> str:
+    """Say in one sentence what a run folder holds and what is missing."""
+    there = [f"{each.stage} ({_count(each)})" for each in states if each.state != MISSING]
+    missing = [each.stage for each in states if each.state == MISSING]
+    text = f"{folder} holds {', '.join(there) or 'no finished stage'}"
+    return f"{text}; missing: {', '.join(missing)}." if missing else f"{text}; nothing is missing."
+
+
+def _count(state: StageState) -> str:
+    if state.stage == REPORT:
+        return "written" if state.complete else "older than what it rests on"
+    of = f" of {state.total}" if state.total not in (None, state.done) else ""
+    lost = sum(part.unmeasured for part in state.parts)
+    left = "" if state.complete else ", unfinished"
+    return f"{state.done}{of} {state.unit}{left}{f', {lost} not measured' if lost else ''}"
+
+
+def _rows(path: Path, wanted: str | None) -> Part:
+    journal = _journal(path, wanted, partial(from_json, Sample))
+    if journal is None:
+        return Part(path.stem)
+    lost = sum(not settled(row) for row in journal.rows)
+    done = journal.complete and not lost
+    return Part(path.stem, len(journal.rows), _total(journal), done, lost)
+
+
+def _pairs(folder: Path, wanted: str | None, prompts: int | None) -> Part:
+    journal = _journal(folder / "pairs.jsonl", wanted, _prompt_id)
+    if journal is None:
+        return Part("", 0, prompts)
+    done = len(set(journal.rows))
+    return Part("", done, done if journal.complete else prompts, journal.complete)
+
+
+def _journal(path: Path, wanted: str | None, parse: Callable[[Any], T]) -> Journal[T] | None:
+    """Open a journal without writing to it; ``None`` where there is none for these inputs."""
+    found = header_of(path)
+    return None if found is None or wanted not in (None, found) else Journal(path, found, parse)
+
+
+def _total(journal: Journal[Any]) -> int | None:
+    return len(journal.rows) if journal.complete else None
+
+
+def _prompt_id(row: Mapping[str, Any]) -> str:
+    return str(row["prompt"]["id"])
+
+
+def _training(folder: Path, paired: bool) -> Part:
+    curves = read_curves(folder)
+    steps = int(max((curve.points[-1][0] for curve in curves), default=0))
+    done = paired and checkpoint_in(folder) is not None
+    return Part("", steps, steps if done else None, done)
+
+
+def checkpoint_in(folder: Path) -> Path | None:
+    """Return the checkpoint of a run whose training is finished."""
+    state = Memo(folder / TRAINING).read() or {}
+    path = folder / str(state.get("path"))
+    return path if state.get("files") is not None and path.is_dir() else None
+
+
+def _judged(folder: Path) -> Part:
+    """Count verdicts; they stand as long as the answers are those that they were given for."""
+    last = last_judging(folder)
+    if last is None:
+        return Part("")
+    judging, stand = last[1], True
+    for arm in (BEFORE, AFTER):
+        for bench in judging.benchmarks:
+            try:
+                raw = seal_of(folder / arm / f"{bench}.jsonl")
+                seal = seal_of(place(folder, arm, bench))
+            except OSError:
+                return Part("", judging.verdicts, unmeasured=judging.missing)
+            stand &= seal.fits and seal.source == raw.digest
+    return Part("", judging.verdicts, None, stand and not judging.missing, judging.missing)
+
+
+def _reported(folder: Path) -> Part:
+    """A report stands as long as it is younger than everything that it rests on."""
+    rests_on = [*folder.glob("before/*.jsonl"), *folder.glob("after/*.jsonl")]
+    rests_on += folder.glob("judged/*/*.jsonl")
+    try:
+        written = (folder / "comparison.json").stat().st_mtime_ns
+        stands = all(path.stat().st_mtime_ns <= written for path in rests_on)
+    except OSError:
+        return Part("", 0, 1)
+    return Part("", 1, 1, stands)
