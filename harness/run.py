@@ -124,7 +124,7 @@ def run(settings: Settings, *, alone: bool = True) -> Outcome:
     """
     with _begun(settings) as (context, model):
         plan, folder = context.plan, context.folder
-        terms, record = _terms(settings), plan.record(model.fingerprint)
+        terms, record = _terms(settings), plan.record(model.fingerprint, model.answered_by)
         preflight_once(context, model)
         before = _before(context, model)
         trained, blanked = _trained(context, model)
@@ -219,9 +219,10 @@ def _begun(settings: Settings) -> Iterator[tuple[Context[Plan], Model]]:
         device=settings.device,
         dtype=settings.dtype,
         protocol=plan.protocol,
+        engine=plan.engine,
     )
     with locked(plan.folder(model.fingerprint)) as folder:
-        plan.record(model.fingerprint).write(folder)
+        plan.record(model.fingerprint, model.answered_by).write(folder)
         write_json(folder / "versions.json", versions())
         yield Context(plan, folder, store), model
 
@@ -297,6 +298,7 @@ def _about(context: Context[Plan], trained: Trained, blanked: Ablation | None) -
         rounds=trained.rounds,
         protocol=plan.protocol,
         notes=plan.notes,
+        engine=RunRecord.read(folder).engine,
     )
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from harness.analysis.leaderboard import (
     BEFORE,
     Leaderboard,
+    Overview,
     RankedRun,
     Ranking,
+    names_of,
     rank,
     recorded_terms,
 )
+from harness.analysis.pairwise import RunPair
 from harness.analysis.power import (
     CAUTIOUS,
     TYPICAL,
@@ -30,11 +33,14 @@ __all__ = [
     "Estimate",
     "Leaderboard",
     "Ledger",
+    "Overview",
     "RankedRun",
     "Ranking",
+    "RunPair",
     "estimate",
     "ledger_of",
     "measured",
+    "names_of",
     "rank",
     "recorded_terms",
     "throughputs_of",

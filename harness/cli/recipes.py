@@ -27,6 +27,7 @@ _OPTIONS = {
     "benches": "bench",
     "reports": "report",
     "options": _SET,
+    "engine_options": "engine-set",
     "judgings": "judge-repeats",
     "rpm": "judge-rpm",
     "cap": "judge-cap",
@@ -214,7 +215,7 @@ def _recipe(context: click.Context) -> dict[str, Any]:
 
 
 def _plain(name: str, value: Any) -> Any:
-    if name == _SET:
+    if name in (_SET, "engine-set"):
         return dict(each.partition("=")[::2] for each in value)
     if isinstance(value, tuple):
         return list(value)
