@@ -31,8 +31,7 @@ def status(folder: Path, events: bool) -> ExitCode:
     harness status runs/my-sweep
     harness status runs/seva-tinyworld-1a2b3c4d --json
     """
-    from harness.jobs import RunStatus
-    from harness.jobs import status as status_of
+    from harness.jobs import RunStatus, status_of
 
     found = status_of(folder)
     if events:

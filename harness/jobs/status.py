@@ -72,7 +72,7 @@ class SweepStatus:
     failures: tuple[Failure, ...]
 
 
-def status(folder: Path) -> RunStatus | SweepStatus:
+def status_of(folder: Path) -> RunStatus | SweepStatus:
     """Read how far a run, a sweep, or all runs of a folder are; nothing is changed.
 
     Raises:

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from harness.cli import app
 from harness.errors import HarnessError, UsageError
-from harness.jobs import Ended, Job, Sweep, drive, status
+from harness.jobs import Ended, Job, Sweep, drive, status_of
 from harness.jobs.driver import Driver
 from harness.records import Sample, to_json
 from harness.storage import RunRecord, Throughput, journal_of, note_throughput, write_json
@@ -55,7 +55,7 @@ def shown(folder: Path, *words: str) -> str:
 
 
 def test_a_run_shows_rows_totals_and_the_time_that_is_left(run):
-    found = status(run)
+    found = status_of(run)
     assert {each.stage: each.state for each in found.stages} == {
         "before": "done",
         "pairs": "begun",
@@ -82,7 +82,7 @@ def test_half_a_line_is_no_row_and_nothing_is_changed(run):
     file = run / "after" / "pope.jsonl"
     file.write_bytes(file.read_bytes()[:-20])
     before = file.read_bytes()
-    after = next(each for each in status(run).stages if each.stage == "after")
+    after = next(each for each in status_of(run).stages if each.stage == "after")
     assert after.parts[1].done == 2
     assert file.read_bytes() == before
 
@@ -113,7 +113,7 @@ class Fails:
 def test_a_sweep_shows_what_failed_what_waits_and_where_the_log_is(run):
     out = run.parent
     drive(Sweep(out, (), jobs(out), frozenset()), Fails())
-    found = status(out)
+    found = status_of(out)
     assert list(found.jobs.values()) == ["done", "failed", "waiting", "waiting", "waiting"]
     (failure,) = found.failures
     assert (failure.code, failure.reason) == (1, "The disk is full: x.")
@@ -121,7 +121,7 @@ def test_a_sweep_shows_what_failed_what_waits_and_where_the_log_is(run):
     assert "1 of 5 jobs done, 1 failed, 3 waiting; nobody is at work on it" in text
     assert "seva-model-1a2b3c4d/pairs failed (exit code 1): The disk is full: x." in text
     assert str(out / "logs" / "seva-model-1a2b3c4d.pairs.log") in text
-    assert [each.job for each in status(run).failures] == [failure.job], "the run says so too"
+    assert [each.job for each in status_of(run).failures] == [failure.job], "the run says so too"
     assert json.loads(shown(out, "--json"))["jobs"][failure.job] == "failed"
 
 
@@ -136,29 +136,29 @@ def test_under_a_driver_jobs_wait_or_are_at_work_and_time_is_told(run):
     lines = (out / "ended.jsonl").read_text().splitlines()
     first = json.loads(lines[1]) | {"at": began + 20}
     (out / "ended.jsonl").write_text(lines[0] + "\n" + json.dumps(first) + "\n")
-    found = status(out)
+    found = status_of(out)
     assert list(found.jobs.values()) == ["done", "at work", "waiting", "waiting", "waiting"]
     assert found.seconds == 4 * 20.0, "one job took 20 s, and four are left"
     assert "driven by process 17 on here; about 80 s left" in shown(out)
     hour = time.time() - 3600
     os.utime(out / "driver.json", (hour, hour))
-    assert status(out).driver is None, "it has given no sign of life"
+    assert status_of(out).driver is None, "it has given no sign of life"
 
 
 def test_what_is_no_run_and_what_is_damaged_are_told(tmp_path, run):
     with pytest.raises(UsageError, match="There is no run and no sweep"):
-        status(tmp_path / "nothing")
+        status_of(tmp_path / "nothing")
     assert "1 run\n" in shown(run.parent)
     (run.parent / "sweep.json").write_text('{"jobs": [{"na')
     with pytest.raises(HarnessError, match=r"sweep\.json is damaged.*harness sweep command again"):
-        status(run.parent)
+        status_of(run.parent)
     (run / "settings.json").write_text("{")
     with pytest.raises(HarnessError, match=r"settings\.json is damaged"):
-        status(run)
+        status_of(run)
 
 
 def test_a_folder_of_the_version_before_is_read():
     folder = Path(__file__).parents[1] / "fixtures" / "flat_layout" / "run"
     (place,) = [folder] if (folder / "settings.json").is_file() else folder.iterdir()
-    found = {each.stage: each.state for each in status(place).stages}
+    found = {each.stage: each.state for each in status_of(place).stages}
     assert found["before"] == found["after"] == found["pairs"] == "done"
