@@ -81,6 +81,11 @@ class ServerModel:
         text = f"server {self._server.address} {self._server.model}"
         return hashlib.sha256(text.encode()).hexdigest()
 
+    @property
+    def answered_by(self) -> str:
+        """Nothing more than the model's name says."""
+        return ""
+
     def release(self) -> None:
         """Close the connections."""
         if self._client is not None:
