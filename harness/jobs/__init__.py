@@ -8,6 +8,7 @@ from harness.jobs.local import LocalExecutor
 from harness.jobs.model import MINUTES, Ended, Executor, Job
 from harness.jobs.open import open_executor
 from harness.jobs.recipe import Recipe, Wish, read_recipe, wishes_of
+from harness.jobs.status import Failure, RunStatus, SweepStatus, status_of
 from harness.jobs.sweep import Entrant, Sweep, SweepRun, Wanted, resolved
 
 __all__ = [
@@ -15,11 +16,14 @@ __all__ = [
     "Ended",
     "Entrant",
     "Executor",
+    "Failure",
     "Job",
     "LocalExecutor",
     "Recipe",
+    "RunStatus",
     "Sweep",
     "SweepRun",
+    "SweepStatus",
     "Wanted",
     "Wish",
     "Workers",
@@ -27,6 +31,7 @@ __all__ = [
     "open_executor",
     "read_recipe",
     "resolved",
+    "status_of",
     "walk",
     "wishes_of",
 ]

@@ -17,8 +17,9 @@ from harness.context import Plan
 from harness.errors import UsageError
 from harness.jobs.model import Job
 from harness.jobs.recipe import Recipe, Resources
-from harness.model import Model, open_checkpoint
+from harness.model import Model
 from harness.resolve import demo_of, resolve
+from harness.run import model_of
 from harness.settings import Settings
 from harness.stages import (
     AFTER,
@@ -154,7 +155,7 @@ def resolved(recipe: Recipe, wanted: Sequence[Wanted], out: Path) -> Sweep:
         UsageError: for anything that is named and not there, before any job was started.
         HarnessError: for files that are there and broken.
     """
-    models: dict[tuple[str, str, str, str], Model] = {}
+    models: dict[tuple[object, ...], Model] = {}
     entrants = tuple(_entrant(each, recipe.seeds, models) for each in wanted)
     folders = [run.folder for each in entrants for run in each.runs]
     twice = {folder.name for folder in folders if folders.count(folder) > 1}
@@ -170,17 +171,16 @@ def resolved(recipe: Recipe, wanted: Sequence[Wanted], out: Path) -> Sweep:
 
 
 def _entrant(
-    wanted: Wanted, seeds: Sequence[int], models: dict[tuple[str, str, str, str], Model]
+    wanted: Wanted, seeds: Sequence[int], models: dict[tuple[object, ...], Model]
 ) -> Entrant:
     plan = resolve(wanted.settings)
     check_knobs(plan.method, plan.options)
     check_rounds(plan)
     asked = plan.settings
-    key = (str(plan.model), asked.device, asked.dtype, plan.protocol)
-    if key not in models:
-        models[key] = open_checkpoint(
-            plan.model, device=asked.device, dtype=asked.dtype, protocol=plan.protocol
-        )
+    opened = (asked.device, asked.dtype, plan.protocol, asked.engine, asked.engine_options)
+    key = (str(plan.model), *opened)
+    if key not in models:  # its weights are read for their fingerprint, once
+        models[key] = model_of(plan)
     model, runs = models[key], []
     for seed in seeds:
         own = replace(plan, settings=replace(asked, seed=seed), seed=seed)
