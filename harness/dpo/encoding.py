@@ -91,6 +91,7 @@ class Encoder:
         self.adds_bos = self.bos is not None and start == [self.bos]
         self.ends = frozenset((self.tokenizer.eos_token_id, *ends))
         self.control = frozenset(self.tokenizer.all_special_ids)
+        self._last: tuple[str, tuple[str, list[int]]] = ("", ("", []))
 
     def encode(self, index: int, pair: Pair, look: Look | None = None) -> EncodedPair:
         """Make the row of a checked pair; its images are opened now.
@@ -230,7 +231,7 @@ class Encoder:
 
     def _prompt_length(self, pair: Pair) -> int:
         """Count the prompt's tokens; without its image where no limit can be near."""
-        text = self._render(pair.asked)
+        text = self._before(pair.asked)[0]
         words = len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
         longest = max(len(answer) for answer in (pair.chosen, *pair.rejected))
         far = self.positions is None or 4 * (words + longest) < self.positions
@@ -303,11 +304,17 @@ class Encoder:
             )
         return ids, vision, extra
 
+    def _before(self, question: str) -> tuple[str, list[int]]:
+        """Return text and ids of the prompt; all answers of a pair have the same."""
+        if self._last[0] != question or not self._last[1][0]:
+            self._last = (question, ((text := self._render(question)), self._ids(text)))
+        return self._last[1]
+
     def _answer(
         self, question: str, answer: str, weights: Sequence[tuple[int, int, float]], who: str
     ) -> tuple[tuple[int, ...], tuple[float, ...]]:
         """Return the ids of an answer in context, and their weights where there are some."""
-        text, full = self._render(question), self._render(question, answer)
+        (text, before), full = self._before(question), self._render(question, answer)
         if not full.startswith(text):
             raise HarnessError(
                 f"The chat template does not put the answer of {who} behind the prompt it makes "
@@ -317,7 +324,7 @@ class Encoder:
         # Published templates end a turn with a space or a newline, which is not part of the answer.
         body, mark = full[len(text) :], str(self.tokenizer.eos_token)
         full = text + (body[: body.rfind(mark) + len(mark)] if mark in body else body.rstrip())
-        before, whole = self._ids(text), self._ids(full)
+        whole = self._ids(full)
         if whole[: len(before)] != before:
             raise HarnessError(
                 f"The first token of the answer of {who} merges with the end of the prompt. Let "

@@ -220,6 +220,7 @@ class Model:
         stream = iter(requests)
         while window := list(islice(stream, WINDOW * ranks().size)):
             yield from map(as_read, self._answer_window(window))
+            window.clear()  # lets its images go before those of the next are read
 
     def release(self) -> None:
         """Free the memory of network and engine; the next request takes it again."""

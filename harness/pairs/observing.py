@@ -35,8 +35,8 @@ class Watched:
         """Note in a pair's ``meta`` which of its answers were cut, unless the method has."""
         if isinstance(item, Drop) or "cut" in item.meta or not self._cut:
             return item
-        only = self._cut - self._whole
-        cut = [text for text in (item.chosen, *item.rejected) if _key(text) in only]
+        keys = [(text, _key(text)) for text in (item.chosen, *item.rejected)]
+        cut = [text for text, key in keys if key in self._cut and key not in self._whole]
         return replace(item, meta={**item.meta, "cut": cut}) if cut else item
 
 
@@ -84,7 +84,7 @@ class Sieve:
 
     def _problem(self, prompt: Prompt) -> Drop | None:
         try:
-            prompt.open_image()
+            prompt.look_at_image()
         except HarnessError as error:
             return Drop(prompt, "unreadable image", {"error": str(error)})
         found = self._encoder.spelled(prompt.question) if self._encoder is not None else None

@@ -52,6 +52,14 @@ class Prompt:
         """
         return open_image(self.image, f"prompt '{self.id}'")
 
+    def look_at_image(self) -> None:
+        """Decode the image, for :meth:`open_image` to return next.
+
+        Raises:
+            HarnessError: as :meth:`open_image` does.
+        """
+        look_at_image(self.image, f"prompt '{self.id}'")
+
 
 @dataclass(frozen=True, slots=True)
 class Side:
@@ -341,6 +349,28 @@ def listed_formats() -> Iterator[None]:
         PIL.Image.ID[:] = known
 
 
+_AHEAD: dict[tuple[object, ...], PIL.Image.Image] = {}
+"""The image that was looked at last, until somebody opens it."""
+_KEPT = 1 << 22  # pixels of an image that is worth keeping
+
+
+def look_at_image(path: Path, owner: str) -> None:
+    """Decode an image file; whoever opens it next is given what was decoded.
+
+    Raises:
+        HarnessError: see :func:`open_image`.
+    """
+    image = open_image(path, owner)
+    _AHEAD.clear()
+    if image.width * image.height <= _KEPT:
+        _AHEAD[_stamp(path)] = image
+
+
+def _stamp(path: Path) -> tuple[object, ...]:
+    found = path.stat()
+    return path, found.st_ino, found.st_mtime_ns, found.st_size
+
+
 def open_image(path: Path, owner: str) -> PIL.Image.Image:
     """Decode an image file completely as RGB, turned upright as a camera's EXIF tag says.
 
@@ -355,10 +385,13 @@ def open_image(path: Path, owner: str) -> PIL.Image.Image:
 
     _whole_files_only()
     try:
+        if _AHEAD and (ready := _AHEAD.pop(_stamp(path), None)) is not None:
+            return ready
         with PIL.Image.open(path, formats=IMAGE_FORMATS) as image:
             if problem := image_problem(image):
                 raise ValueError(problem)
-            return PIL.ImageOps.exif_transpose(image).convert("RGB")
+            PIL.ImageOps.exif_transpose(image, in_place=True)
+            return image.convert("RGB")
     except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
         raise HarnessError(
             f"The image of {owner} cannot be read: {path} ({error}). "

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 import shutil
 import subprocess
 import sys
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -344,3 +347,22 @@ def test_a_full_checkpoint_is_opened_as_the_model_after(folder: Path, tmp_path: 
     after = Model.open(folder, device="cpu").with_adapter(other)
     assert after.adapter is None
     assert list(after.answer(ASKED)) == list(Model.open(other, device="cpu").answer(ASKED))
+
+
+def test_the_images_of_a_window_are_let_go_before_the_next_is_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.model.model.WINDOW", 2)
+    seen: list[weakref.ref[Image.Image]] = []
+
+    def requests() -> Iterator[Request]:
+        for number in range(6):
+            if number == 4:  # the first of the third window
+                gc.collect()
+                assert [each() for each in seen[:2]] == [None, None]
+            image = picture(number)
+            seen.append(weakref.ref(image))
+            yield Request("what?", (image,), max_new_tokens=1)
+            del image
+
+    assert len(list(Model.open(folder, device="cpu").answer(requests()))) == 6
