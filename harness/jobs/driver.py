@@ -71,11 +71,12 @@ def drive(sweep: Sweep, executor: Executor) -> ExitCode:
     """
     left = sweep.left
     with _alone(sweep.out, len(left)):
-        if not isinstance(executor, LocalExecutor):
-            spread(sweep.out)  # jobs of several machines never share a file of SQLite
         write_json(sweep.out / SWEEP, _described(sweep))
-        for folder in {run.folder for each in sweep.entrants for run in each.runs}:
-            _wait_until_free(folder)
+        if isinstance(executor, LocalExecutor):
+            for folder in {run.folder for each in sweep.entrants for run in each.runs}:
+                _wait_until_free(folder)
+        else:
+            spread(sweep.out)  # jobs of several machines never share a file of SQLite
         progress.say(f"{len(left)} of {len(sweep.jobs)} jobs to do in {sweep.out}.")
         codes, journal = [], _journal(sweep.out)
         ends = cast("Generator[Ended]", executor.run(left))
