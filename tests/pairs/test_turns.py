@@ -8,7 +8,7 @@ import pytest
 
 from harness.contamination.detect import seen_in
 from harness.errors import HarnessError
-from harness.pairs import diagnose, export_pairs, given_answers, pair_report_text, read_given
+from harness.pairs import bound, diagnose, export_pairs, given_answers, pair_report_text, read_given
 from harness.pairs.given import given_fingerprint
 from harness.pairs.observing import Sieve
 from harness.pairs.prompts import gather
@@ -146,6 +146,26 @@ def test_images_in_a_table_are_found_without_their_bytes(tmp_path):
     again = [(id_, question) for id_, question, _ in given_answers(path)]
     assert again == [(prompt.id, prompt.question) for prompt in found.prompts]
     assert all(isinstance(item, Pair) for _, _, item in given_answers(path))
+
+
+def test_an_embedded_rejected_image_is_the_same_in_both_readings(tmp_path):
+    rows = [
+        {"image": embedded(0), "rejected_image": embedded(1), "question": "Q", "chosen": "x"},
+        {
+            "image": embedded(0),
+            "rejected_image": None,
+            "question": "Q",
+            "chosen": "x",
+            "rejected": "y",
+        },
+        {"image": None, "rejected_image": None, "question": "Q", "chosen": "x", "rejected": "y"},
+    ]
+    path = parquet(tmp_path, [{"rejected": None, **row} for row in rows])
+    found = read_given(path, keep=tmp_path / "kept")
+    by_id = {id_: item for id_, _, item in given_answers(path)}
+    again = [bound(by_id[prompt.id], prompt) for prompt in found.prompts]
+    assert again == list(found.pairs)
+    assert [len(pair.sides) for pair in again] == [2, 0, 0]
 
 
 def test_where_a_model_is_asked_only_one_image_and_question_is_taken(folder):
