@@ -33,6 +33,8 @@ from harness.cli.report import report
 from harness.cli.reproduce import reproduce
 from harness.cli.run import run
 from harness.cli.score import score
+from harness.cli.status import status
+from harness.cli.sweep import sweep
 from harness.cli.unexpected import DEBUG, unexpected, writable_anywhere
 from harness.errors import ExitCode, HarnessError, plain
 
@@ -61,8 +63,8 @@ def _version(context: click.Context, parameter: click.Parameter, wanted: bool) -
 
 
 _SECTIONS: Mapping[str, Sequence[click.Command]] = {
-    "Train and measure": (run, evaluate, score, plan),
-    "Look at results": (report, compare, gate, judge, pairs, augmentations, reproduce),
+    "Train and measure": (run, sweep, evaluate, score, plan),
+    "Look at results": (status, report, compare, gate, judge, pairs, augmentations, reproduce),
     "Share and verify": (bundle, verify, import_, push),
     "Data, plugins, machine": (
         *(list_names, data, convert_checkpoint),

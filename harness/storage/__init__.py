@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.storage.answers import Store
 from harness.storage.journal import (
+    InUseError,
     Journal,
     Seal,
     cannot_write,
@@ -41,6 +42,7 @@ from harness.storage.thumbnails import image_folder, save_thumbnail, thumbnail_i
 
 __all__ = [
     "KEY",
+    "InUseError",
     "Journal",
     "Look",
     "Looks",
