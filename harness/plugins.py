@@ -32,8 +32,10 @@ KINDS = {
     "benchmarks": "benchmark",
     "suites": "suite",
     "reports": "report",
+    "pages": "page over several runs",
     "demos": "demo",
     "views": "view",
+    "engines": "engine",
     "executors": "executor",
 }
 

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from harness.analysis.leaderboard import Leaderboard, RankedRun, Ranking, rank, recorded_terms
+from harness.analysis.leaderboard import (
+    BEFORE,
+    Leaderboard,
+    Overview,
+    RankedRun,
+    Ranking,
+    names_of,
+    rank,
+    recorded_terms,
+)
+from harness.analysis.pairwise import RunPair
 from harness.analysis.power import (
     CAUTIOUS,
     TYPICAL,
@@ -15,6 +25,7 @@ from harness.analysis.power import (
 from harness.analysis.reproduction import Ledger, ledger_of, measured
 
 __all__ = [
+    "BEFORE",
     "CAUTIOUS",
     "TYPICAL",
     "Cost",
@@ -22,11 +33,14 @@ __all__ = [
     "Estimate",
     "Leaderboard",
     "Ledger",
+    "Overview",
     "RankedRun",
     "Ranking",
+    "RunPair",
     "estimate",
     "ledger_of",
     "measured",
+    "names_of",
     "rank",
     "recorded_terms",
     "throughputs_of",

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite, nan
 
-from harness.analysis.pairwise import Key, pairwise
+from harness.analysis.pairwise import Key, RunPair, paired_of, pairwise, settled
 from harness.benchmark import Metric, headline
 from harness.compare import (
     GAIN,
@@ -22,12 +22,12 @@ from harness.compare import (
     arrays_of,
     join,
     strictest,
-    survives,
     units_of,
 )
 from harness.data import same_data
 from harness.errors import UsageError, near_miss
 from harness.records import Sample, Samples, count_states, distinct, sentences
+from harness.report import ReportInput
 from harness.runs import FinishedRun, columns_of
 from harness.stats import partial_pooling, rounded
 
@@ -54,6 +54,7 @@ class RankedRun:
         verdict: against the baseline; empty for the baseline itself.
         best: the best rank that cannot be ruled out, from 1.
         worst: the worst one.
+        seeds: the difference of each training by itself, where there are several.
     """
 
     run: str
@@ -68,6 +69,7 @@ class RankedRun:
     verdict: str
     best: int
     worst: int
+    seeds: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ class Ranking:
         samples: rows of the benchmark.
         clusters: images among them.
         runs: of every run.
+        margin: what counts as worse, in the column's unit.
     """
 
     benchmark: str
@@ -93,6 +96,7 @@ class Ranking:
     samples: int
     clusters: int
     runs: tuple[RankedRun, ...]
+    margin: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,7 @@ class Leaderboard:
         seed: of the resampling.
         draws: how many resamples.
         notes: what a reader has to know.
+        pairs: every two runs in every column.
     """
 
     baseline: str
@@ -120,11 +125,27 @@ class Leaderboard:
     seed: int
     draws: int
     notes: tuple[str, ...] = ()
+    pairs: tuple[RunPair, ...] = ()
 
     @property
     def missing(self) -> int:
         """How many answers or scores are missing in all runs together."""
         return sum(standing.missing for board in self.rankings for standing in board.runs)
+
+
+@dataclass(frozen=True)
+class Overview:
+    """Many runs as a page shows them.
+
+    Attributes:
+        board: how they stand against each other.
+        runs: what was reported of each, by its name in the leaderboard.
+        pages: where the page of a run lies, seen from this one; of those that have one.
+    """
+
+    board: Leaderboard
+    runs: Mapping[str, ReportInput]
+    pages: Mapping[str, str]
 
 
 def rank(
@@ -150,7 +171,7 @@ def rank(
         UsageError: if the runs share no benchmark, or none is called ``against``.
         HarnessError: if the rows of two runs differ, naming them.
     """
-    names = _names(runs)
+    names = names_of(runs)
     baseline = _baseline(names, against)
     shared = [name for name in runs[0].after if all(name in run.after for run in runs)]
     if not shared:
@@ -189,6 +210,7 @@ def rank(
         seed=seed,
         draws=draws,
         notes=distinct(notes),
+        pairs=paired_of(found, terms),
     )
 
 
@@ -211,7 +233,7 @@ def recorded_terms(runs: Sequence[FinishedRun]) -> Terms:
     return strictest(found) if found else Terms()
 
 
-def _names(runs: Sequence[FinishedRun]) -> list[str]:
+def names_of(runs: Sequence[FinishedRun]) -> list[str]:
     """Call runs by their method, and by their folder where a method occurs twice."""
     methods = Counter(run.report.method for run in runs)
     names = [
@@ -285,10 +307,10 @@ def _board(
 
         A loss of the one is a gain of the other, so here both have to survive missing rows.
         """
-        figure = found.get((one, two, name, column.name))
-        if figure is None:
+        key = (one, two, name, column.name)
+        if key not in found:
             return {GAIN: LOSS, LOSS: GAIN}.get(told(two, one), "")
-        return figure.verdict if survives(figure) or name in terms.accept_missing else ""
+        return settled(key, found[key], terms)
 
     drawn = _pooled({run: found.get((baseline, run, name, column.name)) for run in arms})
     runs = []
@@ -310,6 +332,7 @@ def _board(
                 verdict=against.verdict if against else "",
                 best=1 + others.count(LOSS),
                 worst=len(arms) - others.count(GAIN),
+                seeds=against.seeds if against else (),
             )
         )
     return Ranking(
@@ -321,6 +344,7 @@ def _board(
         samples=len(next(iter(arms.values()))[0][name]),
         clusters=max(figure.clusters for key, figure in found.items() if key[2] == name),
         runs=tuple(sorted(runs, key=lambda each: _order(each, column))),
+        margin=next(f.margin for key, f in found.items() if key[2:] == (name, column.name)),
     )
 
 

@@ -3,15 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from itertools import combinations
 
 from harness.benchmark import Metric
-from harness.compare import MetricResult, Terms, compare, decide
+from harness.compare import MetricResult, Terms, compare, decide, survives
 from harness.records import Samples
 
 Key = tuple[str, str, str, str]
 """First run, second run, benchmark, column."""
+
+
+@dataclass(frozen=True)
+class RunPair:
+    """Two runs of a leaderboard in one column: the second less the first.
+
+    Attributes:
+        first: name of the one.
+        second: name of the other.
+        benchmark: its name.
+        column: the column's name.
+        difference: over the rows that both have.
+        interval: of the difference.
+        p_holm: corrected over every pair of runs and every column.
+        verdict: what the second is against the first, with missing rows at their worst; empty
+            where these would turn it.
+    """
+
+    first: str
+    second: str
+    benchmark: str
+    column: str
+    difference: float | None
+    interval: tuple[float, float] | None
+    p_holm: float | None
+    verdict: str
+
+
+def paired_of(found: Mapping[Key, MetricResult], terms: Terms) -> tuple[RunPair, ...]:
+    """Return what :func:`pairwise` found as records."""
+    return tuple(
+        RunPair(
+            *key, figure.difference, figure.interval, figure.p_holm, settled(key, figure, terms)
+        )
+        for key, figure in found.items()
+    )
+
+
+def settled(key: Key, figure: MetricResult, terms: Terms) -> str:
+    """Return a verdict that missing rows cannot turn: a loss of the one is a gain of the other."""
+    return figure.verdict if survives(figure) or key[2] in terms.accept_missing else ""
 
 
 def pairwise(

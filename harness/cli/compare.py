@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import click
 
@@ -14,6 +16,7 @@ from harness.cli.options import ACCEPT_MISSING, ALPHA, MARGIN, PATH, lines, term
 from harness.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
+    from harness.analysis import Leaderboard
     from harness.compare import Terms
     from harness.runs import FinishedRun
 
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 @ALPHA
 @ACCEPT_MISSING
 @click.option("--markdown", is_flag=True, help="Print the leaderboard as Markdown.")
+@click.option("--html", "page", metavar="FILE", type=PATH, help="Write a page over the runs too.")
 @click.option("--json", "events", is_flag=True, help="As one JSON object.")
 def compare(
     runs: tuple[Path, ...],
@@ -35,6 +39,7 @@ def compare(
     alpha: float | None,
     accept_missing: tuple[str, ...],
     markdown: bool,
+    page: Path | None,
     events: bool,
 ) -> ExitCode:
     """Compare two runs or bundles in full, or rank several.
@@ -42,6 +47,7 @@ def compare(
     \b
     harness compare runs/seva-tinyworld-1a2b3c4d runs/sima-tinyworld-5e6f7a8b
     harness compare seva.zip sima.zip multineg.zip --against before --markdown
+    harness compare runs/seva-* runs/sima-* --against before --html runs.html
     """
     from harness.analysis import recorded_terms
     from harness.runs import open_evidence
@@ -55,7 +61,7 @@ def compare(
     terms = terms_of(margin, alpha, accept_missing, recorded_terms(found))
     if margin is not None or accept_missing:
         terms.check([name for name in found[0].after if all(name in run.after for run in found)])
-    if len(found) == 2 and against is None and not markdown:
+    if len(found) == 2 and against is None and not (markdown or page):
         return _compare_two(found[0], found[1], runs[1], seed=seed, terms=terms, events=events)
     from harness.analysis import rank
     from harness.cli.leaderboard_text import leaderboard_markdown, leaderboard_text
@@ -68,7 +74,25 @@ def compare(
         click.echo(
             leaderboard_markdown(board) if markdown else lines(leaderboard_text(board)), nl=False
         )
+    if page is not None:
+        click.echo(f"page        {_page_of(board, found, page)}", err=True)
     return ExitCode.UNSCORED if board.missing else ExitCode.DONE
+
+
+def _page_of(board: Leaderboard, runs: Sequence[FinishedRun], file: Path) -> Path:
+    """Write the page over the runs, with links to their own pages where these lie on this disk."""
+    from harness.analysis import Overview, names_of
+    from harness.plugins import load
+
+    named = dict(zip(names_of(runs), runs, strict=True))
+    pages = {
+        name: quote(Path(os.path.relpath(page, file.parent)).as_posix())
+        for name, run in named.items()
+        if (page := run.folder / "report.html").is_file()
+    }
+    reports = {name: run.report for name, run in named.items()}
+    written: Path = load("pages", "html")(Overview(board, reports, pages), file)
+    return written
 
 
 def _compare_two(
@@ -83,9 +107,10 @@ def _compare_two(
     from harness.plugins import load
     from harness.records import to_json
     from harness.runs import compare_runs, looked
+    from harness.storage import open_store
 
     report = compare_runs(first, second, seed=seed, terms=terms)
-    if (place.parent / "store.sqlite").exists():
+    if open_store(place.parent).path.exists():
         arms = first.arms[1], second.arms[1]
         looks = looked(place.parent, report.compared, arms, [second.report.seed])
         report = dataclasses.replace(report, looks=looks)

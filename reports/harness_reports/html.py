@@ -9,10 +9,8 @@ else.
 from __future__ import annotations
 
 import base64
-import hashlib
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +20,9 @@ from harness.errors import HarnessError
 from harness.pairs import facts
 from harness.report import ReportInput
 from harness.storage import cannot_write, write_whole
-from harness_reports import numbers, plots, rounds, uncertain, words
-from harness_reports.html_samples import clusters_of, script_json, table_of
+from harness_reports import plots, rounds, templates, uncertain
+from harness_reports.html_samples import clusters_of, table_of
+from harness_reports.templates import script_json
 
 NAME = "report.html"
 BESIDE = "report_files"
@@ -74,24 +73,13 @@ def render(report: ReportInput, pictures: Mapping[str, str]) -> str:
 def _page(
     report: ReportInput, pictures: Mapping[str, str], table: Mapping[str, Any], samples: str
 ) -> str:
-    from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
-
-    def shown(value: Any) -> Any:
-        return words.visible(value) if type(value) is str else value
 
     comparison = report.comparison
     benchmarks = comparison.benchmarks if comparison is not None else ()
-    page = files("harness_reports") / "page"
-    style, script = ((page / f"report.{kind}").read_text("utf-8") for kind in ("css", "js"))
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, finalize=shown, trim_blocks=True
-    )
-    template = environment.from_string((page / "report.html.jinja").read_text("utf-8"))
-    return template.render(
-        policy=_policy(style, script, pictures),
-        style=Markup(style),
-        script=Markup(script),
+    return templates.page(
+        "report",
+        pictures.values(),
         samples=Markup(samples),
         pictures=Markup(script_json(_addresses(report, pictures))),
         count=len(table["rows"]),
@@ -113,8 +101,6 @@ def _page(
         origin=list(_origin(report)),
         components=uncertain.table(report),
         uncertain=uncertain,
-        numbers=numbers,
-        words=words,
     )
 
 
@@ -134,24 +120,6 @@ def _inside(found: Mapping[str, Path]) -> dict[str, str]:
         }
     except OSError as error:
         raise HarnessError(f"A picture of the run cannot be read: {error}") from error
-
-
-def _policy(style: str, script: str, pictures: Mapping[str, str]) -> str:
-    def digest(text: str) -> str:
-        return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-    inside = all(address.startswith("data:") for address in pictures.values())
-    return "; ".join(
-        (
-            "default-src 'none'",
-            f"script-src 'sha256-{digest(script)}'",
-            f"style-src 'sha256-{digest(style)}'",
-            "img-src data:" + ("" if inside else " 'self' file:"),
-            "base-uri 'none'",
-            "form-action 'none'",
-            "require-trusted-types-for 'script'",
-        )
-    )
 
 
 def _addresses(report: ReportInput, pictures: Mapping[str, str]) -> Mapping[str, str]:

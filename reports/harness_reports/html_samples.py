@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -57,14 +56,6 @@ def clusters_of(report: ReportInput) -> tuple[str, ...]:
     """Return the names of all samples' pictures, each once."""
     arms = (*report.before.values(), *report.after.values())
     return distinct(sample.cluster for samples in arms for sample in samples)
-
-
-def script_json(value: Any) -> str:
-    """Return JSON that may stand inside a ``script`` element: nothing in it can end the element."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    for sign in "<>&\u2028\u2029":
-        text = text.replace(sign, f"\\u{ord(sign):04x}")
-    return text
 
 
 def _metrics(report: ReportInput, name: str) -> tuple[str, ...]:

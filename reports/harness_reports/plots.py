@@ -12,9 +12,10 @@ import re
 import warnings
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
 
-from harness.compare import Comparison, MetricResult
+from harness.compare import Comparison
 from harness.dpo import Curve
 from harness_reports import numbers, words
 from harness_reports.rounds import Line
@@ -61,36 +62,128 @@ _PANELS = (
 """Titles, and one or two curves: what was chosen is solid, what was rejected is dashed."""
 
 
+class Differing(Protocol):
+    """A difference as a comparison and a leaderboard hold it, in the figure's own unit."""
+
+    @property
+    def difference(self) -> float | None: ...  # noqa: D102
+    @property
+    def interval(self) -> tuple[float, float] | None: ...  # noqa: D102
+    @property
+    def interval_corrected(self) -> tuple[float, float] | None: ...  # noqa: D102
+    @property
+    def verdict(self) -> str: ...  # noqa: D102
+    @property
+    def seeds(self) -> tuple[float | None, ...]: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class Whisker:
+    """One line of a forest plot. Lengths are in percent of the figure's scale, right is better.
+
+    Attributes:
+        name: what stands above the line, foreign text.
+        told: the difference in the figure's own unit, with its interval.
+        verdict: of the difference.
+        difference: where the mark stands.
+        interval: the thick line.
+        corrected: the thin line: the interval at the level of all figures together.
+        margin: half of the shaded band.
+        seeds: each training's own difference.
+    """
+
+    name: str
+    told: str
+    verdict: str
+    difference: float
+    interval: tuple[float, float]
+    corrected: tuple[float, float] | None
+    margin: float
+    seeds: tuple[float, ...] = ()
+
+
+def whisker(
+    name: str,
+    figure: Differing,
+    margin: float,
+    *,
+    better: bool | None,
+    percent: float,
+    digits: int,
+    unit: str,
+) -> Whisker | None:
+    """Return the line of a difference; ``None`` where it or its interval is not known.
+
+    Args:
+        name: of the line.
+        figure: difference, interval, interval at the level of all, verdict and seeds.
+        margin: what counts as worse, in the figure's unit.
+        better: whether higher is better; where lower is, the line is turned.
+        percent: the same margin in percent of the scale, which tells the scale.
+        digits: decimals.
+        unit: of the figure.
+    """
+    if figure.difference is None or figure.interval is None or not margin:
+        return None
+    scale = percent / margin * (-1 if better is False else 1)
+
+    def ends(found: tuple[float, float]) -> tuple[float, float]:
+        low, high = sorted(scale * end for end in found)
+        return low, high
+
+    told = numbers.difference(figure.difference, figure.interval, digits)
+    return Whisker(
+        name=words.one_line(name, 34) + (" (lower is better)" if better is False else ""),
+        told=f"{told} {words.one_line(unit, 20)}",
+        verdict=figure.verdict,
+        difference=scale * figure.difference,
+        interval=ends(figure.interval),
+        corrected=ends(figure.interval_corrected) if figure.interval_corrected else None,
+        margin=percent,
+        seeds=tuple(scale * each for each in figure.seeds if each is not None),
+    )
+
+
 def forest(comparison: Comparison) -> str:
     """Return the headline differences with their intervals, or an empty string without any.
 
     Differences are in percent of each figure's scale, which the margin tells, so that a column of
     100 points and one of 2800 stand on one axis.
     """
-    rows = [
-        (f"{benchmark.name} {figure.column}", figure, comparison.terms.margin_of(benchmark.name))
-        for benchmark, figure in words.heads(comparison)
-        if figure.difference is not None and figure.interval is not None and figure.margin
-    ]
-    if not rows:
-        return ""
-    with _drawing(0.62 + 0.42 * len(rows)) as drawing:
-        axes = drawing.subplots()
-        for place, (_, _, margin) in enumerate(rows):
-            height = [place - 0.5 if place else -0.85, place + 0.5]
-            axes.fill_betweenx(height, -margin, margin, color=ROLES["panel"], lw=0)
-        axes.axvline(0, color=ROLES["quiet"], lw=1)
-        for place, (name, figure, margin) in enumerate(rows):
-            _interval(axes, place, name, figure, margin / figure.margin)
-        _framed(axes)
-        axes.set_ylim(len(rows) - 0.5, -0.85)
-        axes.set_yticks([])
-        axes.set_xlabel("after minus before, % of the scale")
-        told = ", ".join(
-            f"{words.one_line(n, 60)} {numbers.difference(f.difference, f.interval, f.digits)}"
-            for n, f, _ in rows
+    found = [
+        whisker(
+            f"{benchmark.name} {figure.column}",
+            figure,
+            figure.margin,
+            better=figure.higher_is_better,
+            percent=comparison.terms.margin_of(benchmark.name),
+            digits=figure.digits,
+            unit=figure.unit,
         )
-        return _themed(drawing, "forest", f"Differences with intervals: {told}")
+        for benchmark, figure in words.heads(comparison)
+    ]
+    return forest_of([each for each in found if each is not None], "forest")
+
+
+def forest_of(found: Sequence[Whisker], name: str) -> str:
+    """Return whiskers below each other: gains first, then losses, then what is undecided."""
+    if not found:
+        return ""
+    order = {"gain": 0, "loss": 1, "changed": 2}
+    found = sorted(found, key=lambda each: order.get(each.verdict, 3))
+    with _drawing(0.62 + 0.42 * len(found)) as drawing:
+        axes = drawing.subplots()
+        for place, each in enumerate(found):
+            band = [place - 0.17, place + 0.33]
+            axes.fill_betweenx(band, -each.margin, each.margin, color=ROLES["panel"], lw=0)
+            axes.plot([0, 0], band, color=ROLES["quiet"], lw=1)
+            _interval(axes, place + 0.08, each)
+        _framed(axes)
+        axes.set_ylim(len(found) - 0.5, -0.6)
+        axes.set_yticks([])
+        axes.set_xlabel("← worse  ·  difference in % of the scale  ·  better →")
+        told = "; ".join(f"{each.name} {each.told}, {each.verdict}" for each in found)
+        return _themed(drawing, name, f"Differences with intervals: {told}")
 
 
 def curves(found: Sequence[Curve]) -> str:
@@ -115,12 +208,21 @@ def curves(found: Sequence[Curve]) -> str:
             _framed(axes)
         for axes in list(grid.flat)[len(panels) :]:
             axes.set_visible(False)
-        names = ", ".join(title for title, _ in panels)
-        return _themed(drawing, "curves", f"Training curves: {names}")
+        told = "; ".join(
+            f"{title} {' and '.join(_ends(points) for points in lines)}" for title, lines in panels
+        )
+        return _themed(drawing, "curves", f"Training curves, first to last step: {told}")
 
 
-def rounds(found: Sequence[Line]) -> str:
-    """Return headline figures over the rounds with their intervals; empty without any."""
+def _ends(points: Sequence[tuple[float, float]]) -> str:
+    return f"{points[0][1]:.4g} to {points[-1][1]:.4g}"
+
+
+def rounds(found: Sequence[Line], number: int = 0) -> str:
+    """Return headline figures over the rounds with their intervals; empty without any.
+
+    ``number`` tells several such drawings of one page apart.
+    """
     if not found:
         return ""
     height = (len(found) + 1) // 2
@@ -139,25 +241,60 @@ def rounds(found: Sequence[Line]) -> str:
         for axes in list(grid.flat)[len(found) :]:
             axes.set_visible(False)
         names = ", ".join(words.one_line(line.name, 60) for line in found)
-        return _themed(drawing, "rounds", f"Figures after each round, before is 0: {names}")
+        return _themed(
+            drawing, f"rounds{number or ''}", f"Figures after each round, before is 0: {names}"
+        )
 
 
-def _interval(axes: Axes, place: int, name: str, figure: MetricResult, scale: float) -> None:
-    assert figure.difference is not None
-    assert figure.interval is not None
-    role = figure.verdict if figure.verdict in _SHAPES else "ink"
-    low, high = (scale * end for end in figure.interval)
-    axes.plot([low, high], [place, place], color=ROLES[role], lw=2, solid_capstyle="butt")
-    shape = _SHAPES.get(figure.verdict, "o")
-    axes.plot([scale * figure.difference], [place], shape, color=ROLES[role], ms=6)
-    across, up = axes.get_yaxis_transform(), place - 0.3
-    lower = " (lower is better)" if figure.higher_is_better is False else ""
-    axes.text(0, up, words.one_line(name, 34) + lower, transform=across, weight="bold")
-    told = numbers.difference(figure.difference, figure.interval, figure.digits)
-    told += f" {words.one_line(figure.unit, 20)}"
-    # The lines of the axes shall not run through the words.
-    ground = {"facecolor": ROLES["paper"], "edgecolor": "none", "pad": 0.6}
-    axes.text(1, up, told, transform=across, ha="right", color=ROLES["quiet"], bbox=ground)
+@dataclass(frozen=True)
+class Cost:
+    """One figure of several runs by what they cost.
+
+    Attributes:
+        name: of the figure, foreign text.
+        points: optimiser steps, gain in percent of the scale, verdict, and what names the run.
+    """
+
+    name: str
+    points: tuple[tuple[int, float, str, str], ...]
+
+
+def costs(found: Sequence[Cost]) -> str:
+    """Return a panel for each figure, gain against optimiser steps; empty without any."""
+    if not found:
+        return ""
+    height = (len(found) + 1) // 2
+    with _drawing(1.75 * height + 0.1) as drawing:
+        grid = drawing.subplots(height, 2, squeeze=False)
+        for axes, each in zip(grid.flat, found, strict=False):
+            axes.axhline(0, color=ROLES["line"], lw=1)
+            for steps, gain, verdict, label in each.points:
+                role = ROLES[verdict if verdict in _SHAPES else "ink"]
+                axes.plot([steps], [gain], _SHAPES.get(verdict, "o"), color=role, ms=4)
+                axes.annotate(
+                    label, (steps, gain), (3, 2), textcoords="offset points", fontsize=7, color=role
+                )
+            axes.set_title(words.one_line(each.name, 34), fontsize=9, loc="left")
+            axes.margins(0.12)
+            _framed(axes)
+        for axes in list(grid.flat)[len(found) :]:
+            axes.set_visible(False)
+        names = ", ".join(words.one_line(each.name, 60) for each in found)
+        told = "Gain in % of the scale by optimiser steps; the numbers stand in the table above"
+        return _themed(drawing, "costs", f"{told}: {names}")
+
+
+def _interval(axes: Axes, place: float, each: Whisker) -> None:
+    role = each.verdict if each.verdict in _SHAPES else "ink"
+    if each.corrected is not None:
+        axes.plot(each.corrected, [place, place], color=ROLES[role], lw=0.8)
+    axes.plot(each.interval, [place, place], color=ROLES[role], lw=2.4, solid_capstyle="butt")
+    for value in each.seeds:
+        axes.plot([value], [place + 0.14], "|", color=ROLES["quiet"], ms=4)
+    axes.plot([each.difference], [place], _SHAPES.get(each.verdict, "o"), color=ROLES[role], ms=6)
+    across = axes.get_yaxis_transform()
+    axes.text(0, place - 0.32, each.name, transform=across, weight="bold")
+    axes.text(1, place - 0.32, each.told, transform=across, ha="right", color=ROLES["quiet"])
 
 
 def _framed(axes: Axes) -> None:

@@ -217,7 +217,19 @@ def test_the_forest_stands_where_the_numbers_are():
     assert (gain[0] - loss[1]) / unit == pytest.approx(5, rel=0.01)
     text = " ".join(root.itertext())
     assert "-3.0 [-4.0, +1.0]" in text
+    assert text.index("+8.0") < text.index("-3.0"), "gains come first"
     assert root.get("role") == "img"
+    assert "-3.0 [-4.0, +1.0] points, loss" in root.get("aria-label")
+
+
+def test_a_gain_stands_to_the_right_also_where_lower_is_better():
+    ends = {"interval": (-40.0, -10.0), "interval_corrected": (-50.0, 0.0)}
+    figure = report(["plain"] * 6).comparison.benchmarks[0].figures[0]
+    figure = dataclasses.replace(figure, difference=-30.0, verdict="gain", **ends)
+    line = plots.whisker("CHAIR_s", figure, 2.0, better=False, percent=1.0, digits=1, unit="points")
+    assert line is not None
+    assert (line.difference, line.interval, line.corrected) == (15.0, (5.0, 20.0), (0.0, 25.0))
+    assert line.told == "-30.0 [-40.0, -10.0] points"
 
 
 def test_figures_carry_no_style_no_script_and_no_colour_of_their_own():

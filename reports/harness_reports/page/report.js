@@ -1,19 +1,10 @@
-"use strict";
 (() => {
   const ROW = 60;
   const SPARE = 8;
   const MARKS = { fixed: "▲ fixed", broken: "▼ broken", missing: "○ missing", unchanged: "– unchanged", answered: "answered" };
-  const byId = (id) => document.getElementById(id);
   const data = JSON.parse(byId("samples").textContent);
   let pictures = null;
 
-  // Everything is built with text nodes and attributes: no text is ever read as markup.
-  const make = (tag, attributes, ...children) => {
-    const element = document.createElement(tag);
-    for (const [name, value] of Object.entries(attributes || {})) element.setAttribute(name, value);
-    element.append(...children.filter((child) => child !== null));
-    return element;
-  };
   const mark = (status, label) =>
     make("span", { class: `mark ${status}` }, MARKS[status] + (label && label !== "missing" ? `: ${label}` : ""));
   const oneLine = (text) => (text === null ? "no answer" : text.slice(0, 300).replace(/\s+/g, " ").trim() || "(empty)");
@@ -59,23 +50,6 @@
   const places = new Map(samples.map((sample, at) => [addressOf(sample), at]));
   const sides = (sample) => [sample.before, sample.after];
   const answered = (side) => (side === null ? null : side.answer);
-
-  // ---- theme
-  const themes = ["auto", "light", "dark"];
-  const remember = (theme) => { try { localStorage.setItem("harness-theme", theme); } catch { /* a file may not */ } };
-  const remembered = () => { try { return localStorage.getItem("harness-theme"); } catch { return null; } };
-  const setTheme = (theme) => {
-    if (theme === "auto") document.documentElement.removeAttribute("data-theme");
-    else document.documentElement.setAttribute("data-theme", theme);
-    byId("theme").textContent = `Theme: ${theme}`;
-  };
-  let theme = themes.includes(remembered()) ? remembered() : "auto";
-  setTheme(theme);
-  byId("theme").addEventListener("click", () => {
-    theme = themes[(themes.indexOf(theme) + 1) % themes.length];
-    setTheme(theme);
-    remember(theme);
-  });
 
   // ---- difference of two texts, word by word (longest common subsequence)
   const words = (text) => text.match(/\s+|[\p{L}\p{N}_]+|[^\s\p{L}\p{N}_]/gu) || [];
@@ -310,9 +284,6 @@
     if (event.key in steps) { event.preventDefault(); step(steps[event.key]); }
     if (event.key === "/") { event.preventDefault(); search.focus(); }
   });
-  // What is folded away on a screen belongs on paper.
-  addEventListener("beforeprint", () => { for (const one of document.querySelectorAll("details")) one.open = true; });
-
   filter();
   choose(samples.findIndex((sample) => !["unchanged", "answered"].includes(sample.status)), false);
   go(true);
