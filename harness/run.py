@@ -69,7 +69,7 @@ from harness.stages import (
     round_folder,
     stages_of_plan,
 )
-from harness.storage import RunRecord, Store, image_folder, locked, write_json
+from harness.storage import RunRecord, Store, image_folder, locked, open_store, write_json
 
 _TOO_FEW = 2
 _KEPT = ("before", "after", "judged", "images")
@@ -212,19 +212,29 @@ def _begun(settings: Settings) -> Iterator[tuple[Context[Plan], Model]]:
     check_knobs(plan.method, plan.options)
     check_rounds(plan)
     _terms(settings).check(plan.columns)
-    store = Store(settings.out / "store.sqlite")
-    model = open_checkpoint(
-        plan.model,
-        store=store,
-        device=settings.device,
-        dtype=settings.dtype,
-        protocol=plan.protocol,
-        engine=plan.engine,
-    )
+    store = open_store(settings.out)
+    model = model_of(plan, store)
     with locked(plan.folder(model.fingerprint)) as folder:
         plan.record(model.fingerprint, model.answered_by).write(folder)
         write_json(folder / "versions.json", versions())
         yield Context(plan, folder, store), model
+
+
+def model_of(plan: Plan, store: Store | None = None) -> Model:
+    """Open the model that a run starts from; no weights are loaded yet.
+
+    Raises:
+        UsageError: if there is no such model, or it cannot be used as the plan says.
+    """
+    asked = plan.settings
+    return open_checkpoint(
+        plan.model,
+        store=store,
+        device=asked.device,
+        dtype=asked.dtype,
+        protocol=plan.protocol,
+        engine=plan.engine,
+    )
 
 
 def _terms(settings: Settings) -> Terms:

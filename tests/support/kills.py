@@ -168,13 +168,13 @@ def assert_same_run(one: Path, two: Path) -> None:
     for name in sorted(names[0]):
         first, second = one / name, two / name
         if name.endswith("curves.jsonl"):
-            _assert_close(_lines(first), _lines(second))
+            assert_close(_lines(first), _lines(second))
         elif name.endswith(".jsonl"):
             assert_same_rows(first, second)
         elif name.endswith(".safetensors"):
             _assert_same_weights(first, second)
         elif name.endswith("comparison.json"):
-            _assert_close(_record(first), _record(second))
+            assert_close(_record(first), _record(second))
 
 
 def _files(folder: Path) -> set[str]:
@@ -201,16 +201,16 @@ def _record(path: Path) -> object:
     return found
 
 
-def _assert_close(one: object, two: object, where: str = "") -> None:
+def assert_close(one: object, two: object, where: str = "") -> None:
     """Demand equal records; numbers may differ as sums in another order do."""
     if isinstance(one, dict) and isinstance(two, dict):
         assert one.keys() == two.keys(), where
         for key, value in one.items():
-            _assert_close(value, two[key], f"{where}.{key}")
+            assert_close(value, two[key], f"{where}.{key}")
     elif isinstance(one, list) and isinstance(two, list):
         assert len(one) == len(two), where
         for place, (first, second) in enumerate(zip(one, two, strict=True)):
-            _assert_close(first, second, f"{where}[{place}]")
+            assert_close(first, second, f"{where}[{place}]")
     elif isinstance(one, float) and isinstance(two, float):
         assert one == pytest.approx(two, abs=1e-4, rel=1e-3, nan_ok=True), where
     else:
