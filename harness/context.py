@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from harness.benchmark import HUB, Benchmark
 from harness.engine import ENGINE_VERSION
 from harness.errors import UsageError
-from harness.model import short_name
+from harness.model import Opening, short_name
 from harness.plugins import Method, names
 from harness.protocol import HF
 from harness.records import Drop, Prompt, fingerprint, to_json
@@ -41,7 +41,7 @@ _NO_RESULT = (
         "attribution",
     ),
     *("margin", "alpha", "accept_missing", "margins"),
-    "protocol",  # part of the model's fingerprint
+    *("protocol", "engine", "engine_options"),  # part of the model's fingerprint
 )
 """Settings that change no answer, pair or weight."""
 _ONLY_WHEN_GIVEN = ("max_new_tokens", "rounds")
@@ -65,6 +65,7 @@ class EvalPlan:
         inputs: fingerprint of every input, by the names that ``settings.json`` gives them.
         seed: of everything random.
         protocol: how images and conversations reach the model.
+        engine: what answers; ``None`` is the engine ``own``.
     """
 
     settings: Settings | EvalSettings
@@ -75,6 +76,7 @@ class EvalPlan:
     inputs: Mapping[str, str]
     seed: int = 0
     protocol: str = HF
+    engine: Opening | None = None
 
     @property
     def columns(self) -> dict[str, tuple[Metric, ...]]:
@@ -106,12 +108,24 @@ class EvalPlan:
         code = fingerprint(model, self.inputs, self.settings.limit, *self._cut)
         return self.settings.out / folder_name("eval", self.settings.model, code)
 
-    def record(self, model: str) -> RunRecord:
-        """Return what ``settings.json`` keeps of the plan and of a model with this fingerprint."""
+    def record(self, model: str, engine: str = "") -> RunRecord:
+        """Return what ``settings.json`` keeps of the plan and of a model with this fingerprint.
+
+        Args:
+            model: the fingerprint.
+            engine: the identity of what answers; empty for the engine ``own``.
+        """
+        asked = {**to_json(self.settings), "data": kept_data(self.settings.data)}
+        if self.settings.engine_options:
+            asked["engine_options"] = dict(self.settings.engine_options)
         return RunRecord(
-            asked={**to_json(self.settings), "data": kept_data(self.settings.data)},
+            asked=asked,
             inputs=dict(self.inputs),
-            measured={"model": model, "engine": str(ENGINE_VERSION), "protocol": self.protocol},
+            measured={
+                "model": model,
+                "engine": engine or ENGINE_VERSION,
+                "protocol": self.protocol,
+            },
         )
 
 
@@ -170,9 +184,9 @@ class Plan(EvalPlan):
         code = fingerprint(wanted, options, model, self.inputs)
         return self.settings.out / folder_name(self.settings.method, self.settings.model, code)
 
-    def record(self, model: str) -> RunRecord:
+    def record(self, model: str, engine: str = "") -> RunRecord:
         """Return what ``settings.json`` keeps, with the method's options in full."""
-        record = super().record(model)
+        record = super().record(model, engine)
         return dataclasses.replace(
             record,
             asked={**record.asked, "options": dict(self.settings.options)},

@@ -21,7 +21,15 @@ from harness.resolve import resolve_eval, versions
 from harness.runs import Scoring, score_given
 from harness.settings import EvalSettings
 from harness.stages import evaluate
-from harness.storage import Store, image_folder, journal_of, locked, save_thumbnail, write_json
+from harness.storage import (
+    RunRecord,
+    image_folder,
+    journal_of,
+    locked,
+    open_store,
+    save_thumbnail,
+    write_json,
+)
 
 
 @dataclass(frozen=True)
@@ -49,7 +57,7 @@ def measure(asked: EvalSettings) -> EvalResult:
         HarnessError: if a benchmark cannot be measured; finished answers stay on disk.
     """
     plan = resolve_eval(asked)
-    store = Store(asked.out / "store.sqlite")
+    store = open_store(asked.out)
     model = open_model(
         plan.model,
         adapter=asked.adapter,
@@ -57,10 +65,11 @@ def measure(asked: EvalSettings) -> EvalResult:
         device=asked.device,
         dtype=asked.dtype,
         protocol=plan.protocol,
+        engine=plan.engine,
     )
     with locked(plan.folder(model.fingerprint)) as folder:
         context = Context(plan, folder, store)
-        _record(context, model.fingerprint)
+        _record(context, model.fingerprint, model.answered_by)
         found = evaluate("after", model, context)
         if asked.judging.local:
             model.release()  # the judge needs the memory, and nobody asks the model any more
@@ -78,7 +87,7 @@ def score_answers(wanted: Scoring, asked: EvalSettings) -> EvalResult:
     plan = resolve_eval(replace(asked, model=wanted.name))
     given = score_given(wanted, plan)
     with locked(plan.folder(given.digest)) as folder:
-        context = Context(plan, folder, Store(asked.out / "store.sqlite"))
+        context = Context(plan, folder, open_store(asked.out))
         _record(context, given.digest)
         prints = plan.prints(given.digest)
         for name, rows in given.samples.items():
@@ -92,9 +101,9 @@ def score_answers(wanted: Scoring, asked: EvalSettings) -> EvalResult:
         return _concluded(context, given.samples, f"answers of {wanted.name}", given.notes)
 
 
-def _record(context: Context[EvalPlan], model: str) -> None:
+def _record(context: Context[EvalPlan], model: str, engine: str = "") -> None:
     """Write what was asked, of which model, with which versions."""
-    context.plan.record(model).write(context.folder)
+    context.plan.record(model, engine).write(context.folder)
     write_json(context.folder / "versions.json", versions())
 
 
@@ -114,6 +123,7 @@ def _concluded(
         notes=tuple(notes),
         images=image_folder(folder),
         protocol=plan.protocol,
+        engine=RunRecord.read(folder).engine,
     )
     report = conclude_alone(
         about,

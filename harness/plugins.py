@@ -35,6 +35,7 @@ KINDS = {
     "pages": "page over several runs",
     "demos": "demo",
     "views": "view",
+    "engines": "engine",
     "executors": "executor",
 }
 

@@ -10,6 +10,7 @@ import dataclasses
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -29,9 +30,9 @@ from harness.context import EvalPlan, Plan, data_parts
 from harness.engine import resolve as checkpoint_folder
 from harness.errors import UsageError
 from harness.judge import check
-from harness.model import misfit_of, refuse_server
+from harness.model import OWN, Opening, misfit_of, refuse_server
 from harness.pairs import Given, gather, located
-from harness.plugins import Method, digest_of, load, load_method, names
+from harness.plugins import Method, digest_of, filled, load, load_method, names
 from harness.protocol import HF, LLAVA, checked, sentence
 from harness.records import Demo, fingerprint
 from harness.report import writers_of
@@ -71,6 +72,7 @@ def resolve(settings: Settings) -> Plan:
     data_demo = demo_of(data_parts(settings.data)[0])
     data = data_of(settings.data)
     protocol, notes = protocol_of(settings, model_demo)
+    engine = engine_of(settings, protocol)
     benchmarks, inputs = benchmarks_of(settings.benches, data, protocol)
     given, prompts_print = _given(settings)
     inputs |= {"method": _method_digest(method, options, typed), "prompts": prompts_print}
@@ -88,6 +90,7 @@ def resolve(settings: Settings) -> Plan:
         inputs=inputs,
         protocol=protocol,
         notes=notes,
+        engine=engine,
     )
 
 
@@ -102,12 +105,39 @@ def protocol_of(settings: Settings, demo: Demo | None) -> tuple[str, tuple[str, 
     asked = None if settings.protocol is None else checked(settings.protocol)
     if settings.preset != _PAPER or demo is not None or asked == LLAVA:
         return asked or HF, ()
-    if asked == HF:
+    if asked == HF or settings.engine != OWN:
         return HF, (sentence(HF),)
     reason = misfit_of(checkpoint_folder(settings.model))
     if reason is None:
         return LLAVA, ()
     return HF, (f"The model cannot follow the papers' protocol: {reason}.", sentence(HF))
+
+
+def engine_of(asked: Settings | EvalSettings, protocol: str) -> Opening | None:
+    """Return how the engine that was asked for is made; ``None`` for the engine ``own``.
+
+    Raises:
+        UsageError: if there is no such engine, or an option does not fit it, or it cannot follow
+            the protocol.
+    """
+    kind, values = load("engines", asked.engine), dict(asked.engine_options)
+    options = getattr(kind, "Options", None)
+    if options is None and values:
+        raise UsageError(f"The engine '{asked.engine}' has no options; leave --engine-set out.")
+    if asked.engine == OWN:
+        return None
+    if protocol != HF:
+        raise UsageError(
+            f"The engine '{asked.engine}' lays out images and conversations as the checkpoint has "
+            f"it, so the protocol {protocol} cannot be followed. Use --engine {OWN}, or leave "
+            "--protocol out."
+        )
+    made = (
+        filled(f"engine '{asked.engine}'", options(), values, "--engine-set ")
+        if options is not None
+        else None
+    )
+    return partial(kind, options=made)
 
 
 def resolve_eval(asked: EvalSettings) -> EvalPlan:
@@ -121,6 +151,7 @@ def resolve_eval(asked: EvalSettings) -> EvalPlan:
     data, demo = data_of(asked.data), demo_of(asked.model)
     data_demo = demo_of(data_parts(asked.data)[0])
     protocol = HF if asked.protocol is None else checked(asked.protocol)
+    engine = engine_of(asked, protocol)
     benchmarks, inputs = benchmarks_of(asked.benches, data, protocol)
     return EvalPlan(
         settings=asked,
@@ -130,6 +161,7 @@ def resolve_eval(asked: EvalSettings) -> EvalPlan:
         notice=data_demo.notice if data_demo else None,
         inputs=inputs,
         protocol=protocol,
+        engine=engine,
     )
 
 

@@ -69,7 +69,7 @@ from harness.stages import (
     round_folder,
     stages_of_plan,
 )
-from harness.storage import RunRecord, Store, image_folder, locked, write_json
+from harness.storage import RunRecord, Store, image_folder, locked, open_store, write_json
 
 _TOO_FEW = 2
 _KEPT = ("before", "after", "judged", "images")
@@ -124,7 +124,7 @@ def run(settings: Settings, *, alone: bool = True) -> Outcome:
     """
     with _begun(settings) as (context, model):
         plan, folder = context.plan, context.folder
-        terms, record = _terms(settings), plan.record(model.fingerprint)
+        terms, record = _terms(settings), plan.record(model.fingerprint, model.answered_by)
         preflight_once(context, model)
         before = _before(context, model)
         trained, blanked = _trained(context, model)
@@ -212,18 +212,29 @@ def _begun(settings: Settings) -> Iterator[tuple[Context[Plan], Model]]:
     check_knobs(plan.method, plan.options)
     check_rounds(plan)
     _terms(settings).check(plan.columns)
-    store = Store(settings.out / "store.sqlite")
-    model = open_checkpoint(
-        plan.model,
-        store=store,
-        device=settings.device,
-        dtype=settings.dtype,
-        protocol=plan.protocol,
-    )
+    store = open_store(settings.out)
+    model = model_of(plan, store)
     with locked(plan.folder(model.fingerprint)) as folder:
-        plan.record(model.fingerprint).write(folder)
+        plan.record(model.fingerprint, model.answered_by).write(folder)
         write_json(folder / "versions.json", versions())
         yield Context(plan, folder, store), model
+
+
+def model_of(plan: Plan, store: Store | None = None) -> Model:
+    """Open the model that a run starts from; no weights are loaded yet.
+
+    Raises:
+        UsageError: if there is no such model, or it cannot be used as the plan says.
+    """
+    asked = plan.settings
+    return open_checkpoint(
+        plan.model,
+        store=store,
+        device=asked.device,
+        dtype=asked.dtype,
+        protocol=plan.protocol,
+        engine=plan.engine,
+    )
 
 
 def _terms(settings: Settings) -> Terms:
@@ -297,6 +308,7 @@ def _about(context: Context[Plan], trained: Trained, blanked: Ablation | None) -
         rounds=trained.rounds,
         protocol=plan.protocol,
         notes=plan.notes,
+        engine=RunRecord.read(folder).engine,
     )
 
 

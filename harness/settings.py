@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError
+from harness.records import LATER
 
 EMBEDDED = "tinyworld"
+OWN = "own"
 BUILTIN = "builtin"
 SAME, FRESH = "same", "fresh"
 PREVIOUS, BASE = "previous", "base"
@@ -124,6 +126,8 @@ class Settings:
         rounds: make pairs and train several times; ``None`` does so once.
         eval_rounds: evaluate the model of every round, not of the last alone.
         attribution: say of so many rows which image regions their answers rest on.
+        engine: what answers, before, in pairs and after.
+        engine_options: ``--engine-set`` texts, sorted by key.
     """
 
     method: str
@@ -158,6 +162,8 @@ class Settings:
     rounds: RoundSettings | None = None
     eval_rounds: bool = False
     attribution: int = 0
+    engine: str = field(default=OWN, metadata=LATER)
+    engine_options: tuple[tuple[str, str], ...] = field(default=(), metadata=LATER)
 
 
 @dataclass(frozen=True)
@@ -176,6 +182,8 @@ class EvalSettings:
         out: where run folders and the store lie.
         judging: who judges open answers.
         protocol: how images and conversations reach the model; ``None`` is ``hf``.
+        engine: what answers.
+        engine_options: ``--engine-set`` texts, sorted by key.
     """
 
     benches: tuple[str, ...]
@@ -189,3 +197,5 @@ class EvalSettings:
     out: Path = Path("runs")
     judging: JudgeSettings = Settings.judging
     protocol: str | None = None
+    engine: str = field(default=OWN, metadata=LATER)
+    engine_options: tuple[tuple[str, str], ...] = field(default=(), metadata=LATER)

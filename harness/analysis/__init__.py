@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.analysis.leaderboard import (
+    BEFORE,
     Leaderboard,
     Overview,
     RankedRun,
@@ -24,6 +25,7 @@ from harness.analysis.power import (
 from harness.analysis.reproduction import Ledger, ledger_of, measured
 
 __all__ = [
+    "BEFORE",
     "CAUTIOUS",
     "TYPICAL",
     "Cost",

@@ -17,6 +17,7 @@ import click
 from harness import old_names
 from harness.cli.augmentations import augmentations
 from harness.cli.bundle import bundle, verify
+from harness.cli.compact import compact
 from harness.cli.compare import compare
 from harness.cli.convert import convert_checkpoint
 from harness.cli.data import data
@@ -33,6 +34,8 @@ from harness.cli.report import report
 from harness.cli.reproduce import reproduce
 from harness.cli.run import run
 from harness.cli.score import score
+from harness.cli.status import status
+from harness.cli.sweep import sweep
 from harness.cli.unexpected import DEBUG, unexpected, writable_anywhere
 from harness.errors import ExitCode, HarnessError, plain
 
@@ -61,11 +64,11 @@ def _version(context: click.Context, parameter: click.Parameter, wanted: bool) -
 
 
 _SECTIONS: Mapping[str, Sequence[click.Command]] = {
-    "Train and measure": (run, evaluate, score, plan),
-    "Look at results": (report, compare, gate, judge, pairs, augmentations, reproduce),
+    "Train and measure": (run, sweep, evaluate, score, plan),
+    "Look at results": (status, report, compare, gate, judge, pairs, augmentations, reproduce),
     "Share and verify": (bundle, verify, import_, push),
     "Data, plugins, machine": (
-        *(list_names, data, convert_checkpoint),
+        *(list_names, data, convert_checkpoint, compact),
         *(check, *SCAFFOLDS, doctor),
     ),
 }

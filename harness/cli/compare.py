@@ -110,9 +110,10 @@ def _compare_two(
     from harness.plugins import load
     from harness.records import to_json
     from harness.runs import compare_runs, looked
+    from harness.storage import open_store
 
     report = compare_runs(first, second, seed=seed, terms=terms)
-    if (place.parent / "store.sqlite").exists():
+    if open_store(place.parent).path.exists():
         arms = first.arms[1], second.arms[1]
         looks = looked(place.parent, report.compared, arms, [second.report.seed])
         report = dataclasses.replace(report, looks=looks)

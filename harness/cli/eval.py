@@ -14,6 +14,8 @@ from harness.cli.options import (
     DATA,
     DEVICE,
     DTYPE,
+    ENGINE,
+    ENGINE_SET,
     EVENTS,
     LIMIT,
     MAX_NEW_TOKENS,
@@ -21,6 +23,7 @@ from harness.cli.options import (
     OUT,
     PROTOCOL,
     QUIET,
+    engine_values,
 )
 from harness.cli.recipes import RecipeCommand
 from harness.errors import ExitCode
@@ -47,6 +50,8 @@ if TYPE_CHECKING:
 @DEVICE
 @DTYPE
 @PROTOCOL
+@ENGINE
+@ENGINE_SET
 @NPROC
 @OUT
 @judge_flags
@@ -68,7 +73,9 @@ def evaluate(bench: tuple[str, ...], nproc: int, events: bool, quiet: bool, **as
     from harness.progress import Reporter, showing
     from harness.settings import EvalSettings
 
-    wanted = EvalSettings(benches=bench, judging=judge_settings(asked), **asked)
+    engine_options = engine_values(asked.pop("engine_options"))
+    judging = judge_settings(asked)
+    wanted = EvalSettings(benches=bench, judging=judging, engine_options=engine_options, **asked)
 
     def job() -> ExitCode:
         with showing(Reporter(quiet=quiet, events=events)) as reporter:

@@ -17,7 +17,7 @@ from harness.plugins import KINDS
 @click.argument("name", required=False)
 @click.option("--json", "events", is_flag=True, help="Names and packages as one JSON object.")
 def list_names(kind: str, name: str | None, events: bool) -> None:
-    """List installed methods, benchmarks, suites, losses, executors, reports or demos.
+    """List installed methods, benchmarks, suites, losses, engines, executors, reports or demos.
 
     Of benchmarks also what they measure; of one benchmark everything that is known, with the
     figures that others have published.

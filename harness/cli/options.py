@@ -92,6 +92,20 @@ PROTOCOL = click.option(
     help="How images and conversations reach the model, and how answers are read: as the "
     "checkpoint has it (hf, the default), or as the papers' code does (llava-1.5).",
 )
+ENGINE = click.option(
+    "--engine",
+    default="own",
+    show_default=True,
+    metavar="own|vllm|server",
+    help="What answers, before, in pairs and after; see harness list engines, docs/engines.md.",
+)
+ENGINE_SET = click.option(
+    "--engine-set",
+    "engine_options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Set one option of the engine; may be repeated.",
+)
 NPROC = click.option(
     "--nproc",
     type=click.IntRange(min=1),
@@ -135,6 +149,15 @@ ACCEPT_MISSING = click.option(
     metavar="A,B",
     help='Benchmarks whose missing rows do not veto a gain or "no worse".',
 )
+
+
+def engine_values(texts: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Return ``--engine-set`` texts as pairs, sorted by key.
+
+    Raises:
+        UsageError: if one is not a KEY=VALUE.
+    """
+    return key_values(texts, "--engine-set", "tensor_parallel=2")
 
 
 def terms_of(
@@ -185,7 +208,9 @@ def _margins(text: str) -> tuple[float | None, dict[str, float]]:
     return found.pop("", None), found
 
 
-def key_values(texts: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+def key_values(
+    texts: tuple[str, ...], option: str = "--set", example: str = "beta=0.1"
+) -> tuple[tuple[str, str], ...]:
     """Return ``--set`` texts as pairs, sorted by key.
 
     Raises:
@@ -195,7 +220,9 @@ def key_values(texts: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     for text in texts:
         key, sign, value = text.partition("=")
         if not sign or not key:
-            raise UsageError(f"--set {text} is not a KEY=VALUE. Write, for example, --set beta=0.1")
+            raise UsageError(
+                f"{option} {text} is not a KEY=VALUE. Write, for example, {option} {example}"
+            )
         values[key.strip()] = value.strip()
     return tuple(sorted(values.items()))
 

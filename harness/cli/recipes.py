@@ -11,7 +11,7 @@ Keys are the names of the command's options. What is typed on the command line w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ _OPTIONS = {
     "benches": "bench",
     "reports": "report",
     "options": _SET,
+    "engine_options": "engine-set",
     "judgings": "judge-repeats",
     "rpm": "judge-rpm",
     "cap": "judge-cap",
@@ -81,21 +82,49 @@ def _remember(context: click.Context, parameter: click.Parameter, wanted: bool) 
 def _read(context: click.Context, parameter: click.Parameter, path: Path | None) -> None:
     if path is None:
         return
-    asked = _of_run(path) if path.is_dir() else _of_file(path)
+    asked = _of_run(path) if path.is_dir() else recipe_file(path)
     known = _options(context.command)
-    given: dict[str, Any] = {}
+    given = {str(known[n].name): value for n, value in _typed_all(context.command, asked, path)}
+    context.default_map = {**(context.default_map or {}), **given}
+
+
+def _typed_all(
+    command: click.Command, asked: Mapping[str, Any], path: Path
+) -> Iterator[tuple[str, Any]]:
+    """Return the options of a recipe by their names, as click would have got them."""
+    known = _options(command)
     for name, value in asked.items():
         if name not in known:
             raise UsageError(
                 f"{path} says '{plain(str(name))}', which is no option of harness "
-                f"{context.info_name}.{near_miss(str(name), known)} Known: {', '.join(known)}."
+                f"{command.name}.{near_miss(str(name), known)} Known: {', '.join(known)}."
             )
         if value is not None:
-            given[str(known[name].name)] = _typed(known[name], value, f"{path}: {name}")
-    context.default_map = {**(context.default_map or {}), **given}
+            yield name, _typed(known[name], value, f"{path}: {name}")
 
 
-def _of_file(path: Path) -> Mapping[str, Any]:
+def words_of(command: click.Command, asked: Mapping[str, Any], path: Path) -> tuple[str, ...]:
+    """Return the options of a recipe as they would be typed.
+
+    Raises:
+        UsageError: if one does not exist, naming the near miss, or has no fitting value.
+    """
+    words: list[str] = []
+    for name, value in _typed_all(command, asked, path):
+        if isinstance(value, bool):
+            words += [f"--{name}"] if value else []
+        else:
+            for each in value if isinstance(value, tuple) else (value,):
+                words += [f"--{name}", each]
+    return tuple(words)
+
+
+def recipe_file(path: Path) -> Mapping[str, Any]:
+    """Read a recipe.
+
+    Raises:
+        UsageError: if it cannot be read, or holds nothing.
+    """
     import yaml
 
     from harness.storage import parse_yaml, read_text
@@ -186,7 +215,7 @@ def _recipe(context: click.Context) -> dict[str, Any]:
 
 
 def _plain(name: str, value: Any) -> Any:
-    if name == _SET:
+    if name in (_SET, "engine-set"):
         return dict(each.partition("=")[::2] for each in value)
     if isinstance(value, tuple):
         return list(value)

@@ -18,6 +18,8 @@ from harness.cli.options import (
     DATA,
     DEVICE,
     DTYPE,
+    ENGINE,
+    ENGINE_SET,
     EVENTS,
     LIMIT,
     MARGIN,
@@ -29,6 +31,7 @@ from harness.cli.options import (
     PROTOCOL,
     QUIET,
     TRACK,
+    engine_values,
     key_values,
     terms_of,
 )
@@ -115,6 +118,8 @@ _ROUNDS = {"round_prompts": "prompts", "replay": "replay", "round_reference": "r
 @DEVICE
 @DTYPE
 @PROTOCOL
+@ENGINE
+@ENGINE_SET
 @NPROC
 @OUT
 @click.option(
@@ -240,6 +245,7 @@ def settings_of(
     reports: tuple[str, ...],
     track: tuple[str, ...],
     options: tuple[str, ...],
+    engine_options: tuple[str, ...],
     holdout: float | None,
     margin: str | None,
     alpha: float | None,
@@ -256,6 +262,7 @@ def settings_of(
         benches=bench,
         reports=distinct(("json", *reports, *track)),
         options=key_values(options if holdout is None else (*options, f"holdout={holdout}")),
+        engine_options=engine_values(engine_options),
         judging=judge_settings(asked),
         rounds=round_settings(rounds, **given),
         **dataclasses.asdict(terms_of(margin, alpha, accept_missing)),

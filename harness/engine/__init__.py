@@ -15,6 +15,7 @@ from harness.engine.inputs import ANSWER_TYPES, processed_as, processed_through
 from harness.engine.keys import ENGINE_VERSION, EngineRequest, ImageDigests, answer_key
 from harness.engine.loading import Loaded, Source, gpus, load, pick_device, pick_dtype
 from harness.engine.original_llava import Converted, convert
+from harness.engine.stopping import choice_tokens
 from harness.engine.support import why_not_shared
 from harness.engine.weights import read_json
 
@@ -30,6 +31,7 @@ __all__ = [
     "adapter_fingerprint",
     "answer_key",
     "check_adapter",
+    "choice_tokens",
     "convert",
     "forced_through_generation",
     "gpus",

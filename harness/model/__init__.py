@@ -7,6 +7,7 @@ from harness.model.address import OFFICIAL, SCHEME, ServerName, server_name, sho
 from harness.model.ask import Answering, AnyModel, ask_each
 from harness.model.distributed import everywhere, processes
 from harness.model.download import fetched
+from harness.model.engines import OWN, Engine, Identity, Opening
 from harness.model.fit import misfit_of
 from harness.model.launch import CHILD, end_with_parent, run_distributed
 from harness.model.model import Model
@@ -20,13 +21,17 @@ __all__ = [
     "CHILD",
     "ENGINE_VERSION",
     "OFFICIAL",
+    "OWN",
     "SCHEME",
     "THOUGHT",
     "Answering",
     "AnyModel",
     "ChatClient",
     "ChatReply",
+    "Engine",
+    "Identity",
     "Model",
+    "Opening",
     "Passing",
     "Refused",
     "ServerName",

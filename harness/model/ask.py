@@ -25,10 +25,17 @@ class AnyModel(Answering, Protocol):
     Attributes:
         source: what the user typed.
         calls: requests that reached the model, not the store.
+        answered_by: identity of the engine that answers; empty for the engine ``own``, and where
+            the model is known by its server alone.
     """
 
     source: str
     calls: int
+
+    @property
+    def answered_by(self) -> str:
+        """See above."""
+        ...
 
     @property
     def fingerprint(self) -> str:

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.engine import weights_fingerprint
+from harness.engine import ENGINE_VERSION, weights_fingerprint
 from harness.model.chat_template import ChatTemplate
+from harness.model.engines import OWN, Identity
 from harness.protocol import HF, Conversation
+from harness.records import Answer, Request
 
 if TYPE_CHECKING:
-    from harness.engine import Engine, Loaded, Source
+    from harness.engine import Engine, EngineRequest, Loaded, Source
 
 
 class Base:
-    """The checkpoint that a model and its adapted versions hold in common, loaded once."""
+    """The checkpoint that a model and its adapted versions hold in common, loaded once.
 
-    def __init__(self, source: Source) -> None:
+    It is the engine ``own`` too (see :class:`harness.model.engines.Engine`): what answers is the
+    network that is trained.
+    """
+
+    identity = Identity(OWN, ENGINE_VERSION)
+
+    def __init__(self, source: Source, options: None = None) -> None:
         """Remember what to load, and read the chat template.
 
         Raises:
@@ -58,6 +68,21 @@ class Base:
 
             self._engine = Engine(self.loaded())
         return self._engine
+
+    def refuses(self, request: Request) -> str | None:
+        """Nothing that can be asked is refused."""
+        return None
+
+    def run(
+        self, items: Sequence[EngineRequest], adapter: Path | None = None
+    ) -> Iterator[tuple[int, Answer]]:
+        """Answer in this process; see :class:`harness.model.engines.Engine`."""
+        if items:
+            yield from self.engine().run(items, adapter)
+
+    def at(self, source: Source) -> Base:
+        """Return the checkpoint that lies elsewhere."""
+        return Base(source)
 
     def release(self) -> None:
         """Forget the network and give its memory back."""

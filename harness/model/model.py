@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from harness import progress
 from harness.engine import (
     ENGINE_VERSION,
     EngineRequest,
@@ -28,6 +29,7 @@ from harness.engine import (
 from harness.errors import HarnessError, UsageError
 from harness.model.base import Base
 from harness.model.distributed import everywhere, ranks
+from harness.model.engines import Engine, Opening
 from harness.model.fit import refuse_misfit
 from harness.model.spec import Spec, held
 from harness.protocol import HF
@@ -48,11 +50,17 @@ class Model:
         path: the checkpoint's folder.
         adapter: the adapter's folder, or ``None``.
         base: the checkpoint in memory, held in common with its adapted versions.
+        engine: what answers: ``base`` itself, or another engine with the same weights.
         calls: requests that reached the network, not the store.
     """
 
     def __init__(
-        self, source: str, base: Base, adapter: Path | None = None, store: Store | None = None
+        self,
+        source: str,
+        base: Base,
+        adapter: Path | None = None,
+        store: Store | None = None,
+        engine: Engine | None = None,
     ) -> None:
         """Use :meth:`open` instead."""
         self.source = source
@@ -60,8 +68,10 @@ class Model:
         self.adapter = adapter
         self.calls = 0
         self.base = base
+        self.engine: Engine = engine or base
         self._store = store
-        self._fingerprint: str | None = None
+        self._prints: dict[str, str] = {}
+        self._told: set[str] = set()
 
     @classmethod
     def open(
@@ -75,6 +85,7 @@ class Model:
         trust_remote_code: bool = False,
         revision: str | None = None,
         protocol: str = HF,
+        engine: Opening | None = None,
     ) -> Model:
         """Open a checkpoint without loading its weights.
 
@@ -88,6 +99,7 @@ class Model:
             trust_remote_code: run Python that the checkpoint brings.
             revision: of a hub id; a full commit when its code is to be run.
             protocol: how images and conversations reach it; see ``harness.protocol``.
+            engine: what answers; ``None`` is the engine ``own``.
 
         Raises:
             UsageError: if something named here does not exist or cannot be used; the message
@@ -99,17 +111,19 @@ class Model:
         place = pick_device(device)
         refuse_misfit(path, protocol)
         base = Base(Source(path, place, pick_dtype(dtype, place), trust_remote_code, protocol))
-        model = cls(str(source), base, store=store)
+        other = engine(base.source) if engine is not None else None
+        model = cls(str(source), base, store=store, engine=other)
         return model if adapter is None else model.with_adapter(check_adapter(Path(adapter)))
 
     def spec(self) -> Spec:
         """Say how another process of this run opens the same model."""
-        return Spec.of(self.base.source, self.adapter, self._store)
+        return Spec.of(self.base.source, self.adapter, self._store, self._other)
 
     @classmethod
     def of(cls, spec: Spec) -> Model:
         """Open what process 0 has; the last checkpoint stays in memory for the next call."""
-        return cls(str(spec.source.path), held(spec.source), spec.adapter, spec.answers())
+        base = held(spec.source)
+        return cls(str(spec.source.path), base, spec.adapter, spec.answers(), spec.engine)
 
     def with_adapter(self, path: Path | None) -> Model:
         """Return the model after training: the same base in memory with this adapter.
@@ -122,7 +136,7 @@ class Model:
             UsageError: if the folder is neither an adapter nor a model.
         """
         if path is None:
-            return Model(self.source, self.base, store=self._store)
+            return Model(self.source, self.base, store=self._store, engine=self._other)
         folder = Path(path)
         if (folder / "config.json").is_file() and not (folder / "adapter_config.json").is_file():
             kept = self.base.source
@@ -132,20 +146,38 @@ class Model:
                 device=kept.device,
                 dtype=_format(folder, kept),
                 protocol=kept.protocol,
+                engine=self._other.at if self._other is not None else None,
             )
-        return Model(self.source, self.base, check_adapter(folder), self._store)
+        return Model(self.source, self.base, check_adapter(folder), self._store, self._other)
+
+    @property
+    def answered_by(self) -> str:
+        """Identity of the engine; empty for the engine ``own``."""
+        return str(self._other.identity) if self._other is not None else ""
+
+    @property
+    def _other(self) -> Engine | None:
+        """The engine, if it is not the network in this process."""
+        return self.engine if self.engine is not self.base else None
 
     @property
     def fingerprint(self) -> str:
-        """Hash of weights, adapter, number format and protocol; 64 hexadecimal digits."""
-        if self._fingerprint is None:
+        """Hash of weights, adapter, number format, protocol and engine; 64 hexadecimal digits."""
+        return self._print_of(self.engine)
+
+    def _print_of(self, engine: Engine) -> str:
+        """Return the fingerprint of what this engine answers; the own engine's is left out."""
+        name = engine.identity.name
+        if name not in self._prints:
             parts = [self.base.fingerprint, self.base.source.dtype]
             if self.protocol != HF:
                 parts.append(f"protocol={self.protocol}")
+            if engine is not self.base:
+                parts.append(f"engine={engine.identity}")
             if self.adapter is not None:
                 parts.append(adapter_fingerprint(self.adapter))
-            self._fingerprint = hashlib.sha256("\n".join(parts).encode()).hexdigest()
-        return self._fingerprint
+            self._prints[name] = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+        return self._prints[name]
 
     @property
     def protocol(self) -> str:
@@ -157,8 +189,11 @@ class Model:
         """The transformers model without any adapter, loaded when first asked for.
 
         Whoever trains it in place need not undo anything: the engine notices that weights,
-        layers or forward were changed and loads the checkpoint again before it answers.
+        layers or forward were changed and loads the checkpoint again before it answers. Another
+        engine gives its memory back first.
         """
+        if self._other is not None:
+            self._other.release()
         return self.base.bare().network
 
     @property
@@ -187,36 +222,71 @@ class Model:
             yield from map(as_read, self._answer_window(window))
 
     def release(self) -> None:
-        """Free the memory of the network; the next request loads it again."""
+        """Free the memory of network and engine; the next request takes it again."""
         self.base.release()
+        if self._other is not None:
+            self._other.release()
 
     def _answer_window(self, window: list[Request]) -> Iterator[Answer]:
         rendered = [self._try_render(request) for request in window]
         digests = ImageDigests()
+        engines = [self._engine_for(request) for request in window]
         keys = [
-            answer_key(self.fingerprint, text, request, digests) if isinstance(text, str) else ""
-            for request, text in zip(window, rendered, strict=True)
+            answer_key(self._print_of(engine), text, request, digests)
+            if isinstance(text, str)
+            else ""
+            for request, text, engine in zip(window, rendered, engines, strict=True)
         ]
         ready = ranks().agreed(self._stored(keys))
         work: dict[str, EngineRequest] = {}
-        for request, key, text in zip(window, keys, rendered, strict=True):
+        theirs: dict[str, EngineRequest] = {}
+        for request, key, text, engine in zip(window, keys, rendered, engines, strict=True):
             if key not in ready and isinstance(text, str):
                 images = tuple(map(digests.of, request.images))
-                work.setdefault(key, EngineRequest(request, text, images))
-        self.calls += len(work)
+                whose = work if engine is self.base else theirs
+                whose.setdefault(key, EngineRequest(request, text, images))
+        self.calls += len(work) + len(theirs)
+        if ranks().size > 1 and theirs:
+            first = ranks().rank == 0
+            ready |= ranks().agreed(dict(self._kept(self.engine, theirs)) if first else {})
+            theirs = {}
         if ranks().size > 1 and work:
             ready |= self._compute_together(work)
             work = {}
-        names, results = list(work), self._compute(list(work.values()))
+        results = chain(self._kept(self.engine, theirs), self._kept(self.base, work))
         for key, text in zip(keys, rendered, strict=True):
             if isinstance(text, Answer):
                 yield text
                 continue
             while key not in ready:
-                place, answer = next(results)
-                ready[names[place]] = answer
-                self._keep(names[place], answer)
+                name, answer = next(results)
+                ready[name] = answer
             yield ready[key]
+
+    def _engine_for(self, request: Request) -> Engine:
+        """Return the model's engine, or the own one for what that cannot answer."""
+        if self._other is None:
+            return self.base
+        reason = self._other.refuses(request)
+        if reason is None:
+            return self._other
+        if reason not in self._told:
+            self._told.add(reason)
+            progress.say(
+                f"The engine own answers what {self.engine.identity.name} cannot: {reason}"
+            )
+        return self.base
+
+    def _kept(
+        self, engine: Engine, work: Mapping[str, EngineRequest]
+    ) -> Iterator[tuple[str, Answer]]:
+        """Compute answers and store each as soon as it is ready."""
+        names = list(work)
+        if not names:
+            return
+        for place, answer in engine.run(list(work.values()), self.adapter):
+            self._keep(names[place], answer)
+            yield names[place], answer
 
     def _try_render(self, request: Request) -> str | Answer:
         try:
@@ -225,10 +295,6 @@ class Model:
             raise
         except HarnessError as error:
             return Answer(text=None, finish="missing", error=str(error))
-
-    def _compute(self, items: list[EngineRequest]) -> Iterator[tuple[int, Answer]]:
-        if items:
-            yield from self.base.engine().run(items, self.adapter)
 
     def _compute_together(self, work: Mapping[str, EngineRequest]) -> dict[str, Answer]:
         remote = partial(_share, self.spec(), work)
@@ -248,11 +314,7 @@ class Model:
             for key, item in work.items()
         ]
         mine = ranks().divide(costs)
-        done: dict[str, Answer] = {}
-        for place, answer in self._compute([work[key] for key in mine]):
-            done[mine[place]] = answer
-            self._keep(mine[place], answer)
-        return ranks().gather(done)
+        return ranks().gather(dict(self._kept(self.base, {key: work[key] for key in mine})))
 
     def _stored(self, keys: list[str]) -> dict[str, Answer]:
         if self._store is None:

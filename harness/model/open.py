@@ -9,6 +9,7 @@ from harness.engine import sees
 from harness.errors import UsageError
 from harness.model.address import SCHEME
 from harness.model.ask import AnyModel
+from harness.model.engines import Opening
 from harness.model.model import Model
 from harness.model.server import ServerModel
 from harness.protocol import HF
@@ -23,6 +24,7 @@ def open_model(
     device: str = "auto",
     dtype: str = "auto",
     protocol: str = HF,
+    engine: Opening | None = None,
 ) -> AnyModel:
     """Open a vision-language model, named as a folder, a hub id, or ``openai:MODEL[@URL]``.
 
@@ -30,11 +32,22 @@ def open_model(
 
     Raises:
         UsageError: if there is no such model, it reads text only, or it cannot take the adapter or
-            follow the protocol.
+            engine or follow the protocol.
     """
     if not _behind_server(source):
         return open_checkpoint(
-            source, adapter=adapter, store=store, device=device, dtype=dtype, protocol=protocol
+            source,
+            adapter=adapter,
+            store=store,
+            device=device,
+            dtype=dtype,
+            protocol=protocol,
+            engine=engine,
+        )
+    if engine is not None:
+        raise UsageError(
+            f"{source} is a server's model, which its server answers for. Leave --engine out, or "
+            "name the model's folder or hub id with --model."
         )
     if protocol != HF:
         raise UsageError(
@@ -58,6 +71,7 @@ def open_checkpoint(
     device: str = "auto",
     dtype: str = "auto",
     protocol: str = HF,
+    engine: Opening | None = None,
 ) -> Model:
     """Open a vision-language model whose weights are here, so that it can be trained.
 
@@ -65,7 +79,9 @@ def open_checkpoint(
         UsageError: as :func:`open_model`; and for a model behind a server.
     """
     refuse_server(source)
-    model = Model.open(source, store=store, device=device, dtype=dtype, protocol=protocol)
+    model = Model.open(
+        source, store=store, device=device, dtype=dtype, protocol=protocol, engine=engine
+    )
     if not sees(model.path):
         raise UsageError(
             f"The model {source} reads text only, so it cannot answer questions about images. Name "

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from harness.engine import Source, pick_device
 from harness.model.base import Base
-from harness.storage import Store
+from harness.model.engines import Elsewhere, Engine
+from harness.storage import Segments, Store
 
 
 @dataclass(frozen=True)
@@ -21,21 +22,26 @@ class Spec:
         adapter: the adapter's folder, or ``None``.
         store: file of the answer store, or ``None``.
         host: where ``store`` lies; SQLite's log cannot be shared between machines.
+        engine: what answers, if that is not the network itself; process 0 asks it.
     """
 
     source: Source
     adapter: Path | None
     store: Path | None
     host: str
+    engine: Elsewhere | None = None
 
     @classmethod
-    def of(cls, source: Source, adapter: Path | None, store: Store | None) -> Spec:
+    def of(
+        cls, source: Source, adapter: Path | None, store: Store | None, engine: Engine | None = None
+    ) -> Spec:
         """Describe a model of this process."""
         return cls(
             replace(source, path=source.path.resolve()),
             adapter.resolve() if adapter is not None else None,
             store.path.resolve() if store is not None else None,
             socket.gethostname(),
+            Elsewhere(engine.identity) if engine is not None else None,
         )
 
     def answers(self) -> Store | None:
@@ -52,4 +58,4 @@ def held(source: Source) -> Base:
 
 @cache
 def _store(path: Path) -> Store:
-    return Store(path)
+    return Segments(path) if path.is_dir() else Store(path)

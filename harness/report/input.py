@@ -13,7 +13,7 @@ from harness.errors import HarnessError, UsageError
 from harness.judge import Judging
 from harness.pairs import PairReport
 from harness.protocol import HF, sentence
-from harness.records import Samples, StateCount, distinct, sentences
+from harness.records import LATER, Samples, StateCount, distinct, sentences
 from harness.settings import BUILTIN
 from harness.stages import Ablation, Attribution, Rounds, reliance_of
 from harness.storage import Looks, thumbnail_in
@@ -81,6 +81,7 @@ class ReportInput:
         protocol: how images and conversations reached the model.
         rounds: of pairs and training, where there are several.
         attribution: which image regions some answers rest on, where that was asked for.
+        engine: identity of the engine that answered; empty for the engine ``own``.
     """
 
     comparison: Comparison | None
@@ -116,6 +117,7 @@ class ReportInput:
     protocol: str = HF
     rounds: Rounds | None = None
     attribution: tuple[Attribution, ...] = ()
+    engine: str = field(default="", metadata=LATER)
 
     @property
     def compared(self) -> Comparison:
@@ -165,6 +167,7 @@ class ReportInput:
         found += [self.training.note] if self.training is not None else []
         found += [self.rounds.note] if self.rounds is not None else []
         found += [sentence(self.protocol)] if self.protocol != HF else []
+        found += [_engine(self.engine)] if self.engine else []
         found += [self.ablation.note] if self.ablation is not None else []
         found += [reliance.note for reliance in reliance_of(self.attribution)]
         found += [taken.note for taken in self.taken]
@@ -176,6 +179,13 @@ class ReportInput:
         for name, counts in self.states.items():
             found += [f"{name}: {sentence}" for sentence in sentences({"": counts})]
         return distinct(filter(None, (*found, *self.notes)))
+
+
+def _engine(identity: str) -> str:
+    return (
+        f"Every answer comes from the engine {identity}, not from the one of this project, which "
+        "answers only what that engine cannot, such as questions about changed pixels."
+    )
 
 
 def _graded(names: Sequence[str]) -> str:

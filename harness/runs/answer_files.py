@@ -8,7 +8,7 @@ answer, the id and the question follows from their names; a file that names none
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ class GivenAnswer:
         ids: by column, what may identify the row.
         question: what was asked, where the file says it; else empty.
         text: the answer; ``None`` where the file says that there is none.
+        facts: the short values of every other column, which the data may have too.
     """
 
     where: str
@@ -49,6 +50,7 @@ class GivenAnswer:
     ids: Mapping[str, str]
     question: str
     text: str | None
+    facts: Mapping[str, str] = field(default_factory=dict)
 
 
 def files_in(path: Path) -> list[Path]:
@@ -83,7 +85,7 @@ def read_answers(
         UsageError: if the columns are unknown.
         HarnessError: if the file is damaged.
     """
-    records = list(_records(path))
+    records = list(records_in(path))
     if not records:
         raise HarnessError(f"{path} holds no answers. Copy it again from where it was made.")
     columns = list(dict.fromkeys(str(key) for _, record in records for key in record))
@@ -108,6 +110,11 @@ def read_answers(
             {name: _plain(record[name]) for name in wanted if _tells(record.get(name))},
             _plain(record.get(asked)) if asked else "",
             _said(record[said], where),
+            {
+                str(name): _plain(value)
+                for name, value in record.items()
+                if name not in (said, asked) and _tells(value)
+            },
         )
         for place, (where, record) in enumerate(records)
     )
@@ -163,7 +170,13 @@ def _plain(value: Any) -> str:
     return plain_cell(value).strip()
 
 
-def _records(path: Path) -> Placed:
+def records_in(path: Path) -> Placed:
+    """Yield the records of a file, each with its place; a spreadsheet, a table, JSON or JSON lines.
+
+    Raises:
+        UsageError: if the file is of another kind.
+        HarnessError: if it is damaged.
+    """
     readers = {".jsonl": _lines, ".json": _json, ".xlsx": sheet_rows}
     readers |= dict.fromkeys((".csv", ".tsv"), text_rows)
     reader = readers.get(path.suffix.lower())
@@ -204,7 +217,10 @@ def _json(path: Path) -> Placed:
     except ValueError:
         yield from _lines(path)  # JSON lines, whatever the file is called
         return
-    if isinstance(found, Mapping) and not _is_record(found):
+    if isinstance(found, Mapping) and _is_table(found):  # columns, as pandas writes them
+        places = list(next(iter(found.values())))
+        found = [{name: column[place] for name, column in found.items()} for place in places]
+    elif isinstance(found, Mapping) and not _is_record(found):
         inside = [value for value in found.values() if isinstance(value, Mapping)]
         by_id = [each for each in (found, *inside) if _all_texts(each)]
         listed = [value for value in found.values() if isinstance(value, list)]
@@ -223,6 +239,14 @@ def _json(path: Path) -> Placed:
 def _is_record(found: Mapping[str, Any]) -> bool:
     """Say whether an object is one answer with its id or question, and no answers by their ids."""
     return bool(set(_ANSWERS) & set(found)) and bool({*_IDS, *_QUESTIONS} & set(found))
+
+
+def _is_table(found: Mapping[str, Any]) -> bool:
+    """Say whether an object holds columns of cells, and not rows or answers by their ids."""
+    columns = list(found.values())
+    return bool(set(_ANSWERS) & set(found)) and all(
+        isinstance(column, Mapping) and column.keys() == columns[0].keys() for column in columns
+    )
 
 
 def _all_texts(found: Mapping[str, Any]) -> bool:

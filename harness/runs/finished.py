@@ -18,6 +18,7 @@ from harness.judge import Verdicts, place
 from harness.pairs import read_pair_report
 from harness.records import Sample, Samples, distinct, from_json
 from harness.report import ReportInput, Taken, conclude, conclude_alone
+from harness.runs.likeness import unlike
 from harness.runs.vocabulary import check_words
 from harness.stages import kept_ablation
 from harness.storage import (
@@ -219,7 +220,7 @@ def compare_runs(
     notes = [first.report.notice] if first.report.notice else []
     for run in (first, second):
         notes += run.report.notes if run.imported else ()
-    notes += _unlike(first, second)
+    notes += unlike((first.folder, first.report), (second.folder, second.report))
     trained = list(zip(first.more, second.more, strict=False))
     if len(first.more) != len(second.more):
         notes.append(
@@ -247,18 +248,6 @@ def compare_runs(
         touched=_touched(shared, first, second),
         more=[(_chosen(one, shared), _chosen(two, shared)) for (_, one), (_, two) in trained],
     )
-
-
-def _unlike(first: FinishedRun, second: FinishedRun) -> list[str]:
-    """Say that two runs were measured by different protocols, where they were."""
-    protocols = [run.report.protocol for run in (first, second)]
-    if protocols[0] == protocols[1]:
-        return []
-    return [
-        f"{first.folder.name} was measured by the protocol {protocols[0]} and {second.folder.name} "
-        f"by {protocols[1]}: images, conversations and some questions differ between them, so a "
-        "difference is not one of the models alone."
-    ]
 
 
 def _touched(names: Sequence[str], *runs: FinishedRun) -> list[ImageOverlap]:

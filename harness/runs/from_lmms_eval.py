@@ -102,6 +102,13 @@ def _imported(task: str, file: Path) -> Imported:
     notes = [note_on_images(samples), *told]
     if in_words:
         notes.append("tokens were not counted, lengths are in words")
+    wanted = (results.get("n-samples", {}).get(task) or {}).get("effective")
+    if isinstance(wanted, int) and wanted > len(samples):
+        last = ", ".join(row.id for row in samples[-3:])
+        notes.append(
+            f"the file holds {len(samples)} of the {wanted} rows that lmms-eval counted in "
+            f"*_results.json, the last ones {last}"
+        )
     if empty:
         notes.append(
             f"{empty} answers are empty; lmms-eval stores an answer that failed as an empty one "

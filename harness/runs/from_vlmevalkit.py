@@ -17,9 +17,9 @@ from typing import Any
 
 from harness.errors import HarnessError, UsageError
 from harness.records import Answer, Sample, as_read, fingerprint
+from harness.runs.answer_files import records_in
 from harness.runs.imports import Imported, all_but, note_on_images, words_in
-from harness.runs.tables import Placed, plain_cell, sheet_rows, text_rows
-from harness.storage import read_json
+from harness.runs.tables import plain_cell
 
 _SCORES = ("hit", "score", "eval_score", "match", "correct")
 _IMAGES = ("image_path", "image_name", "image_file", "image_id", "img_id", "imageId", "image")
@@ -194,30 +194,10 @@ def _number(value: Any) -> float | None:
 
 
 def _table(path: Path) -> list[dict[str, Any]]:
-    readers = {".xlsx": sheet_rows, ".tsv": text_rows, ".csv": text_rows, ".json": _objects}
-    if path.suffix not in readers:
-        raise UsageError(
-            f"{path} is not a table: {path.suffix or 'a file without ending'} is not read. Name a "
-            f"file that ends in {', '.join(readers)}; a pickle (.pkl) is never opened."
-        )
-    try:
-        return [
-            {k: None if v in ("", None) or v != v else v for k, v in row.items()}
-            for _, row in readers[path.suffix](path)
-        ]
-    except HarnessError:
-        raise
-    except Exception as error:  # a damaged zip, foreign XML, broken JSON ...
-        raise HarnessError(
-            f"{path} cannot be read ({type(error).__name__}: {error}). Copy it again from where it "
-            "was made."
-        ) from error
-
-
-def _objects(path: Path) -> Placed:
-    found = read_json(path)
-    if isinstance(found, Mapping):  # columns, as pandas writes them by default
-        places = list(next(iter(found.values()), {}))
-        found = [{name: column[place] for name, column in found.items()} for place in places]
-    for number, row in enumerate(found, start=1):
-        yield f"{path.name}, entry {number}", row
+    return [
+        {
+            name: None if value in ("", None) or value != value else value
+            for name, value in row.items()
+        }
+        for _, row in records_in(path)
+    ]

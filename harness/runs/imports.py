@@ -8,7 +8,7 @@ image is named every row counts as independent. Each import says so in its notes
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.errors import HarnessError, UsageError
@@ -91,7 +91,7 @@ def all_but(
     errors: list[HarnessError] = []
     for read in readers:
         try:
-            found.append(read())
+            found.append(_once(read()))
         except HarnessError as error:
             errors.append(error)
     if errors and (left_out is None or not found):
@@ -99,6 +99,31 @@ def all_but(
     if left_out is not None:
         left_out += map(str, errors)
     return tuple(found)
+
+
+def _once(found: Imported) -> Imported:
+    """Take each row once, and say how many stand there again; refuse rows that differ."""
+    first: dict[str, Sample] = {}
+    again: list[str] = []
+    differing: list[str] = []
+    for row in found.samples:
+        if row.id not in first:
+            first[row.id] = row
+        else:
+            (again if first[row.id] == row else differing).append(row.id)
+    if differing:
+        raise HarnessError(
+            f"{len(differing)} rows of {found.name} stand in the file more than once, with other "
+            f"answers or scores, such as {', '.join(differing[:3])}. Nothing of it was taken. Keep "
+            "one answer to each row, or evaluate again."
+        )
+    if not again:
+        return found
+    note = (
+        f"{len(again)} rows stand in the file more than once, each time the same, such as "
+        f"{', '.join(again[:3])}"
+    )
+    return replace(found, samples=tuple(first.values()), notes=(*found.notes, note))
 
 
 def note_on_images(samples: Sequence[Sample]) -> str:

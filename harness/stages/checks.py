@@ -26,7 +26,7 @@ from harness.dpo import (
     training_of,
     try_step,
 )
-from harness.errors import HarnessError, UsageError
+from harness.errors import HarnessError, UsageError, plain
 from harness.model import Model, processes
 from harness.pairs import Sieve, time_limit
 from harness.plugins import Method
@@ -35,6 +35,7 @@ from harness.records import (
     Drop,
     Pair,
     Prompt,
+    Request,
     distinct,
     fingerprint,
     image_problem,
@@ -44,6 +45,7 @@ from harness.storage import Memo
 TRIED, SHORT = 2, 8
 """Prompts that pairs are made of, and the longest answers to them, in tokens."""
 _MEMO = "preflight.json"
+_SHOWN = ("adapter", "weights", "memory", "engine")
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def preflight_once(context: Context[Plan], model: Model) -> None:
     seconds = time.monotonic() - began
     progress.say(
         f"Preflight in {seconds:.1f} s: {len(plan.prompts)} prompts, "
-        + "; ".join(told[name] for name in ("adapter", "weights", "memory") if name in told)
+        + "; ".join(told[name] for name in _SHOWN if name in told)
         + "."
     )
     memo.write(stamp, facts=told)
@@ -140,7 +142,34 @@ def preflight(
         facts.append(("pairs", "the method's first prompts were answered"))
     if training is not None:
         facts += _trained(first[0], pair, model, training, options)
+    if model.answered_by:
+        facts.append(("engine", _agreement(first, model, alone)))
     return Preflight(tuple(facts))
+
+
+def _agreement(prompts: Sequence[Prompt], model: Model, alone: Model) -> str:
+    """Ask another engine and ``own`` the same; the engine is left ready for what comes next.
+
+    Raises:
+        HarnessError: if the engine answers as if it had other weights.
+    """
+    asked = [Request(each.question, (each.open_image(),), SHORT) for each in prompts]
+    ours = [answer.text or "" for answer in alone.answer(asked)]
+    alone.release()  # an engine on the same GPU needs the memory
+    theirs = list(model.answer(asked))
+    if lost := next((answer.error for answer in theirs if answer.text is None), None):
+        raise HarnessError(f"The engine {model.answered_by} gave no answer: {lost}.")
+    texts = [answer.text or "" for answer in theirs]
+    begun = [a.split()[:1] == b.split()[:1] for a, b in zip(ours, texts, strict=True)]
+    if not any(begun):
+        raise HarnessError(
+            f"The engine {model.answered_by} answers '{plain(texts[0])[:80]}' where the weights "
+            f"here answer '{plain(ours[0])[:80]}', and none of {len(asked)} answers begins alike. "
+            f"It must have the weights and the chat template of {model.source}. Nothing was "
+            "evaluated yet."
+        )
+    equal = sum(a == b for a, b in zip(ours, texts, strict=True))
+    return f"the engine {model.answered_by} gives {equal} of {len(asked)} short answers as own does"
 
 
 def _images(prompts: Sequence[Prompt]) -> str:
@@ -150,7 +179,9 @@ def _images(prompts: Sequence[Prompt]) -> str:
         HarnessError: if no image can be read.
     """
     broken = list(_unreadable(prompts))
-    count = len({prompt.image for prompt in prompts})
+    count = len({image for prompt in prompts for image in prompt.images})
+    if not count:
+        return "no prompt has one"
     if not broken:
         return f"{count} can be read, by their headers"
     told = f"{len(broken)} of {count} cannot be read; the first is {broken[0]}"
@@ -163,7 +194,7 @@ def _images(prompts: Sequence[Prompt]) -> str:
 def _unreadable(prompts: Sequence[Prompt]) -> Iterator[str]:
     import PIL.Image
 
-    for path in distinct(prompt.image for prompt in prompts):
+    for path in distinct(image for prompt in prompts for image in prompt.images):
         try:
             with PIL.Image.open(path, formats=IMAGE_FORMATS) as image:
                 problem = image_problem(image)

@@ -134,11 +134,12 @@ def stages_of(
         expected: what its files have to be made from, where that is known.
     """
     prints = expected.prints if expected is not None else {}
-    found = []
+    arms = []
     for arm in (BEFORE, AFTER) if trained else (AFTER,):
         parts = [_rows(folder / arm / f"{b}.jsonl", prints.get(arm, {}).get(b)) for b in benches]
-        found.append(StageState(arm, "answers", tuple(parts)))
-    found = _with_totals(found, limit)
+        arms.append(StageState(arm, "answers", tuple(parts)))
+    arms = _with_totals(arms, limit)
+    found = list(arms)
     if trained:
         wanted = (expected.pairs, expected.prompts) if expected is not None else (None, None)
         pairs = _pairs(folder, *wanted)
@@ -146,7 +147,8 @@ def stages_of(
         found.append(StageState(TRAIN, "steps", (_training(folder, pairs.complete),)))
     if judged:
         found.append(StageState(JUDGE, "verdicts", (_judged(folder),)))
-    found.append(StageState(REPORT, "reports", (_reported(folder),)))
+    whole = all(part.done and part.done == part.total for arm in arms for part in arm.parts)
+    found.append(StageState(REPORT, "reports", (_reported(folder, whole),)))
     return tuple(sorted(found, key=lambda each: STAGES.index(each.stage)))
 
 
@@ -287,8 +289,8 @@ def _judged(folder: Path) -> Part:
     return Part("", judging.verdicts, None, stand and not judging.missing, judging.missing)
 
 
-def _reported(folder: Path) -> Part:
-    """A report stands as long as it is younger than everything that it rests on."""
+def _reported(folder: Path, whole: bool) -> Part:
+    """A report stands as long as all that it rests on is there, and older."""
     rests_on = [*folder.glob("before/*.jsonl"), *folder.glob("after/*.jsonl")]
     rests_on += folder.glob("judged/*/*.jsonl")
     try:
@@ -296,4 +298,4 @@ def _reported(folder: Path) -> Part:
         stands = all(path.stat().st_mtime_ns <= written for path in rests_on)
     except OSError:
         return Part("", 0, 1)
-    return Part("", 1, 1, stands)
+    return Part("", 1, 1, whole and stands)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.storage.answers import Store
 from harness.storage.journal import (
+    InUseError,
     Journal,
     Seal,
     cannot_write,
@@ -36,21 +37,25 @@ from harness.storage.reading import (
 )
 from harness.storage.run_record import RunRecord
 from harness.storage.secrets import KEY, without_keys
+from harness.storage.segments import Segments, compact, open_store, spread
 from harness.storage.throughput import Throughput, note_throughput, read_throughputs
 from harness.storage.thumbnails import image_folder, save_thumbnail, thumbnail_in
 
 __all__ = [
     "KEY",
+    "InUseError",
     "Journal",
     "Look",
     "Looks",
     "Memo",
     "RunRecord",
     "Seal",
+    "Segments",
     "Store",
     "Throughput",
     "cannot_write",
     "check_depth",
+    "compact",
     "digest_of",
     "disk_is_full",
     "file_digest",
@@ -65,6 +70,7 @@ __all__ = [
     "note_look",
     "note_throughput",
     "open_regular",
+    "open_store",
     "parse_json",
     "parse_yaml",
     "read_bytes",
@@ -76,6 +82,7 @@ __all__ = [
     "save_thumbnail",
     "seal_of",
     "sealed",
+    "spread",
     "thumbnail_in",
     "without_keys",
     "write_json",

@@ -76,6 +76,10 @@ def cannot_write(path: Path, error: OSError) -> HarnessError:
     )
 
 
+class InUseError(HarnessError):
+    """Another process is at work in a folder."""
+
+
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[Path]:
     """Keep other processes out of a run folder, whose journals have one writer.
@@ -84,7 +88,8 @@ def locked(folder: Path) -> Iterator[Path]:
     keeps nobody out.
 
     Raises:
-        HarnessError: if another process is at work there, or the folder cannot be written.
+        InUseError: if another process is at work there.
+        HarnessError: if the folder cannot be written.
     """
     path = folder / ".lock"
     try:
@@ -98,7 +103,7 @@ def locked(folder: Path) -> Iterator[Path]:
 
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise HarnessError(
+            raise InUseError(
                 f"Another process is at work in {folder}. Wait until it is done, then run the same "
                 "command again to see its result, or name another folder with --out."
             ) from error

@@ -88,8 +88,9 @@ def note_look(folder: Path, look: Look) -> Looks:
         lines = file.read_text("utf-8", errors="replace").split("\n") if file.exists() else []
         known = [each for line in lines if (each := _read(line)) is not None]
         if look not in known:
+            begin = "\n" if lines and lines[-1] else ""  # after a line that a kill cut off
             with file.open("a", encoding="utf-8") as ledger:
-                ledger.write(json.dumps(to_json(look), sort_keys=True) + "\n")
+                ledger.write(begin + json.dumps(to_json(look), sort_keys=True) + "\n")
     except OSError as error:
         raise cannot_write(file, error) from error
     return count_looks(known, look)

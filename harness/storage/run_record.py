@@ -76,6 +76,12 @@ class RunRecord:
             return model, model
         return model, fingerprint(model, method, self.inputs.get("prompts"), self.options)
 
+    @property
+    def engine(self) -> str:
+        """The identity of the engine that answered; empty where it was the engine ``own``."""
+        engine = self.measured.get("engine", "")
+        return engine if " " in engine else ""  # of the own one, the version alone is kept
+
     def write(self, folder: Path) -> None:
         """Write ``settings.json`` into a run folder, whole or not at all.
 

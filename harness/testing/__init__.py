@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from harness.testing.check import Check, MethodReport, assert_method, check_method
+from harness.testing.engines import Agreement, assert_engine
 from harness.testing.promises import assert_benchmark, assert_report
 from harness.testing.scaffold import new_loss, new_method, new_package
 from harness.testing.scripted import Scripted
 
 __all__ = [
+    "Agreement",
     "Check",
     "MethodReport",
     "Scripted",
     "assert_benchmark",
+    "assert_engine",
     "assert_method",
     "assert_report",
     "check_method",

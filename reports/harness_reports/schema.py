@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import fields
 from typing import Any
 
 from harness.compare import VERSION
@@ -23,7 +24,8 @@ def schema() -> dict[str, Any]:
     parts = {name: run["properties"].pop(name) for name in PARTS}
     for name in SHOWN_ONLY:
         del run["properties"][name]
-    run["required"] = sorted(run["properties"])
+    later = {each.name for each in fields(ReportInput) if each.metadata.get("later")}
+    run["required"] = sorted(run["properties"].keys() - later)
     run["title"], run["description"] = "Run", "Where the comparison comes from."
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from harness.cli import app
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
+SWEEPS = [path for path in RECIPES if "methods:" in path.read_text()]
 
 
 def printed(*words):
@@ -89,7 +90,9 @@ def test_a_run_folder_repeats_itself():
     assert (found["method"], found["bench"], found["limit"]) == ("seva", ["mmvet", "pope"], 12)
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", [path for path in RECIPES if path not in SWEEPS], ids=lambda path: path.name
+)
 def test_every_recipe_of_the_repository_is_one(path):
     from harness.benchmark import expand
     from harness.plugins import load_method
@@ -97,6 +100,18 @@ def test_every_recipe_of_the_repository_is_one(path):
     found = printed("run", "--config", str(path))
     assert expand(found["bench"])
     load_method(found["method"]).options(found.get("preset"), {})
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.name)
+def test_every_sweep_of_the_repository_is_one(path, tmp_path):
+    """Its methods, presets and options are looked up; the demo stands for what is not here."""
+    asked = yaml.safe_load(path.read_text()) | {"models": ["tinyworld"]}
+    for name in ("data", "prompts", "protocol"):
+        asked["options"].pop(name, None)
+    own = recipe(tmp_path, **asked)
+    done = CliRunner().invoke(app, ["sweep", own, "--print-jobs"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert "to do." in done.stdout.splitlines()[-1]
 
 
 def test_rounds_of_a_run_are_options_again(tmp_path):

@@ -13,9 +13,10 @@ import pytest
 
 from harness.model import Refused, ServerName, at_once
 from harness.model import openai_client as client_module
+from harness.model.asking import choice_logprobs
 from harness.model.openai_client import GIVE_UP, ChatClient, wanted_wait
 from harness.model.replies import ChatReply
-from harness.model.server import ServerModel, choice_logprobs
+from harness.model.server import ServerModel
 from harness.progress import Reporter, showing
 from harness.records import CUT, THOUGHT_ONLY, Request
 from harness.storage import Store

@@ -278,7 +278,7 @@ def test_scores_above_one_are_not_made_into_percent(tmp_path):
         ("a_POPE.csv", "index,question,prediction\n1,a,b\n", "has no verdicts"),
         ("a_POPE.pkl", "x", "a pickle"),
         ("a_POPE.xlsx", "no zip", "cannot be read"),
-        ("a_POPE.json", "[", "cannot be read"),
+        ("a_POPE.json", "[", "is no JSON"),
     ],
 )
 def test_what_cannot_be_read_is_said(tmp_path, name, content, said):
@@ -381,3 +381,26 @@ def test_a_task_without_numbers_leaves_the_others(tmp_path):
     assert "harness score" in left_out[0]
     with pytest.raises(HarnessError, match="no number for a single row"):
         read_lmms([tmp_path])
+
+
+def test_a_row_that_stands_twice_is_said_or_refused(tmp_path):
+    line = {"doc_id": 0, "input": "q", "target": "A", "filtered_resps": ["A"], "right": 1.0}
+    file = tmp_path / "x_samples_pope.jsonl"
+    rows = [{**line, "doc_id": n} for n in (0, 1, 1, 2)]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (found,) = read_lmms([file])
+    assert [row.id for row in found.samples] == ["0", "1", "2"]
+    assert any("1 rows stand in the file more than once" in note for note in found.notes)
+    file.write_text(file.read_text() + json.dumps({**line, "doc_id": 2, "right": 0.0}) + "\n")
+    with pytest.raises(HarnessError, match=r"1 rows of lmms-pope stand .* other answers .* as 2"):
+        read_lmms([file])
+
+
+def test_a_partial_file_is_said_with_counts(tmp_path):
+    line = {"input": "q", "target": "A", "filtered_resps": ["A"], "right": 1.0}
+    rows = "".join(json.dumps({**line, "doc_id": n}) + "\n" for n in range(5))
+    (tmp_path / "x_samples_pope.jsonl").write_text(rows)
+    counted = {"pope": {"original": 9000, "effective": 8}}
+    (tmp_path / "x_results.json").write_text(json.dumps({"n-samples": counted}))
+    (found,) = read_lmms([tmp_path])
+    assert any("holds 5 of the 8 rows" in note and "2, 3, 4" in note for note in found.notes)

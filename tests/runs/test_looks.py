@@ -105,3 +105,13 @@ def test_a_wrong_number_of_looks_is_a_sentence(commits, text):
     done = gate(commits[0], f"--looks={text}")
     assert isinstance(done.exception, UsageError)
     assert "--looks 3/20" in str(done.exception)
+
+
+def test_a_look_after_half_a_line_is_a_line_of_its_own(tmp_path):
+    note_look(tmp_path, FIRST)
+    with (tmp_path / "looks.jsonl").open("a") as ledger:
+        ledger.write('{"after": "si')
+    second = dataclasses.replace(FIRST, after="sima", figures="2")
+    assert note_look(tmp_path, second) == Looks(others=1)
+    third = dataclasses.replace(FIRST, after="other", figures="3")
+    assert note_look(tmp_path, third) == Looks(others=2)

@@ -19,7 +19,7 @@ from harness.eval import score_answers
 from harness.records import Answer
 from harness.runs import Scoring, compare_runs, open_run
 from harness.runs.answer_files import GivenAnswer, read_answers
-from harness.runs.scoring import match
+from harness.runs.matching import match
 from harness.settings import EvalSettings
 from harness.stages import sample_of
 
@@ -178,6 +178,89 @@ def test_the_same_answer_twice_is_said() -> None:
     assert any("more than once" in note for note in found.notes)
 
 
+def test_an_id_that_two_rows_share_is_told_apart_by_the_question() -> None:
+    """MME asks two questions about an image, and its ids name the image alone."""
+    rows = [row(n, f"Is it {n % 2}?", question_id=f"color/{n // 2}.jpg") for n in range(8)]
+    said = [
+        answer(p, f"a{n}", f"Is it {n % 2}?\nAnswer yes or no.", question_id=f"color/{n // 2}.jpg")
+        for p, n in enumerate([5, 4, 0, 1, 7])
+    ]
+    found = match("mme", rows, said)
+    assert {k: one.text for k, one in found.answers.items()} == {
+        str(n): f"a{n}" for n in (5, 4, 0, 1, 7)
+    }
+    assert "5 answers matched by question_id = question_id" in found.notes
+
+
+def test_a_column_of_the_same_name_is_surer_than_the_position() -> None:
+    """Ids from 1, a file of the first rows and no question: positions would be off by one."""
+    rows = [row(n, "Describe it.", question_id=n + 1) for n in range(9)]
+    found = match("amber", rows, [answer(n, f"a{n}", question_id=str(n + 1)) for n in range(5)])
+    assert {key: one.text for key, one in found.answers.items()} == {
+        str(n): f"a{n}" for n in range(5)
+    }
+
+
+def test_columns_in_common_and_the_question_find_a_row_together() -> None:
+    """HallusionBench: no column is an id, and one of them changed between two versions."""
+    rows = [
+        row(n, f"Is {q} larger?", set_id=str(s), figure_id=str(f), question_id=str(q), visual="2")
+        for n, (s, f, q) in enumerate(
+            (s, f, q) for s in range(3) for f in range(2) for q in range(2)
+        )
+    ]
+    said = [
+        GivenAnswer(f"e{n}", p, {"question_id": str(each.doc["question_id"])}, each.text, f"a{n}",
+                    {"set_id": each.doc["set_id"], "figure_id": each.doc["figure_id"],
+                     "question_id": each.doc["question_id"], "visual": "1"})
+        for p, (n, each) in enumerate(reversed(list(enumerate(rows))))
+    ]  # fmt: skip
+    found = match("hallusion", rows, said)
+    assert {key: one.text for key, one in found.answers.items()} == {r.id: f"a{r.id}" for r in rows}
+    twice = [row(len(rows), rows[0].text, set_id="0", figure_id="0", question_id="0", visual="3")]
+    with pytest.raises(UsageError, match="1 of 12 answers match no row"):
+        match("hallusion", [*rows, *twice], said)
+
+
+@given(st.integers(1, 2), st.integers(0, 28))
+def test_splits_in_another_order_are_found_by_runs_of_questions(moved: int, cut: int) -> None:
+    """LLaVA's POPE: ids of its own, and half of the questions are the same in all splits."""
+    names = [[f"thing {n}" if n % 2 else f"{split} {n % 13}" for n in range(40)] for split in "abc"]
+    rows = [row(40 * s + n, f"Is there a {names[s][n]}?") for s in range(3) for n in range(40)]
+    order = [0, *((2, 1) if moved == 2 else (1, 2))]
+    said = [
+        answer(
+            0, f"{s} {n}", f"Is there a {names[s][n]}?\nOne word.", question_id=f"{k}00{n + 100}"
+        )
+        for k, s in enumerate(order, start=1)
+        for n in range(40)
+    ][: 120 - cut]
+    found = match("pope", rows, said).answers
+    assert all(one.text == f"{int(key) // 40} {int(key) % 40}" for key, one in found.items())
+    assert len(found) == 120 - cut
+
+
+def test_a_row_that_cannot_be_read_costs_its_own_answer_alone() -> None:
+    broken = Row("4", "c4", "im", "", (), "", {}, "the row cannot be read: a torn image")
+    rows = [*TEN[:4], broken, *TEN[5:]]
+    said = [answer(n, f"a{n}", id=f"k{n * n}") for n in range(10)]
+    found = match("b", rows, said)
+    assert len(found.answers) == 9
+    assert any(
+        "1 of 10 answers belong to none of the rows that were read" in n for n in found.notes
+    )
+    with pytest.raises(UsageError, match="2 of 10 answers match no row"):
+        match("b", rows[:-1], said)
+
+
+def test_answers_beyond_the_limit_are_left_out_and_counted(rows: list[Row], tmp_path: Path) -> None:
+    file = write_lines(tmp_path / "a.jsonl", [{"id": r.id, "output": said(r)} for r in rows])
+    asked = EvalSettings(benches=("pope",), limit=8, out=tmp_path / "runs")
+    found = score_answers(Scoring((file,), "a"), asked)
+    assert len(found.report.after["pope"]) == 8
+    assert any("32 of 40 answers belong to none" in note for note in found.report.notes)
+
+
 # Reading
 
 
@@ -218,6 +301,10 @@ def test_a_failed_request_is_no_answer(tmp_path: Path) -> None:
             [("4", "B."), ("5", "A.")],
         ),
         ({"run": "x", "rows": [{"id": "7", "answer": "c"}]}, [("7", "c")]),
+        (
+            {"id": {"0": 7, "1": 9}, "prediction": {"0": "c", "1": None}},
+            [("7", "c"), ("9", None)],
+        ),
     ],
 )
 def test_one_json_file_holds_answers_by_id_one_record_or_a_list(

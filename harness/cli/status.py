@@ -1,0 +1,127 @@
+"""The command that says how far a run or a sweep is."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.cli.options import lines
+from harness.cli.tables import text_table
+from harness.errors import ExitCode
+
+if TYPE_CHECKING:
+    from harness.jobs import Failure, RunStatus, SweepStatus
+    from harness.stages import Part, StageState
+
+
+@click.command()
+@click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path))
+@click.option("--json", "events", is_flag=True, help="As one JSON object.")
+def status(folder: Path, events: bool) -> ExitCode:
+    """Show how far a run or a sweep is, what is left, and what failed.
+
+    Nothing is changed, and whoever is at work there is not disturbed.
+
+    \b
+    harness status runs/my-sweep
+    harness status runs/seva-tinyworld-1a2b3c4d --json
+    """
+    from harness.jobs import RunStatus, status_of
+
+    found = status_of(folder)
+    if events:
+        click.echo(json.dumps(_json(found)))
+    else:
+        text = _run_text(found) if isinstance(found, RunStatus) else _sweep_text(found)
+        click.echo(lines(text), nl=False)
+    return ExitCode.DONE
+
+
+def _json(found: RunStatus | SweepStatus) -> dict[str, Any]:
+    from harness.jobs import RunStatus
+    from harness.records import to_json
+
+    if isinstance(found, RunStatus):
+        stages = [{**to_json(each), "state": each.state} for each in found.stages]
+        return {**to_json(found), "stages": stages}
+    return {**to_json(found), "runs": [_json(run) for run in found.runs]}
+
+
+def _run_text(found: RunStatus) -> str:
+    rows = []
+    for state in found.stages:
+        left = found.seconds.get(state.stage)
+        for number, part in enumerate(state.parts):
+            name = state.stage if number == 0 else ""
+            rest = _time(left) if number == 0 and not state.complete else ""
+            rows.append((name, part.name, _part(part, state), rest))
+    table = text_table(rows, head=("stage", "benchmark", "on disk", "time left"))
+    return "\n".join([str(found.folder), "", *table, *_failed(found.failures)]) + "\n"
+
+
+def _part(part: Part, state: StageState) -> str:
+    from harness.stages import REPORT
+
+    if state.stage == REPORT:
+        return "written" if part.complete else ("out of date" if part.done else "missing")
+    if not part.done and not part.complete:
+        return "missing"
+    of = f" of {part.total}" if not part.complete and part.total is not None else ""
+    lost = f", {part.unmeasured} not measured" if part.unmeasured else ""
+    return f"{part.done}{of} {state.unit}{lost}{'' if part.complete else ', unfinished'}"
+
+
+def _sweep_text(found: SweepStatus) -> str:
+    from harness.stages import STAGES
+
+    rows = []
+    for run in found.runs:
+        cells = {each.stage: _cell(each) for each in run.stages}
+        rows.append((run.folder.name, *(cells.get(stage, "") for stage in STAGES)))
+    table = text_table(rows, head=("run", *STAGES), right=range(1, len(STAGES) + 1))
+    return "\n".join([_summary(found), "", *table, *_failed(found.failures)]) + "\n"
+
+
+def _summary(found: SweepStatus) -> str:
+    if not found.jobs:
+        return f"{found.folder}: {len(found.runs)} run{'s' if len(found.runs) > 1 else ''}"
+    counts = Counter(found.jobs.values())
+    told = [f"{counts['done']} of {len(found.jobs)} jobs done"]
+    told += [f"{counts[each]} {each}" for each in ("at work", "failed", "waiting") if counts[each]]
+    text = f"{found.folder}: {', '.join(told)}"
+    if found.driver is not None:
+        text += f"; driven by process {found.driver.pid} on {found.driver.host}"
+    elif counts["waiting"] or counts["failed"]:
+        text += "; nobody is at work on it, the same harness sweep command goes on"
+    if found.driver is not None and found.seconds:
+        text += f"; about {_time(found.seconds)} left"
+    return text
+
+
+def _cell(state: StageState) -> str:
+    if state.complete:
+        return "done"
+    if not state.done:
+        return "–"
+    return f"{state.done}/{state.total}" if state.total is not None else str(state.done)
+
+
+def _failed(failures: Sequence[Failure]) -> list[str]:
+    told = []
+    for each in failures:
+        code = f"exit code {each.code}" if each.code is not None else "not run to its end"
+        told += ["", f"{each.job} failed ({code}): {each.reason}", f"  {each.log}"]
+    return told
+
+
+def _time(seconds: float | None) -> str:
+    if seconds is None:
+        return "not known"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

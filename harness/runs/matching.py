@@ -1,0 +1,280 @@
+"""The row that each answer of a file belongs to: by an id, by columns in common, by questions.
+
+An answer whose file says the question is never given to a row that asks another one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
+from typing import Any
+
+from harness.benchmark import Row
+from harness.errors import UsageError
+from harness.records import distinct
+from harness.runs.answer_files import GivenAnswer
+from harness.runs.tables import plain_cell
+
+_SHOWN = 3
+_POSITION = "position"
+_LONGEST = 400  # letters of an id
+_ALIKE = 50  # rows that may share an id, and are told apart by their questions
+_RUN = 12  # questions in a row by which a place in the data is known
+
+_Index = dict[str, dict[str, list[int]]]
+"""Rows by column and value."""
+
+
+@dataclass(frozen=True)
+class Matched:
+    """What was found.
+
+    Attributes:
+        answers: by the row's id; rows without an answer are absent.
+        notes: how answers found their rows, and what a reader should know.
+    """
+
+    answers: Mapping[str, GivenAnswer]
+    notes: tuple[str, ...]
+
+
+def match(
+    name: str, rows: Sequence[Row], given: Sequence[GivenAnswer], *, some_rows: bool = False
+) -> Matched:
+    """Find the row of every answer.
+
+    An id of the file may be a value of any column of the data, or a row's position; columns that
+    file and data have in common count together. That way is taken which finds most answers a row
+    with the same question. The rest is found by the questions: one that only one row asks, or a
+    run of them in the order of the data.
+
+    Args:
+        name: of the benchmark, for errors.
+        rows: of the benchmark.
+        given: the answers.
+        some_rows: ``rows`` are not all of the benchmark; answers to others are left out.
+
+    Raises:
+        UsageError: if answers have no row, or rows have several answers, with examples.
+    """
+    given = [replace(one, place=place) for place, one in enumerate(given)]
+    asked = [(_plain(row.text), _plain(str(row.doc.get("question") or row.text))) for row in rows]
+    said = [_plain(one.question) for one in given]
+    heard = _heard(asked, given)
+    best: tuple[dict[int, int], str] = ({}, "")
+    for how, candidates in _ways(_index(rows), asked, given, heard):
+        pairs = {}
+        for place, alike in enumerate(candidates):
+            if len(alike) <= _ALIKE:
+                fit = [row for row in alike if not said[place] or _same(said[place], *asked[row])]
+                if len(fit) == 1:
+                    pairs[place] = fit[0]
+        if len(set(pairs.values())) > len(set(best[0].values())):
+            best = pairs, how
+    pairs, how = best
+    found = _by_questions([own for _, own in asked], heard, _stretches(given))
+    if len(found) > len(pairs) and 2 * len(pairs) < len(given):  # few ids fit, and those by chance
+        pairs, found, how = found, pairs, "their questions and the order of them"
+    pairs = {**found, **pairs}
+    lost = [one for one in given if one.place not in pairs]
+    unread = sum(row.problem is not None for row in rows)
+    few = len({(*one.ids.values(), one.question) for one in lost}) <= unread
+    if lost and not (pairs and (some_rows or few)):
+        raise UsageError(_no_row(name, rows, given, lost))
+    return _checked(name, rows, given, pairs, how)
+
+
+def _plain(text: str) -> str:
+    text = re.sub(r"<image(?:[ _]\d+)?>", " ", text)
+    return re.sub(r"\W+", " ", text.lower()).strip()
+
+
+def _same(said: str, asked: str, own: str) -> bool:
+    """Say whether a question is the row's; prompts add words before and behind it."""
+    return said in asked or asked in said or (bool(own) and own in said)
+
+
+def _index(rows: Sequence[Row]) -> _Index:
+    index: _Index = defaultdict(lambda: defaultdict(list))
+    for place, row in enumerate(rows):
+        for name, value in row.doc.items():
+            if isinstance(value, str | int | float) and len(str(value)) <= _LONGEST:
+                index[str(name)][plain_cell(value).strip()].append(place)
+    index[_POSITION] = {row.id: [place] for place, row in enumerate(rows)}  # last: a name is surer
+    return index
+
+
+def _heard(asked: Sequence[tuple[str, str]], given: Sequence[GivenAnswer]) -> list[str | None]:
+    """Return the data's question that each answer's prompt holds; ``None`` if there is none."""
+    known = {text: own for whole, own in asked for text in (whole, own)}
+    return [
+        next((known[form] for form in _forms(one.question) if form in known), None) for one in given
+    ]
+
+
+def _ways(
+    index: _Index,
+    asked: Sequence[tuple[str, str]],
+    given: Sequence[GivenAnswer],
+    heard: Sequence[str | None],
+) -> Iterable[tuple[str, list[Sequence[int]]]]:
+    """Yield, for each way to find rows, its name and the rows that it allows each answer."""
+    fields = distinct(name for one in given for name in one.ids)
+    for same in (True, False):  # a column of the same name is asked first, and wins a tie
+        for field in fields:
+            for column, known in index.items():
+                if (field == column) is same:
+                    yield (
+                        f"{field} = {column}",
+                        [known.get(one.ids.get(field, ""), ()) for one in given],
+                    )
+    shared = [name for name in distinct(key for one in given for key in one.facts) if name in index]
+    asking: dict[str | None, list[int]] = defaultdict(list)
+    for place, (_, own) in enumerate(asked):
+        asking[own].append(place)
+    if shared[1:]:
+        values = {name: {p: v for v, ps in index[name].items() for p in ps} for name in shared}
+        yield (
+            f"question, {', '.join(shared)}",
+            [
+                _closest(one.facts, asking.get(own, ()), values)
+                for one, own in zip(given, heard, strict=True)
+            ],
+        )
+
+
+def _closest(
+    facts: Mapping[str, str], rows: Sequence[int], values: Mapping[str, Mapping[int, str]]
+) -> Sequence[int]:
+    """Return those of the rows that agree with an answer in most of the columns."""
+    if len(rows) > _ALIKE:
+        return ()
+    agreed = [sum(at.get(row) == facts.get(name) for name, at in values.items()) for row in rows]
+    return [row for row, times in zip(rows, agreed, strict=True) if times == max(agreed)]
+
+
+def _stretches(given: Sequence[GivenAnswer]) -> list[int]:
+    """Number the parts of a file whose ids count up; all of it is one where they seldom do."""
+    ids = [next((int(v) for v in one.ids.values() if v.isdecimal()), 0) for one in given]
+    jumps = [int(new != old + 1) for old, new in pairwise(ids)]
+    if sum(jumps) * _RUN > len(ids):
+        return [0] * len(ids)
+    return list(accumulate(jumps, initial=0))
+
+
+def _by_questions(
+    there: Sequence[str], heard: Sequence[str | None], stretches: Sequence[int]
+) -> dict[int, int]:
+    """Find rows by a question that only one asks, or by a run of questions in the data's order."""
+    if list(heard) == list(there):
+        return dict(enumerate(range(len(there))))
+    found: dict[int, int] = {}
+    for length in (1, _RUN):
+        places: dict[tuple[str | None, ...], list[int]] = defaultdict(list)
+        for start in range(len(there) - length + 1):
+            places[tuple(there[start : start + length])].append(start)
+        runs: dict[int, set[int]] = defaultdict(set)
+        for start in range(len(heard) - length + 1):
+            known = places.get(tuple(heard[start : start + length]), ())
+            varied = 2 * len(set(heard[start : start + length])) > length
+            if varied and len(known) == 1 and stretches[start] == stretches[start + length - 1]:
+                for step in range(length):
+                    runs[start + step].add(known[0] + step)
+        sure = {place: next(iter(held)) for place, held in runs.items() if len(held) == 1}
+        taken = set(sure.values())
+        for place, held in runs.items():  # two runs meet, and either may go on by chance
+            free = held - taken
+            if place not in sure and len(free) == 1:
+                sure[place] = free.pop()
+        found = {**sure, **found}
+    return found
+
+
+def _forms(question: str) -> tuple[str, ...]:
+    """Return the texts in a prompt that may be a row's question: all of it, less a line, a line."""
+    lines = [_plain(line) for line in question.splitlines()]
+    whole = " ".join(filter(None, lines))
+    return distinct(
+        text
+        for text in (whole, " ".join(lines[:-1]).strip(), " ".join(lines[1:]).strip(), *lines)
+        if text
+    )
+
+
+def _no_row(
+    name: str, rows: Sequence[Row], given: Sequence[GivenAnswer], lost: Sequence[GivenAnswer]
+) -> str:
+    shown = "; ".join(
+        f"{one.where} ({', '.join(f'{k} {v:.40}' for k, v in one.ids.items()) or 'no id'}"
+        f"{f', {one.question[:60]!r}' if one.question else ''})"
+        for one in lost[:_SHOWN]
+    )
+    return (
+        f"{len(lost)} of {len(given)} answers match no row of {name} ({len(rows)} rows), by id "
+        f"and question: {shown}. Nothing was taken. See that file and --data are of the same "
+        "benchmark and split, and name the column of the ids with --id-column."
+    )
+
+
+def _checked(
+    name: str,
+    rows: Sequence[Row],
+    given: Sequence[GivenAnswer],
+    pairs: Mapping[int, int],
+    how: str,
+) -> Matched:
+    told: dict[str, list[GivenAnswer]] = {}
+    for one in given:
+        if one.place in pairs:
+            told.setdefault(rows[pairs[one.place]].id, []).append(one)
+    several = {key: each for key, each in told.items() if len({one.text for one in each}) > 1}
+    if several:
+        shown = "; ".join(
+            f"row {key}: {' and '.join(one.where for one in each[:2])}"
+            for key, each in list(several.items())[:_SHOWN]
+        )
+        raise UsageError(
+            f"{len(several)} rows of {name} have several different answers: {shown}. Nothing was "
+            "taken. Name the files of one evaluation, with one answer to each row."
+        )
+    notes = [f"{len(told)} answers matched by {how}" if how else f"{len(told)} answers matched"]
+    twice = [each for each in told.values() if len(each) > 1]
+    if twice:
+        notes.append(
+            f"{sum(map(len, twice)) - len(twice)} answers stand in the files more than once, each "
+            f"time the same, such as {_examples(each[1].where for each in twice)}"
+        )
+    if len(pairs) < len(given):
+        others = [one.where for one in given if one.place not in pairs]
+        notes.append(
+            f"{len(others)} of {len(given)} answers belong to none of the rows that were read, "
+            f"such as {_examples(others)}"
+        )
+    if len(told) < len(rows):
+        notes.append(
+            f"{len(rows) - len(told)} of {len(rows)} rows have no answer in the files and count as "
+            f"missing, such as {_examples(row.id for row in rows if row.id not in told)}"
+        )
+    taken = [one for one in given if one.place in pairs]
+    order = [pairs[one.place] for one in taken]
+    if order != sorted(order):
+        moved = next(
+            one for one, at, last in zip(taken[1:], order[1:], order, strict=False) if at < last
+        )
+        notes.append(
+            f"the files hold the answers in another order than the data, first at {moved.where}"
+        )
+    lacking = [one.where for one in taken if one.text is None]
+    if lacking:
+        notes.append(
+            f"{len(lacking)} answers are missing according to the file, and count as missing, such "
+            f"as {_examples(lacking)}"
+        )
+    return Matched({key: each[0] for key, each in told.items()}, tuple(notes))
+
+
+def _examples(items: Iterable[Any]) -> str:
+    return ", ".join(str(item) for item, _ in zip(items, range(_SHOWN), strict=False))
