@@ -23,10 +23,10 @@ from harness.settings import EvalSettings
 from harness.stages import evaluate
 from harness.storage import (
     RunRecord,
-    Store,
     image_folder,
     journal_of,
     locked,
+    open_store,
     save_thumbnail,
     write_json,
 )
@@ -57,7 +57,7 @@ def measure(asked: EvalSettings) -> EvalResult:
         HarnessError: if a benchmark cannot be measured; finished answers stay on disk.
     """
     plan = resolve_eval(asked)
-    store = Store(asked.out / "store.sqlite")
+    store = open_store(asked.out)
     model = open_model(
         plan.model,
         adapter=asked.adapter,
@@ -87,7 +87,7 @@ def score_answers(wanted: Scoring, asked: EvalSettings) -> EvalResult:
     plan = resolve_eval(replace(asked, model=wanted.name))
     given = score_given(wanted, plan)
     with locked(plan.folder(given.digest)) as folder:
-        context = Context(plan, folder, Store(asked.out / "store.sqlite"))
+        context = Context(plan, folder, open_store(asked.out))
         _record(context, given.digest)
         prints = plan.prints(given.digest)
         for name, rows in given.samples.items():

@@ -16,7 +16,7 @@ from harness.report import ReportInput, conclude, conclude_alone, write_reports,
 from harness.resolve import data_of
 from harness.runs import FinishedRun, open_run
 from harness.settings import EvalSettings, JudgeSettings
-from harness.storage import RunRecord, Store, locked, read_journal
+from harness.storage import RunRecord, locked, open_store, read_journal
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def rejudge(
     writers = writers_of(names)
     before = _answers(folder, "before", plan) if run.before else {n: () for n in plan.columns}
     with locked(folder):
-        context = Context(plan, folder, Store(folder.parent / "store.sqlite"))
+        context = Context(plan, folder, open_store(folder.parent))
         verdicts = judge(context, before, _answers(folder, "after", plan))
         if run.report.comparison is None:
             report = conclude_alone(

@@ -69,7 +69,7 @@ from harness.stages import (
     round_folder,
     stages_of_plan,
 )
-from harness.storage import RunRecord, Store, image_folder, locked, write_json
+from harness.storage import RunRecord, Store, image_folder, locked, open_store, write_json
 
 _TOO_FEW = 2
 _KEPT = ("before", "after", "judged", "images")
@@ -212,7 +212,7 @@ def _begun(settings: Settings) -> Iterator[tuple[Context[Plan], Model]]:
     check_knobs(plan.method, plan.options)
     check_rounds(plan)
     _terms(settings).check(plan.columns)
-    store = Store(settings.out / "store.sqlite")
+    store = open_store(settings.out)
     model = model_of(plan, store)
     with locked(plan.folder(model.fingerprint)) as folder:
         plan.record(model.fingerprint, model.answered_by).write(folder)

@@ -25,3 +25,29 @@ settings.load_profile("any machine")
 # Who starts the tests in the background leaves Ctrl-C ignored, and their commands would inherit it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+LANES = ("slurm", "ray", "vllm")
+"""Markers of tests that need a part of somebody else, which is not installed everywhere."""
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    """Say which of these ran, and append it to the file that HARNESS_LANES names."""
+    told = []
+    for lane in LANES:
+        reports = {
+            word: [
+                each
+                for each in terminalreporter.stats.get(word, ())
+                if lane in getattr(each, "keywords", ())
+            ]
+            for word in ("passed", "failed", "error", "skipped")
+        }
+        counts = [f"{len(found)} {word}" for word, found in reports.items() if found]
+        if counts:
+            why = {each.longrepr[-1] for each in reports["skipped"]}
+            told.append(f"{lane}: {', '.join(counts)}{''.join(f' ({each})' for each in why)}")
+    if told:
+        terminalreporter.write_line("\n".join(told))
+        if os.environ.get("HARNESS_LANES"):
+            with open(os.environ["HARNESS_LANES"], "a") as file:
+                file.writelines(f"{line}\n" for line in told)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from harness.cli.next_step import say_next
 from harness.cli.options import DEVICE, DTYPE, EVENTS, PATH
 from harness.cli.tables import text_table
 from harness.errors import UsageError
@@ -69,13 +70,14 @@ def augmentations(
     )
     if out is not None:
         click.echo(f"{shown} examples in {out}" if shown else "The run keeps no example images.")
+    say_next("pairs", run)
 
 
 def _model(run: Path, device: str, dtype: str) -> object:
     """Open the model before the training of a run, or of a round's run."""
     from harness.model import open_model
     from harness.resolve import demo_of
-    from harness.storage import RunRecord, Store
+    from harness.storage import RunRecord, open_store
 
     home = next(
         (each for each in (run, *run.parents[:2]) if (each / "settings.json").is_file()), run
@@ -89,7 +91,7 @@ def _model(run: Path, device: str, dtype: str) -> object:
     name = str(record.asked.get("model"))
     demo = demo_of(name)
     protocol = record.measured.get("protocol") or "hf"
-    store = Store(home.parent / "store.sqlite")
+    store = open_store(home.parent)
     return open_model(
         demo.model if demo else name, store=store, device=device, dtype=dtype, protocol=protocol
     )

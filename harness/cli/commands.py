@@ -17,6 +17,7 @@ import click
 from harness import old_names
 from harness.cli.augmentations import augmentations
 from harness.cli.bundle import bundle, verify
+from harness.cli.compact import compact
 from harness.cli.compare import compare
 from harness.cli.convert import convert_checkpoint
 from harness.cli.data import data
@@ -67,7 +68,7 @@ _SECTIONS: Mapping[str, Sequence[click.Command]] = {
     "Look at results": (status, report, compare, gate, judge, pairs, augmentations, reproduce),
     "Share and verify": (bundle, verify, import_, push),
     "Data, plugins, machine": (
-        *(list_names, data, convert_checkpoint),
+        *(list_names, data, convert_checkpoint, compact),
         *(check, *SCAFFOLDS, doctor),
     ),
 }

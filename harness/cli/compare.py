@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import click
 
+from harness.cli.next_step import say_next
 from harness.cli.options import ACCEPT_MISSING, ALPHA, MARGIN, PATH, lines, terms_of
 from harness.errors import ExitCode, UsageError
 
@@ -76,6 +77,8 @@ def compare(
         )
     if page is not None:
         click.echo(f"page        {_page_of(board, found, page)}", err=True)
+    elif not events:
+        say_next("compare", *runs, "--against", board.baseline, "--html", "runs.html")
     return ExitCode.UNSCORED if board.missing else ExitCode.DONE
 
 
@@ -107,9 +110,10 @@ def _compare_two(
     from harness.plugins import load
     from harness.records import to_json
     from harness.runs import compare_runs, looked
+    from harness.storage import open_store
 
     report = compare_runs(first, second, seed=seed, terms=terms)
-    if (place.parent / "store.sqlite").exists():
+    if open_store(place.parent).path.exists():
         arms = first.arms[1], second.arms[1]
         looks = looked(place.parent, report.compared, arms, [second.report.seed])
         report = dataclasses.replace(report, looks=looks)
@@ -118,4 +122,5 @@ def _compare_two(
     else:
         # It has no folder, and the files in that of either run say something else.
         load("reports", "terminal")(report, Path(os.devnull))
+        say_next("gate", place, "--baseline", first.folder)
     return ExitCode.UNSCORED if report.missing else ExitCode.DONE

@@ -7,7 +7,9 @@ from harness.jobs.graph import Workers, walk
 from harness.jobs.local import LocalExecutor
 from harness.jobs.model import MINUTES, Ended, Executor, Job
 from harness.jobs.open import open_executor
+from harness.jobs.ray import RayExecutor
 from harness.jobs.recipe import Recipe, Wish, read_recipe, wishes_of
+from harness.jobs.slurm import SlurmExecutor
 from harness.jobs.status import Failure, RunStatus, SweepStatus, status_of
 from harness.jobs.sweep import Entrant, Sweep, SweepRun, Wanted, resolved
 
@@ -19,8 +21,10 @@ __all__ = [
     "Failure",
     "Job",
     "LocalExecutor",
+    "RayExecutor",
     "Recipe",
     "RunStatus",
+    "SlurmExecutor",
     "Sweep",
     "SweepRun",
     "SweepStatus",

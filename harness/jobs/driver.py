@@ -14,10 +14,11 @@ from typing import cast
 
 from harness import progress
 from harness.errors import ExitCode, HarnessError
+from harness.jobs.local import LocalExecutor
 from harness.jobs.model import Ended, Executor
 from harness.jobs.sweep import Sweep
 from harness.records import from_json, to_json
-from harness.storage import InUseError, Journal, journal_of, locked, read_json, write_json
+from harness.storage import InUseError, Journal, journal_of, locked, read_json, spread, write_json
 
 DRIVER, ENDED, SWEEP = "driver.json", "ended.jsonl", "sweep.json"
 _BEAT, _SILENCE = 5.0, 15.0  # seconds
@@ -71,8 +72,11 @@ def drive(sweep: Sweep, executor: Executor) -> ExitCode:
     left = sweep.left
     with _alone(sweep.out, len(left)):
         write_json(sweep.out / SWEEP, _described(sweep))
-        for folder in {run.folder for each in sweep.entrants for run in each.runs}:
-            _wait_until_free(folder)
+        if isinstance(executor, LocalExecutor):
+            for folder in {run.folder for each in sweep.entrants for run in each.runs}:
+                _wait_until_free(folder)
+        else:
+            spread(sweep.out)  # jobs of several machines never share a file of SQLite
         progress.say(f"{len(left)} of {len(sweep.jobs)} jobs to do in {sweep.out}.")
         codes, journal = [], _journal(sweep.out)
         ends = cast("Generator[Ended]", executor.run(left))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Protocol
 
-from harness.errors import HarnessError, some
+from harness.errors import ExitCode, HarnessError, some
 from harness.jobs.model import Ended, Job
 from harness.jobs.process import last_words
 
@@ -68,8 +70,12 @@ def _without_needs(waiting: dict[str, Job], lost: set[str]) -> Iterator[Ended]:
 def _explained(ended: Ended, job: Job) -> Ended:
     if ended.done or ended.reason:
         return ended
-    said = last_words(job.log)
-    return Ended(ended.name, ended.code, said or f"nothing was written to {job.log}")
+    said = last_words(job.log) or f"nothing was written to {job.log}"
+    with suppress(ValueError):
+        if ended.code is not None and ended.code not in set(ExitCode):
+            number = signal.Signals(ended.code - 128)
+            said = f"it was ended by {number.name}; the last of its log: {said}"
+    return Ended(ended.name, ended.code, said)
 
 
 def _check(jobs: Sequence[Job]) -> None:

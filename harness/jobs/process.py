@@ -10,9 +10,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
-from harness.errors import brief, plain
+from harness.errors import UsageError, brief, plain
 from harness.jobs.model import Job
 from harness.model import CHILD
 
@@ -62,15 +63,29 @@ def run_here(job: Job, cwd: Path) -> int:
 
 
 def end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    """Interrupt processes and what they started, and kill what is not gone soon after."""
-    alive = [process for process in processes if process.poll() is None]
+    """Interrupt processes and what they started, and kill what is not gone soon after.
+
+    May be called where a signal has interrupted ``wait`` of one of them, which holds its lock.
+    """
+    alive = [process for process in processes if _alive(process)]
     _signal(alive, signal.SIGINT)
     deadline = time.monotonic() + _GRACE
-    while time.monotonic() < deadline and any(process.poll() is None for process in alive):
+    while time.monotonic() < deadline and any(map(_alive, alive)):
         time.sleep(_POLL)
     _signal(alive, signal.SIGKILL)
+    while any(map(_alive, alive)):
+        time.sleep(_POLL)
     for process in alive:
-        process.wait()
+        process.poll()
+
+
+def _alive(process: subprocess.Popen[bytes]) -> bool:
+    if process.returncode is not None:
+        return False
+    try:
+        return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None
+    except ChildProcessError:  # somebody has asked for its exit code since
+        return False
 
 
 def _signal(processes: Sequence[subprocess.Popen[bytes]], number: signal.Signals) -> None:
@@ -97,3 +112,16 @@ def last_words(log: Path) -> str:
     errors = [place for place, line in enumerate(lines) if line.startswith("Error: ")]
     said = lines[errors[-1] :] if errors else lines[-1:]
     return brief(plain(" ".join(said)).removeprefix("Error: "), 1000)
+
+
+def require(executor: str, library: str) -> None:
+    """Refuse an executor whose library is not installed.
+
+    Raises:
+        UsageError: says what to install.
+    """
+    if find_spec(library) is None:
+        raise UsageError(
+            f"The executor '{executor}' needs the library {library}, which is not installed. Run: "
+            f"pip install 'vlm-harness[{executor}]'"
+        )

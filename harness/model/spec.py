@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.engine import Source, pick_device
 from harness.model.base import Base
 from harness.model.engines import Elsewhere, Engine
-from harness.storage import Store
+from harness.storage import Segments, Store
 
 
 @dataclass(frozen=True)
@@ -58,4 +58,4 @@ def held(source: Source) -> Base:
 
 @cache
 def _store(path: Path) -> Store:
-    return Store(path)
+    return Segments(path) if path.is_dir() else Store(path)

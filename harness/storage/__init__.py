@@ -37,6 +37,7 @@ from harness.storage.reading import (
 )
 from harness.storage.run_record import RunRecord
 from harness.storage.secrets import KEY, without_keys
+from harness.storage.segments import Segments, compact, open_store, spread
 from harness.storage.throughput import Throughput, note_throughput, read_throughputs
 from harness.storage.thumbnails import image_folder, save_thumbnail, thumbnail_in
 
@@ -49,10 +50,12 @@ __all__ = [
     "Memo",
     "RunRecord",
     "Seal",
+    "Segments",
     "Store",
     "Throughput",
     "cannot_write",
     "check_depth",
+    "compact",
     "digest_of",
     "disk_is_full",
     "file_digest",
@@ -67,6 +70,7 @@ __all__ = [
     "note_look",
     "note_throughput",
     "open_regular",
+    "open_store",
     "parse_json",
     "parse_yaml",
     "read_bytes",
@@ -78,6 +82,7 @@ __all__ = [
     "save_thumbnail",
     "seal_of",
     "sealed",
+    "spread",
     "thumbnail_in",
     "without_keys",
     "write_json",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -131,6 +131,26 @@ class Store:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise self._failed(error) from error
+
+    def entries(self) -> Iterator[dict[str, dict[str, Any]]]:
+        """Yield all entries, some at a time.
+
+        Raises:
+            HarnessError: if the file cannot be used.
+        """
+        last = ""
+        while True:
+            try:
+                rows = self._db.execute(
+                    "SELECT key, value FROM entries WHERE key > ? ORDER BY key LIMIT ?",
+                    (last, _CHUNK),
+                ).fetchall()
+            except (sqlite3.Error, UnicodeDecodeError) as error:
+                raise self._failed(error) from error
+            if not rows:
+                return
+            last = rows[-1][0]
+            yield {key: value for key, text in rows if (value := _object(text)) is not None}
 
     def close(self) -> None:
         """Close the file; the object is of no use afterwards."""

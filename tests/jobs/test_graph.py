@@ -90,6 +90,12 @@ def test_what_could_not_start_says_which_job_it_waited_for():
     assert workers.events == ["start pairs", "end pairs"]
 
 
+def test_a_killed_job_is_said_to_have_been_killed():
+    workers = Random({"pairs": 137}, random.Random(0))
+    (ended,) = walk([job("pairs")], workers)
+    assert ended.reason.startswith("it was ended by SIGKILL; the last of its log: nothing was")
+
+
 def test_the_jobs_under_way_are_ended_when_nobody_listens_any_more():
     workers = Random({"a": 0, "b": 0}, random.Random(0))
     walking = walk([job("a"), job("b", "a")], workers)
