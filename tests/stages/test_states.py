@@ -12,7 +12,10 @@ from harness.stages import Part, StageState, checked_stages, require, told
 RUN = Path("runs/seva-model-1")
 
 
-def states(*, after: Part, pairs: Part = Part("", 9, 9, complete=True)):
+PAIRS = Part("", 9, 9, complete=True)
+
+
+def states(*, after: Part, pairs: Part = PAIRS):
     return (
         StageState("before", "answers", (Part("pope", 8, 8, complete=True),)),
         StageState("pairs", "prompts", (pairs,)),
@@ -47,5 +50,5 @@ def test_all_that_is_missing_on_the_way_is_named():
 
 def test_stages_are_done_in_the_order_of_a_run():
     assert checked_stages(["report", "before", "before"]) == ("before", "report")
-    with pytest.raises(UsageError, match="no stage 'trian'. Did you mean 'train'"):
+    with pytest.raises(UsageError, match=r"no stage 'trian'\. Did you mean 'train'"):
         checked_stages(["trian"])
