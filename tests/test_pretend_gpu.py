@@ -16,8 +16,8 @@ FAMILIES = ("llava", "llava_next", "qwen", "idefics", "smol", "intern")
 def passed(*chosen: str) -> int:
     """Run tests of the lane; return how many passed, or fail with what they said."""
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "tests/support/gpu_lane.py", "-p", "no:cacheprovider",
-         "-k", " or ".join(chosen)],
+        [sys.executable, "-m", "pytest", "tests/support/gpu_lane.py", "-n", "0",
+         "-p", "no:cacheprovider", "-k", " or ".join(chosen)],
         cwd=ROOT, capture_output=True, text=True,
     )  # fmt: skip
     found = re.search(r"^(\d+) passed", done.stdout, re.MULTILINE)
@@ -26,6 +26,7 @@ def passed(*chosen: str) -> int:
     return int(found[1])
 
 
+@pytest.mark.slow
 def test_the_pretend_gpu_and_a_judge_on_it() -> None:
     assert passed("refuses", "judge") == 2
 

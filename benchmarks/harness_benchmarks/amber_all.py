@@ -71,9 +71,9 @@ def _groups(doc: Mapping[str, Any]) -> Mapping[str, str]:
     return {"part": kind.split("-")[0], "kind": kind}
 
 
-def _four(name: str, *parts: str) -> tuple[Metric, ...]:
-    """Return accuracy, precision, recall and F1 of some parts."""
-    applies = in_group("part", *parts)
+def _four(name: str, *values: str, group: str = "part") -> tuple[Metric, ...]:
+    """Return accuracy, precision, recall and F1 of the rows of some parts, or kinds."""
+    applies = in_group(group, *values)
     return (
         mean_of("right", name=f"{name}accuracy", applies=applies),
         ratio_of("hit", "said", name=f"{name}precision", applies=applies),
@@ -129,6 +129,11 @@ BENCHMARK = Benchmark(
         *(replace(column, primary=False, applies=_DESCRIBED) for column in amber.BENCHMARK.columns),
         *_four("", *_PARTS),
         *(column for part in _PARTS for column in _four(f"{part} ", part)),
+        *(
+            column
+            for kind in ("state", "number", "action")
+            for column in _four(f"{kind} ", f"attribute-{kind}", group="kind")
+        ),
         Metric("lenient AMBER score", _halves("lenient_said"), _amber),
         mean_of("lenient", name="lenient accuracy", applies=_QUESTIONS),
         f1_of("lenient_said", "label", name="lenient F1", applies=_QUESTIONS),

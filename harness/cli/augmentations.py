@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from harness.cli.next_step import say_next
 from harness.cli.options import DEVICE, DTYPE, EVENTS, PATH
 from harness.cli.tables import text_table
 from harness.errors import UsageError
@@ -69,6 +70,7 @@ def augmentations(
     )
     if out is not None:
         click.echo(f"{shown} examples in {out}" if shown else "The run keeps no example images.")
+    say_next("pairs", run)
 
 
 def _model(run: Path, device: str, dtype: str) -> object:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.cli.next_step import say_next
 from harness.cli.tables import text_table
 from harness.errors import ExitCode, plain
 
@@ -34,6 +35,7 @@ def bundle(run: Path, out: Path | None, images: bool) -> None:
     size = packed.path.stat().st_size / 1e6
     click.echo(f"{packed.path}: {packed.members} members, {size:.2f} MB")
     click.echo(f"sha256 {packed.digest}")
+    say_next("verify", packed.path)
 
 
 @click.command()
@@ -55,6 +57,7 @@ def verify(path: Path, events: bool) -> ExitCode:
         click.echo(json.dumps({**to_json(found), "passed": found.passed}))
     else:
         _tell(found)
+        say_next("report", path)
     return ExitCode.DONE if found.passed else ExitCode.FAILED
 
 

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import click
 
+from harness.cli.next_step import say_next
 from harness.cli.options import ACCEPT_MISSING, ALPHA, MARGIN, PATH, lines, terms_of
 from harness.errors import ExitCode, UsageError
 
@@ -76,6 +77,8 @@ def compare(
         )
     if page is not None:
         click.echo(f"page        {_page_of(board, found, page)}", err=True)
+    elif not events:
+        say_next("compare", *runs, "--against", board.baseline, "--html", "runs.html")
     return ExitCode.UNSCORED if board.missing else ExitCode.DONE
 
 
@@ -119,4 +122,5 @@ def _compare_two(
     else:
         # It has no folder, and the files in that of either run say something else.
         load("reports", "terminal")(report, Path(os.devnull))
+        say_next("gate", place, "--baseline", first.folder)
     return ExitCode.UNSCORED if report.missing else ExitCode.DONE

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from harness.cli.next_step import say_next
 from harness.cli.options import PATH
 
 
@@ -39,3 +40,4 @@ def convert_checkpoint(
     click.echo(f"tensors     {found.tensors:,} placed, 0 random; {found.merged:,} with the adapter")
     click.echo(f"vision      {found.tower}")
     click.echo("Ask and train it as the original code does with --protocol llava-1.5.")
+    say_next("eval", "--bench", "BENCH", "--model", found.folder, "--protocol", "llava-1.5")

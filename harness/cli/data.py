@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from harness.cli.next_step import say_next
 from harness.cli.options import BENCH
 
 FOLDER = click.Path(path_type=Path)
@@ -31,6 +32,7 @@ def describe(bench: tuple[str, ...]) -> None:
         for word, text in (*told.items(), *fetch, ("then" if fetch else "type", source.advice)):
             if text:
                 click.echo(f"    {word:<8} {text}")
+    say_next("data", "mirror", "--bench", ",".join(bench), "DIR")
 
 
 @data.command()
@@ -51,6 +53,8 @@ def mirror(bench: tuple[str, ...], folder: Path) -> None:
     apart = [each for each in wanted if tell(each).dataset is None]
     for entry in fetch([each for each in wanted if each not in apart], folder):
         click.echo(f"{entry.dataset} at {entry.revision}: {len(entry.files)} files")
+    if not apart:
+        say_next("plan", "--bench", ",".join(bench), "--data", folder)
     if apart:
         fetch(apart, folder)  # says why it cannot, and what to type instead
 
@@ -83,7 +87,7 @@ def convert(bench: str, source: Path, out: Path, partial: bool) -> None:
         click.echo(f"note: {note}")
     for missing in done.missing:
         click.echo(f"missing: {missing}")
-    click.echo(f"harness run --method seva --bench {bench} --data {out}")
+    say_next("run", "--method", "seva", "--bench", bench, "--data", out)
 
 
 @data.command()
@@ -110,3 +114,5 @@ def verify(folder: Path) -> None:
         if found.problems:
             raise HarnessError(" ".join(found.problems))
         click.echo(f"{found.tables} tables are whole; fit for: {', '.join(found.benchmarks)}")
+        if found.benchmarks:
+            say_next("plan", "--bench", ",".join(found.benchmarks), "--data", folder)

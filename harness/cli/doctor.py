@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from harness.cli.next_step import say_next
 from harness.cli.options import OUT
 from harness.cli.tables import text_table
 from harness.errors import ExitCode, reason_of
@@ -55,6 +56,8 @@ def doctor(out: Path, events: bool) -> ExitCode:
     broken = sum(each.state == PROBLEM for each in found)
     if broken and not events:
         click.echo(f"{broken} of {len(found)} would stop a run.")
+    elif not events:
+        say_next("run", "--method", "seva", "--bench", "mmvet,pope", "--out", out)
     return ExitCode.FAILED if broken else ExitCode.DONE
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.judge import judge_flags, judge_settings
+from harness.cli.next_step import say_next
 from harness.cli.options import (
     BENCH,
     DATA,
@@ -85,6 +86,7 @@ def evaluate(bench: tuple[str, ...], nproc: int, events: bool, quiet: bool, **as
             else:
                 load("reports", "terminal")(found.report, found.folder)
                 click.echo(f"{found.calls:,} model calls; the other answers came from the cache.")
+                say_next("compare", found.folder, "RUN")
         return ExitCode.UNSCORED if found.report.missing else ExitCode.DONE
 
     return run_distributed(nproc, job)

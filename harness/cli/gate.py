@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.cli.next_step import say_next
 from harness.cli.options import NAMES
 from harness.cli.tables import text_table
 from harness.errors import ExitCode, UsageError
@@ -120,6 +121,8 @@ def gate(
     _show(report, code)
     for path in written:
         click.echo(path)
+    passed = code == ExitCode.DONE and folder.is_dir()
+    say_next(*(("bundle", folder) if passed else ("report", folder)))
     return code
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.cli.next_step import say_next
 from harness.cli.options import PATH
 from harness.errors import plain
 
@@ -74,4 +75,4 @@ def _write(
             click.echo(plain(f"    {note}"))
     for told in left_out:
         click.echo(plain(f"left out: {told}"))
-    click.echo(f"Compare it with another: harness compare {out} RUN")
+    say_next("compare", out, "RUN")

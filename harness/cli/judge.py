@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from harness.cli.next_step import say_next
 from harness.cli.options import NAMES
 from harness.errors import ExitCode, UsageError
 
@@ -135,6 +136,7 @@ def judge(
     else:
         load("reports", "terminal")(done.report, folder)
         click.echo(f"{done.calls:,} judge calls; the other verdicts came from the cache.")
+        say_next("report", folder, "--report", "html")
     return ExitCode.UNSCORED if done.report.missing else ExitCode.DONE
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import click
 
+from harness.cli.next_step import say_next
 from harness.cli.tables import text_table
 from harness.plugins import KINDS
 
@@ -44,6 +45,18 @@ def list_names(kind: str, name: str | None, events: bool) -> None:
     else:
         for each, owners in found.items():
             click.echo(f"{each:<16} {', '.join(owners)}")
+    if not events:
+        say_next(*_NEXT.get(kind, ("run", "--method", "seva", "--bench", "mmvet,pope")))
+
+
+_NEXT = {
+    "methods": ("run", "--method", "NAME", "--bench", "mmvet,pope"),
+    "benchmarks": ("plan", "--bench", "NAME"),
+    "suites": ("plan", "--bench", "NAME"),
+    "losses": ("check", "--loss", "NAME"),
+    "reports": ("report", "RUN", "--report", "NAME"),
+    "pages": ("compare", "RUN", "RUN", "--html", "runs.html"),
+}
 
 
 def _list_benchmarks(found: Mapping[str, Sequence[str]]) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
 
+from harness.cli.next_step import say_next
 from harness.cli.options import DEVICE, DTYPE, key_values
 from harness.errors import ExitCode, UsageError
 
@@ -64,6 +66,8 @@ def check(
 
     report = check_method(method, preset=preset, values=dict(key_values(options)), seconds=seconds)
     click.echo(report.text, nl=False)
+    if report.passed:
+        say_next("run", "--method", method, "--bench", "mmvet,pope")
     return ExitCode.DONE if report.passed else ExitCode.FAILED
 
 
@@ -123,6 +127,7 @@ def _scaffold(kind: str, then: str) -> click.Command:
         from harness.testing import new_package
 
         click.echo(new_package(kind, name, out))
+        click.echo(f"Next: pip install -e {shlex.quote(str(out))}", err=True)
 
     new.help = (
         f"Write a pip-installable package for a new {kind}, with its contract test.\n\n\b\n"
@@ -161,3 +166,4 @@ def push(run: Path, repo: str, private: bool, base_model: str | None) -> None:
     from harness.runs import push as upload
 
     click.echo(upload(open_evidence(run), repo, private=private, base_model=base_model))
+    say_next("bundle", run)

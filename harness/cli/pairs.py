@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from harness.cli.next_step import say_next
 from harness.cli.options import ALLOW_URLS, EVENTS, PAIR_IMAGES, PATH, lines
 from harness.errors import UsageError
 
@@ -67,3 +68,7 @@ def pairs(
         click.echo(json.dumps({**to_json(report), **forms}))
     else:
         click.echo(lines(given_text(given) + pair_report_text(report)), nl=False)
+        if Path(source).is_dir():
+            say_next("pairs", source, "--export", "trl", "--out", "for-trl")
+        else:
+            say_next("run", "--method", "given", "--pairs", source, "--bench", "BENCH")

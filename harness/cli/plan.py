@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from harness.cli.next_step import say_next
 from harness.cli.options import BENCH, DATA, LIMIT, PATH, lines
 from harness.cli.recipes import RecipeCommand
 
@@ -79,3 +80,4 @@ def plan(
         click.echo(json.dumps({**to_json(found), "seconds": found.seconds}))
     else:
         click.echo(lines(power_text(found)), nl=False)
+        say_next("run", "--method", "NAME", "--bench", ",".join(bench), "--data", data)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from harness.cli.next_step import say_next
 from harness.cli.options import NAMES, TRACK
 from harness.errors import ExitCode
 
@@ -37,4 +38,5 @@ def report(folder: Path, reports: tuple[str, ...], track: tuple[str, ...]) -> Ex
     for name, path in write_reports(found, folder, writers).items():
         if name != "terminal":
             click.echo(path)
+    say_next("bundle" if folder.is_dir() else "verify", folder)
     return ExitCode.UNSCORED if found.missing else ExitCode.DONE

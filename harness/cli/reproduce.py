@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.cli.next_step import say_next
 from harness.cli.options import PATH
 from harness.cli.tables import text_table
 
@@ -48,6 +49,10 @@ def reproduce(method: str, source: Path | None) -> None:
     click.echo("\nKnown causes of a gap, and the switch that shows the share of each:")
     for cause in ledger.causes:
         click.echo(f"- {', '.join(cause.columns) or 'all'}: {cause.cause} ({cause.switch})")
+    if source is None:
+        say_next("reproduce", method, "RUN")
+    else:
+        say_next("report", source)
 
 
 def _table(ledger: Ledger, report: ReportInput | None) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.judge import judge_flags, judge_settings
+from harness.cli.next_step import say_next
 from harness.cli.options import (
     ACCEPT_MISSING,
     ALLOW_URLS,
@@ -311,3 +312,4 @@ def _show(outcome: Outcome) -> None:
         click.echo("This run was already done: all results were reused, without a model call.")
     else:
         click.echo(f"{outcome.calls:,} model calls; the other answers came from the cache.")
+    say_next("report", outcome.folder, "--report", "html")

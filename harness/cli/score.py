@@ -9,6 +9,7 @@ import click
 
 from harness.cli.eval import summary
 from harness.cli.judge import judge_flags, judge_settings
+from harness.cli.next_step import say_next
 from harness.cli.options import BENCH, DATA, EVENTS, LIMIT, OUT, PATH, QUIET
 from harness.errors import ExitCode
 
@@ -67,5 +68,5 @@ def score(
             reporter.event("done", **shown, judge_calls=found.judge_calls)
         else:
             load("reports", "terminal")(found.report, found.folder)
-            click.echo(f"Compare it with another: harness compare {found.folder} RUN")
+            say_next("compare", found.folder, "RUN")
     return ExitCode.UNSCORED if found.report.missing else ExitCode.DONE

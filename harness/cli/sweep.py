@@ -68,10 +68,11 @@ def sweep(
     asked = read_recipe(recipe_file(recipe), str(recipe))
     place = out or Path(asked.out or Path("runs") / recipe.stem)
     wanted = [_wanted(wish, asked.seeds[0], place, recipe) for wish in wishes_of(asked)]
-    where = _executor(executor or asked.executor or "local", at_once)
+    name = executor or asked.executor or "local"
+    where = _executor(name, at_once) if not print_jobs else None
     with showing(Reporter(quiet=quiet, events=events)) as reporter:
         found = resolved(asked, wanted, place)
-        if print_jobs:
+        if where is None:
             click.echo(_json(found) if events else _text(found), nl=False)
             return ExitCode.DONE
         code = drive(found, where)

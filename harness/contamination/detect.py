@@ -143,7 +143,7 @@ def seen_in(prompts: Iterable[Prompt]) -> tuple[Seen, ...]:
     Raises:
         HarnessError: if an image cannot be decoded.
     """
-    files = {prompt.image: prompt.id for prompt in prompts if prompt.image is not None}
+    files = {image: prompt.id for prompt in prompts for image in prompt.images}
     return seen((owner, str(file), open_image(file, owner)) for file, owner in files.items())
 
 

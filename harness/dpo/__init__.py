@@ -20,7 +20,7 @@ from harness.dpo.effect import PairMargins, TrainingEffect, read_effect
 from harness.dpo.loss_terms import BY_BOTH, BY_IMAGE, BY_TEXT, needs
 from harness.dpo.sides import kinds_of, sides_problem
 from harness.dpo.trackers import TRACKERS, refuse_tracker
-from harness.dpo.unfit import Unfit
+from harness.dpo.unfit import UNHELD, Unfit
 from harness.old_names import forward as _forward
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "ONE_NEGATIVE",
     "SMALL",
     "TRACKERS",
+    "UNHELD",
     "Curve",
     "PairMargins",
     "Training",

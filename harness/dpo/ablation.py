@@ -57,8 +57,9 @@ class ImageAblation:
 
 def measure(pairs: Sequence[Pair], model: Model, adapter: Path | None) -> ImageAblation:
     """Do what :func:`harness.dpo.ablation` promises."""
+    pairs = [pair for pair in pairs if pair.prompt.images]
     if not pairs:
-        raise UsageError("The image ablation needs at least one pair.")
+        raise UsageError("The image ablation needs at least one pair with an image.")
     true, blank = [], []
     with _ready(model, adapter) as (network, packed):
         encoder = encoder_for(model.processor, network, Training(cut=KEEP), model.protocol)

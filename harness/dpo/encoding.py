@@ -11,16 +11,19 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from harness.dpo.config import KEEP, Training
+from harness.dpo.forward import PACKED_FAMILIES
 from harness.dpo.loss_open import combined
 from harness.dpo.loss_terms import BY_IMAGE, is_sft
 from harness.dpo.rows import EncodedPair, Prefix, one_bos
 from harness.dpo.sides import kinds_of, scores_of, token_weights
+from harness.dpo.turns import refuse_unheld, turns_of
 from harness.dpo.unfit import (
     CONTROL,
     CUT,
     DROP,
     EQUAL,
     TOO_LONG,
+    UNHELD,
     Unfit,
     check,
     name_of,
@@ -29,7 +32,7 @@ from harness.dpo.unfit import (
 from harness.dpo.views import Look, opened
 from harness.engine import processed_through
 from harness.errors import HarnessError, UsageError
-from harness.protocol import HF, IMAGE, Conversation, token_ids
+from harness.protocol import HF, IMAGE, Conversation, Message, answered, texts_of, token_ids
 from harness.records import Pair, Side, View
 
 if TYPE_CHECKING:
@@ -51,6 +54,7 @@ class Encoder:
         only_chosen: bool = False,
         keep_cut: bool = False,
         images: bool = True,
+        blind: bool = True,
         protocol: str = HF,
     ) -> None:
         """Look once at the tokeniser's special tokens.
@@ -64,6 +68,7 @@ class Encoder:
             only_chosen: leave the rejected answers out (SFT).
             keep_cut: take answers that were cut, without an end token.
             images: whether the loss looks at answers that are rejected by their image alone.
+            blind: whether prompts without an image can be trained on.
             protocol: how image and conversation are laid out; see ``harness.protocol``.
 
         Raises:
@@ -72,6 +77,7 @@ class Encoder:
         self.processor, self.image_token = processor, image_token
         self.max_length, self.positions = max_length, positions
         self.only_chosen, self.keep_cut, self.images = only_chosen, keep_cut, images
+        self.blind = blind
         self.protocol = protocol
         self.conversation = None if protocol == HF else Conversation()
         self.tokenizer = processor.tokenizer
@@ -91,15 +97,11 @@ class Encoder:
         self.adds_bos = self.bos is not None and start == [self.bos]
         self.ends = frozenset((self.tokenizer.eos_token_id, *ends))
         self.control = frozenset(self.tokenizer.all_special_ids)
-        self._last: tuple[str, tuple[str, list[int]]] = ("", ("", []))
 
     def encode(self, index: int, pair: Pair, look: Look | None = None) -> EncodedPair:
         """Make the row of a checked pair; its images are opened now.
 
-        Args:
-            index: position of the pair in the training set.
-            pair: the pair.
-            look: what is done to every image first.
+        ``index`` is the pair's position in the training set, ``look`` what is done to every image.
 
         Raises:
             Unfit: if the pair cannot be trained on; it names the pair.
@@ -154,7 +156,7 @@ class Encoder:
             Unfit: see :meth:`encode`.
         """
         who = name_of(pair)
-        ids, weights = self._answer(pair.asked, answer, side.weights, who)
+        ids, weights = self._answer(pair, answer, side.weights)
         if answer.strip() in {str(text).strip() for text in pair.meta.get("cut") or ()}:
             self._refuse_cut(who, "was cut by the limit of tokens when it was generated")
             ids = ids[:-1]
@@ -180,8 +182,10 @@ class Encoder:
                 f"The answers of {who} differ by their image alone, and the loss looks at texts. "
                 "Choose one with conditional in it, such as dpo+conditional.",
             )
+        if not pair.prompt.plain:
+            refuse_unheld(pair, self._write, blind=self.blind)
         prompts, kept, seen = self._prompt_lengths(pair), [0], set()
-        if pair.question is not None and (token := self.spelled(pair.question)):
+        if pair.question is not None and (token := self.spelled_by(turns_of(pair))):
             raise Unfit(CONTROL, f"The question of {who} spells the control token {token}. {DROP}")
         problem: Unfit | None = None
         for place, (text, side) in enumerate(self._said(pair)):
@@ -208,16 +212,16 @@ class Encoder:
         Raises:
             Unfit: if another image, or its view, gives the pixels that the chosen answer has.
         """
-        who, text = name_of(pair), self._render(pair.asked)
+        text = self._write(turns_of(pair))
         sides = {side.shown: side for _, side in self._said(pair)}
         made = [
-            Prefix(*self._prompt(text, *opened(pair, side, look), who)) for side in sides.values()
+            Prefix(*self._prompt(text, *opened(pair, side, look), pair)) for side in sides.values()
         ]
         if look is None and any(made[0].alike(other) for other in made[1:]):
             raise Unfit(
                 EQUAL,
-                f"Another image of {who}, or a view of it, gives the same pixels as the chosen "
-                f"answer's. {DROP}",
+                f"Another image of {name_of(pair)}, or a view of it, gives the same pixels as the "
+                f"chosen answer's. {DROP}",
             )
         places = {shown: number for number, shown in enumerate(sides)}
         return tuple(made), tuple(places[side.shown] for _, side in self._said(pair))
@@ -231,11 +235,11 @@ class Encoder:
 
     def _prompt_length(self, pair: Pair) -> int:
         """Count the prompt's tokens; without its image where no limit can be near."""
-        text = self._before(pair.asked)[0]
+        text = self._write(turns_of(pair))
         words = len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
         longest = max(len(answer) for answer in (pair.chosen, *pair.rejected))
         far = self.positions is None or 4 * (words + longest) < self.positions
-        if self.max_length is None and far:
+        if self.max_length is None and far and pair.prompt.plain:
             return words
         return len(self._prefixes(pair, None)[0][0].prompt)
 
@@ -245,8 +249,11 @@ class Encoder:
         found = self.control.intersection(ids)
         if not found:
             return None
-        token: str = self.tokenizer.convert_ids_to_tokens(min(found))
-        return token
+        return str(self.tokenizer.convert_ids_to_tokens(min(found)))
+
+    def spelled_by(self, turns: Sequence[Message]) -> str | None:
+        """Return a control token that a conversation spells outside its image marks."""
+        return next(filter(None, map(self.spelled, texts_of(turns))), None)
 
     def _refuse_cut(self, who: str, how: str) -> None:
         if not self.keep_cut:
@@ -257,17 +264,12 @@ class Encoder:
                 "an end token.",
             )
 
-    def _render(self, question: str, answer: str | None = None) -> str:
-        """Write the conversation up to the answer, or with it."""
+    def _write(self, turns: list[Message]) -> str:
+        """Write a conversation as the model reads it, up to where it answers or to its end."""
         if self.conversation is not None:
-            return self.conversation.render(question, 1, answer)
-        user = [{"type": "image"}, {"type": "text", "text": question}]
-        turns: list[dict[str, Any]] = [{"role": "user", "content": user}]
-        if answer is not None:
-            said = [{"type": "text", "text": answer}]
-            turns.append({"role": "assistant", "content": said})
+            return self.conversation.write(turns)
         text: str = self.processor.apply_chat_template(
-            turns, add_generation_prompt=answer is None, tokenize=False
+            turns, add_generation_prompt=turns[-1]["role"] == "user", tokenize=False
         )
         return text
 
@@ -275,18 +277,20 @@ class Encoder:
         """Return the ids of a conversation as it stands in a row, but for its BOS."""
         if self.conversation is not None:
             return token_ids(self.tokenizer, text)
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return ids
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _prompt(
-        self, text: str, image: PIL.Image.Image, view: View | None, who: str
+        self, text: str, images: Sequence[PIL.Image.Image], view: View | None, pair: Pair
     ) -> tuple[tuple[int, ...], dict[str, Tensor], dict[str, tuple[int, ...]]]:
         try:
             made = processed_through(
-                view, self.protocol, self.processor, text, [image], add_special_tokens=False
+                view, self.protocol, self.processor, text, images, add_special_tokens=False
             )
         except ValueError as error:
-            raise HarnessError(f"The prompt of {who} cannot be read: {error}.") from error
+            told = f"The prompt of {name_of(pair)} cannot be read: {error}."
+            if pair.prompt.plain:
+                raise HarnessError(told) from error
+            raise Unfit(UNHELD, f"{told} {DROP}") from error
         shape = made.pop("attention_mask").shape
         made.pop("labels", None)
         tokens, vision = {}, {}
@@ -297,24 +301,19 @@ class Encoder:
                 vision[key] = value
         extra = one_bos(tokens, self.bos, self.adds_bos)
         ids = extra.pop("input_ids")
-        if self.image_token is not None and self.image_token not in ids:
+        if images and self.image_token is not None and self.image_token not in ids:
             raise HarnessError(
-                f"The prompt of {who} has no image token (id {self.image_token}): the model would "
-                "be trained without seeing the image. Check the checkpoint's chat template."
+                f"The prompt of {name_of(pair)} has no image token (id {self.image_token}): the "
+                "model would be trained blind. Check the checkpoint's chat template."
             )
         return ids, vision, extra
 
-    def _before(self, question: str) -> tuple[str, list[int]]:
-        """Return text and ids of the prompt; all answers of a pair have the same."""
-        if self._last[0] != question or not self._last[1][0]:
-            self._last = (question, ((text := self._render(question)), self._ids(text)))
-        return self._last[1]
-
     def _answer(
-        self, question: str, answer: str, weights: Sequence[tuple[int, int, float]], who: str
+        self, pair: Pair, answer: str, weights: Sequence[tuple[int, int, float]]
     ) -> tuple[tuple[int, ...], tuple[float, ...]]:
         """Return the ids of an answer in context, and their weights where there are some."""
-        (text, before), full = self._before(question), self._render(question, answer)
+        who, asked = name_of(pair), turns_of(pair)
+        text, full = self._write(asked), self._write([*asked, answered(answer)])
         if not full.startswith(text):
             raise HarnessError(
                 f"The chat template does not put the answer of {who} behind the prompt it makes "
@@ -324,7 +323,7 @@ class Encoder:
         # Published templates end a turn with a space or a newline, which is not part of the answer.
         body, mark = full[len(text) :], str(self.tokenizer.eos_token)
         full = text + (body[: body.rfind(mark) + len(mark)] if mark in body else body.rstrip())
-        whole = self._ids(full)
+        before, whole = self._ids(text), self._ids(full)
         if whole[: len(before)] != before:
             raise HarnessError(
                 f"The first token of the answer of {who} merges with the end of the prompt. Let "
@@ -396,5 +395,6 @@ def encoder_for(processor: Any, network: Any, training: Training, protocol: str 
         only_chosen=is_sft(training.loss),
         keep_cut=training.cut == KEEP,
         images=combined(training.loss).needs.images,
+        blind=network.config.model_type in PACKED_FAMILIES,
         protocol=protocol,
     )

@@ -44,7 +44,7 @@ class FeatureCache:
         return [self._one(network, one, key) for one, key in zip(vision, keys, strict=True)]
 
     def _one(self, network: Any, vision: Mapping[str, Tensor], key: str) -> Tensor:
-        if key in self._kept:
+        if vision and key in self._kept:
             return self._kept[key].to(vision["pixel_values"].device)
         (made,) = image_features(network, [vision], grad=False)
         self.computed += 1

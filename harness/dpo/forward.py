@@ -79,11 +79,12 @@ def image_features(
     """
     encode = network.get_image_features
     with torch.set_grad_enabled(grad and torch.is_grad_enabled()):
-        if {(*one, len(one["pixel_values"])) for one in vision} == {("pixel_values", 1)}:
+        if {(*one, len(one.get("pixel_values", ()))) for one in vision} == {("pixel_values", 1)}:
             pixels = torch.cat([one["pixel_values"] for one in vision])
             return list(encode(pixels, return_dict=True).pooler_output)
         # Families differ in how they lay out tiles, grids and masks, so each row's go alone.
-        made = [encode(**one, return_dict=True).pooler_output for one in vision]
+        none = torch.zeros(0, network.config.get_text_config().hidden_size, device=network.device)
+        made = [encode(**one, return_dict=True).pooler_output if one else (none,) for one in vision]
         return [torch.cat(tuple(parts)) for parts in made]
 
 
@@ -156,9 +157,8 @@ def _positions(network: Any, batch: Mapping[str, Any]) -> Tensor:
         prompt = slice(block.start, block.start + block.prefix)
         # On the CPU: the function reads its numbers one by one, and a GPU would be waited for.
         types = {key: torch.tensor([values]) for key, values in prefix.extra.items()}
-        found, shift = place(
-            torch.tensor([prefix.prompt]), image_grid_thw=vision["image_grid_thw"].cpu(), **types
-        )
+        grids = vision["image_grid_thw"].cpu() if vision else None
+        found, shift = place(torch.tensor([prefix.prompt]), image_grid_thw=grids, **types)
         placed[..., prompt] = found.to(placed.device)
         placed[..., prompt.stop : block.end] += shift.to(placed.device)
     return placed
@@ -242,7 +242,10 @@ def _pad(rows: Sequence[EncodedPair], padding: int, types: Mapping[str, int]) ->
         "ends": width - first,
         "labels": torch.tensor(labels),
         "owner": torch.tensor(at_row),
-        "vision": {key: _joined([its.vision[key] for its, _ in whole]) for key in rows[0].vision},
+        "vision": {
+            key: _joined([its.vision[key] for its, _ in whole if its.vision])
+            for key in dict.fromkeys(key for its, _ in whole for key in its.vision)
+        },
         "extra": extra,
     }
 

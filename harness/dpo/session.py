@@ -110,7 +110,7 @@ def run(pairs: Sequence[Pair], model: Model, out: Path, seed: int, training: Tra
 
 def identity(pairs: Sequence[Pair], model: Model, training: Training, seed: int) -> str:
     """Hash what decides the result, so that no checkpoint of another training is continued."""
-    images = {str(pair.prompt.image): None for pair in pairs}
+    images = {str(image): None for pair in pairs for image in pair.prompt.images}
     images |= {str(side.image): None for pair in pairs for side in pair.sides if side.image}
     digests = [hashlib.sha256(Path(image).read_bytes()).hexdigest() for image in images]
     return fingerprint(
@@ -202,22 +202,41 @@ def _numbers(rows: Iterable[int]) -> Dataset:
 def split(pairs: Sequence[Pair], share: float, seed: int) -> tuple[list[Pair], list[Pair]]:
     """Return the pairs to train on and those held out: about a share of all, whole images each.
 
+    Pairs that have an image in common are on one side, as are those of one question without any.
+
     Raises:
         UsageError: if nothing is left on one side.
     """
     if not share:
         return list(pairs), []
-    images = sorted({str(pair.prompt.image) for pair in pairs})
+    groups = _groups(pairs)
+    images = sorted(set(groups))
     drawn = sorted(images, key=lambda image: seed_of(seed, "held out", Path(image).name))
     out = set(drawn[: max(1, round(share * len(images)))])
-    kept = [pair for pair in pairs if str(pair.prompt.image) not in out]
-    held = [pair for pair in pairs if str(pair.prompt.image) in out]
+    kept = [pair for pair, group in zip(pairs, groups, strict=True) if group not in out]
+    held = [pair for pair, group in zip(pairs, groups, strict=True) if group in out]
     if not kept:
         raise UsageError(
             f"holdout={share} leaves nothing to train on: all {len(pairs)} pairs show one image. "
             "Give more prompts, or set holdout=0."
         )
     return kept, held
+
+
+def _groups(pairs: Sequence[Pair]) -> list[str]:
+    """Name each pair's group after the first of all images that its pairs have in common."""
+    first: dict[str, str] = {}
+
+    def root(name: str) -> str:
+        while (above := first.setdefault(name, name)) != name:
+            name = above
+        return name
+
+    shown = [list(map(str, pair.prompt.images)) or [pair.asked] for pair in pairs]
+    for names in shown:
+        roots = sorted(map(root, names))
+        first.update(dict.fromkeys(roots, roots[0]))
+    return [root(names[0]) for names in shown]
 
 
 def measured(trainer: PackedTrainer, curves: Path) -> TrainingEffect:

@@ -20,6 +20,7 @@ from harness.dpo.config import KEEP, Training
 from harness.dpo.forward import private_copy
 from harness.dpo.parts import base_of
 from harness.dpo.session import build, own_randomness, quiet
+from harness.dpo.turns import turns_of
 from harness.dpo.views import opened
 from harness.engine import forced_through_generation
 from harness.errors import HarnessError
@@ -194,9 +195,10 @@ def _against_generation(
         quantize(loaded.network)
     truth = []
     for (_, side), ids in zip(pair.answers, answers, strict=False):  # SFT takes the first alone
-        image, view = opened(pair, side)
-        request = Request(pair.asked, (image,), view=view)
-        truth += forced_through_generation(loaded, request, model.render(request), [ids])
+        images, view = opened(pair, side)
+        request = Request(pair.asked, images, view=view)
+        rendered = model.base.template.write(turns_of(pair))
+        truth += forced_through_generation(loaded, request, rendered, [ids])
     limit = _EXACT if loaded.dtype == torch.float32 else _ROUNDED
     shares = [
         abs(seen - true) / max(1.0, abs(true))

@@ -8,9 +8,11 @@ from dataclasses import replace
 from harness.dpo.loss_terms import BY_IMAGE
 from harness.dpo.sides import kinds_of, sides_problem
 from harness.errors import HarnessError
+from harness.protocol import messages
 from harness.records import Pair, Side, distinct
 
 EQUAL, CUT, CONTROL, TOO_LONG = "equal", "cut", "control token", "too long"
+UNHELD = "images or turns"
 """Why pairs cannot be trained on, as drops are counted; besides ``empty``."""
 DROP = "Drop the pair when it is made."
 
@@ -46,6 +48,8 @@ def check(pair: Pair, *, only_chosen: bool = False) -> Pair:
     who = name_of(pair)
     if told := sides_problem(pair):
         raise HarnessError(f"P{who[1:]} cannot be trained on: {told}")
+    if told := _turns_problem(pair):
+        raise Unfit(UNHELD, f"P{who[1:]} cannot be trained on: {told} {DROP}")
     if not pair.chosen.strip():
         raise Unfit("empty", f"The chosen answer of {who} is empty. {DROP}")
     if only_chosen:
@@ -68,6 +72,20 @@ def check(pair: Pair, *, only_chosen: bool = False) -> Pair:
     scores = _scores(pair)
     meta = dict(pair.meta) if scores is None else {**pair.meta, "scores": scores}
     return with_answers(replace(pair, meta=meta), kept)
+
+
+def _turns_problem(pair: Pair) -> str | None:
+    """Say what is wrong with a prompt's images and turns, or with what an answer's side names."""
+    prompt = pair.prompt
+    if prompt.more_images and prompt.image is None:
+        return "it has more images, and no first one."
+    if prompt.image is None and any(side.shown != Side().shown for side in pair.sides):
+        return "its prompt has no image, and an answer is read under another one, or a view of it."
+    try:
+        messages(pair.asked, len(prompt.images), prompt.history)
+    except ValueError as error:
+        return f"{error}."
+    return None
 
 
 def with_answers(pair: Pair, kept: Sequence[int]) -> Pair:

@@ -8,6 +8,7 @@ pixels (:class:`harness.records.View`) or ``None``.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.dpo.unfit import Unfit
@@ -21,13 +22,18 @@ if TYPE_CHECKING:
 Look = Callable[["PIL.Image.Image"], "PIL.Image.Image"]
 
 
-def opened(pair: Pair, side: Side, look: Look | None = None) -> tuple[PIL.Image.Image, View | None]:
-    """Return the image that an answer is read under, and what changes its processed pixels.
+def opened(
+    pair: Pair, side: Side, look: Look | None = None
+) -> tuple[tuple[PIL.Image.Image, ...], View | None]:
+    """Return the images that an answer is read under, and what changes their processed pixels.
+
+    An image or view of the answer's own is in the place of the first image. A change of processed
+    pixels, such as noise, is one of all images.
 
     Args:
         pair: whose answer.
         side: of the answer.
-        look: what is done to the image before everything else.
+        look: what is done to every image before everything else.
 
     Raises:
         UsageError: if no installed package has the view.
@@ -35,21 +41,23 @@ def opened(pair: Pair, side: Side, look: Look | None = None) -> tuple[PIL.Image.
         HarnessError: if the prompt's cannot, or the view cannot be applied.
     """
     if side.image is None:
-        image = pair.prompt.open_image()
+        images = pair.prompt.open_images()
     else:
+        rest = replace(pair.prompt, image=None).open_images()
         try:
-            image = open_image(side.image, f"an answer to prompt '{pair.prompt.id}'")
+            images = (open_image(side.image, f"an answer to prompt '{pair.prompt.id}'"), *rest)
         except HarnessError as error:
             raise Unfit("unreadable image", str(error)) from error
-    image = image if look is None else look(image)
+    if look is not None:
+        images = tuple(map(look, images))
     if side.view is None:
-        return image, None
+        return images, None
     view = load("views", side.view.partition(":")[0])
     try:
-        made: tuple[PIL.Image.Image, View | None] = view(image, side.view, side.seed)
+        made: tuple[PIL.Image.Image, View | None] = view(images[0], side.view, side.seed)
     except (ValueError, TypeError) as error:
         raise HarnessError(
             f"The view '{side.view}' of an answer to prompt '{pair.prompt.id}' cannot be applied: "
             f"{error}."
         ) from error
-    return made
+    return (made[0], *images[1:]), made[1]

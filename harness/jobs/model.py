@@ -40,7 +40,7 @@ class Ended:
 
     Attributes:
         name: of the job.
-        code: its exit code, as design section 8 lists them; ``None`` if it was not run to its end.
+        code: its exit code, ``None`` if it was not run to its end.
         reason: in words, if the code is not 0: what the job said last, or why it did not run.
     """
 

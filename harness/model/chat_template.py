@@ -54,27 +54,44 @@ class ChatTemplate:
         known = self._rendered.get((prompt, images))
         if known is not None:
             return known
-        from jinja2 import TemplateError
-        from transformers.utils.chat_template_utils import render_jinja_template
-
         content: Any = prompt
         if self._sees:
             content = [{"type": "image"}] * images + [{"type": "text", "text": prompt}]
+        text = self.write([{"role": "user", "content": content}])
+        if len(self._rendered) > 4096:
+            self._rendered.clear()
+        self._rendered[prompt, images] = text
+        return text
+
+    def write(self, turns: list[dict[str, Any]]) -> str:
+        """Return a conversation up to where the model answers its last turn.
+
+        Raises:
+            HarnessError: if the template refuses it.
+        """
+        from jinja2 import TemplateError
+        from transformers.utils.chat_template_utils import render_jinja_template
+
+        contents = [turn["content"] for turn in turns]  # texts for a text model, else parts
+        parts = [part for content in contents if not isinstance(content, str) for part in content]
+        images = sum(part["type"] == "image" for part in parts)
+        texts = [*(c for c in contents if isinstance(c, str)), *(p.get("text", "") for p in parts)]
+        length = sum(map(len, texts))
         try:
             with bounded(_SECONDS, _MEMORY):
-                texts: Any = render_jinja_template(
-                    conversations=[[{"role": "user", "content": content}]],
+                made: Any = render_jinja_template(
+                    conversations=[turns],
                     chat_template=self._text,
                     add_generation_prompt=True,
                     **self._known,
                 )
-            text = str(texts[0][0])
-            if len(text) > len(prompt) + _LONGEST:
+            text = str(made[0][0])
+            if len(text) > length + _LONGEST:
                 raise BoundsError(f"it makes {len(text)} characters of it")
         except BoundsError as error:
             raise HarnessError(
                 f"The chat template of {self._folder} cannot be used for a question of "
-                f"{len(prompt)} characters: {error}. Repair chat_template.jinja there, or take the "
+                f"{length} characters: {error}. Repair chat_template.jinja there, or take the "
                 "one from the model's hub page."
             ) from error
         except (*_REFUSALS, TemplateError) as error:
@@ -82,9 +99,6 @@ class ChatTemplate:
                 f"The chat template of {self._folder} refuses a question with {images} image(s): "
                 f"{error}. Ask in another form, or repair chat_template.jinja there."
             ) from error
-        if len(self._rendered) > 4096:
-            self._rendered.clear()
-        self._rendered[prompt, images] = text
         return text
 
 

@@ -1,7 +1,7 @@
 """Start the same command in several processes of this machine, and end them together.
 
 ``accelerate launch`` does the same, on several machines too, but turns every exit code into 1 and
-prints a traceback; the exit codes of design section 8 are an interface. The environment set here
+prints a traceback; the exit codes are an interface. The environment set here
 is the one it sets, so either works.
 """
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from harness.dpo import BY_IMAGE, kinds_of
 from harness.errors import HarnessError
-from harness.pairs.given import Given, read_given
+from harness.pairs.given import Given, read_given, shapes_of
 from harness.pairs.measures import (
     changes,
     critic,
@@ -91,6 +91,7 @@ def diagnose(
             *_warnings(equal, length, found, judged),
         ),
         examples=_examples(pairs, seed),
+        shapes=shapes_of([pair.prompt for pair in pairs]),
     )
 
 
@@ -175,6 +176,8 @@ def _examples(pairs: Sequence[Pair], seed: int) -> tuple[PairExample, ...]:
             pair.chosen,
             pair.rejected,
             dict(pair.meta.get("changes") or {}),
+            more_images=pair.prompt.more_images,
+            history=pair.prompt.history,
         )
         for pair in drawn
     )

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError, UsageError, near_miss
-from harness.records import IMAGE_FORMATS, Pair, Side
+from harness.protocol import IMAGE, Message, answered, messages, texts_of
+from harness.records import IMAGE_FORMATS, Pair, Side, open_image
 from harness.storage import cannot_write, read_bytes, write_whole
 
 NAME = "pairs"
-_MARK = "<image>"
+_SHAREGPT = {"user": "human", "assistant": "gpt"}
 _GROUP = 32
 _ORIENTATION = 0x0112
 
@@ -33,9 +34,9 @@ class Exported:
         folder: where.
         pairs: how many pairs.
         rows: how many rows they became.
-        left_out: ids of pairs whose texts hold an image mark, which the other trainer would take
-            for a second image, or whose answers have an image, a view or weights of their own,
-            which the form cannot say.
+        left_out: ids of pairs whose texts hold an image mark that is no place of an image, which
+            the other trainer would take for one, or whose answers have an image, a view or weights
+            of their own, which the form cannot say.
         use: what to type next, in the other trainer.
     """
 
@@ -65,7 +66,7 @@ def export_pairs(pairs: Sequence[Pair], form: str, out: Path) -> Exported:
         )
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} is not empty. Name a new folder with --out.")
-    marked = [pair for pair in pairs if (form != "trl" and _MARK in _texts(pair)) or _own(pair)]
+    marked = [pair for pair in pairs if (form != "trl" and _strays(pair)) or _own(pair)]
     left_out = tuple(pair.prompt.id for pair in marked)
     kept = [pair for pair in pairs if pair.prompt.id not in left_out]
     if not kept:
@@ -88,8 +89,22 @@ def export_pairs(pairs: Sequence[Pair], form: str, out: Path) -> Exported:
     return Exported(out, len(kept), sum(len(pair.rejected) for pair in kept), left_out, use)
 
 
+def _turns(pair: Pair) -> list[Message]:
+    return messages(pair.asked, len(pair.prompt.images), pair.prompt.history)
+
+
 def _texts(pair: Pair) -> str:
-    return "\n".join((pair.asked, pair.chosen, *pair.rejected))
+    return "\n".join((pair.asked, *(question for question, _ in pair.prompt.history)))
+
+
+def _strays(pair: Pair) -> bool:
+    texts = (*texts_of(_turns(pair)), pair.chosen, *pair.rejected)
+    return any(IMAGE in text for text in texts)
+
+
+def _marked(turn: Message) -> str:
+    """Write a turn as a text with image marks."""
+    return "".join(IMAGE if part["type"] == "image" else part["text"] for part in turn["content"])
 
 
 def _own(pair: Pair) -> bool:
@@ -100,7 +115,7 @@ def _card(form: str, pairs: Sequence[Pair], use: str) -> str:
     return f"# {len(pairs)} preference pairs for {form}\n\n```\n{use}\n```\n"
 
 
-def _image(pair: Pair) -> tuple[bytes, str]:
+def _image(path: Path, pair: Pair) -> tuple[bytes, str]:
     """Return an image as the harness shows it to the model: the file itself, if that is the same.
 
     Trainers differ in what they do with an orientation tag or transparency, so such images are
@@ -108,8 +123,8 @@ def _image(pair: Pair) -> tuple[bytes, str]:
     """
     import PIL.Image
 
-    shown = pair.prompt.open_image()
-    data = read_bytes(pair.prompt.image)
+    shown = open_image(path, f"prompt '{pair.prompt.id}'")
+    data = read_bytes(path)
     with PIL.Image.open(io.BytesIO(data), formats=IMAGE_FORMATS) as image:
         upright = image.getexif().get(_ORIENTATION, 1) == 1
         if image.mode == "RGB" and upright and image.format in ("JPEG", "PNG"):
@@ -125,26 +140,41 @@ def _trl(pairs: Sequence[Pair], part: Path, out: Path) -> None:
     from pyarrow import Table  # type: ignore[import-untyped]
     from pyarrow.parquet import ParquetWriter  # type: ignore[import-untyped]
 
-    turns = List({"role": Value("string"), "content": Value("string")})
+    marked = any(IMAGE in _texts(pair) for pair in pairs if not pair.prompt.plain)
+    parts = List({"type": Value("string"), "text": Value("string")})
+    turns = List({"role": Value("string"), "content": parts if marked else Value("string")})
     answers = {"prompt": turns, "chosen": turns, "rejected": turns}
     schema = Features({"id": Value("string"), "images": List(Image()), **answers}).arrow_schema
     table = part / "data" / "train-00000-of-00001.parquet"
     table.parent.mkdir()
     with ParquetWriter(table, schema) as writer:
         for start in range(0, len(pairs), _GROUP):
-            rows = [row for pair in pairs[start : start + _GROUP] for row in _trl_rows(pair)]
+            some = pairs[start : start + _GROUP]
+            rows = [row for pair in some for row in _trl_rows(pair, marked=marked)]
             writer.write_table(Table.from_pylist(rows, schema=schema))
 
 
-def _trl_rows(pair: Pair) -> Iterator[dict[str, Any]]:
-    data, kind = _image(pair)
+def _trl_rows(pair: Pair, *, marked: bool) -> Iterator[dict[str, Any]]:
+    """Yield a row for each rejected answer.
+
+    A content is a text, before the first of which TRL puts all images; where some texts of a set
+    mark places of images, contents are lists of parts.
+    """
+    turns = _turns(pair)
+
+    def said(*turns: Message) -> list[Message]:
+        if marked:
+            return list(turns)
+        return [{**turn, "content": "".join(texts_of([turn]))} for turn in turns]
+
+    images = [_image(path, pair) for path in pair.prompt.images]
     for rejected in pair.rejected:
         yield {
             "id": pair.prompt.id,
-            "images": [{"bytes": data, "path": f"image.{kind}"}],
-            "prompt": [{"role": "user", "content": pair.asked}],
-            "chosen": [{"role": "assistant", "content": pair.chosen}],
-            "rejected": [{"role": "assistant", "content": rejected}],
+            "images": [{"bytes": data, "path": f"image.{kind}"} for data, kind in images],
+            "prompt": said(*turns),
+            "chosen": said(answered(pair.chosen)),
+            "rejected": said(answered(rejected)),
         }
 
 
@@ -152,12 +182,14 @@ def _llama_factory(pairs: Sequence[Pair], part: Path, out: Path) -> None:
     """ShareGPT rows with relative image paths, and the entry of ``dataset_info.json``."""
     rows = [
         {
-            "conversations": [{"from": "human", "value": _MARK + pair.asked}],
+            "conversations": [
+                {"from": _SHAREGPT[turn["role"]], "value": _marked(turn)} for turn in _turns(pair)
+            ],
             "chosen": {"from": "gpt", "value": pair.chosen},
             "rejected": {"from": "gpt", "value": rejected},
-            "images": [image],
+            "images": images,
         }
-        for pair, image in _copied(pairs, part)
+        for pair, images in _copied(pairs, part)
         for rejected in pair.rejected
     ]
     write_whole(part / f"{NAME}.json", json.dumps(rows, ensure_ascii=False, indent=1))
@@ -177,31 +209,31 @@ def _ms_swift(pairs: Sequence[Pair], part: Path, out: Path) -> None:
         json.dumps(
             {
                 "messages": [
-                    {"role": "user", "content": _MARK + pair.asked},
+                    *({**turn, "content": _marked(turn)} for turn in _turns(pair)),
                     {"role": "assistant", "content": pair.chosen},
                 ],
                 "rejected_response": rejected,
-                "images": [str(out.absolute() / image)],
+                "images": [str(out.absolute() / image) for image in images],
             },
             ensure_ascii=False,
         )
-        for pair, image in _copied(pairs, part)
+        for pair, images in _copied(pairs, part)
         for rejected in pair.rejected
     ]
     write_whole(part / f"{NAME}.jsonl", "".join(line + "\n" for line in lines))
 
 
-def _copied(pairs: Sequence[Pair], part: Path) -> Iterator[tuple[Pair, str]]:
-    """Copy each image once; yield every pair with the name of its image in the folder."""
+def _copied(pairs: Sequence[Pair], part: Path) -> Iterator[tuple[Pair, list[str]]]:
+    """Copy each image once; yield every pair with the names of its images in the folder."""
     names: dict[Path, str] = {}
     (part / "images").mkdir()
     for pair in pairs:
-        if pair.prompt.image not in names:
-            data, kind = _image(pair)
-            name = f"images/{len(names):06d}.{kind}"
-            (part / name).write_bytes(data)
-            names[pair.prompt.image] = name
-        yield pair, names[pair.prompt.image]
+        for path in pair.prompt.images:
+            if path not in names:
+                data, kind = _image(path, pair)
+                names[path] = f"images/{len(names):06d}.{kind}"
+                (part / names[path]).write_bytes(data)
+        yield pair, [names[path] for path in pair.prompt.images]
 
 
 Write = Callable[[Sequence[Pair], Path, Path], None]

@@ -12,7 +12,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from harness.pairs.turns import Turn, Unusable, answer_of, content_of, question_of, turns_of
+from harness.pairs.turns import (
+    History,
+    Turn,
+    Unusable,
+    answer_of,
+    content_of,
+    question_of,
+    turns_of,
+)
 from harness.storage import parse_json
 
 Row = Mapping[str, Any]
@@ -48,6 +56,8 @@ class Found:
         others: further images, under which answers are read.
         under: of each answer, the chosen one first, the number of its image in ``others``; empty
             where all are read under the row's own.
+        history: question and answer of each earlier turn.
+        marks: how many images the texts mark.
         problem: why the row cannot be used, in a word or two.
         detail: the same at length.
     """
@@ -61,6 +71,8 @@ class Found:
     meta: Mapping[str, Any] = field(default_factory=dict)
     others: tuple[Any, ...] = ()
     under: tuple[int | None, ...] = ()
+    history: History = ()
+    marks: int = 0
     problem: str = ""
     detail: str = ""
 
@@ -119,13 +131,16 @@ def _with_worse_images(row: Row, found: Found, *, swift: bool) -> Found:
     worse = tuple(value) if isinstance(value, list | tuple) else (value,)
     if not worse:
         return found
+    if not found.images:
+        raise Unusable("no image", "a rejected image, and none of the prompt's own")
     if not swift:
         rejected = (*found.rejected, *[found.chosen] * len(worse))
         under = (*[None] * (1 + len(found.rejected)), *range(len(worse)))
         return replace(found, rejected=rejected, others=worse, under=under)
-    if len(worse) > 1:
-        raise Unusable("several images", f"{len(worse)} images for the rejected answer")
-    return replace(found, others=worse, under=(None, *[0] * len(found.rejected)))
+    if len(worse) != max(1, len(found.images)) or worse[1:] != found.images[1:]:
+        told = f"{len(worse)} images for the rejected answer; only the first may be another one"
+        raise Unusable("several images", told)
+    return replace(found, others=worse[:1], under=(None, *[0] * len(found.rejected)))
 
 
 def _id(row: Row) -> str | None:
@@ -157,9 +172,14 @@ def _pair(row: Row, asked: Sequence[Turn], chosen: Any, rejected: Any) -> Found:
     system = row.get("system")
     if isinstance(system, str) and system.strip():
         raise Unusable("system message", system[:80])
-    return Found(
-        question_of(asked), _images(row, asked), answer_of(chosen), tuple(map(answer_of, answers))
-    )
+    found = _asked(row, asked)
+    return replace(found, chosen=answer_of(chosen), rejected=tuple(map(answer_of, answers)))
+
+
+def _asked(row: Row, turns: Sequence[Turn], **more: Any) -> Found:
+    """A prompt from its turns and the images of its row."""
+    question, history, marks = question_of(turns)
+    return Found(question, _images(row, turns), history=history, marks=marks, **more)
 
 
 def _is_texts(value: Any) -> bool:
@@ -222,9 +242,8 @@ def _rejected_response(row: Row) -> Iterator[Found]:
 
 def _worse_image(row: Row) -> Iterator[Found]:
     """No rejected answer: the chosen one is compared under two images."""
-    text, images = content_of(_first(row, ("question", "prompt")))
-    asked = [Turn("user", text, images)]
-    yield Found(question_of(asked), _images(row, asked), answer_of(row["chosen"]))
+    asked = [Turn("user", *content_of(_first(row, ("question", "prompt"))))]
+    yield _asked(row, asked, chosen=answer_of(row["chosen"]))
 
 
 def _trl(row: Row) -> Iterator[Found]:
@@ -243,7 +262,12 @@ def _trl_implicit(row: Row) -> Iterator[Found]:
 def _alpaca(row: Row) -> Iterator[Found]:
     parts = [row["instruction"], row.get("input") or ""]
     text = "\n".join(part for part in parts if isinstance(part, str) and part)
-    yield _pair(row, [Turn("user", text)], row["chosen"], row["rejected"])
+    turns = [
+        Turn(role, said)
+        for both in row.get("history") or ()
+        for role, said in zip(("user", "assistant"), both, strict=True)
+    ]
+    yield _pair(row, [*turns, Turn("user", text)], row["chosen"], row["rejected"])
 
 
 def _rated(row: Row) -> Iterator[Found]:
@@ -300,15 +324,14 @@ def _conversation(row: Row) -> Iterator[Found]:
     reply = turns[end].text if end < len(turns) else None
     later = len(turns) - end - 1
     meta = {"later turns": later} if later > 0 else {}
-    yield Found(question_of(turns[:end]), _images(row, turns[:end]), reference=reply, meta=meta)
+    yield _asked(row, turns[:end], reference=reply, meta=meta)
 
 
 def _question(row: Row) -> Iterator[Found]:
-    text, images = content_of(_first(row, _QUESTIONS))
-    asked = [Turn("user", text, images)]
+    asked = [Turn("user", *content_of(_first(row, _QUESTIONS)))]
     reference = _first(row, _REFERENCES)
     known = reference if isinstance(reference, str) else None
-    yield Found(question_of(asked), _images(row, asked), reference=known)
+    yield _asked(row, asked, reference=known)
 
 
 def _is_list(*keys: str) -> Callable[[Row], bool]:

@@ -47,7 +47,9 @@ def pair_diagnostics(context: Context[Plan]) -> PairReport:
         pair = by_texts[example.id, example.chosen, example.rejected]
         pictures: dict[str, PIL.Image.Image] = {}
         try:
-            pictures[CLEAN] = pair.prompt.open_image()
+            clean = pair.prompt.open_images()
+            labels = [CLEAN, *(f"image {number}" for number in range(2, len(clean) + 1))]
+            pictures |= dict(zip(labels, clean, strict=False))
             pictures |= _shown(pair, context.plan)
         except Exception as error:
             failures.append(f"{type(error).__name__}: {error}")

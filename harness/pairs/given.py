@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.errors import HarnessError, plain
-from harness.pairs.forms import FORMS, Found, read_row, recognise
+from harness.pairs.forms import FORMS, IMAGE_COLUMNS, Found, read_row, recognise
 from harness.pairs.images import Images
 from harness.pairs.tables import TableRow, rows_of, tables_of
 from harness.pairs.turns import Unusable
@@ -49,6 +49,9 @@ class Given:
             f"{count} rows cannot be used: {reason} ({examples})"
             for reason, count, examples in told_drops(self.dropped)
         ]
+        told += [f"{n} of {len(self.prompts)} have {what}" for what, n in shapes_of(self.prompts)]
+        if self.prompts and not any(prompt.images for prompt in self.prompts):
+            told.append(f"nothing here has an image; its column may be {', '.join(IMAGE_COLUMNS)}")
         if self.later:
             told.append(f"{self.later} conversations go on; only their first question is used")
         return tuple(told)
@@ -90,9 +93,7 @@ def read_given(
         try:
             if found.problem:
                 raise Unusable(found.problem, found.detail)
-            image = finder.find(found.images)
-            others = tuple(finder.find((other,)) for other in found.others if answers)
-            prompt = Prompt(id_, image, found.question, found.reference, others)
+            prompt = _prompt(id_, found, finder, answers=answers)
         except Unusable as error:
             asked = Prompt(id_, _named(found), found.question)
             meta = {"row": row.where, "detail": error.detail}
@@ -108,6 +109,42 @@ def read_given(
     return made
 
 
+def _prompt(id_: str, found: Found, finder: Images, *, answers: bool) -> Prompt:
+    """Make a prompt whose images are files.
+
+    Args:
+        id_: its id.
+        found: what the row holds.
+        finder: finds image files.
+        answers: whether the row is a pair; where a model is still to be asked, a prompt is one
+            question about one image.
+
+    Raises:
+        Unusable: if that cannot be; says why.
+    """
+    count = len(found.images)
+    if found.marks not in (0, count):
+        told = f"{found.marks} image marks for {count} images"
+        raise Unusable("image marks" if count else "no image", told)
+    if count != 1 and not answers:
+        raise Unusable("several images" if count else "no image", f"{count} images in the row")
+    if found.history and not answers:
+        raise Unusable("several turns", f"{len(found.history)} turns before the question")
+    first, *more = map(finder.find, found.images) if count else (None,)
+    others = tuple(map(finder.find, found.others)) if answers else ()
+    return Prompt(id_, first, found.question, found.reference, others, tuple(more), found.history)
+
+
+def shapes_of(prompts: Sequence[Prompt]) -> tuple[tuple[str, int], ...]:
+    """Count the prompts that are not one question about one image, by what they have instead."""
+    counts = {
+        "several images": sum(len(prompt.images) > 1 for prompt in prompts),
+        "earlier turns": sum(bool(prompt.history) for prompt in prompts),
+        "no image": sum(not prompt.images for prompt in prompts),
+    }
+    return tuple((name, count) for name, count in counts.items() if count)
+
+
 def given_fingerprint(path: Path, given: Given, keep: Path | None) -> str:
     """Hash the table and the bytes of the images that its prompts show.
 
@@ -116,7 +153,7 @@ def given_fingerprint(path: Path, given: Given, keep: Path | None) -> str:
     tables = [files_digest(file.parent, [file]) for file in tables_of(path)]
     images = [
         image.name if image.parent == keep else files_digest(image.parent, [image])
-        for image in distinct(path for one in given.prompts for path in (one.image, *one.others))
+        for image in distinct(path for one in given.prompts for path in (*one.images, *one.others))
     ]
     dropped = [(drop.prompt.id, drop.reason) for drop in given.dropped]
     return fingerprint(tables, images, dropped, len(given.prompts))

@@ -40,16 +40,12 @@ class Images:
         self._keep, self._allow_urls = keep, allow_urls
         self._seen: dict[str, Path | Unusable] = {}
 
-    def find(self, images: tuple[Any, ...]) -> Path:
-        """Return the one image of a row as a file that can be opened.
+    def find(self, image: Any) -> Path:
+        """Return an image of a row as a file that can be opened.
 
         Raises:
-            Unusable: if there is none, more than one, or it cannot be used; says which.
+            Unusable: if it cannot be used; says why.
         """
-        if len(images) != 1:
-            told = "several images" if images else "no image"
-            raise Unusable(told, f"{len(images)} images in the row")
-        (image,) = images
         if isinstance(image, Mapping):
             data, name = image.get("bytes"), image.get("path")
             image = data if isinstance(data, bytes) and data else name

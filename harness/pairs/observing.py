@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from harness.dpo import Training, Unfit, pair_encoder
+from harness.dpo import UNHELD, Training, Unfit, pair_encoder
 from harness.errors import HarnessError
+from harness.protocol import messages
 from harness.records import LENGTH, Answer, Drop, Pair, Prompt, Request
 
 
@@ -84,10 +85,14 @@ class Sieve:
 
     def _problem(self, prompt: Prompt) -> Drop | None:
         try:
-            prompt.look_at_image()
+            prompt.open_images()
         except HarnessError as error:
             return Drop(prompt, "unreadable image", {"error": str(error)})
-        found = self._encoder.spelled(prompt.question) if self._encoder is not None else None
+        try:
+            asked = messages(prompt.question, len(prompt.images), prompt.history)
+        except ValueError as error:
+            return Drop(prompt, UNHELD, {"error": str(error)})
+        found = self._encoder.spelled_by(asked) if self._encoder is not None else None
         if found is None:
             return None
         told = f"The question spells {found}, which this model reads as a control token."

@@ -95,7 +95,7 @@ def read_prompts(
 
 def prompts_fingerprint(path: Path, prompts: Sequence[Prompt]) -> str:
     """Hash what the prompts say and the bytes of their images."""
-    images = sorted({prompt.image for prompt in prompts})
+    images = sorted({image for prompt in prompts for image in prompt.images})
     base = path.parent
     inside = [image for image in images if image.is_relative_to(base)]
     outside = [image for image in images if not image.is_relative_to(base)]

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.records import LATER
+
 
 @dataclass(frozen=True, slots=True)
 class LengthGap:
@@ -91,21 +93,25 @@ class PairExample:
 
     Attributes:
         id: of the prompt.
-        image: the prompt's image file.
+        image: the prompt's first image file; ``None`` where it has none.
         question: what was asked.
         chosen: the better answer.
         rejected: the worse ones.
         changes: by corruption, the part of the words that changed.
         pictures: name of a picture in the run's ``images`` folder by label, the clean one first.
+        more_images: further image files that the prompt shows.
+        history: question and answer of each earlier turn.
     """
 
     id: str
-    image: Path
+    image: Path | None
     question: str
     chosen: str
     rejected: tuple[str, ...]
     changes: Mapping[str, float]
     pictures: Mapping[str, str] = field(default_factory=dict)
+    more_images: tuple[Path, ...] = field(default=(), metadata=LATER)
+    history: tuple[tuple[str, str], ...] = field(default=(), metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +130,7 @@ class PairReport:
         critic: ``None`` when the method has none.
         warnings: what speaks against training on them, in whole sentences.
         examples: a few pairs, drawn by seed; left out of comparison.json.
+        shapes: how many pairs have several images, earlier turns, or no image; only where some do.
     """
 
     pairs: int
@@ -137,3 +144,4 @@ class PairReport:
     critic: Critic | None
     warnings: tuple[str, ...]
     examples: tuple[PairExample, ...] = ()
+    shapes: tuple[tuple[str, int], ...] = field(default=(), metadata=LATER)

@@ -13,7 +13,11 @@ def pair_report_text(report: PairReport) -> str:
     lines = [f"{name}: {value}" for name, value in facts(report)]
     lines += [f"warning: {warning}" for warning in report.warnings]
     for example in report.examples:
-        lines += ["", f"[{example.id}] {example.image}", f"  question: {_line(example.question)}"]
+        images = [str(image) for image in (example.image, *example.more_images) if image]
+        lines += ["", f"[{example.id}] {', '.join(images) or 'no image'}"]
+        for question, answer in example.history:
+            lines += [f"  earlier question: {_line(question)}", f"  answer: {_line(answer)}"]
+        lines += [f"  question: {_line(example.question)}"]
         lines += [f"  {name}: {_line(text)}" for name, text in _answers(example)]
     return "\n".join(lines) + "\n"
 
@@ -24,6 +28,7 @@ def facts(report: PairReport) -> list[tuple[str, str]]:
     length = report.length
     found = [
         ("pairs", str(report.pairs)),
+        *[(f"pairs with {name}", str(count)) for name, count in report.shapes],
         ("dropped", dropped or "none"),
         ("equal answers", f"{report.equal:.1%}"),
         ("nearly equal (at most a tenth of the words)", f"{report.near:.1%}"),

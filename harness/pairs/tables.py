@@ -69,7 +69,7 @@ def rows_of(path: Path, *, images: bool = True) -> Iterator[TableRow]:
 
     Args:
         path: a file, or the folder of a data set; of its splits the one named ``train`` is read.
-        images: whether columns that hold image files are read too.
+        images: whether the bytes of image files in the table are read too.
 
     Raises:
         UsageError: if it is no table, or it is not clear which of several is meant.
@@ -147,7 +147,7 @@ def _rows(path: Path, images: bool) -> Iterator[TableRow]:
     if start[:4] == b"PAR1":
         yield from _parquet(path, images)
     elif start[:6] == b"ARROW1" or path.suffix == ".arrow":
-        yield from _arrow(path, images, stream=start[:6] != b"ARROW1")
+        yield from _arrow(path, stream=start[:6] != b"ARROW1")
     elif path.suffix in (".csv", ".tsv"):
         yield from _csv(path, "\t" if path.suffix == ".tsv" else ",")
     else:
@@ -160,29 +160,26 @@ def _parquet(path: Path, images: bool) -> Iterator[TableRow]:
 
     try:
         with ParquetFile(path) as table:
-            names = _columns(table.schema_arrow, images)
+            names = _columns(table.schema, images)
             batches = table.iter_batches(batch_size=_ROWS, columns=names)
             yield from _numbered(batches)
     except (ArrowException, OSError, ValueError) as error:
         raise _no_table(path, error) from error
 
 
-def _arrow(path: Path, images: bool, *, stream: bool) -> Iterator[TableRow]:
+def _arrow(path: Path, *, stream: bool) -> Iterator[TableRow]:
     from pyarrow import ArrowException, ipc, memory_map
 
     try:
         with memory_map(str(path)) as source:
             reader = ipc.open_stream(source) if stream else ipc.open_file(source)
-            names = _columns(reader.schema, images)
             batches = (
                 reader
                 if stream
                 else (reader.get_batch(at) for at in range(reader.num_record_batches))
             )
             yield from _numbered(
-                part.select(names).slice(at, _ROWS)
-                for part in batches
-                for at in range(0, part.num_rows, _ROWS)
+                part.slice(at, _ROWS) for part in batches for at in range(0, part.num_rows, _ROWS)
             )
     except (ArrowException, OSError, ValueError) as error:
         raise _no_table(path, error) from error
@@ -197,8 +194,16 @@ def _numbered(batches: Any) -> Iterator[TableRow]:
 
 
 def _columns(schema: Any, images: bool) -> list[str]:
-    """Return the columns to be read: without images, none in which bytes lie."""
-    return [each.name for each in schema if images or "binary" not in str(each.type)]
+    """Return the parts of columns to be read: without images, of an embedded file its path alone.
+
+    So a row says how many images it has without their bytes.
+    """
+    paths = [schema.column(at).path for at in range(len(schema))]
+    known = set(paths)
+    beside = {
+        path: f"{path.removesuffix('bytes')}path" for path in paths if path.endswith(".bytes")
+    }
+    return [path for path in paths if images or beside.get(path) not in known]
 
 
 def _no_table(path: Path, error: Exception) -> UsageError:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from harness.protocol.fit import Checkpoint, misfit
-from harness.protocol.llava import CHAT_TEMPLATE, IMAGE, Conversation, pixels, token_ids
+from harness.protocol.llava import CHAT_TEMPLATE, Conversation, pixels, token_ids
 from harness.protocol.names import HF, LLAVA, PROTOCOLS, checked, sentence
+from harness.protocol.turns import IMAGE, Message, answered, messages, texts_of
 
 __all__ = [
     "CHAT_TEMPLATE",
@@ -14,9 +15,13 @@ __all__ = [
     "PROTOCOLS",
     "Checkpoint",
     "Conversation",
+    "Message",
+    "answered",
     "checked",
+    "messages",
     "misfit",
     "pixels",
     "sentence",
+    "texts_of",
     "token_ids",
 ]

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from harness.protocol.turns import IMAGE, Message
+
 if TYPE_CHECKING:
     import PIL.Image
     from numpy import float32
     from numpy.typing import NDArray
 
-IMAGE = "<image>"
 END = "</s>"
 SYSTEM = (
     "A chat between a curious user and an artificial intelligence assistant. The assistant gives "
@@ -38,18 +39,34 @@ CHAT_TEMPLATE = (
 
 
 class Conversation:
-    """The template ``vicuna_v1``: one question and, for training, its answer."""
+    """The template ``vicuna_v1``."""
 
-    def render(self, prompt: str, images: int, answer: str | None = None) -> str:
-        """Return the conversation up to where the model answers, or up to the answer's end.
+    def render(self, prompt: str, images: int) -> str:
+        """Return the conversation up to where the model answers.
 
         Args:
             prompt: the question.
             images: how many stand before it, each on its own line.
-            answer: what the model shall have said; it ends with the end token.
         """
-        told = f"{SYSTEM} USER: {(IMAGE + chr(10)) * images}{prompt} ASSISTANT:"
-        return told if answer is None else f"{told} {answer}{END}"
+        return f"{SYSTEM} USER: {(IMAGE + chr(10)) * images}{prompt} ASSISTANT:"
+
+    def write(self, turns: Sequence[Message]) -> str:
+        """Return a conversation of questions and answers, each answer with its end token.
+
+        Where the last turn is a question, the text ends where the model answers. An image before
+        all text of its turn has a line of its own, as in LLaVA's data; others stand where they are.
+        """
+        told = [SYSTEM + " "]
+        for turn in turns:
+            parts = turn["content"]
+            ahead = next((at for at, part in enumerate(parts) if part["type"] == "text"), None)
+            said = "".join(
+                part["text"] if part["type"] == "text" else IMAGE + "\n" * (at < (ahead or 0))
+                for at, part in enumerate(parts)
+            )
+            user = turn["role"] == "user"
+            told.append(f"USER: {said} " if user else f"ASSISTANT: {said}{END}")
+        return "".join(told) + ("ASSISTANT:" if turns[-1]["role"] == "user" else "")
 
 
 def token_ids(tokenizer: Any, text: str, places: Sequence[int] = ()) -> list[int]:

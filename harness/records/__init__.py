@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness.old_names import forward as _forward
 from harness.records.bounds import Bounds, check_bounds
+from harness.records.images import IMAGE_FORMATS, image_problem, listed_formats, open_image
 from harness.records.json_form import fingerprint, from_json, to_json
 from harness.records.states import (
     ANSWERED,
@@ -31,7 +32,6 @@ from harness.records.states import (
     stopped,
 )
 from harness.records.types import (
-    IMAGE_FORMATS,
     LATER,
     VERSION,
     Answer,
@@ -47,9 +47,6 @@ from harness.records.types import (
     View,
     as_read,
     distinct,
-    image_problem,
-    listed_formats,
-    open_image,
     seed_of,
 )
 

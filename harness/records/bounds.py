@@ -93,8 +93,10 @@ def check_bounds(options: Any, option: str = "--set ") -> None:
         value = getattr(options, name)
         told = bounds.problem(value)
         if told is not None:
+            end = "" if told.endswith("?") else "."
             raise UsageError(
-                f"{name} is {value}; {told.rstrip('.')}. Give another with {option}{name}=VALUE."
+                f"{name} is {value}; {told.rstrip('.')}{end} Give another with "
+                f"{option}{name}=VALUE."
             )
 
 

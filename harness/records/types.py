@@ -6,14 +6,14 @@ A record never changes after it was made. Whatever is written to disk can be rea
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from harness.errors import HarnessError
+from harness.records.images import open_image
 from harness.records.states import CUT, LENGTH, THOUGHT_ONLY, split_thought, state_of
 
 if TYPE_CHECKING:
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     import torch
 
 VERSION = 1
-MOST_PIXELS = 90_000_000
-"""About where Pillow begins to warn; such an image takes 270 MB as RGB."""
-
 
 LATER = {"later": True}
 """Metadata of a field that files written before it do not have: at its default it is left out of
@@ -34,31 +31,61 @@ the JSON form, so that such records keep their bytes and fingerprints."""
 class Prompt:
     """One training prompt: an image, a question, and where known a reference answer.
 
-    ``others`` are further images of the row that it comes from, such as those under which an
-    answer is rejected; the model does not see them.
+    Most prompts have one image and one question. Pairs that exist may have several images, earlier
+    turns, or no image. Images are shown before the first question; where there are several images
+    or turns, the texts may mark their places with ``<image>`` instead, one mark for each.
+
+    Attributes:
+        id: unique among the prompts of a run.
+        image: the first image; ``None`` for a prompt of text alone.
+        question: what is asked last, and so what is answered.
+        reference: what an answer should say.
+        others: further images of the row that it comes from, such as those under which an answer is
+            rejected; the model does not see them.
+        more_images: the images that the model sees after the first, in their order.
+        history: question and answer of each earlier turn, as the model reads them.
     """
 
     id: str
-    image: Path
+    image: Path | None
     question: str
     reference: str | None = None
     others: tuple[Path, ...] = field(default=(), metadata=LATER)
+    more_images: tuple[Path, ...] = field(default=(), metadata=LATER)
+    history: tuple[tuple[str, str], ...] = field(default=(), metadata=LATER)
+
+    @property
+    def images(self) -> tuple[Path, ...]:
+        """All images that the model sees, in their order."""
+        return (*(() if self.image is None else (self.image,)), *self.more_images)
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is one question about one image."""
+        return len(self.images) == 1 and not self.history
 
     def open_image(self) -> PIL.Image.Image:
-        """Decode the image as RGB.
+        """Decode the image of a prompt with one image and one question, as RGB.
 
         Raises:
-            HarnessError: if the file is missing, truncated or no image; it names the file.
+            HarnessError: if the file is missing, truncated or no image; it names the file. Also
+                for every other prompt, so that no method asks about a part of it by mistake.
         """
-        return open_image(self.image, f"prompt '{self.id}'")
+        if not self.plain:
+            has = f"{len(self.images)} images" if len(self.images) != 1 else "earlier turns"
+            raise HarnessError(
+                f"Prompt '{self.id}' has {has}, and the method asks with one image and one "
+                "question. Train on such pairs as they are with --method given, or take them out."
+            )
+        return self.open_images()[0]
 
-    def look_at_image(self) -> None:
-        """Decode the image, for :meth:`open_image` to return next.
+    def open_images(self) -> tuple[PIL.Image.Image, ...]:
+        """Decode every image that the model sees as RGB, in their order.
 
         Raises:
-            HarnessError: as :meth:`open_image` does.
+            HarnessError: if a file is missing, truncated or no image; it names the file.
         """
-        look_at_image(self.image, f"prompt '{self.id}'")
+        return tuple(open_image(image, f"prompt '{self.id}'") for image in self.images)
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,98 +355,6 @@ def seed_of(*parts: Any) -> int:
     """Derive a 63-bit seed from ``parts``, so that order, batch and resume do not change it."""
     digest = hashlib.sha256("\x1f".join(map(str, parts)).encode(errors="surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big") >> 1
-
-
-IMAGE_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-"""What Pillow may take a file for, whatever its name says: EPS would start Ghostscript."""
-
-
-@contextlib.contextmanager
-def listed_formats() -> Iterator[None]:
-    """Let Pillow know :data:`IMAGE_FORMATS` alone, where a library opens images for us."""
-    import PIL.Image
-
-    _whole_files_only()
-    PIL.Image.init()  # else it would add the others when none of the list fits
-    known = list(PIL.Image.ID)
-    PIL.Image.ID[:] = [name for name in known if name in IMAGE_FORMATS]
-    try:
-        yield
-    finally:
-        PIL.Image.ID[:] = known
-
-
-_AHEAD: dict[tuple[object, ...], PIL.Image.Image] = {}
-"""The image that was looked at last, until somebody opens it."""
-_KEPT = 1 << 22  # pixels of an image that is worth keeping
-
-
-def look_at_image(path: Path, owner: str) -> None:
-    """Decode an image file; whoever opens it next is given what was decoded.
-
-    Raises:
-        HarnessError: see :func:`open_image`.
-    """
-    image = open_image(path, owner)
-    _AHEAD.clear()
-    if image.width * image.height <= _KEPT:
-        _AHEAD[_stamp(path)] = image
-
-
-def _stamp(path: Path) -> tuple[object, ...]:
-    found = path.stat()
-    return path, found.st_ino, found.st_mtime_ns, found.st_size
-
-
-def open_image(path: Path, owner: str) -> PIL.Image.Image:
-    """Decode an image file completely as RGB, turned upright as a camera's EXIF tag says.
-
-    ``datasets`` and ``transformers`` turn images too, so prompts and benchmarks look alike.
-
-    Raises:
-        HarnessError: if it cannot be decoded, or has more than 8 bits a channel, which Pillow
-            would cut to white; ``owner`` says who wanted it.
-    """
-    import PIL.Image
-    import PIL.ImageOps
-
-    _whole_files_only()
-    try:
-        if _AHEAD and (ready := _AHEAD.pop(_stamp(path), None)) is not None:
-            return ready
-        with PIL.Image.open(path, formats=IMAGE_FORMATS) as image:
-            if problem := image_problem(image):
-                raise ValueError(problem)
-            PIL.ImageOps.exif_transpose(image, in_place=True)
-            return image.convert("RGB")
-    except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
-        raise HarnessError(
-            f"The image of {owner} cannot be read: {path} ({error}). "
-            "Replace the file, or remove its line from the prompt file, and run again."
-        ) from error
-
-
-def _whole_files_only() -> None:
-    """Take back what lmms-eval sets when imported: that Pillow fills torn files with grey."""
-    from PIL import ImageFile
-
-    ImageFile.LOAD_TRUNCATED_IMAGES = False
-
-
-def image_problem(image: PIL.Image.Image) -> str | None:
-    """Say why an image is not shown to a model, before its pixels are decoded.
-
-    With more than 8 bits a channel, converting would cut it to white; with too many pixels, it
-    would take the machine's memory.
-    """
-    if image.mode.startswith(("I", "F")):
-        return f"its mode is {image.mode}; save it with 8 bits a channel"
-    if image.width * image.height > MOST_PIXELS:
-        return (
-            f"it has {image.width} x {image.height} pixels, and {MOST_PIXELS:,} are the most that "
-            "are read; save it smaller"
-        )
-    return None
 
 
 def distinct(items: Iterable[T]) -> tuple[T, ...]:

@@ -165,8 +165,8 @@ def _agreement(prompts: Sequence[Prompt], model: Model, alone: Model) -> str:
         raise HarnessError(
             f"The engine {model.answered_by} answers '{plain(texts[0])[:80]}' where the weights "
             f"here answer '{plain(ours[0])[:80]}', and none of {len(asked)} answers begins alike. "
-            f"It must have the weights and the chat template of {model.source}. Nothing was "
-            "evaluated yet."
+            f"It must have the weights and the chat template of {model.source}; a vLLM server may "
+            "need --engine-set add_special_tokens=yes. Nothing was evaluated yet."
         )
     equal = sum(a == b for a, b in zip(ours, texts, strict=True))
     return f"the engine {model.answered_by} gives {equal} of {len(asked)} short answers as own does"
@@ -179,7 +179,9 @@ def _images(prompts: Sequence[Prompt]) -> str:
         HarnessError: if no image can be read.
     """
     broken = list(_unreadable(prompts))
-    count = len({prompt.image for prompt in prompts})
+    count = len({image for prompt in prompts for image in prompt.images})
+    if not count:
+        return "no prompt has one"
     if not broken:
         return f"{count} can be read, by their headers"
     told = f"{len(broken)} of {count} cannot be read; the first is {broken[0]}"
@@ -192,7 +194,7 @@ def _images(prompts: Sequence[Prompt]) -> str:
 def _unreadable(prompts: Sequence[Prompt]) -> Iterator[str]:
     import PIL.Image
 
-    for path in distinct(prompt.image for prompt in prompts):
+    for path in distinct(image for prompt in prompts for image in prompt.images):
         try:
             with PIL.Image.open(path, formats=IMAGE_FORMATS) as image:
                 problem = image_problem(image)

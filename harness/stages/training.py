@@ -155,7 +155,7 @@ def ablation(
     folder: Path,
     *,
     limit: int = _PAIRS,
-) -> Ablation:
+) -> Ablation | None:
     """Blank the images of some pairs, before and after training, and see what that does.
 
     Args:
@@ -164,8 +164,14 @@ def ablation(
         model: the model before.
         folder: the run folder; ``image_ablation.json`` in it keeps the figures.
         limit: how many pairs.
+
+    Returns:
+        What was seen; ``None`` where no pair has an image.
     """
-    chosen = tuple(pairs[:limit])
+    chosen = tuple(pair for pair in pairs if pair.prompt.images)[:limit]
+    if not chosen:
+        progress.say("No pair has an image, so there is no image ablation.")
+        return None
     stamp = fingerprint(
         checkpoint.digest, [(p.prompt.id, p.chosen, p.rejected, *p.beyond) for p in chosen]
     )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import PIL.Image
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
-SIDE = 320
+SIDE = 512
 """Longest side of a picture, in pixels."""
 
 

@@ -145,8 +145,9 @@ def _copied(prompts: Sequence[Prompt], folder: Path) -> tuple[Prompt, ...]:
     """Give the method images of its own: one that writes to them affects nothing else."""
     folder.mkdir()
     return tuple(
-        dataclasses.replace(prompt, image=Path(shutil.copy(prompt.image, folder)))
+        dataclasses.replace(prompt, image=Path(shutil.copy(image, folder)))
         for prompt in prompts
+        for image in prompt.images  # one each: these are the demo's
     )
 
 

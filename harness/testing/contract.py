@@ -229,7 +229,7 @@ def _presets(trial: Trial) -> dict[str, Any]:
 
 
 def _state(trial: Trial) -> tuple[Any, ...]:
-    images = {prompt.image: prompt.image.read_bytes() for prompt in trial.prompts}
+    images = {image: image.read_bytes() for prompt in trial.prompts for image in prompt.images}
     return copy.deepcopy((list(trial.prompts), trial.options, images))
 
 

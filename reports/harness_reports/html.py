@@ -93,6 +93,8 @@ def _page(
         comparison=comparison,
         coverage=f"{100 * (1 - comparison.alpha):g}" if comparison is not None else "95",
         results=list(_results(benchmarks)),
+        beside=any(not figure.primary for each in benchmarks for figure in each.figures),
+        shown={*report.before, *report.after},
         lengths=[(b, _digits(b)) for b in benchmarks],
         categories=[(b, _digits(b)) for b in benchmarks if b.groups],
         facts=facts(report.doctor) if report.doctor else [],
@@ -128,11 +130,16 @@ def _addresses(report: ReportInput, pictures: Mapping[str, str]) -> Mapping[str,
 
 def _results(
     benchmarks: Sequence[BenchmarkComparison],
-) -> Iterator[tuple[BenchmarkComparison, MetricResult, bool]]:
+) -> Iterator[tuple[BenchmarkComparison, MetricResult, str, bool]]:
+    """Yield the headline figures first; figures beside it that say the same are one row."""
     for benchmark in benchmarks:
-        ordered = sorted(benchmark.figures, key=lambda figure: not figure.primary)
-        for place, figure in enumerate(ordered):
-            yield benchmark, figure, place == 0
+        alike: dict[tuple[Any, ...], list[MetricResult]] = {}
+        for figure in sorted(benchmark.figures, key=lambda figure: not figure.primary):
+            said = (figure.before, figure.after, figure.interval, figure.samples, figure.unit)
+            alike.setdefault((figure.column,) if figure.primary else said, []).append(figure)
+        for place, (figure, *others) in enumerate(alike.values()):
+            names = ", ".join(each.column for each in (figure, *others))
+            yield benchmark, figure, names, place == 0
 
 
 def _digits(benchmark: BenchmarkComparison) -> int:

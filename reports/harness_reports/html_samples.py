@@ -24,6 +24,8 @@ FIELDS = (
     "image",
 )
 SIDE = ("answer", "verdict", "error", "judge", "thought", "state", "tokens", "scores")
+LONGEST = 20_000
+"""Characters of one text in the page; what a model said without end stands in the run folder."""
 _STATUS = {"fixed": "fixed", "broken": "broken", "lost": "missing", "found": "missing"}
 
 
@@ -98,8 +100,8 @@ def _rows(
             words.visible(key),
             status,
             label,
-            words.visible(some.prompt),
-            words.visible(some.target),
+            _bounded(some.prompt),
+            _bounded(some.target),
             sides[0],
             0 if sides[0] == sides[1] else sides[1],
             {words.visible(k): words.visible(v) for k, v in some.groups.items()},
@@ -123,11 +125,17 @@ def _side(sample: Sample | None, metrics: Sequence[str]) -> tuple[Any, ...] | No
         return None
     said = (sample.answer, sample.verdict, sample.error, sample.judge, sample.thought)
     return (
-        *(None if text is None else words.visible(text) for text in said),
+        *(None if text is None else _bounded(text) for text in said),
         sample.state,
         sample.tokens,
         tuple(_known(sample.scores.get(metric)) for metric in metrics),
     )
+
+
+def _bounded(text: str) -> str:
+    more = len(text) - LONGEST
+    shown = words.visible(text[:LONGEST])
+    return f"{shown} … ({more:,} more characters, in the run folder)" if more > 0 else shown
 
 
 def _known(score: float | None) -> float | None:

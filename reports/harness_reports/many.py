@@ -227,7 +227,7 @@ def _rank(each: RankedRun, ranking: Ranking) -> str:
 
 def _address(pages: Mapping[str, str], run: str, bench: str) -> str:
     """Return where the samples of a run that changed sides in a benchmark are shown."""
-    return f"{pages[run]}#show?bench={quote(bench, safe='')}" if run in pages else ""
+    return f"{pages[run]}#show?bench={quote(words.visible(bench), safe='')}" if run in pages else ""
 
 
 def _records(board: Leaderboard, tallies: Sequence[Tally]) -> Iterator[dict[str, Any]]:

@@ -55,6 +55,7 @@ def test_all_columns_by_hand(task: Bare) -> None:
     assert existence == pytest.approx([50, 100, 50, 200 / 3])
     assert [of(f"attribute {name}") for name in ("accuracy", "recall", "F1")] == [50, 0, 0]
     assert [of(f"relation {name}") for name in ("accuracy", "precision", "F1")] == [0, 0, 0]
+    assert [of("state accuracy"), of("number accuracy"), of("number recall")] == [100, 0, 0]
     assert math.isnan(of("attribute precision")), "nothing was denied"
     assert math.isnan(of("relation recall")), "nothing was to be denied"
 

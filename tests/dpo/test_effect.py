@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 
@@ -17,6 +18,7 @@ from harness.dpo.effect import EFFECT, TrainingEffect
 from harness.dpo.moved import checkpoint_moved
 from harness.errors import HarnessError, UsageError
 from harness.model import Model
+from harness.plugins import load_method
 from harness.records import from_json
 from tests.dpo.test_training import curves, folder, model, one_thread, pairs  # noqa: F401
 
@@ -167,3 +169,23 @@ def test_a_training_that_moved_nothing_is_an_error_unless_it_says_so(model, tmp_
     with pytest.raises(HarnessError, match="0 of 1 steps had a learning rate above zero"):
         _refuse_idle(method, path, model, idle)
     assert Model.open(path).path == path
+
+
+@pytest.mark.slow
+def test_66_pairs_at_the_papers_batch_move_the_weights(model, simple, tmp_path):  # noqa: F811
+    """SeVa's 16 x 8 pairs are more than there are: one incomplete step, at the paper's own rate."""
+    many = [
+        dataclasses.replace(pair, prompt=dataclasses.replace(pair.prompt, id=f"q{number}"))
+        for number, pair in zip(range(66), itertools.cycle(simple))
+    ]
+    options = load_method("seva").options("paper", {})
+    paper = {field.name: getattr(options, field.name) for field in dataclasses.fields(Training)}
+    training = Training(**paper)
+    assert training.batch_size * training.accumulation == 128
+    adapter = dpo.train(many, model, tmp_path, seed=3, training=training)
+    effect = from_json(TrainingEffect, json.loads((tmp_path / EFFECT).read_text()))
+    assert (effect.pairs, effect.steps, effect.moving_steps) == (66, 1, 1)
+    assert effect.moved
+    assert checkpoint_moved(adapter, model.path)
+    factors = load_file(adapter / "adapter_model.safetensors")
+    assert max(float(value.abs().max()) for key, value in factors.items() if "lora_B" in key) > 0

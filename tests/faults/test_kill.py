@@ -7,6 +7,7 @@ docs/log.md has its figures.
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import shutil
@@ -17,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.judge_server import Running, running
-from tests.support.kills import Attempts, assert_same_run
+from tests.support.kills import STAGES, Attempts, assert_same_run
 
 KILLS = os.environ.get("HARNESS_KILLS", "12")
 SIZE = ["--bench", "mmvet,pope", "--limit", "6", "--max-prompts", "14", "--quiet"]
@@ -33,11 +34,14 @@ class Run:
         share: of all kills, in percent; a run with several seeds or processes takes the longest.
         words: its command line but for the size.
         as_whole: another run whose files it must have too.
+        inside: its moments are counted from the beginning of a stage, one stage after another:
+            processes of its own spend most of their time before it.
     """
 
     share: float
     words: tuple[str, ...]
     as_whole: str = ""
+    inside: bool = False
 
 
 RUNS = {
@@ -47,7 +51,7 @@ RUNS = {
     "rounds": Run(
         8, ("run", "--method", "seva", "--rounds", "2", "--replay", "0.5", "--eval-rounds")
     ),
-    "two processes": Run(5, ("run", "--method", "sima", "--nproc", "2"), "sima"),
+    "two processes": Run(5, ("run", "--method", "sima", "--nproc", "2"), "sima", True),
 }
 AFTERWARDS = {"judge": 20, "report": 12, "bundle": 10, "verify": 6, "gate": 8}
 """Commands on a finished run, with their share of all kills in percent."""
@@ -73,18 +77,31 @@ def tell(name: str, runs: int, kills_of: Attempts) -> None:
 
 
 @pytest.fixture(scope="module")
-def wholes(tmp_path_factory) -> dict[str, tuple[Path, float]]:
+def wholes(tmp_path_factory) -> dict[str, tuple[Path, float, dict[str, float]]]:
     """Folders of uninterrupted runs with the processor time that they took."""
     return {}
 
 
-def whole(name: str, wholes: dict[str, tuple[Path, float]], place: Path) -> tuple[Path, float]:
+def whole(
+    name: str, wholes: dict[str, tuple[Path, float, dict[str, float]]], place: Path
+) -> tuple[Path, float, dict[str, float]]:
     if name not in wholes:
         place.mkdir(exist_ok=True)
         out = place / "whole"
         attempts = Attempts([*RUNS[name].words, *SIZE, "--out", str(out)], place / "log")
-        wholes[name] = out, attempts.whole()
+        wholes[name] = out, attempts.whole(out), attempts.began
     return wholes[name]
+
+
+def moments(
+    run: Run, seconds: float, began: dict[str, float], chance: random.Random
+) -> Iterator[tuple[float, str]]:
+    """Yield when to kill: after how many seconds of processor time, and from which stage on."""
+    stages = [stage for stage in reversed(STAGES[1:-1]) if stage in began]
+    ends = [*(began[stage] for stage in stages[1:]), seconds]
+    spans = [(stage, end - began[stage]) for stage, end in zip(stages, ends, strict=True)]
+    for stage, length in itertools.cycle(spans if run.inside else [("", seconds)]):
+        yield length * chance.random(), stage
 
 
 @pytest.fixture(scope="module")
@@ -97,10 +114,10 @@ def judge() -> Iterator[Running]:
 @pytest.mark.parametrize("name", RUNS)
 def test_a_run_killed_again_and_again_comes_to_the_same_files(name, wholes, tmp_path):
     count = kills(name, RUNS[name].share)
-    expected, seconds = whole(name, wholes, tmp_path)
+    expected, seconds, began = whole(name, wholes, tmp_path)
     if RUNS[name].as_whole:
         assert_same_run(whole(RUNS[name].as_whole, wholes, tmp_path / "other")[0], expected)
-    chance = random.Random(name)
+    when = moments(RUNS[name], seconds, began, random.Random(name))
     attempts = Attempts([], tmp_path / "log")
     torn = 0
     while attempts.kills.total() < count:
@@ -108,7 +125,8 @@ def test_a_run_killed_again_and_again_comes_to_the_same_files(name, wholes, tmp_
         out = tmp_path / f"torn{torn}"
         attempts.words = [*RUNS[name].words, *SIZE, "--out", str(out)]
         while attempts.kills.total() < count:
-            if not attempts.killed(seconds * chance.random(), out):
+            after, stage = next(when)
+            if not attempts.killed(after, out, stage):
                 break
         attempts.whole()
         assert_same_run(expected, out)
@@ -122,7 +140,7 @@ def test_a_command_on_a_run_killed_again_and_again_comes_to_the_same_files(
     name, wholes, judge, tmp_path
 ):
     count = kills(name, AFTERWARDS[name])
-    source, _ = whole("seva", wholes, tmp_path)
+    source, *_ = whole("seva", wholes, tmp_path)
     more = {
         "judge": ["--judge", judge.judge, "--quiet"],
         "report": ["--report", "terminal,markdown,html,json,junit"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import resource
 import socket
 from pathlib import Path
 
@@ -51,10 +52,21 @@ def test_exit_codes_are_kept_and_the_worst_is_returned(tmp_path):
 
 @pytest.mark.parametrize(
     ("codes", "expected"),
-    [([], 0), ([0, 0], 0), ([0, 3], 3), ([3, 2], 2), ([2, 1], 1), ([1, 130], 1), ([130, 0], 130)],
+    [
+        ([], 0),
+        ([0, 0], 0),
+        ([0, 3], 3),
+        ([3, 2], 2),
+        ([2, 1], 1),
+        ([1, 130], 1),
+        ([130, 0], 130),
+        ([0, 2, None], 2),
+        ([3, None], 1),
+        ([0, 137], 1),
+    ],
 )
 def test_a_failure_is_worse_than_missing_scores(codes, expected):
-    assert worst([ExitCode(code) for code in codes]) == expected
+    assert worst(codes) == expected
 
 
 def test_done_jobs_are_not_run_and_nobody_waits_for_them(tmp_path):
@@ -127,3 +139,29 @@ def test_who_may_not_write_is_not_told_of_another_driver(tmp_path):
     (tmp_path / ".lock").rmdir()
     with locked(tmp_path), pytest.raises(HarnessError, match="Another driver"):
         drive(sweep(tmp_path, "a"), Answers())
+
+
+def test_a_full_disk_ends_the_jobs_in_a_sentence_and_keeps_what_has_ended(tmp_path):
+    """The system refuses every byte beyond a size, as it would on a full disk."""
+    closed = []
+
+    class Long(Answers):
+        def run(self, jobs):
+            try:
+                for job in jobs:
+                    yield Ended(job.name, 1, "why " * 500)
+            finally:
+                closed.append(True)
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, hard))
+    try:
+        with pytest.raises(HarnessError, match=r"The disk is full: .*ended\.jsonl"):
+            drive(sweep(tmp_path, "a", "b", "c"), Long())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert closed == [True]
+    assert [each.name for each in records_in(tmp_path)] == ["a"]
+    assert driver_of(tmp_path) is None
+    assert drive(sweep(tmp_path, "b", "c"), Answers()) == ExitCode.DONE
+    assert [each.name for each in records_in(tmp_path)] == ["a", "b", "c"]

@@ -135,7 +135,6 @@ def test_before_is_of_a_model_and_rounds_make_pairs_as_they_train(tmp_path):
         ),
         ({"resources": {"trian": {}}}, "the stage 'trian', which there is not. Did you mean 'tr"),
         ({"resources": {"train": {"gpu": 1}}}, "'gpu', which there is not. Did you mean 'gpus'?"),
-        ({"executor": "slrum"}, "slrum"),
         ({"methods": [{"method": "seva", "set": {"noise_stp": 3}}]}, "Did you mean 'noise_step'?"),
     ],
 )
@@ -154,5 +153,16 @@ def test_what_is_no_recipe_is_one_sentence(tmp_path):
     path.write_text("")
     assert "holds no options" in refusal(str(path))
     assert "cannot be read" in refusal(str(tmp_path / "absent.yaml"))
-    text = refusal(written(tmp_path, methods="seva", benches="pope", executor="local:at=2"))
-    assert "at_once" in text
+
+
+@pytest.mark.parametrize(
+    ("executor", "told"), [("locl", "Did you mean 'local'"), ("local:at_onc=2", "at_once")]
+)
+def test_an_executor_that_is_not_there_is_refused_before_anything_is_looked_at(
+    tmp_path, executor, told
+):
+    path = written(tmp_path, methods="seva", benches="pope", executor=executor, models="./none")
+    done = CliRunner().invoke(app, ["sweep", path])
+    assert isinstance(done.exception, UsageError)
+    assert told in str(done.exception)
+    assert not (tmp_path / "runs").exists()

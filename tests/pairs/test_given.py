@@ -75,6 +75,7 @@ CONVERSATION = [
     {"from": "human", "value": "And now?"},
     {"from": "gpt", "value": "B."},
 ]
+MARKED = {"from": "gpt", "value": "<image>"}
 
 
 @pytest.mark.parametrize(
@@ -86,15 +87,25 @@ CONVERSATION = [
         ({"image": "absent.png"}, "image missing"),
         ({"image": "broken.png"}, "image unreadable"),
         ({"image": "deep.png"}, "image unreadable"),
-        ({"image": None}, "no image"),
-        ({"image": ["a.png", "b.png"]}, "several images"),
-        ({"question": "<image><image> Which?"}, "several images"),
+        ({"image": None, "question": "<image> Which?"}, "no image"),
+        ({"image": None, "rejected_image": "a.png"}, "no image"),
+        ({"image": ["a.png", "absent.png"]}, "image missing"),
+        ({"question": "<image><image> Which?"}, "image marks"),
+        ({"image": ["a.png", "b.png"], "question": "<image> Which?"}, "image marks"),
         ({"image": "../a.png"}, "image outside"),
         ({"image": "/etc/hostname"}, "image outside"),
         ({"image": "http://localhost:9/a.png"}, "image is a URL"),
         ({"image": "a\0.png"}, "image outside"),
         ({"question": "<image>"}, "no question"),
-        ({"question": None, "conversations": CONVERSATION[:3]}, "several turns"),
+        ({"question": None, "conversations": CONVERSATION[:2]}, "several turns"),
+        (
+            {"question": None, "conversations": [*CONVERSATION[:3], CONVERSATION[2]]},
+            "several turns",
+        ),
+        (
+            {"question": None, "conversations": [CONVERSATION[2], MARKED, CONVERSATION[0]]},
+            "image marks",
+        ),
         ({"question": None, "prompt": [{"role": "tool", "content": "x"}]}, "unknown role"),
         ({"question": None, "prompt": [{"role": "user", "content": 3}]}, "unknown shape"),
         ({"system": "You are a pirate."}, "system message"),

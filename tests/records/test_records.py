@@ -24,23 +24,6 @@ from harness.records import (
     to_json,
 )
 
-
-def test_an_image_that_was_looked_at_is_decoded_once_and_a_new_file_anew(tmp_path):
-    path = tmp_path / "a.png"
-    PIL.Image.new("RGB", (3, 2), (1, 2, 3)).save(path)
-    prompt = Prompt("p", path, "?")
-    prompt.look_at_image()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(PIL.Image, "open", None)  # the file is not decoded again
-        first = prompt.open_image()
-    first.putpixel((0, 0), (9, 9, 9))
-    assert prompt.open_image().getpixel((0, 0)) == (1, 2, 3)
-    prompt.look_at_image()
-    PIL.Image.new("RGB", (3, 2), (4, 5, 6)).save(tmp_path / "b.png")
-    (tmp_path / "b.png").replace(path)
-    assert prompt.open_image().getpixel((0, 0)) == (4, 5, 6)
-
-
 texts = st.text(max_size=20)
 prompts = st.builds(
     Prompt,

@@ -79,6 +79,32 @@ def test_hostile_text_adds_no_tag_and_no_attribute(text):
         assert words.visible(text).strip() in shown
 
 
+def test_a_text_without_end_is_cut_and_says_so():
+    long = "word " * 100_000
+    page = Page(html.render(report([long] * 6), {}))
+    (text,) = {row[4] for row in page.block("samples")["rows"]}
+    assert text.startswith("word word")
+    assert text.endswith("… (480,000 more characters, in the run folder)")
+    assert len(text) < html_samples.LONGEST + 100
+
+
+def test_figures_that_say_the_same_are_one_row():
+    given = report(["plain"] * 6)
+    (benchmark,) = given.comparison.benchmarks
+    head = benchmark.figures[0]
+    same = [dataclasses.replace(head, column=name, primary=False) for name in ("lenient", "logit")]
+    other = dataclasses.replace(same[0], column="other", after=0.1)
+    benchmark = dataclasses.replace(benchmark, figures=(same[0], head, other, same[1]))
+    given = dataclasses.replace(
+        given, comparison=dataclasses.replace(given.comparison, benchmarks=(benchmark,)), gate=()
+    )
+    table = html.render(given, {}).split('id="figures"')[1].split("</table>")[0]
+    rows = [
+        re.sub("<.*?>", "", text).split() for text in re.findall("<th scope=.row.*?</th>", table)
+    ]
+    assert [" ".join(row[1:]) for row in rows] == [head.column, "lenient, logit", "other"]
+
+
 def test_the_policy_allows_exactly_what_the_page_holds():
     page = Page(html.render(report(["plain"] * 6), {}))
     (policy,) = [

@@ -24,7 +24,7 @@ class Window:
     def open(self, file: Path, address: str = "") -> None:
         """Load a file and wait until it can be used."""
         self.page.goto(file.resolve().as_uri() + address)
-        self.page.wait_for_selector("html[data-ready]", timeout=10_000)
+        self.page.wait_for_selector("html[data-ready]", timeout=60_000)
 
     def shown(self) -> str:
         """Return the text of the chosen sample."""

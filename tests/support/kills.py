@@ -32,7 +32,7 @@ _PRELOADED += ["harness_sima", "harness.dpo.session", "harness.benchmark.task"]
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(_PRELOADED)
 _TIMES = ("clock", "finished")
-_STAGES = ("comparison.json", "judged", "after", "checkpoint", "pairs.jsonl", "before")
+STAGES = ("comparison.json", "judged", "after", "checkpoint", "pairs.jsonl", "before", "nothing")
 """What a run writes, the latest first."""
 
 
@@ -55,38 +55,56 @@ class Attempts:
         log: where its output goes.
         kills: how many of its processes were alive when the signal came, by what had been begun.
         resumes: how many of those went on from a killed one.
+        began: seconds of processor time until each stage of a whole run.
     """
 
     words: Sequence[str]
     log: Path
     kills: Counter[str] = field(default_factory=Counter)
     resumes: int = 0
+    began: dict[str, float] = field(default_factory=dict)
     _torn: str = ""
 
-    def whole(self) -> float:
-        """Run it to its end, and return the seconds of processor time that it took."""
+    def whole(self, folder: Path | None = None) -> float:
+        """Run it to its end, and return the seconds of processor time that it took.
+
+        Args:
+            folder: what it writes into, if the times of its stages are wanted too.
+        """
         process = self._started()
         spent = 0.0
         end = time.monotonic() + PATIENCE
         while process.exitcode is None and time.monotonic() < end:
             spent = max(spent, _spent(process.pid))
+            if folder is not None:
+                self.began.setdefault(stage_of(folder), spent)
             process.join(0.05)
         self._ended_well(process)
         return spent
 
-    def killed(self, after: float, folder: Path) -> bool:
+    def killed(self, after: float, folder: Path, stage: str = "") -> bool:
         """Start it and send SIGKILL when it has used that much processor time.
 
         Args:
             after: seconds; the load of the machine plays no part.
             folder: what it writes into.
+            stage: count from the moment at which this stage, or a later one, writes something, and
+                not from the start: processes of its own first import their libraries.
 
         Returns:
             Whether it was still alive.
         """
+        held = _written(folder)
         process = self._started()
         end = time.monotonic() + PATIENCE
-        while process.exitcode is None and _spent(process.pid) < after and time.monotonic() < end:
+        start = None if stage else 0.0
+        while process.exitcode is None and time.monotonic() < end:
+            spent = _spent(process.pid)
+            reached = start is None and STAGES.index(stage_of(folder)) <= STAGES.index(stage)
+            if reached and _written(folder) != held:
+                start = spent
+            if start is not None and spent - start >= after:
+                break
             process.join(0.02)
         helpers = _children(process.pid)
         process.kill()
@@ -131,8 +149,16 @@ def _spent(pid: int) -> float:
 
 def stage_of(folder: Path) -> str:
     """Return the latest part of a run that has been begun."""
-    found = [stage for stage in _STAGES if any(folder.rglob(stage))]
-    return found[0] if found else "nothing"
+    return next((stage for stage in STAGES[:-1] if any(folder.rglob(stage))), STAGES[-1])
+
+
+def _written(folder: Path) -> int:
+    """Return how many bytes the journals below a folder hold."""
+    total = 0
+    for path in folder.rglob("*.jsonl"):
+        with contextlib.suppress(OSError):
+            total += path.stat().st_size
+    return total
 
 
 def assert_same_run(one: Path, two: Path) -> None:
@@ -142,13 +168,13 @@ def assert_same_run(one: Path, two: Path) -> None:
     for name in sorted(names[0]):
         first, second = one / name, two / name
         if name.endswith("curves.jsonl"):
-            _assert_close(_lines(first), _lines(second))
+            assert_close(_lines(first), _lines(second))
         elif name.endswith(".jsonl"):
             assert_same_rows(first, second)
         elif name.endswith(".safetensors"):
             _assert_same_weights(first, second)
         elif name.endswith("comparison.json"):
-            _assert_close(_record(first), _record(second))
+            assert_close(_record(first), _record(second))
 
 
 def _files(folder: Path) -> set[str]:
@@ -175,16 +201,16 @@ def _record(path: Path) -> object:
     return found
 
 
-def _assert_close(one: object, two: object, where: str = "") -> None:
+def assert_close(one: object, two: object, where: str = "") -> None:
     """Demand equal records; numbers may differ as sums in another order do."""
     if isinstance(one, dict) and isinstance(two, dict):
         assert one.keys() == two.keys(), where
         for key, value in one.items():
-            _assert_close(value, two[key], f"{where}.{key}")
+            assert_close(value, two[key], f"{where}.{key}")
     elif isinstance(one, list) and isinstance(two, list):
         assert len(one) == len(two), where
         for place, (first, second) in enumerate(zip(one, two, strict=True)):
-            _assert_close(first, second, f"{where}[{place}]")
+            assert_close(first, second, f"{where}[{place}]")
     elif isinstance(one, float) and isinstance(two, float):
         assert one == pytest.approx(two, abs=1e-4, rel=1e-3, nan_ok=True), where
     else:

@@ -66,6 +66,14 @@ const sortable = (table) => {
 };
 for (const table of document.querySelectorAll("table.sortable")) sortable(table);
 
+// ---- figures beside the headline are folded away until they are asked for
+if (byId("beside")) {
+  const fold = () => { for (const row of document.querySelectorAll("tr.beside")) row.hidden = !byId("beside").checked; };
+  byId("beside").addEventListener("change", fold);
+  addEventListener("beforeprint", () => { byId("beside").checked = true; fold(); });
+  fold();
+}
+
 // ---- saving rows: a text that a spreadsheet would run as a formula is marked as text
 const cellOf = (value) => {
   if (value === null || value === undefined) return "";

@@ -9,21 +9,30 @@
     make("span", { class: `mark ${status}` }, MARKS[status] + (label && label !== "missing" ? `: ${label}` : ""));
   const oneLine = (text) => (text === null ? "no answer" : text.slice(0, 300).replace(/\s+/g, " ").trim() || "(empty)");
 
-  // A row of the data is an array; 0 for an "after" means that it equals the "before".
+  // A row of the data is an array; 0 for an "after" means that it equals the "before". Of fifty
+  // thousand rows a reader looks at few, so what an arm said is unpacked when it is asked for.
   const named = (names, values) => Object.fromEntries(names.map((name, at) => [name, values[at]]));
+  const FIELD = Object.fromEntries(data.fields.map((name, at) => [name, at]));
+  const [ANSWER, STATE] = [data.side.indexOf("answer"), data.side.indexOf("state")];
   const sideOf = (values, bench) => {
     if (values === null) return null;
     const side = named(data.side, values);
     side.scores = named(data.metrics[bench], side.scores);
     return side;
   };
-  const samples = data.rows.map((row) => {
-    const sample = named(data.fields, row), at = sample.bench;
-    sample.before = sideOf(sample.before, at);
-    sample.after = sample.after === 0 ? sample.before : sideOf(sample.after, at);
-    sample.bench = data.benches[at];
-    return sample;
-  });
+  class Sample {
+    constructor(row) {
+      this.row = row;
+      this.bench = data.benches[row[FIELD.bench]];
+      for (const name of ["id", "status", "label", "question", "target", "groups", "image"]) this[name] = row[FIELD[name]];
+    }
+    raw(arm) { return arm === "after" && this.row[FIELD.after] === 0 ? this.row[FIELD.before] : this.row[FIELD[arm]]; }
+    get before() { return sideOf(this.raw("before"), this.row[FIELD.bench]); }
+    get after() { return sideOf(this.raw("after"), this.row[FIELD.bench]); }
+    get answers() { return ["before", "after"].map((arm) => this.raw(arm)).map((side) => (side === null ? null : side[ANSWER])); }
+    get states() { return ["before", "after"].map((arm) => this.raw(arm)).filter((side) => side !== null).map((side) => side[STATE]); }
+  }
+  const samples = data.rows.map((row) => new Sample(row));
   // What all questions of a benchmark begin or end with says nothing in a list.
   const shared = (texts, at) => {
     let length = Math.min(...texts.map((text) => text.length));
@@ -44,12 +53,14 @@
     const tail = shared(asked.map((text) => text.slice(begin)), (text, at) => text[text.length - 1 - at]);
     const behind = asked[0].slice(asked[0].length - tail).search(/\s/);
     const end = behind < 0 ? 0 : tail - behind;
-    for (const sample of own) sample.title = sample.question.slice(begin, sample.question.length - end) || sample.question;
+    // Where all are asked the same, what is expected and the row tell them apart.
+    for (const sample of own) {
+      sample.title = sample.question.slice(begin, sample.question.length - end)
+        || (own.length > 1 ? `${sample.id}: ${sample.target || sample.question}` : sample.question);
+    }
   }
   const addressOf = (sample) => `#${encodeURIComponent(sample.bench)}/${encodeURIComponent(sample.id)}`;
-  const places = new Map(samples.map((sample, at) => [addressOf(sample), at]));
   const sides = (sample) => [sample.before, sample.after];
-  const answered = (side) => (side === null ? null : side.answer);
 
   // ---- difference of two texts, word by word (longest common subsequence)
   const words = (text) => text.match(/\s+|[\p{L}\p{N}_]+|[^\s\p{L}\p{N}_]/gu) || [];
@@ -116,9 +127,15 @@
     const none = () => make("div", { class: "nopicture" }, "no picture");
     if (!Object.hasOwn(pictures, name)) return none();
     const image = make("img", { alt: `Image of the question: ${oneLine(question)}`, decoding: "async" });
-    image.addEventListener("error", () => image.replaceWith(none()));
+    const enlarge = make("button", { type: "button", class: "zoom", "aria-label": "Enlarge the image" }, image);
+    image.addEventListener("error", () => enlarge.replaceWith(none()));
     image.src = pictures[name];
-    return image;
+    enlarge.addEventListener("click", () => {
+      byId("large-image").src = image.src;
+      byId("large-image").alt = image.alt;
+      byId("large").showModal();
+    });
+    return enlarge;
   };
   const number = (value) => (value === null || value === undefined ? "–" : String(Math.round(value * 1e4) / 1e4));
   const arm = (name, side, said) => {
@@ -152,10 +169,10 @@
     next.addEventListener("click", () => step(1));
     back.disabled = place <= 0;
     next.disabled = place >= found.length - 1;
-    const groups = Object.entries(sample.groups).map(([key, value]) => `${key}: ${value}`).join("; ");
+    const groups = groupsOf(sample).join("; ");
     const ask = make("div", {}, ...paragraph("Question", sample.question), ...paragraph("Expected", sample.target));
     if (groups) ask.append(...paragraph("Category", groups));
-    const texts = [answered(before), answered(after)];
+    const texts = sample.answers;
     const [one, two] = texts.includes(null)
       ? texts.map((text) => [[text === null ? "" : text, true]])
       : difference(texts[0], texts[1]);
@@ -168,11 +185,30 @@
     );
   };
 
+  byId("large").addEventListener("click", () => byId("large").close());
+
   // ---- filter, list, selection
   let found = [];
   let place = -1;
   let status = "all";
   let texts = null;
+  const CHANGED = ["fixed", "broken", "missing"];
+  const choices = { label: byId("label"), state: byId("state"), group: byId("group") };
+  const groupsOf = (sample) => Object.entries(sample.groups).map(([key, value]) => `${key}: ${value}`);
+  const offers = {
+    label: (sample) => (sample.label ? [sample.label] : []),
+    state: (sample) => sample.states,
+    group: groupsOf,
+  };
+  // A filter with nothing to choose between is left out; what is offered is what the samples have.
+  for (const [name, select] of Object.entries(choices)) {
+    const every = new Set();
+    for (const sample of samples) for (const one of offers[name](sample)) every.add(one);
+    const known = [...every].sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
+    select.append(...known.map((text) => make("option", { value: text }, oneLine(text))));
+    select.parentElement.hidden = known.length < (name === "label" ? 1 : 2);
+    select.addEventListener("change", () => { filter(); addressed(); });
+  }
   const list = byId("list"), inner = byId("rows"), search = byId("search"), bench = byId("bench"), differ = byId("differ");
   const searchable = (sample) => [
     sample.bench, sample.id, sample.question, sample.target, sample.label,
@@ -183,14 +219,18 @@
     const terms = search.value.toLowerCase().split(/\s+/).filter(Boolean);
     if (terms.length && texts === null) texts = samples.map(searchable);
     const rest = [];
-    const counts = { all: 0, fixed: 0, broken: 0, unchanged: 0, answered: 0, missing: 0 };
+    const counts = { all: 0, changed: 0, fixed: 0, broken: 0, unchanged: 0, answered: 0, missing: 0 };
+    const chosen = Object.entries(choices).filter(([, select]) => select.value !== "");
     samples.forEach((sample, at) => {
       if (bench.value !== "" && sample.bench !== data.benches[Number(bench.value)]) return;
-      if (differ && differ.checked && answered(sample.before) === answered(sample.after)) return;
+      if (differ && differ.checked && sample.answers[0] === sample.answers[1]) return;
+      if (!chosen.every(([name, select]) => offers[name](sample).includes(select.value))) return;
       if (!terms.every((term) => texts[at].includes(term))) return;
+      const changed = CHANGED.includes(sample.status);
       counts.all += 1;
       counts[sample.status] += 1;
-      if (status === "all" || sample.status === status) rest.push(at);
+      counts.changed += Number(changed);
+      if (status === "all" || sample.status === status || (status === "changed" && changed)) rest.push(at);
     });
     const current = found[place];
     found = rest;
@@ -210,7 +250,7 @@
     const rows = [];
     for (let at = first; at < last; at += 1) {
       const sample = samples[found[at]];
-      const [one, two] = sides(sample).map((side) => oneLine(answered(side)));
+      const [one, two] = sample.answers.map(oneLine);
       const row = make(
         "div",
         { class: "row", role: "option", id: `row-${at}`, "aria-selected": String(at === place),
@@ -246,22 +286,62 @@
     if (clicked && narrow) byId("sample").scrollIntoView({ block: "start" });
   };
   const step = (by) => choose(place + by, true);
+  // ---- the address: a sample by its benchmark and id, or the filter
+  const SHOW = "#show?";
+  const addressed = () => {
+    const asked = new URLSearchParams();
+    if (status !== "all") asked.set("status", status);
+    if (bench.value !== "") asked.set("bench", data.benches[Number(bench.value)]);
+    for (const [name, select] of Object.entries(choices)) if (select.value !== "") asked.set(name, select.value);
+    if (differ && differ.checked) asked.set("differ", "1");
+    if (search.value) asked.set("search", search.value);
+    try { history.replaceState(null, "", SHOW + asked.toString()); } catch { /* about:blank */ }
+  };
+  const ask = (asked) => {
+    const wanted = data.benches.indexOf(asked.get("bench"));
+    bench.value = wanted < 0 ? "" : String(wanted);
+    for (const [name, select] of Object.entries(choices)) {
+      select.value = asked.get(name) || "";
+      if (select.selectedIndex < 0) select.value = "";
+    }
+    if (differ) differ.checked = asked.get("differ") === "1";
+    search.value = asked.get("search") || "";
+    const named = asked.get("status");
+    status = [...document.querySelectorAll("[data-status]")].some((one) => one.getAttribute("data-status") === named) ? named : "all";
+    filter();
+  };
   const go = (scroll) => {
     const raw = location.hash;
-    const at = places.has(raw) ? places.get(raw) : undefined;
-    if (at === undefined) return;
-    if (!found.includes(at)) { search.value = ""; bench.value = ""; if (differ) differ.checked = false; status = "all"; filter(); }
+    if (raw.startsWith(SHOW)) {
+      ask(new URLSearchParams(raw.slice(SHOW.length)));
+      if (scroll) byId("samples-title").scrollIntoView({ block: "start" });
+      return;
+    }
+    const at = raw ? samples.findIndex((sample) => addressOf(sample) === raw) : -1;
+    if (at < 0) return;
+    if (!found.includes(at)) ask(new URLSearchParams());
     choose(found.indexOf(at), false);
     if (scroll) byId("sample").scrollIntoView({ block: "start" });
   };
 
   let waiting = 0;
-  search.addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(filter, 80); });
-  bench.addEventListener("change", filter);
-  if (differ) differ.addEventListener("change", filter);
+  search.addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(() => { filter(); addressed(); }, 80); });
+  bench.addEventListener("change", () => { filter(); addressed(); });
+  if (differ) differ.addEventListener("change", () => { filter(); addressed(); });
   for (const button of document.querySelectorAll("[data-status]")) {
-    button.addEventListener("click", () => { status = button.getAttribute("data-status"); filter(); });
+    button.addEventListener("click", () => { status = button.getAttribute("data-status"); filter(); addressed(); });
   }
+  saving("samples", () => found.map((at) => samples[at]).map((sample) => {
+    const row = { benchmark: sample.bench, id: sample.id, status: sample.status, reason: sample.label,
+      category: groupsOf(sample).join("; "), question: sample.question, expected: sample.target };
+    for (const [name, side] of [["before", sample.before], ["after", sample.after]]) {
+      if (side === null || (data.alone && name === "before")) continue;
+      row[name] = side.answer;
+      row[`${name}_state`] = side.state;
+      for (const [metric, value] of Object.entries(side.scores)) row[`${name}_${metric}`] = value;
+    }
+    return row;
+  }));
   let painting = false;
   list.addEventListener("scroll", () => {
     if (painting) return;
@@ -284,8 +364,9 @@
     if (event.key in steps) { event.preventDefault(); step(steps[event.key]); }
     if (event.key === "/") { event.preventDefault(); search.focus(); }
   });
+  if (!data.alone && samples.some((sample) => CHANGED.includes(sample.status))) status = "changed";
   filter();
-  choose(samples.findIndex((sample) => !["unchanged", "answered"].includes(sample.status)), false);
+  choose(found.findIndex((at) => CHANGED.includes(samples[at].status)), false);
   go(true);
   document.documentElement.setAttribute("data-ready", "");
 })();
