@@ -1,6 +1,7 @@
 """Time the engine against lmms-eval's llava_hf adapter and plain batched ``generate``.
 
     python perf/engine.py [--full] [--json] [--shape pope]
+    python perf/engine.py --vllm PYTHON [--full] [--json]
 
 All three answer the same rows with the same random-weights LLaVA-1.5-shaped model (336 px, 576
 image tokens, 32k vocabulary) in one process; repetitions are interleaved and medians reported.
@@ -10,6 +11,11 @@ on the machine does not count. Each repetition of the engine starts with nothing
 The *bound* is the ratio of floating point operations: what answering row by row computes, over
 what remains when each image is encoded once and each shared beginning computed once. Batching can
 beat it, because a batched decoding step reads the weights once for all rows.
+
+With ``--vllm`` the engine is timed against vLLM instead, through the harness's own engine of that
+name: 4 images with 18 questions each (POPE-shaped) and 16 images with one answer of 64 tokens.
+Caches are emptied before each repetition. Wall time is compared on a quiet machine; processor time
+is that of both processes, and vLLM's workers wait busily.
 """
 
 from __future__ import annotations
@@ -302,6 +308,7 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="more rows and repetitions")
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
     parser.add_argument("--shape", action="append", help="only this shape")
+    parser.add_argument("--vllm", metavar="PYTHON", help="against vLLM in this interpreter")
     asked = parser.parse_args()
     warnings.simplefilter("ignore")
     import torch
@@ -309,6 +316,20 @@ def main() -> None:
     on_gpu = torch.cuda.is_available()
     clock = time.perf_counter if on_gpu else time.process_time
     torch.set_num_threads(1)
+    if asked.vllm:
+        from vllm_beside import against_vllm
+
+        pope = [
+            Request(f"Is there a {thing} in the image?\nAnswer with a single word.", (image,), 3)
+            for image in pictures(4, 1)
+            for thing in THINGS
+        ]
+        free = [Request("Describe the picture in detail.", (i,), 64) for i in pictures(16, 2)]
+        rows = {"pope": pope, "free": free}
+        versus = against_vllm(asked.vllm, SIZES, rows, 7 if asked.full else 3)
+        if asked.json:
+            print(json.dumps(versus))
+        return
     results: dict[str, dict[str, object]] = {}
     with tempfile.TemporaryDirectory() as place:
         folder = write_llava(Path(place) / "llava", SIZES)

@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -78,29 +78,37 @@ def drive(sweep: Sweep, executor: Executor) -> ExitCode:
         else:
             spread(sweep.out)  # jobs of several machines never share a file of SQLite
         progress.say(f"{len(left)} of {len(sweep.jobs)} jobs to do in {sweep.out}.")
-        codes, journal = [], _journal(sweep.out)
+        journal = _journal(sweep.out)
+        codes: list[int | None] = []
         ends = cast("Generator[Ended]", executor.run(left))
         with contextlib.closing(ends) as running:  # interrupted here, it ends what is under way
             for number, ended in enumerate(running, start=1):
                 at = round(time.time(), 3)
                 journal.append(Record(ended.name, ended.code, ended.reason, at))
-                codes.append(_code(ended))
+                codes.append(ended.code)
                 progress.say(f"{number} of {len(left)}: {_said(ended)}")
     return worst(codes)
 
 
-def worst(codes: list[ExitCode]) -> ExitCode:
-    """Return the exit code that says most: a failure before missing scores, those before 0."""
-    return max(
-        codes,
+def worst(codes: Sequence[int | None]) -> ExitCode:
+    """Return the exit code that says most: a failure before missing scores, those before 0.
+
+    Args:
+        codes: of all jobs; ``None`` of those that were not run to their end.
+    """
+    ended = [_known(code) for code in codes if code is not None]
+    found = max(
+        ended,
         key=lambda code: _SEVERITY.index(code) if code in _SEVERITY else len(_SEVERITY),
         default=ExitCode.DONE,
     )
+    failed = found not in (ExitCode.DONE, ExitCode.UNSCORED)
+    return found if failed or None not in codes else ExitCode.FAILED
 
 
-def _code(ended: Ended) -> ExitCode:
+def _known(code: int) -> ExitCode:
     try:
-        return ExitCode(ended.code if ended.code is not None else ExitCode.FAILED)
+        return ExitCode(code)
     except ValueError:  # killed
         return ExitCode.FAILED
 

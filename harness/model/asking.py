@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import progress
 from harness.model.address import ServerName
-from harness.model.openai_client import ChatClient
+from harness.model.openai_client import THOUGHT, ChatClient
 from harness.model.replies import ChatReply, Refused
 from harness.model.workers import at_once
 from harness.records import CUT, LENGTH, MISSING, THOUGHT_ONLY, Answer, Request
@@ -38,6 +38,7 @@ class Asking:
         timeout: float = 300.0,
         deadline: float = 600.0,
         extra: Mapping[str, Any] | None = None,
+        thought: int = THOUGHT,
     ) -> None:
         """Prepare; nothing is sent.
 
@@ -48,11 +49,13 @@ class Asking:
             timeout: seconds for one whole reply.
             deadline: seconds for one request with all tries and waiting.
             extra: what goes with every request besides what the protocol has.
+            thought: tokens beside the limit that a model which says nothing gets to think.
         """
         self.server = server
         self._at_once = at_once
         self._pause, self._timeout, self._deadline = pause, timeout, deadline
-        self._extra = dict(extra or {})
+        self.extra = dict(extra or {})
+        self._thought = thought
         self._client: ChatClient | None = None
         self._unsaid = threading.Lock()  # taken by whoever says that there are no log-probabilities
 
@@ -119,7 +122,7 @@ class Asking:
             settings["seed"] = request.seed % 2**31
         if request.stop:
             settings["stop"] = list(request.stop)
-        extra = dict(self._extra)
+        extra = dict(self.extra)
         if ids is not None:
             extra |= {"logprob_token_ids": list(ids), "return_tokens_as_token_ids": True}
         if extra:
@@ -160,7 +163,11 @@ class Asking:
     def _connected(self) -> ChatClient:
         if self._client is None or self._client.over == "interrupted":
             self._client = ChatClient(
-                self.server, pause=self._pause, timeout=self._timeout, deadline=self._deadline
+                self.server,
+                pause=self._pause,
+                timeout=self._timeout,
+                deadline=self._deadline,
+                thought=self._thought,
             )
         return self._client
 
@@ -198,6 +205,13 @@ def _why_silent(reply: ChatReply) -> str:
         f"{CUT} after {reply.tokens_out} tokens, before a word was said; if the model thinks "
         "first, raise the limit with --max-new-tokens"
     )
+
+
+def unseen(request: Request) -> str | None:
+    """Return why a server's engine leaves a request to ``own``; the same for every such view."""
+    if request.view is None:
+        return None
+    return f"the view {type(request.view).__name__} changes processed pixels"
 
 
 def cannot(request: Request) -> str | None:

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 from harness.engine import EngineRequest, Source, adapter_fingerprint, weights_fingerprint
 from harness.errors import HarnessError, UsageError, near_miss, plain
 from harness.model.address import BASE_URL, OFFICIAL, SCHEME, ServerName, server_name
-from harness.model.asking import FAILED, Asking, cannot
+from harness.model.asking import FAILED, Asking, unseen
 from harness.model.engines import Identity
 from harness.model.replies import clean
 from harness.records import Answer, Bounds, Request
@@ -34,12 +34,15 @@ class ServerOptions:
         url: the server's address, up to ``/v1``; that in ``OPENAI_BASE_URL`` by default.
         version: of the server, as its owner knows it; another one is another engine.
         at_once: most requests under way at the same time.
+        add_special_tokens: let the server put the tokenizer's first token before the prompt: vLLM
+            leaves it out, unless the chat template writes it.
     """
 
     model: str = ""
     url: str = ""
     version: str = "unstated"
     at_once: Annotated[int, Bounds(least=1, most=1024)] = 32
+    add_special_tokens: bool = False
 
 
 class ServerEngine:
@@ -69,13 +72,14 @@ class ServerEngine:
         self._server = ServerName(name or asked.model, asked.address)
         self._whole = bool(name)
         self._asked: dict[Path | None, Asking] = {}
-        self.identity = Identity(
-            "server", options.version, {"model": asked.model, "url": asked.address}
-        )
+        settings = {"model": asked.model, "url": asked.address}
+        if options.add_special_tokens:
+            settings["add_special_tokens"] = "yes"
+        self.identity = Identity("server", options.version, settings)
 
     def refuses(self, request: Request) -> str | None:
         """A server is sent images, not processed pixels."""
-        return cannot(request)
+        return unseen(request)
 
     def run(
         self, items: Sequence[EngineRequest], adapter: Path | None = None
@@ -87,7 +91,8 @@ class ServerEngine:
         """
         if adapter not in self._asked:
             server = ServerName(self._offered(adapter), self._server.address)
-            self._asked[adapter] = Asking(server, at_once=self._options.at_once)
+            extra = {"add_special_tokens": True} if self._options.add_special_tokens else None
+            self._asked[adapter] = Asking(server, at_once=self._options.at_once, extra=extra)
         asking = self._asked[adapter]
         failed: list[tuple[int, Answer]] = []
         for place, answer in asking.each([item.request for item in items]):

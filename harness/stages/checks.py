@@ -165,8 +165,8 @@ def _agreement(prompts: Sequence[Prompt], model: Model, alone: Model) -> str:
         raise HarnessError(
             f"The engine {model.answered_by} answers '{plain(texts[0])[:80]}' where the weights "
             f"here answer '{plain(ours[0])[:80]}', and none of {len(asked)} answers begins alike. "
-            f"It must have the weights and the chat template of {model.source}. Nothing was "
-            "evaluated yet."
+            f"It must have the weights and the chat template of {model.source}; a vLLM server may "
+            "need --engine-set add_special_tokens=yes. Nothing was evaluated yet."
         )
     equal = sum(a == b for a, b in zip(ours, texts, strict=True))
     return f"the engine {model.answered_by} gives {equal} of {len(asked)} short answers as own does"

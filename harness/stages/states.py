@@ -66,6 +66,14 @@ class StageState:
         return all(part.complete for part in self.parts)
 
     @property
+    def usable(self) -> bool:
+        """Whether later stages can work on it: they count rows that were not measured."""
+        return all(
+            part.complete or (part.unmeasured > 0 and part.total in (None, part.done))
+            for part in self.parts
+        )
+
+    @property
     def state(self) -> str:
         """``done``, ``begun`` or ``missing``."""
         if self.complete:
@@ -195,7 +203,7 @@ def require(stage: str, states: Sequence[StageState], folder: Path) -> None:
     Raises:
         UsageError: says what is missing, and what to type.
     """
-    left = [each.stage for each in states if not each.complete]
+    left = [each.stage for each in states if not each.usable]
     if any(each in left for each in _NEEDS[stage]):
         missing = [each for each in left if each in _all_needs(stage)]
         raise UsageError(

