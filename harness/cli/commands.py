@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
+from typing import Any
 
 import click
 
@@ -75,8 +77,42 @@ _SECTIONS: Mapping[str, Sequence[click.Command]] = {
 """The commands of ``harness --help``, by what they are for."""
 
 
+_NARROW = 52
+"""Columns that click's own help needs."""
+
+
+class _Formatter(click.HelpFormatter):
+    """On a narrow terminal names take a third of a line, and longer ones a line of their own."""
+
+    def write_dl(
+        self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2
+    ) -> None:
+        """Write names with what they mean."""
+        most = col_max if self.width >= _NARROW else self.width // 3
+        super().write_dl(rows, most, col_spacing)
+
+
+class _Context(click.Context):
+    formatter_class = _Formatter
+
+
 class _Sections(click.Group):
     """A group whose help lists its commands by section, with whole summaries."""
+
+    context_class = _Context
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """Let help fit a narrow terminal; click by itself writes fifty columns at least."""
+        width = shutil.get_terminal_size().columns
+        if width < _NARROW:
+            extra["terminal_width"] = width - 1
+        return super().make_context(info_name, args, parent, **extra)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write one list for each section."""
@@ -115,6 +151,7 @@ def app() -> None:
 
 
 for _command in chain.from_iterable(_SECTIONS.values()):
+    _command.context_class = _Context
     app.add_command(_command)
 
 

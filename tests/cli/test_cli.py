@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
 
 
 def harness(*words, **extra):
@@ -107,3 +108,14 @@ def test_a_loss_is_checked_by_name_or_sum():
     done = CliRunner().invoke(app, ["check", "--loss", "dpo+0.2*sft"], standalone_mode=False)
     assert done.return_value == 0
     assert done.output.count(" ok ") == 6
+
+
+@pytest.mark.parametrize("asked", [[], ["run"], ["compare"], ["data"]])
+def test_help_fits_a_terminal_of_40_columns(monkeypatch, asked):
+    from harness.cli import app
+
+    monkeypatch.setenv("COLUMNS", "40")
+    told = CliRunner().invoke(app, [*asked, "--help"]).stdout
+    # An example stands on one line, to be copied; a name such as A,B,C is never broken.
+    wide = [line for line in told.splitlines() if len(line) > 40 and " " in line.strip()]
+    assert [line for line in wide if "harness " not in line and "  --" not in line] == []
