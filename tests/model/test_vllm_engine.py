@@ -166,6 +166,7 @@ def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_lora(tmp_path_factory.mktemp("vllm") / "lora", DEMO.model, rank=8, scale=0.05)
 
 
+@pytest.mark.vllm
 @pytest.mark.slow
 def test_the_contract_is_kept_also_when_the_server_is_killed(
     python, adapter, tmp_path, monkeypatch
@@ -197,6 +198,7 @@ def served(engine: VllmEngine) -> int:
     return int(Path(f"/proc/{guard}/task/{guard}/children").read_text().split()[0])
 
 
+@pytest.mark.vllm
 @pytest.mark.slow
 def test_a_whole_run(python, tmp_path, monkeypatch):
     monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
