@@ -32,6 +32,8 @@ from harness.storage import parse_json, parse_yaml, read_bytes, read_text
 
 _KINDS = (".parquet", ".jsonl", ".json", ".csv", ".tsv", ".arrow")
 _SHARD = re.compile(r"(?P<stem>.*?)-?(?P<number>\d{5})-of-(?P<count>\d{5})(?P<rest>\..*)")
+_ABOUT = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
+"""What ``save_to_disk`` writes beside its tables."""
 _POINTER = b"version https://git-lfs"
 _LARGEST_TEXT = 1 << 26
 # How ``datasets`` recognises a split by a file's or folder's name, where no card says it.
@@ -298,6 +300,7 @@ def tables_below(folder: Path) -> list[Path]:
         path
         for path in folder.rglob("*")
         if path.suffix in _KINDS
+        and path.name not in _ABOUT
         and path.is_file()
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )

@@ -113,6 +113,7 @@ def verify(folder: Path) -> None:
             click.echo(f"note: {note}")
         if found.problems:
             raise HarnessError(" ".join(found.problems))
-        click.echo(f"{found.tables} tables are whole; fit for: {', '.join(found.benchmarks)}")
+        fit = ", ".join(found.benchmarks) or "none that this form of the data tells"
+        click.echo(f"{found.tables} tables are whole; fit for: {fit}")
         if found.benchmarks:
             say_next("plan", "--bench", ",".join(found.benchmarks), "--data", folder)

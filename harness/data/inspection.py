@@ -68,8 +68,8 @@ def inspect(folder: Path) -> Inspection:
         bench = benchmark(name)
         if (folder / dataset_name(bench.task).rsplit("/", 1)[-1]).is_dir():
             try:
-                check_tables(bench.task, folder)
-                whole.append(name)
+                if check_tables(bench.task, folder) is not None:
+                    whole.append(name)
             except HarnessError as error:
                 problems.append(str(error))
     return Inspection(tables, tuple(whole), distinct(problems), distinct(notes))

@@ -231,3 +231,17 @@ def test_columns_that_a_task_reads_only_sometimes_are_not_asked_for(tmp_path: Pa
         check_tables(str(tmp_path / "own.yaml"), "hub")
     (tmp_path / "rows.jsonl").write_text(json.dumps({"kind": "b", "question": "q"}) + "\n")
     assert check_tables(str(tmp_path / "own.yaml"), "hub") is not None
+
+
+def test_a_folder_of_save_to_disk_is_verified_by_its_tables(pope: Path, tmp_path: Path) -> None:
+    """What ``save_to_disk`` writes beside them is no table, and a split is a folder there."""
+    import datasets
+
+    rows = datasets.load_dataset("parquet", data_files=str(pope / TABLE))["train"].select(range(6))
+    shutil.rmtree(pope)
+    datasets.DatasetDict({"test": rows}).save_to_disk(str(pope))
+    found = inspect(tmp_path)
+    assert (found.tables, found.problems) == (1, ())
+    assert found.benchmarks == ("pope",), "the splits' own tables are not there"
+    next(pope.rglob("*.arrow")).write_bytes(b"ARROW1 torn")
+    assert "cannot be read" in inspect(tmp_path).problems[0]
