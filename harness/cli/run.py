@@ -312,4 +312,4 @@ def _show(outcome: Outcome) -> None:
         click.echo("This run was already done: all results were reused, without a model call.")
     else:
         click.echo(f"{outcome.calls:,} model calls; the other answers came from the cache.")
-    say_next("report", outcome.folder, "--report", "html")
+    say_next("gate", outcome.folder)

@@ -139,6 +139,9 @@ def preflight(
             seconds, f"The method '{method.name}' gave no pair for {seconds / 60:g} minutes."
         ):
             pair = _made(first, alone, method, options, seed)
+        trained_on = getattr(method.module, "rows", None)
+        if pair is not None and trained_on is not None:
+            pair = trained_on([pair], options, seed)[0]
         facts.append(("pairs", "the method's first prompts were answered"))
     if training is not None:
         facts += _trained(first[0], pair, model, training, options)

@@ -103,6 +103,12 @@ def test_a_loss_for_one_negative_meets_several(model, prompts):
         tried(model, prompts, "multineg", loss="dpo", corruptions="invert:p=1+noise:step=999")
 
 
+@pytest.mark.parametrize("control", ["one_negative", "expand"])
+def test_a_method_that_reshapes_its_pairs_is_tried_on_what_it_trains_on(model, prompts, control):
+    options = {control: "true", "corruptions": "invert:p=1+noise:step=999"}
+    assert "adapter of rank 4" in tried(model, prompts, "multineg", **options)["adapter"]
+
+
 def test_noise_meets_a_family_whose_pixels_come_as_patches(folder, prompts):
     family = Model.open(qwen(folder / "qwen"), device="cpu")
     found = tried(family, prompts, noise_step="900")

@@ -122,16 +122,18 @@ def pictures(pair: Pair, options: Options, seed: int) -> Mapping[str, PIL.Image.
 @hookimpl
 def train(pairs: Sequence[Pair], model: Model, options: Options, out: Path, seed: int) -> Path:
     """Train with the listwise loss, or with DPO for one of the controls."""
-    how = training(options)
+    how, given = training(options), rows(pairs, options, seed)
+    if options.equal_steps:
+        how = dataclasses.replace(how, epochs=options.epochs * len(pairs) / len(given))
+    return dpo.train(given, model, out, seed=seed, training=how)
+
+
+def rows(pairs: Sequence[Pair], options: Options, seed: int) -> Sequence[Pair]:
+    """Return the pairs as they are trained on: with others' answers, or those of a control."""
     pairs = with_others(pairs, options.others, seed)
     if options.expand:
-        rows = expanded_pairs(pairs)
-        share = len(pairs) / len(rows) if options.equal_steps else 1.0
-        how = dataclasses.replace(how, epochs=options.epochs * share)
-        pairs = rows
-    elif options.one_negative:
-        pairs = single_pairs(pairs, seed)
-    return dpo.train(pairs, model, out, seed=seed, training=how)
+        return expanded_pairs(pairs)
+    return single_pairs(pairs, seed) if options.one_negative else pairs
 
 
 def training(options: Options) -> Options:
