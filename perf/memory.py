@@ -17,6 +17,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import checkout  # noqa: F401  (tests.support is that of this checkout)
+
 BASE = {"rank": 64, "length": 128, "batch": 4, "checkpointing": 0}
 SETTINGS = [
     BASE,
