@@ -27,7 +27,7 @@ def open_executor(text: str) -> Executor:
         key, sign, value = part.partition("=")
         if not sign:
             raise UsageError(
-                f"'{part}' in --executor {text} is no option. Write options as KEY=VALUE, "
+                f"--executor {text}: '{part}' has no value. Write options as KEY=VALUE, "
                 f"separated by commas, as in: --executor local:at_once=2"
             )
         values[key.strip()] = value.strip()

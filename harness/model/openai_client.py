@@ -125,7 +125,7 @@ class ChatClient:
             paying: surrounds every try.
 
         Raises:
-            Refused: if there is no reply.
+            Refused: if the service does not answer, or answers with an error.
         """
         end = time.monotonic() + self._deadline
         failed, room = 0, False

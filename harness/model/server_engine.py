@@ -159,7 +159,7 @@ def offered(server: ServerName) -> tuple[str, ...]:
     """Return the names of what a server has; none where it does not say.
 
     Raises:
-        HarnessError: if there is no server.
+        HarnessError: if the server cannot be reached.
     """
     status, body = call(server, "models")
     data = body.get("data") if isinstance(body, dict) and status == 200 else None
@@ -171,7 +171,7 @@ def load_adapter(server: ServerName, name: str, folder: Path) -> str | None:
     """Let a server load an adapter; return why it did not, or ``None``.
 
     Raises:
-        HarnessError: if there is no server.
+        HarnessError: if the server cannot be reached.
     """
     asked = {"lora_name": name, "lora_path": str(folder.resolve())}
     status, body = call(server, "load_lora_adapter", asked)

@@ -267,7 +267,7 @@ def _trained(
         ("adapter" if seen.targets else "weights", _told(training, seen.targets, seen.trained)),
         (
             "memory",
-            f"at most about {need / 1e9:.1f} GB for {training.batch_size} pairs of {answers} "
+            f"about {need / 1e9:.1f} GB for {training.batch_size} pairs of {answers} "
             f"answers of {length} tokens in one pass",
         ),
         (

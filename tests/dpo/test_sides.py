@@ -7,7 +7,6 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from harness import dpo, progress
 from harness.dpo import BY_BOTH, BY_IMAGE, BY_TEXT, Training, kinds_of
@@ -19,8 +18,7 @@ from harness.model import Model
 from harness.records import Pair, Prompt, Side
 from harness.storage import read_json
 from tests.dpo.test_equal_to_trl import assert_close, gradients, ours, stock, wake
-from tests.support.checkpoints import BOS_TEMPLATE, Sizes, write_llava
-from tests.support.families import idefics, paligemma, qwen
+from tests.support.families import idefics, llava, paligemma, qwen
 
 torch.set_num_threads(1)
 TRAINING = Training(
@@ -30,10 +28,6 @@ TRAINING = Training(
 CROP = "resized_crop:size=20,scale=0.05..0.2"
 
 
-def llava(path):
-    return write_llava(path, Sizes(kv_heads=2), template=BOS_TEMPLATE)
-
-
 @pytest.fixture(
     scope="module",
     params=[llava, qwen, *(pytest.param(f, marks=pytest.mark.slow) for f in (idefics, paligemma))],
@@ -41,20 +35,6 @@ def llava(path):
 def model(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param.__name__)
     return Model.open(request.param(folder / "model"), device="cpu")
-
-
-@pytest.fixture(scope="module")
-def plain_model(tmp_path_factory):
-    return Model.open(llava(tmp_path_factory.mktemp("llava") / "model"), device="cpu")
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    made, random = tmp_path_factory.mktemp("pairs"), np.random.default_rng(3)
-    for number, shape in enumerate([(28, 28), (60, 30), (24, 56), (56, 50)]):
-        pixels = random.integers(0, 255, (*shape, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(made / f"{number}.png")
-    return made
 
 
 def prompt(folder, number):

@@ -6,7 +6,6 @@ import dataclasses
 import json
 from itertools import groupby
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -25,14 +24,19 @@ from harness.protocol import IMAGE, Conversation, messages, texts_of
 from harness.records import Pair, Prompt, Side
 from tests.dpo.test_equal_to_trl import assert_close, gradients, ours, stock, wake
 from tests.support.checkpoints import BOS_TEMPLATE, Sizes, write_llava
-from tests.support.families import gemma3, idefics, intern, llava_next, mllama, paligemma, qwen
+from tests.support.families import (
+    gemma3,
+    idefics,
+    intern,
+    llava,
+    llava_next,
+    mllama,
+    paligemma,
+    qwen,
+)
 
 torch.set_num_threads(1)
 TRAINING = Training(learning_rate=1e-3, lora_rank=4, lora_alpha=8, batch_size=8, accumulation=1)
-
-
-def llava(path):
-    return write_llava(path, Sizes(kv_heads=2), template=BOS_TEMPLATE)
 
 
 def slow(*families):
@@ -43,20 +47,6 @@ def slow(*families):
 def model(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param.__name__)
     return Model.open(request.param(folder / "model"), device="cpu")
-
-
-@pytest.fixture(scope="module")
-def plain_model(tmp_path_factory):
-    return Model.open(llava(tmp_path_factory.mktemp("llava") / "model"), device="cpu")
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    made, random = tmp_path_factory.mktemp("pairs"), np.random.default_rng(3)
-    for number, shape in enumerate([(28, 28), (60, 30), (24, 56)]):
-        pixels = random.integers(0, 255, (*shape, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(made / f"{number}.png")
-    return made
 
 
 HISTORY = (("what is shown?", "a red dog"), ("where?", "in the street"))

@@ -68,7 +68,7 @@ def test_more_gpus_than_there_are_is_refused_before_anything_starts(tmp_path):
         ("local:at_onec=2", r"executor 'local' has no option 'at_onec'\. Did you mean 'at_once'\?"),
         ("local:at_once=0", r"at_once is 0; .*Give another with --executor local:at_once=VALUE"),
         ("local:at_once=two", "at_once=two of the executor 'local' has no valid value"),
-        ("local:2", r"'2' in --executor local:2 is no option\. Write options as KEY=VALUE"),
+        ("local:2", r"--executor local:2: '2' has no value\. Write options as KEY=VALUE"),
     ],
 )
 def test_an_executor_that_cannot_be_had_is_refused_in_words(text, told):

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from tests.support.checkpoints import BOS_TEMPLATE, Sizes, byte_tokenizer, fill
+from tests.support.checkpoints import BOS_TEMPLATE, Sizes, byte_tokenizer, fill, write_llava
 
 TEXT = {
     "hidden_size": 64,
@@ -41,6 +41,11 @@ def save(path: Path, network: Any, processor: Any, spread: float = 0.12) -> Path
     network.save_pretrained(path)
     processor.save_pretrained(path)
     return path
+
+
+def llava(path: Path) -> Path:
+    """Write one with fewer heads for keys than for queries."""
+    return write_llava(path, Sizes(kv_heads=2), template=BOS_TEMPLATE)
 
 
 def llava_next(path: Path, sizes: Sizes | None = None) -> Path:
