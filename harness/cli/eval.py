@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.judge import judge_flags, judge_settings
+from harness.cli.judge_options import judge_flags, judge_settings
 from harness.cli.next_step import say_next
 from harness.cli.options import (
     BENCH,

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from harness.cli.eval import summary
-from harness.cli.judge import judge_flags, judge_settings
+from harness.cli.judge_options import judge_flags, judge_settings
 from harness.cli.next_step import say_next
 from harness.cli.options import BENCH, DATA, EVENTS, LIMIT, OUT, PATH, QUIET
 from harness.errors import ExitCode
