@@ -147,7 +147,7 @@ def _ways(
                     ids = [one.ids.get(field, "") for one in given]
                     yield (
                         f"{field} = {column}",
-                        [known.get(name) or known.get(_number(name), ()) for name in ids],
+                        [known.get(name, known.get(_number(name), ())) for name in ids],
                     )
     shared = [name for name in distinct(key for one in given for key in one.facts) if name in index]
     asking: dict[str | None, list[int]] = defaultdict(list)
