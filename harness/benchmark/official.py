@@ -54,14 +54,14 @@ class SourceFiles:
 
     Attributes:
         fetch: what to fetch and from where, one file or group of files a line.
-        rows: how many rows they hold.
+        rows: how many rows they hold, where that is known.
         images: how many different images these show, where that is known.
         read: reads them.
         hub: how the hub's copy differs, where there is one.
     """
 
     fetch: tuple[str, ...]
-    rows: int
+    rows: int | None
     images: int | None
     read: Callable[[Files], Reading]
     hub: str = "without what lies beside the table"

@@ -48,7 +48,7 @@ class Converted:
         benchmark: its name.
         folder: the data set's folder.
         rows: of its table.
-        expected: rows that the authors' files hold; ``None`` where these were other files.
+        expected: rows that the authors' files hold; ``None`` where that is not known.
         images: different images of those rows.
         size: of all files, in bytes.
         fingerprint: SHA-256 of the folder, which every result measured on it carries.

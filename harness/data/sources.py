@@ -74,8 +74,8 @@ def describe(benchmark: Benchmark) -> Source:
 
 
 def _holds(official: SourceFiles) -> str:
-    images = "" if official.images is None else f", {official.images} images"
-    return f"{official.rows} rows{images}"
+    held = {"rows": official.rows, "images": official.images}
+    return ", ".join(f"{count} {what}" for what, count in held.items() if count is not None)
 
 
 def mirror(

@@ -279,3 +279,84 @@ def test_forms_to_convert_are_refused_before_a_model_is_asked(
     write(records, tmp_path)
     with pytest.raises(UsageError, match=told):
         check_tables(BENCH.task, tmp_path)
+
+
+# MMBench's own tables
+
+_TSV = {
+    "mmbench": ("en", "mmbench_dev_20230712.tsv"),
+    "mmbench_cn": ("cn", "mmbench_dev_cn_20231003.tsv"),
+}
+
+
+def as_published(config: str, count: int = 8) -> list[Record]:
+    """The miniature's first rows as MMBench's table has them; rotations name their first row."""
+    table = parquet.read_table(DATA / "MMBench" / config / "dev-00000-of-00001.parquet")
+    found = []
+    for doc in table.slice(0, count).to_pylist():
+        first, image = doc["index"] < 1_000_000, base64.b64encode(doc["image"]["bytes"]).decode()
+        row = {
+            key: doc[key] for key in ("index", "question", "hint", *"ABCD", "answer", "category")
+        }
+        row["image"] = image if first or doc["index"] % 2 else str(doc["index"] % 1_000_000)
+        found.append(
+            {**row, "source": doc["source"], "l2-category": doc["L2-category"], "split": "dev"}
+        )
+    return found
+
+
+def publish(folder: Path, name: str, rows: list[Record]) -> None:
+    folder.mkdir()
+    with (folder / name).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]), delimiter="\t", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+@pytest.mark.parametrize("name", _TSV)
+def test_mmbenchs_tables_are_the_rows_that_llava_asks(name: str, tmp_path: Path) -> None:
+    config, file = _TSV[name]
+    rows = as_published(config)
+    rows[0] |= {"hint": "Read\nthis.", "D": "None"}  # pandas takes the option for a lack of one
+    publish(tmp_path / "files", file, rows)
+    bench = benchmark(name)
+    done = convert(bench, tmp_path / "files", tmp_path / "out")
+    assert (done.rows, done.images) == (8, len({row["index"] % 1_000_000 for row in rows}))
+    here = list(Task(bench.task, DATA).rows(0, 8))
+    there = list(Task(bench.task, tmp_path / "out").rows())
+    assert [row.content for row in there[1:]] == [row.content for row in here[1:]]
+    assert there[0].image == here[0].image
+    assert [bench.units(row.doc) for row in there] == [bench.units(row.doc) for row in here]
+    theirs = bench.under("llava-1.5")
+    short = {
+        "en": "Answer with the option's letter from the given choices directly.",
+        "cn": "请直接回答选项字母。",
+    }[config]
+    first, second = rows[:2]
+    assert theirs.question(there[0]) == "\n".join(
+        ["Read\nthis.", first["question"], *(f"{key}. {first[key]}" for key in "ABC"), short]
+    )
+    assert theirs.question(there[1]) == "\n".join(
+        [second["question"], *(f"{key}. {second[key]}" for key in "ABCD"), short]
+    )
+    assert bench.score(Task(bench.task, tmp_path / "out"), there[1], second["answer"]).scores[
+        "judged"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"image": "777"}, r"tsv, line 2: its image is that of row '777', which stands not before"),
+        ({"image": "?" * 99}, "line 2: the image is no base64"),
+        ({"index": "x1"}, "line 2: the index 'x1' is no number"),
+        ({"answer": "F"}, "line 2: the answer 'F' is none of A, B, C, D"),
+        ({"image": base64.b64encode(b"x" * 90).decode()}, "line 2 cannot be decoded"),
+    ],
+)
+def test_a_damaged_table_of_mmbench_is_refused(changed: Record, told: str, tmp_path: Path) -> None:
+    rows = as_published("en", 2)
+    publish(tmp_path / "files", _TSV["mmbench"][1], [rows[0] | changed, rows[1]])
+    with pytest.raises(HarnessError, match=told):
+        convert(benchmark("mmbench"), tmp_path / "files", tmp_path / "out")
+    assert not (tmp_path / "out/MMBench").exists()
