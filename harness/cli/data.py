@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
+from harness.cli.help import SectionedGroup
 from harness.cli.next_step import say_next
 from harness.cli.options import BENCH
 
 FOLDER = click.Path(path_type=Path)
 
 
-@click.group()
+@click.group(cls=SectionedGroup)
 def data() -> None:
     """Describe, fetch, convert and verify benchmark data."""
 
