@@ -43,15 +43,11 @@ def config_of(path: str) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _naming_a_service() -> Iterator[None]:
-    """Name the service and the folder that some tasks' code cannot be imported without.
+    """Name the service that some tasks' code cannot be imported without; it is never asked.
 
-    The service is never asked: what is asked in scoring is caught (:mod:`harness.benchmark.wire`).
+    What is asked in scoring is caught (:mod:`harness.benchmark.wire`).
     """
-    named = {
-        "API_TYPE": "openai",
-        "OPENAI_API_KEY": os.environ.get("OPENAI_API_KEY", "none"),
-        "HF_HOME": os.environ.get("HF_HOME", os.path.expanduser("~/.cache/huggingface")),
-    }
+    named = {"API_TYPE": "openai", "OPENAI_API_KEY": os.environ.get("OPENAI_API_KEY", "none")}
     before = {name: os.environ.get(name) for name in named}
     os.environ.update(named)
     try:
