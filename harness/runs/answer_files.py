@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.data import ENDINGS, Placed, is_read, placed_records, plain_cell
 from harness.errors import HarnessError, UsageError, some
-from harness.runs.tables import ENDINGS, Placed, is_read, placed_records, plain_cell
 
 FORMATS = ("llava", "lmms-eval", "vlmevalkit", "pope", "jsonl")
 _ANSWERS = (

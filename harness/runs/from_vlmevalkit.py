@@ -15,11 +15,11 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from harness.data import plain_cell
 from harness.errors import HarnessError, UsageError
 from harness.records import Answer, Sample, as_read, fingerprint
 from harness.runs.answer_files import FAILED, records_in
 from harness.runs.imports import Imported, all_but, note_on_images, words_in
-from harness.runs.tables import plain_cell
 
 _SCORES = ("hit", "score", "eval_score", "match", "correct")
 _IMAGES = ("image_path", "image_name", "image_file", "image_id", "img_id", "imageId", "image")

@@ -13,10 +13,10 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 from harness.benchmark import Row
+from harness.data import plain_cell
 from harness.errors import UsageError
 from harness.records import distinct
 from harness.runs.answer_files import GivenAnswer
-from harness.runs.tables import plain_cell
 
 _SHOWN = 3
 _POSITION = "position"

@@ -391,7 +391,7 @@ def test_what_lost_its_values_is_refused(tmp_path: Path, name: str, data: bytes,
 
 
 def test_a_packed_file_has_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.runs.tables._UNPACKED", 1000)
+    monkeypatch.setattr("harness.data.tables._UNPACKED", 1000)
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(b" " * 1001))
     with pytest.raises(HarnessError, match="unpacks to more than 1000 bytes"):
         read_answers(tmp_path / "a.jsonl.gz")

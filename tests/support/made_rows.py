@@ -25,7 +25,7 @@ from typing import Any
 
 import PIL.Image
 
-from harness.benchmark.columns_read import columns_read
+from harness.benchmark.columns_read import read_columns
 from harness.benchmark.foreign import described
 from harness.benchmark.importing import config_of, kept_as_it_was
 from harness.benchmark.task import Row, Task
@@ -276,7 +276,7 @@ class MadeTask(Task):
 def _columns_of(path: str, config: Any) -> list[str]:
     named = [str(getattr(config, key) or "") for key in ("doc_to_text", "doc_to_target")]
     whole = [name for name in named if re.fullmatch(r"\w+", name)]
-    return [*whole, *re.findall(r"\{\{\s*(\w+)", " ".join(named)), *columns_read(path)]
+    return [*whole, *re.findall(r"\{\{\s*(\w+)", " ".join(named)), *read_columns(path)]
 
 
 _configs: dict[str, Mapping[str, Any]] = {}

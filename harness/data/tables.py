@@ -1,7 +1,8 @@
-"""Records of the files that evaluations write: JSON, JSON lines, text tables, sheets, Parquet.
+"""Records of files that are tables or lists: JSON, JSON lines, text tables, sheets, Parquet, Arrow.
 
-The one reader of all that is scored or imported. The first bytes say what a file is, whatever it is
-called; one that ends in ``.gz`` is unpacked while it is read. A damaged file is one sentence.
+The one reader of all that is scored, imported or converted. The first bytes say what a file is,
+whatever it is called; one that ends in ``.gz`` is unpacked while it is read. A damaged file is one
+sentence.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError, UsageError, some
-from harness.storage import open_regular, parse_json, read_bytes
+from harness.storage import parse_json, read_bytes
 
-ENDINGS = (".jsonl", ".json", ".csv", ".tsv", ".xlsx", ".parquet")
+ENDINGS = (".jsonl", ".json", ".csv", ".tsv", ".xlsx", ".parquet", ".arrow")
 Placed = Iterator[tuple[str, Mapping[str, Any]]]
 """Where a record stands, as file and line, and its values by column."""
 _UNPACKED = 1 << 30  # bytes of a file that was packed
@@ -45,19 +46,41 @@ def placed_records(path: Path, whole: Callable[[Any], Iterable[Any]]) -> Placed:
         UsageError: if the file is of another kind.
         HarnessError: if it is damaged.
     """
-    ending = _ending(path)
-    if ending not in ENDINGS:
+    if not is_read(path):
         raise UsageError(
             f"{path} is not read: it ends in '{path.suffix}'. Name a file that ends in "
             f"{', '.join(ENDINGS)}, each also with .gz; a pickle is never opened."
         )
     try:
-        data = _content(path)
+        data = read_bytes(path)
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    yield from records_of(path, data, whole)
+
+
+def records_of(path: Path, data: bytes, whole: Callable[[Any], Iterable[Any]]) -> Placed:
+    """Yield the records of a file that has been read; see :func:`placed_records`.
+
+    Args:
+        path: where it was, for its ending and for errors; it may lie in an archive.
+        data: its bytes.
+        whole: see :func:`placed_records`.
+
+    Raises:
+        UsageError: if values were lost when it was saved.
+        HarnessError: if it is damaged.
+    """
+    ending = _ending(path)
+    try:
+        if path.suffix.lower() == ".gz":
+            data = _unpacked(data)
         if data.startswith(b"PK\x03\x04"):
             yield from _sheet(path, data)
         elif data.startswith(b"PAR1"):
             yield from _parquet(path, data)
-        elif ending in (".xlsx", ".parquet"):
+        elif data.startswith((b"\xff\xff\xff\xff", b"ARROW1")):
+            yield from _arrow(path, data)
+        elif ending in (".xlsx", ".parquet", ".arrow"):
             raise ValueError(f"it is no {ending} file")
         elif ending in (".csv", ".tsv"):
             yield from _text_table(path, _text(path, data), "\t" if ending == ".tsv" else ",")
@@ -68,10 +91,14 @@ def placed_records(path: Path, whole: Callable[[Any], Iterable[Any]]) -> Placed:
     except (UsageError, HarnessError):
         raise
     except Exception as error:  # a damaged zip, foreign XML, a file that is cut short ...
-        raise HarnessError(
-            f"{path} cannot be read ({type(error).__name__}: {error}). Copy it again from where it "
-            "was made."
-        ) from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> HarnessError:
+    return HarnessError(
+        f"{path} cannot be read ({type(error).__name__}: {error}). Copy it again from where it was "
+        "made."
+    )
 
 
 def plain_cell(value: Any) -> str:
@@ -85,10 +112,8 @@ def _ending(path: Path) -> str:
     return Path(path.stem if path.suffix.lower() == ".gz" else path.name).suffix.lower()
 
 
-def _content(path: Path) -> bytes:
-    if path.suffix.lower() != ".gz":
-        return read_bytes(path)
-    with open_regular(path) as file, gzip.GzipFile(fileobj=file) as packed:
+def _unpacked(data: bytes) -> bytes:
+    with gzip.GzipFile(fileobj=io.BytesIO(data)) as packed:
         data = packed.read(_UNPACKED + 1)
     if len(data) > _UNPACKED:
         raise ValueError(f"it unpacks to more than {_UNPACKED} bytes")
@@ -203,6 +228,17 @@ def _parquet(path: Path, data: bytes) -> Placed:
         rows = chain.from_iterable(batch.to_pylist() for batch in table.iter_batches())
         for number, record in enumerate(rows, start=1):
             yield f"{path.name}, row {number}", record
+
+
+def _arrow(path: Path, data: bytes) -> Placed:
+    from pyarrow import BufferReader, ipc
+
+    opened = ipc.open_file if data.startswith(b"ARROW1") else ipc.open_stream
+    with opened(BufferReader(data)) as table:
+        batches = table.read_all().to_batches()
+    rows = chain.from_iterable(batch.to_pylist() for batch in batches)
+    for number, record in enumerate(rows, start=1):
+        yield f"{path.name}, row {number}", record
 
 
 def _heads(path: Path, names: Sequence[Any]) -> list[str]:
