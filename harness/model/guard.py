@@ -55,6 +55,7 @@ def main() -> int:
         _end(child)
 
     threading.Thread(target=watch, daemon=True).start()
+
     def told(*_: object) -> None:  # "wait" below holds a lock, which a thread can wait for
         threading.Thread(target=_end, args=(child,), daemon=True).start()
 
