@@ -13,16 +13,17 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 from harness.benchmark import Row
+from harness.data import plain_cell
 from harness.errors import UsageError
 from harness.records import distinct
 from harness.runs.answer_files import GivenAnswer
-from harness.runs.tables import plain_cell
 
 _SHOWN = 3
 _POSITION = "position"
 _LONGEST = 400  # letters of an id
 _ALIKE = 50  # rows that may share an id, and are told apart by their questions
 _RUN = 12  # questions in a row by which a place in the data is known
+_NUMBER = re.compile(r"(?:COCO_\w+_)?0*(\d+)(?:\.0+|\.(?:jpe?g|png))?", re.IGNORECASE)
 
 _Index = dict[str, dict[str, list[int]]]
 """Rows by column and value."""
@@ -104,7 +105,23 @@ def _index(rows: Sequence[Row]) -> _Index:
             if isinstance(value, str | int | float) and len(str(value)) <= _LONGEST:
                 index[str(name)][plain_cell(value).strip()].append(place)
     index[_POSITION] = {row.id: [place] for place, row in enumerate(rows)}  # last: a name is surer
+    for known in index.values():  # the same numbers in other forms, where these are no ids
+        loose: dict[str, list[int]] = defaultdict(list)
+        for text, places in known.items():
+            if _number(text) not in known:
+                loose[_number(text)] += places
+        known.update(loose)
     return index
+
+
+def _number(text: str) -> str:
+    """Return the number that an id is, as of "7.0", "000007" and "COCO_val2014_000000000007.jpg".
+
+    Tables turn whole numbers into decimals, and COCO's number stands for its file. Any other id is
+    returned as it is.
+    """
+    found = _NUMBER.fullmatch(text)
+    return found[1] if found else text
 
 
 def _heard(asked: Sequence[tuple[str, str]], given: Sequence[GivenAnswer]) -> list[str | None]:
@@ -127,9 +144,10 @@ def _ways(
         for field in fields:
             for column, known in index.items():
                 if (field == column) is same:
+                    ids = [one.ids.get(field, "") for one in given]
                     yield (
                         f"{field} = {column}",
-                        [known.get(one.ids.get(field, ""), ()) for one in given],
+                        [known.get(name, known.get(_number(name), ())) for name in ids],
                     )
     shared = [name for name in distinct(key for one in given for key in one.facts) if name in index]
     asking: dict[str | None, list[int]] = defaultdict(list)
