@@ -1,10 +1,4 @@
-"""A sweep whose job and driver are killed, on any executor, and what plain runs make of the same.
-
-    python -m tests.support.sweeps EXECUTOR FOLDER [FOLDER OF PLAIN RUNS]
-
-does it for 2 methods, 2 seeds and 3 benchmarks and prints what happened; ``slurm`` starts a SLURM
-of one node for it.
-"""
+"""A sweep whose job and driver are killed, on any executor, and plain runs of the same."""
 
 from __future__ import annotations
 
@@ -13,8 +7,7 @@ import json
 import subprocess
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,17 +17,11 @@ import yaml
 
 from harness.jobs import status_of
 from harness.jobs.driver import records_in
-from tests.support.kills import PATIENCE, assert_close
+from tests.support.kills import PATIENCE
 
 OPTIONS = {"limit": 6, "max-prompts": 12, "set": {"epochs": 1, "max_new_tokens": 8}}
 SMALL = {"methods": ["seva"], "seeds": 2, "benches": ["pope", "mmvet"], "options": OPTIONS}
 """Few jobs, for tests: a killed job, a killed driver, and a report over two seeds."""
-WHOLE = {
-    "methods": ["seva", "sima"],
-    "seeds": 2,
-    "benches": ["pope", "mmvet", "chair"],
-    "options": OPTIONS,
-}
 _AT_WORK = 2.0  # seconds of processor time after which a job has done more than import libraries
 
 
@@ -103,7 +90,8 @@ def killed_twice(
     assert set(status_of(out).jobs.values()) == {"done"}
     ended = [(each.name, each.code) for each in records_in(out)]
     assert not kept.intersection(name for name, _ in ended[len(early) :]), "done again"
-    arms = [each["arm"] for file in out.glob("*/pace.json") for each in json.loads(file.read_text())]
+    paces = [json.loads(file.read_text()) for file in out.glob("*/pace.json")]
+    arms = [each["arm"] for pace in paces for each in pace]
     assert arms.count("before") == len(recipe["benches"]), "the answers before are made once"
     board = json.loads((out / "leaderboard.json").read_text())
     ranked = {each["run"] for each in board["rankings"][0]["runs"]}
@@ -156,32 +144,3 @@ def _at_work(out: Path, stages: str, driver: subprocess.Popen[bytes]) -> psutil.
                     return each
         time.sleep(0.1)
     raise AssertionError(f"no job of {stages} was started")
-
-
-def _timed(act: Callable[[], Any]) -> tuple[Any, float]:
-    began = time.monotonic()
-    return act(), time.monotonic() - began
-
-
-def main(executor: str, folder: str, beside: str = "") -> None:
-    """Do the whole sweep on one executor and print its figures."""
-    from tests.support.slurm import slurm
-
-    here, reference = Path(folder).resolve(), Path(beside or f"{folder}/plain").resolve()
-    expected, seconds = _timed(lambda: plain(WHOLE, reference))
-    print(f"plain runs: {seconds:.0f} s", flush=True)
-    name = executor.partition(":")[0]
-    node = slurm(here / "node") if name == "slurm" else contextlib.nullcontext()
-    with node:
-        made, seconds = _timed(
-            lambda: killed_twice(WHOLE, executor, here, outlives=name == "slurm")
-        )
-    assert_close(expected, dict(made.comparisons))
-    codes = Counter(str(code) for _, code in made.ended)
-    print(f"{executor}: {made.jobs} jobs, {seconds:.0f} s; exit codes {dict(codes)}")
-    print(f"done when the driver was killed, and not done again: {len(made.kept)}")
-    print(f"comparisons equal those of plain runs: {', '.join(made.comparisons)}")
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
