@@ -440,7 +440,7 @@ def test_a_list_of_questions_is_no_file_of_answers() -> None:
     said = [answer(n, f"What is thing {n}?\nOne word.", id=f"k{n * n}") for n in range(10)]
     found = match("b", TEN, said)
     assert len(found.answers) == 10
-    with pytest.raises(UsageError, match=r"10 of 10 answers to b are the questions.*line 1, f\.json"):
+    with pytest.raises(UsageError, match=r"10 of 10 answers to b are the questions.*line 1, f"):
         match("b", TEN, [answer(n, f"What is thing {n}?", id=f"k{n * n}") for n in range(10)])
 
 
