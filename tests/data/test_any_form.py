@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import json
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 from harness_tinyworld import DATA
 
 from harness.benchmark import Task, benchmark, check_tables
-from harness.data import convert, verify
+from harness.data import convert, inspect, verify
 from harness.errors import HarnessError, UsageError
 
 NAME, ROWS = "realworldqa", 6
@@ -239,6 +240,7 @@ def test_forms_that_an_evaluation_reads_itself(
     write(records, tmp_path)
     found = check_tables(BENCH.task, tmp_path)
     assert found is not None
+    assert inspect(tmp_path).benchmarks == (NAME,)
     assert found.rows == ROWS
     wanted = list(Task(BENCH.task, DATA).rows(0, ROWS))
     assert [row.content for row in Task(BENCH.task, tmp_path).rows()] == [
@@ -279,6 +281,8 @@ def test_forms_to_convert_are_refused_before_a_model_is_asked(
     write(records, tmp_path)
     with pytest.raises(UsageError, match=told):
         check_tables(BENCH.task, tmp_path)
+    (problem,) = inspect(tmp_path).problems
+    assert re.search(told, problem)
 
 
 # MMBench's own tables
