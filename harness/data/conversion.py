@@ -19,6 +19,7 @@ from harness.benchmark import (
     Benchmark,
     Files,
     Reading,
+    SourceFiles,
     SourcePath,
     SourceRow,
     Task,
@@ -37,6 +38,8 @@ from harness.storage import cannot_write, folder_digest, write_whole
 
 _GROUP = 32
 """Rows that are held in memory, and read together later."""
+_LARGEST = 1 << 28
+"""Bytes of a table that is looked for among authors' files; Visual Genome's lists are larger."""
 _SHARED = 1 << 26
 """Bytes of different images in a group up to which rows that share one hold it once."""
 
@@ -85,8 +88,6 @@ def convert(benchmark: Benchmark, source: Path, out: Path, *, partial: bool = Fa
         UsageError: if files are not there or do not fit, or the data set is there already.
         HarnessError: if a file is damaged, an image is missing, or the disk is full.
     """
-    if benchmark.source_files is not None and benchmark.source_files.by is not None:
-        benchmark = find(benchmark.source_files.by)
     name = benchmark.name
     dataset = dataset_name(benchmark.task)
     folder = out / dataset.rsplit("/", 1)[-1]
@@ -95,7 +96,9 @@ def convert(benchmark: Benchmark, source: Path, out: Path, *, partial: bool = Fa
         raise UsageError(f"{folder} is there already. Remove it, or name another folder with --out")
     advice = f"See what to fetch with: harness data describe --bench {name}"
     with Files(source, advice) as files:
-        reading, expected = _read(benchmark, files)
+        reading, official = _read(benchmark, files)
+        if official is not None and official.by is not None:
+            benchmark = find(official.by)
         _check_keys(reading.rows)
         found, missing = _find_images(reading.rows, files)
         if missing and not partial:
@@ -126,10 +129,10 @@ def convert(benchmark: Benchmark, source: Path, out: Path, *, partial: bool = Fa
     hashes = hashes_in(folder)
     write_manifest(out, {**known, folder.name: Mirrored(dataset, made, hashes)})
     return Converted(
-        benchmark=name,
+        benchmark=benchmark.name,
         folder=folder,
         rows=rows,
-        expected=expected,
+        expected=None if official is None else official.rows,
         images=len(seen),
         size=sum(size for size, _ in hashes.values()),
         fingerprint=folder_digest(folder),
@@ -138,23 +141,24 @@ def convert(benchmark: Benchmark, source: Path, out: Path, *, partial: bool = Fa
     )
 
 
-def _read(benchmark: Benchmark, files: Files) -> tuple[Reading, int | None]:
-    """Read the authors' files, or else tables in any form; with the rows of the former."""
+def _read(benchmark: Benchmark, files: Files) -> tuple[Reading, SourceFiles | None]:
+    """Read the authors' files and say what they are, or else tables in any form."""
     official = benchmark.source_files
     if official is None:
         found = rows_in_any_form(benchmark, files)
         if found is None:
-            wanted = ", ".join(read_columns(benchmark.task)) or "those of its data set"
+            wanted = read_columns(benchmark.task)
+            form = f"the columns {', '.join(wanted)} and one 'image'" if wanted else "known columns"
             raise UsageError(
-                f"There is no table with the columns that {benchmark.name} reads ({wanted}), and "
-                f"its authors' files are not read. Fetch its data set with: harness data mirror "
-                f"--bench {benchmark.name} DIR"
+                f"There is nothing to convert for {benchmark.name}: no table has "
+                f"{form}, and its authors' files are not read. Fetch its data set with: "
+                f"harness data mirror --bench {benchmark.name} DIR"
             )
         return found, None
     try:
-        return official.read(files), official.rows
+        return official.read(files), official
     except UsageError:  # a list is not there
-        found = rows_in_any_form(benchmark, files)
+        found = rows_in_any_form(benchmark, files, _LARGEST)
         if found is None:
             raise
         return found, None

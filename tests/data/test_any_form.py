@@ -198,9 +198,17 @@ def test_rows_without_an_image_may_be_left_out(records: list[Record], tmp_path: 
     assert (done.rows, done.missing) == (5, ("images/im3.png (rows.json, entry 4)",))
 
 
+def test_ones_own_table_of_one_split_of_pope_is_that_split(tmp_path: Path) -> None:
+    (file,) = (DATA / "POPE" / "Full").glob("random-*.parquet")
+    as_list(parquet.read_table(file).slice(0, 4).to_pylist(), tmp_path / "files")
+    done = convert(benchmark("pope_random"), tmp_path / "files", tmp_path / "out")
+    assert (done.benchmark, done.rows) == ("pope_random", 4)
+    assert inspect(tmp_path / "out").benchmarks == ("pope_random",)
+
+
 def test_a_task_that_reads_no_single_image_is_not_converted(tmp_path: Path) -> None:
     (tmp_path / "files").mkdir()
-    with pytest.raises(UsageError, match="There is no table with the columns that mmmu reads"):
+    with pytest.raises(UsageError, match="nothing to convert for mmmu: no table has known"):
         convert(benchmark("mmmu"), tmp_path / "files", tmp_path / "out")
 
 
