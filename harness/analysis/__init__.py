@@ -11,6 +11,7 @@ from harness.analysis.leaderboard import (
     names_of,
     rank,
     recorded_terms,
+    starts_alike,
 )
 from harness.analysis.pairwise import RunPair
 from harness.analysis.power import (
@@ -23,6 +24,7 @@ from harness.analysis.power import (
     throughputs_of,
 )
 from harness.analysis.reproduction import Ledger, ledger_of, measured
+from harness.analysis.standings import Standing, conclusion, standings
 
 __all__ = [
     "BEFORE",
@@ -37,11 +39,15 @@ __all__ = [
     "RankedRun",
     "Ranking",
     "RunPair",
+    "Standing",
+    "conclusion",
     "estimate",
     "ledger_of",
     "measured",
     "names_of",
     "rank",
     "recorded_terms",
+    "standings",
+    "starts_alike",
     "throughputs_of",
 ]

@@ -293,6 +293,16 @@ def _common_before(
     return _only(first.before, shared)
 
 
+def starts_alike(runs: Sequence[FinishedRun]) -> bool:
+    """Whether the runs share benchmarks and started from one model, so that it can be compared."""
+    shared = [name for name in runs[0].after if all(name in run.after for run in runs)]
+    try:
+        _common_before(runs, [run.folder.name for run in runs], shared)
+    except UsageError:
+        return False
+    return bool(shared)
+
+
 def _board(
     name: str,
     column: Metric,

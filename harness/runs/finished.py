@@ -227,8 +227,10 @@ def compare_runs(
             f"{first.folder.name} has {len(first.more) + 1} seeds and {second.folder.name} has "
             f"{len(second.more) + 1}; the first {len(trained) + 1} of each are compared."
         )
+    arms = _called(first, second)
     about = dataclasses.replace(  # nothing that was said of either run by itself
         second.report,
+        arms=arms,
         method=f"{second.report.method} (against {first.report.method})",
         seeds=(),
         taken=(),
@@ -239,7 +241,7 @@ def compare_runs(
         attribution=(),
         notes=distinct(notes),
     )
-    return conclude(
+    found = conclude(
         about,
         Verdicts(before, after),
         columns,
@@ -248,6 +250,22 @@ def compare_runs(
         touched=_touched(shared, first, second),
         more=[(_chosen(one, shared), _chosen(two, shared)) for (_, one), (_, two) in trained],
     )
+    if found.overlaps or any(each.notes for each in found.compared.benchmarks):
+        told = f"In these notes, before is {arms[0]} and after is {arms[1]}."
+        found = dataclasses.replace(found, notes=(*found.notes, told))
+    return found
+
+
+def _called(first: FinishedRun, second: FinishedRun) -> tuple[str, str]:
+    """Call two runs by their methods, else by their folders, else by their places."""
+    runs = (first, second)
+    for one, two in (
+        [run.report.method for run in runs],
+        [run.folder.resolve().stem for run in runs],
+    ):
+        if one != two:
+            return one, two
+    return f"{one} (first)", f"{two} (second)"
 
 
 def _touched(names: Sequence[str], *runs: FinishedRun) -> list[ImageOverlap]:

@@ -137,6 +137,7 @@
     });
     return enlarge;
   };
+  const titled = (name) => ({ before: "Before", after: "After" }[name] || name);
   const number = (value) => (value === null || value === undefined ? "–" : String(Math.round(value * 1e4) / 1e4));
   const arm = (name, side, said) => {
     const box = make("div", { class: "arm" }, make("h4", {}, name));
@@ -180,8 +181,8 @@
     pane.replaceChildren(
       make("header", {}, make("h3", {}, link), mark(sample.status, sample.label), make("span", { class: "chips" }, back, next)),
       make("div", { class: "ask" }, picture(sample.image, sample.question), ask),
-      make("div", { class: "arms" }, data.alone ? null : arm("Before", before, shown(one, "del")),
-        arm(data.alone ? "Answer" : "After", after, shown(two, "ins"))),
+      make("div", { class: "arms" }, data.alone ? null : arm(titled(data.arms[0]), before, shown(one, "del")),
+        arm(data.alone ? "Answer" : titled(data.arms[1]), after, shown(two, "ins"))),
     );
   };
 
