@@ -98,7 +98,8 @@ def _page(
         count=len(rows["rows"]),
         benches=rows["benches"],
         forest=Markup(plots.forest(comparison) if comparison is not None else ""),
-        curves=Markup(plots.curves(report.curves)),
+        # What one of two runs was trained on says nothing of the other.
+        curves=Markup("" if report.arms != ARMS else plots.curves(report.curves)),
         values=plots.values(report.curves),
         rounds_plot=Markup(plots.rounds(rounds.lines(report))),
         rounds_head=rounds.head(report),

@@ -45,15 +45,9 @@ def render(report: ReportInput) -> str:
     blocks += [*_results(report), *_forest(comparison), _reading(report)]
     blocks += _notes(report)
     blocks += _uncertainty(report)
-    blocks += [
-        "## Pairs",
-        _pairs(report),
-        *_doctor(report),
-        *_rounds(report),
-        *_training(report),
-        "## Answer length",
-        _lengths(report),
-    ]
+    if report.arms == ARMS:  # what one of two runs was trained on says nothing of the other
+        blocks += ["## Pairs", _pairs(report), *_doctor(report)]
+    blocks += [*_rounds(report), *_training(report), "## Answer length", _lengths(report)]
     blocks += _flips(comparison.benchmarks)
     blocks += _categories(report)
     blocks += _examples(report)

@@ -47,6 +47,7 @@
     const own = samples.filter((sample) => sample.bench === bench);
     if (!own.length) continue;
     const asked = own.map((sample) => sample.question);
+    const alike = asked.every((question) => question === asked[0]);
     const head = shared(asked, (text, at) => text[at]);
     const front = asked[0].slice(0, head).search(/\S+$/);
     const begin = front < 0 ? head : front;
@@ -55,7 +56,7 @@
     const end = behind < 0 ? 0 : tail - behind;
     // Where all are asked the same, what is expected and the row tell them apart.
     for (const sample of own) {
-      sample.title = sample.question.slice(begin, sample.question.length - end)
+      sample.title = (alike ? "" : sample.question.slice(begin, sample.question.length - end))
         || (own.length > 1 ? `${sample.id}: ${sample.target || sample.question}` : sample.question);
     }
   }
