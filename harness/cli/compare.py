@@ -13,7 +13,7 @@ from urllib.parse import quote
 import click
 
 from harness.cli.next_step import say_next
-from harness.cli.options import ACCEPT_MISSING, ALPHA, MARGIN, PATH, lines, terms_of
+from harness.cli.options import ACCEPT_MISSING, ALPHA, JSON, MARGIN, PATH, lines, terms_of
 from harness.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -41,9 +41,9 @@ if TYPE_CHECKING:
     "page",
     metavar="FILE",
     type=PATH,
-    help="Write a page too: of two runs with both answers to each row, of more with their ranks.",
+    help="Also write an HTML page: of two runs with both answers to each row, of more with ranks.",
 )
-@click.option("--json", "events", is_flag=True, help="As one JSON object.")
+@JSON
 def compare(
     runs: tuple[Path, ...],
     against: str | None,
