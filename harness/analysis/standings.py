@@ -53,14 +53,14 @@ def conclusion(board: Leaderboard) -> str:
     rivals = [each for each in standings(board) if each.run != board.baseline]
     count = len(board.rankings)
     kinds = (
-        ("Better on some figures and worse on none", lambda t: t.gains and not t.losses, "gains"),
-        ("Better on some and worse on others", lambda t: t.gains and t.losses, "gains"),
-        ("Worse on some and better on none", lambda t: t.losses and not t.gains, "losses"),
-        ("Neither, on any figure", lambda t: not t.gains and not t.losses, ""),
+        ("Better on some figures and worse on none", (True, False), "gains"),
+        ("Better on some and worse on others", (True, True), "gains"),
+        ("Worse on some and better on none", (False, True), "losses"),
+        ("Neither, on any figure", (False, False), ""),
     )
     told = []
-    for title, belongs, counted in kinds:
-        chosen = [each for each in rivals if belongs(each)]
+    for title, decided, counted in kinds:
+        chosen = [each for each in rivals if (each.gains > 0, each.losses > 0) == decided]
         shown = [
             each.run + (f" ({getattr(each, counted)} of {count})" if counted else "")
             for each in chosen[:_NAMED]
