@@ -13,6 +13,7 @@ from harness.analysis.leaderboard import (
     recorded_terms,
     starts_alike,
 )
+from harness.analysis.outcome import Standing, conclusion, standings
 from harness.analysis.pairwise import RunPair
 from harness.analysis.power import (
     CAUTIOUS,
@@ -24,7 +25,6 @@ from harness.analysis.power import (
     throughputs_of,
 )
 from harness.analysis.reproduction import Ledger, ledger_of, measured
-from harness.analysis.standings import Standing, conclusion, standings
 
 __all__ = [
     "BEFORE",
