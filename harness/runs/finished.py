@@ -18,7 +18,7 @@ from harness.judge import Verdicts, place
 from harness.pairs import read_pair_report
 from harness.records import Sample, Samples, distinct, from_json
 from harness.report import ReportInput, Taken, conclude, conclude_alone
-from harness.runs.likeness import unlike
+from harness.runs.likeness import called, unlike
 from harness.runs.vocabulary import check_words
 from harness.stages import kept_ablation
 from harness.storage import (
@@ -220,14 +220,15 @@ def compare_runs(
     notes = [first.report.notice] if first.report.notice else []
     for run in (first, second):
         notes += run.report.notes if run.imported else ()
-    notes += unlike((first.folder, first.report), (second.folder, second.report))
+    sides = (first.folder, first.report), (second.folder, second.report)
+    notes += unlike(*sides)
     trained = list(zip(first.more, second.more, strict=False))
     if len(first.more) != len(second.more):
         notes.append(
             f"{first.folder.name} has {len(first.more) + 1} seeds and {second.folder.name} has "
             f"{len(second.more) + 1}; the first {len(trained) + 1} of each are compared."
         )
-    arms = _called(first, second)
+    arms = called(*sides)
     about = dataclasses.replace(  # nothing that was said of either run by itself
         second.report,
         arms=arms,
@@ -254,18 +255,6 @@ def compare_runs(
         told = f"In these notes, before is {arms[0]} and after is {arms[1]}."
         found = dataclasses.replace(found, notes=(*found.notes, told))
     return found
-
-
-def _called(first: FinishedRun, second: FinishedRun) -> tuple[str, str]:
-    """Call two runs by their methods, else by their folders, else by their places."""
-    runs = (first, second)
-    for one, two in (
-        [run.report.method for run in runs],
-        [run.folder.resolve().stem for run in runs],
-    ):
-        if one != two:
-            return one, two
-    return f"{one} (first)", f"{two} (second)"
 
 
 def _touched(names: Sequence[str], *runs: FinishedRun) -> list[ImageOverlap]:
