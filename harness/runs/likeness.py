@@ -1,4 +1,4 @@
-"""Two runs beside each other: what they are called, and whether they were measured in the same way."""
+"""Two runs beside each other: what they are called, and whether they were measured alike."""
 
 from __future__ import annotations
 
