@@ -233,7 +233,7 @@ def _refused(merged: Mapping[str, Any], ways: Mapping[str, Any], beside: frozens
     if kind != "generate_until":
         return f"it asks a model in another way than one question and one answer ({kind})"
     if ways and not set(ways) - beside:
-        return "it only writes a file to submit, as its right answers are not public"
+        return "it only writes a file for submission, because its reference answers are not public"
     if not ways:
         return "its file lists no metric in 'metric_list'"
     return ""
