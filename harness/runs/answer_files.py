@@ -8,6 +8,7 @@ refused.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,9 +19,11 @@ from harness.errors import HarnessError, UsageError, some
 
 FORMATS = ("llava", "lmms-eval", "vlmevalkit", "pope", "jsonl")
 _ANSWERS = (
-    *("prediction", "model_prediction", "model_answer", "response", "output", "generated_text"),
-    *("pred", "caption", "text", "answer"),
+    *("prediction", "model_prediction", "model_answer", "model_output", "model_response"),
+    *("response", "output", "generated_text", "completion", "pred", "caption", "text", "answer"),
 )
+_PERHAPS = re.compile(r"output|predict|respon|repl(y|ies)|generat|completion|hypothes|said", re.I)
+"""Names of columns that may hold what a model said, beside one of a name such as "answer"."""
 _IDS = (
     *("question_id", "questionid", "index", "doc_id", "id", "qid", "pid", "row", "image_id"),
     *("image", "image_file"),
@@ -30,6 +33,9 @@ FAILED = ("[LMMS_EVAL_REQUEST_FAILED", "Failed to obtain answer via API.")
 """How lmms-eval and VLMEvalKit write that there is no answer."""
 _LONGEST = 400  # letters of an id: longer ones are pictures or texts
 _SHOWN = 3
+
+
+_Record = tuple[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -65,15 +71,20 @@ def files_in(path: Path) -> list[Path]:
     """
     if path.is_file():
         return [path]
-    found = sorted(
-        file
-        for file in path.rglob("*")
-        if is_read(file) and not _hidden(file.relative_to(path)) and file.is_file()
-    )
+    found = files_below(path)
     if not found:
         what = "holds no file" if path.is_dir() else "is not there"
         raise UsageError(f"{path} {what}. Name answer files that end in {', '.join(ENDINGS)}.")
     return found
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Return the tables and lists below a folder, those of the system and of Excel aside."""
+    return sorted(
+        file
+        for file in folder.rglob("*")
+        if is_read(file) and not _hidden(file.relative_to(folder)) and file.is_file()
+    )
 
 
 def _hidden(path: Path) -> bool:
@@ -115,21 +126,80 @@ def read_answers(
             f"{len(lacking)} of {len(records)} records of {path} have no '{said}' "
             f"({'; '.join(lacking[:_SHOWN])}). Nothing was taken; repair the file."
         )
+    if answer is None and said.lower() in _ANSWERS[-3:]:
+        _refuse_doubt(path, said, records, {*wanted, asked, said})
+    texts = _texts(path, said, records)
     return tuple(
         GivenAnswer(
             where,
             place,
             {name: _plain(record[name]) for name in wanted if _tells(record.get(name))},
             _plain(record.get(asked)) if asked else "",
-            _said(record[said], where),
+            text,
             {
                 str(name): _plain(value)
                 for name, value in record.items()
                 if name not in (said, asked) and _tells(value)
             },
         )
-        for place, (where, record) in enumerate(records)
+        for place, ((where, record), text) in enumerate(zip(records, texts, strict=True))
     )
+
+
+def _refuse_doubt(
+    path: Path, said: str, records: Sequence[_Record], known: Collection[str | None]
+) -> None:
+    """Refuse a file whose "answer" may be the right one, as another column may be the model's.
+
+    Raises:
+        UsageError: naming both.
+    """
+    columns = dict.fromkeys(str(name) for _, record in records for name in record)
+    others = [
+        name
+        for name in columns
+        if name not in known
+        and _PERHAPS.search(name)
+        and any(isinstance(record.get(name), str) for _, record in records)
+    ]
+    if others:
+        raise UsageError(
+            f"{path} has the columns '{said}' and '{others[0]}', and either may be what the model "
+            "said. Nothing was taken. Name that column with --answer-column."
+        )
+
+
+def _texts(path: Path, said: str, records: Sequence[_Record]) -> list[str | None]:
+    """Return the answers of a column.
+
+    Raises:
+        UsageError: if some are no text, with their number and examples.
+    """
+    found: list[str | None] = []
+    odd: list[tuple[str, str]] = []
+    for where, record in records:
+        value = record[said]
+        while isinstance(value, list) and len(value) == 1:
+            value = value[0]
+        if isinstance(value, Mapping) and isinstance(value.get("content"), str):
+            value = value["content"]  # a message of a conversation
+        if isinstance(value, list):
+            odd.append((where, f"{len(value)} answers"))
+        elif isinstance(value, Mapping):
+            odd.append((where, f"an object ({', '.join(map(str, value))[:40]})"))
+        elif isinstance(value, bool):
+            odd.append((where, str(value).lower()))
+        else:  # nan is how pandas writes that there is none
+            text = None if value is None or value != value else _plain(value)
+            found.append(None if text is None or text.startswith(FAILED) else text)
+    if odd:
+        shown = "; ".join(f"{where}: {what}" for where, what in odd[:_SHOWN])
+        raise UsageError(
+            f"{len(odd)} of {len(records)} records of {path} hold something else than one text in "
+            f"'{said}' ({shown}). Nothing was taken. Keep one answer to a row, or name the column "
+            "of what the model said with --answer-column."
+        )
+    return found
 
 
 def _kind_of(columns: Collection[str]) -> str:
@@ -165,22 +235,6 @@ def _answer_column(path: Path, kind: str, columns: Sequence[str], named: Mapping
 
 def _tells(value: Any) -> bool:
     return isinstance(value, str | int | float) and 0 < len(_plain(value)) <= _LONGEST
-
-
-def _said(value: Any, where: str) -> str | None:
-    while isinstance(value, list) and len(value) == 1:
-        value = value[0]
-    if isinstance(value, list | Mapping):
-        raise UsageError(
-            f"{where} holds {len(value)} answers to one row; nothing was taken. Keep one of them."
-        )
-    if isinstance(value, bool):
-        raise UsageError(
-            f"{where} holds {str(value).lower()} in the place of the answer's text; nothing was "
-            "taken. Name the column of what the model said with --answer-column."
-        )
-    text = None if value is None or value != value else _plain(value)  # nan: pandas' lack of one
-    return None if text is None or text.startswith(FAILED) else text
 
 
 def _plain(value: Any) -> str:

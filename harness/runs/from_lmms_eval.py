@@ -18,7 +18,7 @@ from typing import Any
 from harness.benchmark import scores_in
 from harness.errors import HarnessError, UsageError
 from harness.records import Answer, Sample, as_read, fingerprint
-from harness.runs.answer_files import FAILED, records_in
+from harness.runs.answer_files import FAILED, files_below, records_in
 from harness.runs.imports import Imported, all_but, note_on_images, words_in
 from harness.storage import read_json
 
@@ -60,8 +60,8 @@ def read_lmms(paths: Iterable[Path], left_out: list[str] | None = None) -> tuple
 
 
 def _files(path: Path) -> list[Path]:
-    found = sorted(path.rglob("*_samples_*.jsonl")) if path.is_dir() else [path]
-    found = [file for file in found if file.is_file() and _FILE.match(file.name)]
+    named = files_below(path) if path.is_dir() else [path]
+    found = [file for file in named if file.is_file() and _FILE.match(file.name)]
     if not found:
         raise UsageError(
             f"There are no *_samples_*.jsonl in {path}. lmms-eval writes them when it is called "

@@ -18,7 +18,7 @@ from typing import Any
 from harness.data import plain_cell
 from harness.errors import HarnessError, UsageError
 from harness.records import Answer, Sample, as_read, fingerprint
-from harness.runs.answer_files import FAILED, records_in
+from harness.runs.answer_files import FAILED, files_below, records_in
 from harness.runs.imports import Imported, all_but, note_on_images, words_in
 
 _SCORES = ("hit", "score", "eval_score", "match", "correct")
@@ -26,7 +26,6 @@ _IMAGES = ("image_path", "image_name", "image_file", "image_id", "img_id", "imag
 _GROUPS = ("category", "l2-category", "capability", "type", "split")
 _MILLION = 1_000_000
 """Circular MMBench numbers the rotations of question ``n`` as ``n`` plus millions."""
-_READ = (".xlsx", ".tsv", ".csv", ".json")
 _FAMILY = re.compile(
     r"_(?=(?:MMBench|MMStar|MMMU|MMVet|MME|POPE|HallusionBench|SEEDBench|ScienceQA|LLaVABench|AI2D"
     r"|TextVQA|ChartQA|DocVQA|InfoVQA|OCRBench|OCRVQA|MathVista|MathVision|MathVerse|RealWorldQA"
@@ -65,11 +64,7 @@ def read_vlmevalkit(
 def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
-    found = [
-        file
-        for file in sorted(path.rglob("*"))
-        if file.suffix in _READ and _VERDICT_FILE.search(file.stem) and file.is_file()
-    ]
+    found = [file for file in files_below(path) if _VERDICT_FILE.search(file.stem)]
     if not found:
         raise UsageError(
             f"There is no file with verdicts below {path}, such as *_result.xlsx or "

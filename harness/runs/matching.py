@@ -6,6 +6,7 @@ An answer whose file says the question is never given to a row that asks another
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -85,11 +86,32 @@ def match(
     few = len({(*one.ids.values(), one.question) for one in lost}) <= unread
     if lost and not (pairs and (some_rows or few)):
         raise UsageError(_no_row(name, rows, given, lost))
+    _refuse_questions(name, given, pairs, asked)
     return _checked(name, rows, given, pairs, how)
 
 
+def _refuse_questions(
+    name: str,
+    given: Sequence[GivenAnswer],
+    pairs: Mapping[int, int],
+    asked: Sequence[tuple[str, str]],
+) -> None:
+    """Refuse a list of questions: its column of texts is called like one of answers."""
+    same = [
+        given[place].where
+        for place, row in pairs.items()
+        if given[place].text and _plain(str(given[place].text)) in filter(None, asked[row])
+    ]
+    if 2 * len(same) > len(pairs):
+        raise UsageError(
+            f"{len(same)} of {len(given)} answers to {name} are the questions themselves, such as "
+            f"{_examples(same)}. Nothing was taken. Name the file of answers, or the column of "
+            "what the model said with --answer-column."
+        )
+
+
 def _plain(text: str) -> str:
-    text = re.sub(r"<image(?:[ _]\d+)?>", " ", text)
+    text = unicodedata.normalize("NFKC", re.sub(r"<image(?:[ _]\d+)?>", " ", text))
     return re.sub(r"\W+", " ", text.lower()).strip()
 
 
@@ -284,6 +306,13 @@ def _checked(
         )
         notes.append(
             f"the files hold the answers in another order than the data, first at {moved.where}"
+        )
+    if len(taken) >= _ALIKE and all(
+        one.text == rows[at].target for one, at in zip(taken, order, strict=True)
+    ):
+        notes.append(
+            "every answer is the reference word for word; see that the file's column of answers is "
+            "not that of the references (--answer-column)"
         )
     lacking = [one.where for one in taken if one.text is None]
     if lacking:

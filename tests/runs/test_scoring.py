@@ -178,6 +178,13 @@ def test_what_does_not_fit_is_refused_as_a_whole(said: list[GivenAnswer], told: 
     assert "Nothing was taken" in str(found.value)
 
 
+def test_a_question_is_the_same_however_its_letters_are_encoded() -> None:
+    rows = [row(n, f"Où est le café {n}？") for n in range(4)]
+    said = [answer(p, f"a{n}", f"Ou\u0300 est le cafe\u0301 {n}?") for p, n in enumerate([2, 0, 3])]
+    found = match("b", rows, said).answers
+    assert {key: one.text for key, one in found.items()} == {"2": "a2", "0": "a0", "3": "a3"}
+
+
 def test_the_same_answer_twice_is_said() -> None:
     found = match("b", TEN, [answer(0, "a", id="k0"), answer(1, "a", id="k0")])
     assert any("more than once" in note for note in found.notes)
@@ -299,12 +306,17 @@ def test_answers_beyond_the_limit_are_left_out_and_counted(rows: list[Row], tmp_
     [
         ("a.jsonl", '{"id": 1, "said": "x"}', "no column of answers.*--answer-column"),
         ("a.jsonl", '{"id": 1, "text": "x"}\n{"id": 2}', "1 of 2 records .* no 'text'"),
-        ("a.jsonl", '{"id": 1, "text": ["x", "y"]}', "line 1 holds 2 answers to one row"),
+        (
+            "a.jsonl",
+            '{"id": 1, "text": ["x", "y"]}\n{"id": 2, "text": "x"}\n{"id": 3, "text": {"a": 1}}',
+            r"2 of 3 records .*'text' .a.jsonl, line 1: 2 answers; a.jsonl, line 3: an object .a",
+        ),
+        ("a.jsonl", '{"id": 1, "answer": "no", "my_output": "x"}', "'answer' and 'my_output'"),
         ("a.jsonl", '{"id": 1, "te', "line 1 is no JSON"),
         ("a.jsonl", "", "holds no answers"),
         ("a.pkl", "x", "a pickle is never opened"),
         ("a.xlsx", "x", "cannot be read.*no .xlsx file"),
-        ("a.jsonl", '{"id": 1, "text": true}', "line 1 holds true in the place of the answer"),
+        ("a.jsonl", '{"id": 1, "text": true}', "1 of 1 records .* line 1: true"),
         ("a.csv", "id,text,text\n1,2,3", "several columns of the name text"),
         ("a.json", "<html>404</html>", "line 1 is no JSON.*begins with '<html>404"),
         ("a.jsonl.gz", "x", "cannot be read .BadGzipFile"),
@@ -407,6 +419,37 @@ def test_a_folder_is_searched_for_answers_and_the_rest_is_said(tmp_path: Path) -
     assert notes == ("1 files of the folder hold no answers: results.json",)
     with pytest.raises(UsageError, match="no column of answers"):
         answers_of([tmp_path / "results.json"], [tmp_path / "results.json"], None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("record", "text"),
+    [
+        ({"id": 1, "answer": "no", "model_output": "Yes."}, "Yes."),
+        ({"id": 1, "answer": "no", "output_tokens": 12}, "no"),
+        ({"id": 1, "response": {"role": "assistant", "content": "Yes."}}, "Yes."),
+    ],
+)
+def test_what_the_model_said_is_told_from_what_stands_beside(
+    tmp_path: Path, record: dict[str, Any], text: str
+) -> None:
+    (found,) = read_answers(write_lines(tmp_path / "a.jsonl", [record]))
+    assert found.text == text
+
+
+def test_a_list_of_questions_is_no_file_of_answers() -> None:
+    said = [answer(n, f"What is thing {n}?\nOne word.", id=f"k{n * n}") for n in range(10)]
+    found = match("b", TEN, said)
+    assert len(found.answers) == 10
+    with pytest.raises(UsageError, match=r"10 of 10 answers to b are the questions.*line 1, f"):
+        match("b", TEN, [answer(n, f"What is thing {n}?", id=f"k{n * n}") for n in range(10)])
+
+
+def test_answers_that_are_all_the_references_are_noted() -> None:
+    rows = [row(n, f"What is thing {n}?", key=f"k{n}") for n in range(60)]
+    for text, noted in (("x", True), ("y", False)):
+        said = [answer(n, "x" if n else text, id=f"k{n}") for n in range(60)]
+        notes = match("b", rows, said).notes
+        assert any("the reference word for word" in note for note in notes) is noted
 
 
 def test_a_failed_request_is_no_answer(tmp_path: Path) -> None:
