@@ -60,7 +60,7 @@ class Ruling:
         rule: as the user wrote it.
         benchmark: whose figure it is.
         column: which figure.
-        outcome: ``"passes"``, ``"fails"``, or ``"unknown"`` where the figure could not be had.
+        outcome: ``"passes"``, ``"fails"``, or ``"unknown"`` where the figure could not be computed.
         told: what was measured and what the interval says, in words.
     """
 
@@ -275,7 +275,7 @@ def _ruling(rule: str, place: RuleTarget, outcome: str, told: str) -> Ruling:
 
 def _measured(figure: MetricResult, ends: tuple[float, float] | None) -> str:
     if figure.difference is None:
-        return "no difference could be had"
+        return "no difference could be computed"
     # Two more decimals than tables show: a threshold is compared with what was measured.
     digits = figure.digits + 2
     text = f"{figure.difference:+.{digits}f}"

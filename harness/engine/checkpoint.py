@@ -59,7 +59,7 @@ def resolve(source: str | Path, revision: str | None = None, remote_code: bool =
         remote_code: the checkpoint may bring its own Python; needs a full commit for a hub id.
 
     Raises:
-        UsageError: if it is neither, cannot be had offline, or is no usable checkpoint.
+        UsageError: if it is neither, is not available offline, or is no usable checkpoint.
     """
     try:
         folder = Path(source).expanduser()

@@ -2,7 +2,7 @@
 
 It asks nothing of the model. Verdicts live in the run's store, so that an answer is judged once;
 the judged samples lie in ``RUN/judged/<arm>/<bench>.jsonl`` beside those of the built-in grader.
-A verdict that cannot be had is missing, never a number. docs/judging.md explains all of it.
+A failed verdict is missing, never a number. docs/judging.md explains all of it.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ from harness.storage import Journal, write_whole
 
 _BATCH = 16
 _NO_ANSWER = ("missing", "empty")
-"""Reasons of a drop that say something of the model, not of the prompt or the method."""
+"""Reasons of a drop that are due to the model, not to the prompt or the method."""
 
 
 @dataclass(frozen=True)

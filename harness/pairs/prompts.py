@@ -67,7 +67,7 @@ def read_prompts(
 
     Args:
         path: the file.
-        limit: read only the first so many.
+        limit: read only this number of prompts.
         images: where its image paths begin; beside the file by default.
 
     Raises:

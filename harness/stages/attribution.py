@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 GRID = 6
 NAME = "attribution.json"
-_MOST = 0.75  # opacity of the cell that an answer owes most to
+_MOST = 0.75  # opacity of the cell that an answer depends on most
 _COLOUR = (214, 39, 40)
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What one model's answer owes to the image, in nats of its log-probability.
+    """How much one model's answer depends on the image, in nats of its log-probability.
 
     Attributes:
         answer: that is explained. Hostile text.
