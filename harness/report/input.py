@@ -195,14 +195,16 @@ def _engine(identity: str) -> str:
 
 def _graded(names: Sequence[str]) -> str:
     return (
-        f"Scored by the built-in grader ({BUILTIN}), whose figures compare with nothing published: "
+        f"Scored by the built-in grader ({BUILTIN}), whose figures are not comparable with "
+        "published ones: "
         f"{', '.join(names)}. On LLaVA-1.5's published MM-Vet answers its grades correlate with "
         "GPT-4's by r = 0.70 (7B) and 0.77 (13B). A language model grades with --judge."
     )
 
 
 TWO_SEEDS = (
-    "Two seeds say next to nothing of how far seeds differ: after correction no difference may be "
+    "Two seeds are too few to estimate how much seeds differ: after correction no difference may "
+    "be "
     "detectable at all. Take three or more."
 )
 

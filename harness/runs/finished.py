@@ -208,7 +208,8 @@ def compare_runs(
     if not shared:
         raise UsageError(
             f"{first.folder} and {second.folder} share no benchmark "
-            f"({', '.join(first.after)}; {', '.join(second.after)}). Run both with one --bench."
+            f"({', '.join(first.after)}; {', '.join(second.after)}). Run both with the same "
+            "--bench."
         )
     for name in shared:
         prints = (first.data[name], second.data[name])
