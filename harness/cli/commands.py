@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import sys
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
@@ -184,6 +185,7 @@ def _code() -> int:
         error.show()
         return ExitCode.USAGE
     except (KeyboardInterrupt, click.Abort):
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second one ends the process at once
         return _complain(
             "Interrupted. Run the same command again to go on from here.", ExitCode.INTERRUPTED
         )
