@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.benchmark.catalog import benchmark, code_digest, expand
+from harness.benchmark.columns_read import read_columns
 from harness.benchmark.definition import Benchmark, Choices, Papers
 from harness.benchmark.foreign import is_adhoc_result
 from harness.benchmark.foreign_columns import (
     adhoc_columns,
     fitted,
     known_columns,
-    number_of,
     scores_in,
 )
 from harness.benchmark.json_stream import BrokenListError, list_items
@@ -29,8 +29,9 @@ from harness.benchmark.metrics import (
 from harness.benchmark.official import Reading, SourceFiles, SourceRow, texts_of, value_of
 from harness.benchmark.parquet import stored_rows
 from harness.benchmark.rubric import Anchor, JudgePrompt, Rubric, UnparsableReply, judge_prompt
+from harness.benchmark.shards import check_files, check_shards
 from harness.benchmark.source_files import Files, SourcePath, malformed
-from harness.benchmark.tables import Tables, check_files, check_tables, facts_of, tables_below
+from harness.benchmark.tables import check_tables, facts_of, tables_below
 from harness.benchmark.task import Row, Task
 from harness.benchmark.task_files import (
     HUB,
@@ -66,13 +67,13 @@ __all__ = [
     "SourceFiles",
     "SourcePath",
     "SourceRow",
-    "Tables",
     "Task",
     "UnparsableReply",
     "adhoc_columns",
     "all_of",
     "benchmark",
     "check_files",
+    "check_shards",
     "check_tables",
     "code_digest",
     "configs_of",
@@ -92,9 +93,9 @@ __all__ = [
     "local_folder",
     "malformed",
     "mean_of",
-    "number_of",
     "place_of",
     "ratio_of",
+    "read_columns",
     "scores_in",
     "stored_rows",
     "tables_below",
