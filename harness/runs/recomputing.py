@@ -58,10 +58,9 @@ class Check:
 
 def followed(run: FinishedRun, folder: Path) -> tuple[list[Check], Comparison | None]:
     """Check everything about an opened run, and return what its rows give."""
-    rounds = [path for path in sorted((folder / "rounds").glob("*")) if path.is_dir()]
     checks = [*_sealed(run, folder), *_checkpoint(folder, run.report.checkpoint)]
-    for each in rounds:
-        checks += _checkpoint(each, "")
+    for lying in sorted((folder / "rounds").glob("*")):
+        checks += _checkpoint(lying, "")
     checks += _told_twice(run, folder)
     found: Comparison | None = None
     recomputed = list[Check]()
