@@ -152,11 +152,7 @@ class Journal(Generic[T]):
     """
 
     def __init__(self, path: Path, fingerprint: str, parse: Callable[[dict[str, Any]], T]) -> None:
-        """Read what is there, cutting off a half-written last line.
-
-        Raises:
-            HarnessError: if the file cannot be read, or is no regular file.
-        """
+        """Read what is there but a half-written last line; what is no file is a HarnessError."""
         self.path = path
         self._header = {"version": VERSION, "fingerprint": fingerprint}
         self._file: IO[bytes] | None = None
