@@ -17,7 +17,8 @@ what its patterns cannot read is wrong, and the text of an option that is not th
 a banana holds. It is kept as it is, to be compared with published figures; every other reading
 leaves such options out. ``vanilla`` counts each question once, in the order of its options that
 its authors gave it. Under the protocol llava-1.5 a question is worded as in LLaVA's script, with
-its hint on a line of its own.
+its hint on a line of its own; ``harness data convert mmbench`` makes the rows that LLaVA's
+evaluation asks, those of 2023-07-12.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ from harness.benchmark import (
 )
 from harness.records import Sample, Scored
 from harness_benchmarks import grader, llava
+from harness_benchmarks.convert_mmbench import OFFICIAL, OFFICIAL_CN
 from harness_benchmarks.parse import letter, lettered
 from harness_benchmarks.reading import only_letter
 
@@ -205,6 +207,7 @@ EN = Benchmark(
     max_new_tokens=256,
     judge=grader.NAME,
     rubric=RUBRIC,
+    source_files=OFFICIAL,
     licence="Apache-2.0 (images under their own licences)",
     source="arXiv 2307.06281; hub: lmms-lab-encoder/MMBench, config en, split dev, 4329 rows",
     published={
@@ -231,6 +234,7 @@ CN = Benchmark(
     choices=_choices,
     judge=grader.NAME,
     rubric=RUBRIC,
+    source_files=OFFICIAL_CN,
     licence="Apache-2.0 (images under their own licences)",
     source="arXiv 2307.06281; hub: lmms-lab-encoder/MMBench, config cn, split dev, 4329 rows",
     published={

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.benchmark.catalog import benchmark, code_digest, expand
+from harness.benchmark.columns_read import read_columns
 from harness.benchmark.definition import Benchmark, Choices, Papers
 from harness.benchmark.foreign import is_adhoc_result
 from harness.benchmark.foreign_columns import (
@@ -29,8 +30,9 @@ from harness.benchmark.metrics import (
 from harness.benchmark.official import Reading, SourceFiles, SourceRow, texts_of, value_of
 from harness.benchmark.parquet import stored_rows
 from harness.benchmark.rubric import Anchor, JudgePrompt, Rubric, UnparsableReply, judge_prompt
+from harness.benchmark.shards import check_files, check_shards
 from harness.benchmark.source_files import Files, SourcePath, malformed
-from harness.benchmark.tables import Tables, check_files, check_tables, facts_of, tables_below
+from harness.benchmark.tables import Tables, check_tables, facts_of, tables_below
 from harness.benchmark.task import Row, Task
 from harness.benchmark.task_files import (
     HUB,
@@ -73,6 +75,7 @@ __all__ = [
     "all_of",
     "benchmark",
     "check_files",
+    "check_shards",
     "check_tables",
     "code_digest",
     "configs_of",
@@ -95,6 +98,7 @@ __all__ = [
     "number_of",
     "place_of",
     "ratio_of",
+    "read_columns",
     "scores_in",
     "stored_rows",
     "tables_below",

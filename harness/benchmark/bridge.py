@@ -44,6 +44,8 @@ REPLIES = (
 _ROWS = 32
 _HOPELESS = 8  # rows after which nothing is expected of the others
 _MARKS = re.compile(r"\b[01](?:\.0)?\s*(?:to|-|–|and|~)\s*(5|10|100)\b")
+_LISTED = re.compile(r"\b0(?:\.0)?(?:\s*,\s*\d+(?:\.\d+)?)+\s*,?\s*(?:or|and)\s*(\d+)\b")
+"""A scale as its marks, such as "either 0, 0.5 or 1"."""
 _SIGNS = re.compile(r"\d|\b[A-HZ]\b|\b(?i:yes|no|true|false|correct|incorrect|right|wrong)\b")
 _known: weakref.WeakKeyDictionary[Task, Readings] = weakref.WeakKeyDictionary()
 
@@ -98,14 +100,22 @@ def _read(task: Task, metric: str, name: str, seen: _Seen, mean: bool) -> Readin
             return "its file says that it is a mean, and no row has a number"
         if min(numbers) >= 0 and max(numbers) <= 1:
             return Reading(name, name, "mean", ())
-    found = read_metric(name, rows, lambda records: scored(lambda: task.whole(metric, records)))
+    whole = lambda records: scored(lambda: task.whole(metric, records))  # noqa: E731
+    found = read_metric(name, rows, whole, judged=bool(seen.prompts))
     if isinstance(found, str) or not seen.prompts or found.top <= 1:
         return found
-    tops = {float(top) for prompt in seen.prompts for top in _MARKS.findall(prompt)}
+    tops = {
+        float(top)
+        for prompt in seen.prompts
+        for top in (*_MARKS.findall(prompt), *_LISTED.findall(prompt))
+    }
     if len(tops) != 1:
         return "its judge gives scores above 1, and its prompt does not name the highest"
     top = min(tops)
-    return replace(found, top=top, column=re.sub(r"0 to [\d.e+]+", f"0 to {top:g}", found.column))
+    scale = r"; 0 to [\d.e+]+| \(0 to [\d.e+]+\)" if top == 1 else r"(?<=0 to )[\d.e+]+"
+    return replace(
+        found, top=top, column=re.sub(scale, "" if top == 1 else f"{top:g}", found.column)
+    )
 
 
 def _try(task: Task) -> _Seen:

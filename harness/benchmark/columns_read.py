@@ -11,7 +11,7 @@ from harness.benchmark.task_files import yaml_chain
 _HOOKS = ("doc_to_visual", "doc_to_text", "process_results", "doc_to_target")
 
 
-def columns_read(task: str) -> tuple[str, ...]:
+def read_columns(task: str) -> tuple[str, ...]:
     """Return the columns without which a task fails at every row.
 
     Those are the ``doc["name"]`` that its functions reach on every path. A task that rewrites its

@@ -30,10 +30,19 @@ PREFIX = "lmms:"
 BRIDGE = "bridge 1"
 """Grows when the same row of the same task may be scored otherwise."""
 _RESULTS = ("lmms-", "file-")
-_NATIVE: Mapping[str, str] = {
-    "naturalbench": "naturalbench",
+_NATIVE: Mapping[str, tuple[str, str]] = {
+    "naturalbench": (
+        "naturalbench",
+        "its figures take groups of rows together in a way that its own code knows only for the "
+        "whole data set",
+    ),
+    "llava_in_the_wild": (
+        "llavabench",
+        "its judge gives two marks a row, and its figure is the sum of one over the sum of the "
+        "other, rounded on the way",
+    ),
 }
-"""Tasks whose figure needs a benchmark of ours, by its name."""
+"""Tasks whose figure needs a benchmark of ours: its name, and why."""
 _ASKS = re.compile(
     r"llm_judge|requests\.post|chat\.completions|verifiers|(import|from) openai|get_chat_response"
 )
@@ -219,10 +228,8 @@ def _refused(merged: Mapping[str, Any], ways: Mapping[str, Any], beside: frozens
     kind = str(merged.get("output_type") or "generate_until")
     native = _NATIVE.get(str(merged["task"]))
     if native is not None:
-        return (
-            "its figures take groups of rows together in a way that its own code knows only for "
-            f"the whole data set; it is measured natively with --bench {native}"
-        )
+        bench, why = native
+        return f"{why}; it is measured natively with --bench {bench}"
     if kind != "generate_until":
         return f"it asks a model in another way than one question and one answer ({kind})"
     if ways and not set(ways) - beside:

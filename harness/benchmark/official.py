@@ -23,20 +23,29 @@ class SourceRow:
         values: its columns but ``image``: texts, whole numbers and tuples of texts.
         images: names that its image may have; the first one that is there is taken. Empty for a
             row without an image.
+        data: the image itself, where the list holds it.
     """
 
     key: str
     where: str
-    values: Mapping[str, str | int | tuple[str, ...]]
+    values: Mapping[str, Any]
     images: tuple[str, ...]
+    data: bytes | None = None
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What was read: the rows in their order, and text files that lie beside the table, by name."""
+    """What was read.
+
+    Attributes:
+        rows: in their order.
+        lists: text files that lie beside the table, by name.
+        mixed: a column's values may lack or differ in kind, so that its type follows from all rows.
+    """
 
     rows: Sequence[SourceRow]
     lists: Mapping[str, str] = field(default_factory=dict)
+    mixed: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,15 +54,15 @@ class SourceFiles:
 
     Attributes:
         fetch: what to fetch and from where, one file or group of files a line.
-        rows: how many rows they hold.
-        images: how many different images these show.
+        rows: how many rows they hold, where that is known.
+        images: how many different images these show, where that is known.
         read: reads them.
         hub: how the hub's copy differs, where there is one.
     """
 
     fetch: tuple[str, ...]
-    rows: int
-    images: int
+    rows: int | None
+    images: int | None
     read: Callable[[Files], Reading]
     hub: str = "without what lies beside the table"
 

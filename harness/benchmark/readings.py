@@ -24,6 +24,7 @@ BETWEEN = "\n"
 """Stands between the name of a cell and that of the cell it lies in."""
 MEAN, CELLS, GROUPS, RATIO = "mean", "cells", "groups", "ratio"
 _SAMPLES = 24
+_UNREAD = -1.0
 _LONGEST = 60  # letters of a name that identifies a cell or group
 WORDS = {CELLS: "mean over", GROUPS: "all of a", RATIO: "sum over"}
 
@@ -100,13 +101,17 @@ def numeric(value: Any) -> float | None:
 Whole = Callable[[Sequence[Record]], float | None]
 
 
-def read_metric(metric: str, rows: Sequence[Sequence[Record]], whole: Whole) -> Reading | str:
+def read_metric(
+    metric: str, rows: Sequence[Sequence[Record]], whole: Whole, *, judged: bool = False
+) -> Reading | str:
     """Find how a metric's figure follows from the records, or say why that is not known.
 
     Args:
         metric: its name.
         rows: for each row the records of several answers; all are of this metric.
         whole: the task's own figure.
+        judged: a language model is asked. A value of -1 then says that its reply could not be
+            read: it is below the scale, so the row is missing, though the task adds it up.
     """
     values = list(_values(rows, whole))
     if not values:
@@ -136,7 +141,7 @@ def read_metric(metric: str, rows: Sequence[Sequence[Record]], whole: Whole) -> 
                 samples = _figures(_samples(rows, places[0]), whole)
             scale = _fits(kind, samples, value, places)
             if scale is not None:
-                return _reading(metric, kind, path, places, scale, rows, value)
+                return _reading(metric, kind, path, places, scale, rows, value, judged)
     for path, value in values:  # points of a whole data set, such as OCRBench's of a thousand
         sums = [
             (None if one is None else one * len(sample), figure)
@@ -144,7 +149,7 @@ def read_metric(metric: str, rows: Sequence[Sequence[Record]], whole: Whole) -> 
             for one in [figure_of(MEAN, sample, value, ())]
         ]
         if path is not None and _proportional(sums):
-            found = _reading(metric, MEAN, path, (), 1.0, rows, value)
+            found = _reading(metric, MEAN, path, (), 1.0, rows, value, judged)
             if isinstance(found, str) or found.top > 1:
                 return "its figure is a sum over all rows, and the scale of a row is not declared"
             return replace(found, column=f"{metric} (mean of rows)")
@@ -160,10 +165,21 @@ def read_metric(metric: str, rows: Sequence[Sequence[Record]], whole: Whole) -> 
                 return Reading(
                     metric, f"{metric} ({WORDS[RATIO]} {_name(second)})", RATIO, first, (second,)
                 )
+    several = [path for path, value in _leaves(rows[0][0]) if _numbers(value)]
+    if several:
+        return (
+            f"its figure is made of several numbers of each row ({_name(several[0])}), and how is "
+            "known to its own code alone, so it exists for the whole task only"
+        )
     return (
         "its figure is no mean of a value of each row, no mean of means, no share of whole groups "
         "and no sum over another, so it exists for the whole task only"
     )
+
+
+def _numbers(value: Any) -> bool:
+    several = isinstance(value, list | tuple) and len(value) > 1
+    return several and all(numeric(one) is not None for one in value)
 
 
 def _figures(samples: Iterator[list[Record]], whole: Whole) -> list[tuple[list[Record], float]]:
@@ -356,9 +372,12 @@ def _reading(
     scale: float,
     rows: Sequence[Sequence[Record]],
     value: Callable[[Record], float | None],
+    judged: bool,
 ) -> Reading | str:
     known = [value(record) for answers in rows for record in answers]
-    numbers = [one for one in known if one is not None]
+    numbers = [one for one in known if one is not None and not (judged and one == _UNREAD)]
+    if not numbers:
+        return "no reply of a language model that was made up gives it a number"
     if min(numbers) < 0:
         return f"its values fall to {min(numbers):g}, and no scale is declared"
     top, told = max(numbers), []

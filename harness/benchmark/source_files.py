@@ -12,6 +12,7 @@ import csv
 import hashlib
 import io
 import os
+import sys
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from harness.errors import HarnessError, UsageError, some
 from harness.storage import parse_json
 
 _CHUNK = 1 << 20
+_LARGEST = 4 << 30  # bytes of a file that is read whole
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Files:
     """The files below a folder, those in zip archives included.
 
     Args:
-        folder: where they are.
+        folder: where they are; or one archive.
         advice: what to type to learn which are needed.
     """
 
@@ -61,8 +63,8 @@ class Files:
             UsageError: if the folder is none.
             HarnessError: if an archive is damaged.
         """
-        if not folder.is_dir():
-            raise UsageError(f"There is no folder {folder}. {advice}")
+        if not folder.is_dir() and not (folder.suffix.lower() == ".zip" and folder.is_file()):
+            raise UsageError(f"There is no folder and no zip archive {folder}. {advice}")
         self.notes: list[str] = []
         """What a reader of the result should know."""
         self.digests: dict[str, str] = {}
@@ -71,7 +73,7 @@ class Files:
         self._open = ExitStack()
         self._archives: dict[Path, zipfile.ZipFile] = {}
         self._places: dict[str, list[SourcePath]] = {}
-        for path in _walk(folder):
+        for path in _walk(folder) if folder.is_dir() else [folder]:
             if path.suffix.lower() == ".zip":
                 self._look_into(path)
             elif path.is_file():  # and no link to nowhere
@@ -127,6 +129,16 @@ class Files:
             )
         return min(there, key=lambda place: (len(place.parts), place.parts), default=None)
 
+    def every(self) -> list[SourcePath]:
+        """Return all files, in the order of their paths."""
+        return sorted((one for each in self._places.values() for one in each), key=str)
+
+    def within(self, place: SourcePath) -> str:
+        """Return where a file lies below the folder, with the archive that it is in."""
+        outside = self._folder.parent if self._folder.is_file() else self._folder
+        inside = place.path.relative_to(outside).as_posix()
+        return inside if place.member is None else f"{inside}/{place.member}"
+
     def need(self, name: str) -> SourcePath:
         """Find a file that has to be there.
 
@@ -135,7 +147,8 @@ class Files:
         """
         place = self.find(name)
         if place is None:
-            known = sorted(path.name for path in self._folder.iterdir())
+            inside = self._folder.iterdir() if self._folder.is_dir() else [self._folder]
+            known = sorted(path.name for path in inside)
             raise UsageError(
                 f"There is no {name} in {self._folder}, unpacked or in a zip archive (it has: "
                 f"{some(known) or 'nothing'}). {self._advice}"
@@ -146,8 +159,12 @@ class Files:
         """Return the bytes of a file that was found.
 
         Raises:
-            HarnessError: if it is damaged.
+            HarnessError: if it is damaged, or larger than any table or image that is read.
         """
+        if place.size > _LARGEST:
+            raise HarnessError(
+                f"{place} has {place.size} bytes, more than the {_LARGEST} that are read."
+            )
         return b"".join(self._chunks(place))
 
     def data(self, name: str) -> bytes:
@@ -198,10 +215,14 @@ class Files:
                 except ValueError as error:
                     raise malformed(f"{name}, line {number}", f"no valid JSON ({error})") from error
 
-    def table(self, name: str) -> Iterator[tuple[str, dict[str, str]]]:
-        """Yield the rows of a comma-separated table by their columns' names, with file and line.
+    def table(self, name: str, parts: str = ",") -> Iterator[tuple[str, dict[str, str]]]:
+        """Yield the rows of a table in text by their columns' names, with file and line.
 
         Bytes that are no UTF-8 become the replacement character, and a note says where.
+
+        Args:
+            name: of the file.
+            parts: what stands between two columns.
 
         Raises:
             UsageError: if there is no such file.
@@ -213,7 +234,8 @@ class Files:
                 self.notes.append(
                     f"{name}, line {number}: bytes that are no UTF-8, shown as \ufffd"
                 )
-        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+        csv.field_size_limit(min(sys.maxsize, 1 << 30))  # a cell may hold a picture
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=parts, strict=True)
         head: list[str] | None = None
         last = 0
         try:

@@ -10,14 +10,16 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.benchmark.columns_read import columns_read
+from harness.benchmark.columns_read import read_columns
 from harness.benchmark.own_data import OwnData
 from harness.benchmark.parquet import reading_table
+from harness.benchmark.shards import SHARD, check_files, upper
 from harness.benchmark.task_files import (
     HUB,
     configs_of,
@@ -30,11 +32,10 @@ from harness.benchmark.task_files import (
 from harness.errors import UsageError
 from harness.storage import parse_json, parse_yaml, read_bytes, read_text
 
-_KINDS = (".parquet", ".jsonl", ".json", ".csv", ".tsv", ".arrow")
-_SHARD = re.compile(r"(?P<stem>.*?)-?(?P<number>\d{5})-of-(?P<count>\d{5})(?P<rest>\..*)")
+_TEXTS = (".jsonl", ".json", ".csv", ".tsv")
+_KINDS = (".parquet", ".arrow", *_TEXTS)
 _ABOUT = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
 """What ``save_to_disk`` writes beside its tables."""
-_POINTER = b"version https://git-lfs"
 _LARGEST_TEXT = 1 << 26
 # How ``datasets`` recognises a split by a file's or folder's name, where no card says it.
 _WORDS = {
@@ -88,6 +89,7 @@ def check_tables(task: str, data: str | Path) -> Tables | None:
     else:
         folder = local_folder(str(settings["dataset_path"]), Path(data))
         where = f"the data set {folder}"
+        _refuse_form(task, folder)
         splits = _joined([_splits(folder, name) for name in configs_of(settings)])
     splits = {known: files for known, files in splits.items() if files}
     if not splits or not split:
@@ -97,14 +99,44 @@ def check_tables(task: str, data: str | Path) -> Tables | None:
     files = splits[split]
     check_files(where, files)
     rows, columns, notes = facts_of(where, files)
-    lacking = [column for column in columns_read(task) if columns and column not in columns]
+    lacking = [column for column in read_columns(task) if columns and column not in columns]
     if lacking:
         raise UsageError(
-            f"{_upper(where)} has no column {' and no column '.join(lacking)} in its split "
+            f"{upper(where)} has no column {' and no column '.join(lacking)} in its split "
             f"{split}, which the task {Path(task).name} reads. It has: {', '.join(columns)}. "
             "Rename the columns, or fetch the version of the data set that the task was made for."
         )
     return Tables(where, tuple(files), rows, columns, tuple(notes))
+
+
+def _refuse_form(task: str, folder: Path) -> None:
+    """Refuse a data set that is there, and not in a form in which a task can read it.
+
+    Raises:
+        UsageError: naming what is there, and the command that lays it out.
+    """
+    tables = tables_below(folder)
+    told = None
+    if (folder / "state.json").is_file():
+        told = "is one split that save_to_disk wrote by itself"
+    elif not tables and (archives := sorted(folder.glob("*.zip"))):
+        told = f"holds an archive, {archives[0].name}, which is not read in an evaluation"
+    elif "image" in read_columns(task):
+        texts = [path for path in tables if path.suffix in _TEXTS]
+        named = next((path for path in texts if _names_images(path)), None)
+        if named is not None and len(texts) == len(tables):
+            told = f"names its images in {named.relative_to(folder)}, and does not hold them"
+    if told is not None:
+        raise UsageError(
+            f"The data set {folder} {told}. Lay it out with: harness data convert NAME {folder} "
+            "--out DIR"
+        )
+
+
+def _names_images(path: Path) -> bool:
+    with suppress(OSError, ValueError, csv.Error):
+        return "image" in _facts(path)[1]
+    return False
 
 
 def _joined(parts: Sequence[Mapping[str, Sequence[Path]]]) -> Mapping[str, Sequence[Path]]:
@@ -115,56 +147,10 @@ def _joined(parts: Sequence[Mapping[str, Sequence[Path]]]) -> Mapping[str, Seque
 
 def _no_split(where: str, splits: Sequence[str], task: str, split: str) -> str:
     return (
-        f"{_upper(where)} has the split{'s' if splits[1:] else ''} {', '.join(splits)}; the task "
+        f"{upper(where)} has the split{'s' if splits[1:] else ''} {', '.join(splits)}; the task "
         f"{task} wants {split}. Rename the files (and the split in README.md, if it is named "
         "there), or fetch the data set again: another version may have other names."
     )
-
-
-def _upper(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-def check_files(where: str, files: Iterable[Path]) -> None:
-    """Refuse tables of which shards are absent, or that are no tables.
-
-    Raises:
-        UsageError: naming the file and what it is.
-    """
-    files = list(files)
-    for path in files:
-        with path.open("rb") as file:
-            start = file.read(len(_POINTER))
-        if start == _POINTER:
-            raise UsageError(
-                f"{path} is a Git LFS pointer, not the table: the data set was cloned without Git "
-                "LFS. Run git lfs pull in its folder, or fetch it again with: harness data mirror"
-            )
-        if not path.stat().st_size:
-            raise UsageError(f"{path} is empty. Fetch the data set again.")
-    series: dict[tuple[Path, str, str], set[int]] = {}
-    for path in files:
-        shard = _SHARD.fullmatch(path.name)
-        if shard:
-            key = (path.parent / shard["stem"], shard["count"], shard["rest"])
-            series.setdefault(key, set()).add(int(shard["number"]))
-    for (stem, count, rest), there in series.items():
-        gaps = [number for number in range(int(count)) if number not in there][:1000]
-        if gaps:
-            more = f" and {len(gaps) - 1} more" if gaps[1:] else ""
-            raise UsageError(
-                f"{_upper(where)} is not whole: shard {gaps[0]:05d} of {count} is not there{more} "
-                f"({stem}-{gaps[0]:05d}-of-{count}{rest}). Fetch the missing files, for example "
-                "with: harness data mirror"
-            )
-    stems = Counter(stem for stem, _, rest in series)
-    twice = [stem for stem, times in stems.items() if times > 1]
-    if twice:
-        counts = sorted(count for stem, count, _ in series if stem == twice[0])
-        raise UsageError(
-            f"{_upper(where)} holds {twice[0].name} twice, in {' and in '.join(counts)} shards, "
-            "and both would be read. Remove one of them."
-        )
 
 
 def facts_of(where: str, files: Sequence[Path]) -> tuple[int | None, tuple[str, ...], list[str]]:
@@ -319,12 +305,12 @@ def _splits(folder: Path, name: str | None) -> Mapping[str, Sequence[Path]]:
         return {}
     every = [path for path in tables_below(folder) if path.suffix != ".json"]
     sharded = [
-        path for path in every if path.parent == folder / "data" and _SHARD.fullmatch(path.name)
+        path for path in every if path.parent == folder / "data" and SHARD.fullmatch(path.name)
     ]
     if sharded:
         found: dict[str, list[Path]] = {}
         for path in sharded:
-            shard = _SHARD.fullmatch(path.name)
+            shard = SHARD.fullmatch(path.name)
             found.setdefault(shard["stem"] if shard else "", []).append(path)
         return found
     found = {}

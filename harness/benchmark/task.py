@@ -283,7 +283,10 @@ def _dataset_options(
     if own is not None:
         return {**own.options, "cache_dir": _cache(own.fingerprint())}
     if str(data) != HUB:
-        return {"cache_dir": _cache(folder_digest(Path(_source(config, data))))}
+        folder = Path(_source(config, data))
+        if (folder / "dataset_dict.json").is_file():  # as save_to_disk writes it
+            return {"load_from_disk": True}
+        return {"cache_dir": _cache(folder_digest(folder))}
     options = dict(config.get("dataset_kwargs") or {})
     for unwanted in ("token", "trust_remote_code"):  # public data, and no code from the hub
         options.pop(unwanted, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -176,24 +177,49 @@ def tasks_folder() -> Path:
 
 
 def local_folder(name: str, data: Path) -> Path:
-    """Find the copy of a data set: the folder of its bare name.
+    """Find the copy of a data set: the folder of its bare name, or its place in a cache of the hub.
 
     Raises:
         UsageError: if there is none, naming those that are there.
     """
-    folder = data / name.rsplit("/", 1)[-1]
-    if not folder.is_dir():
-        known = sorted(path.name for path in data.glob("*") if path.is_dir())
-        other = (
-            "see what to fetch and to type with: harness data describe --bench NAME"
-            if name.startswith(OWN)
-            else "fetch it with --data hub."
-        )
+    bare = name.rsplit("/", 1)[-1]
+    folder = data / bare
+    if folder.is_dir():
+        return folder
+    cached = _snapshots(name, data)
+    if len(cached) == 1:
+        return cached[0]
+    if cached:
         raise UsageError(
-            f"There is no data set {folder.name} in {data} (it has: {', '.join(known) or 'none'})."
-            f" Name a folder that holds it with --data DIR, or {other}"
+            f"{cached[0].parent} holds {len(cached)} versions of {bare}, and its refs/main names "
+            f"none of them. Copy or link the one to read to {folder}."
         )
-    return folder
+    archive = data / f"{bare}.zip"
+    if archive.is_file():
+        raise UsageError(
+            f"The data set {bare} is an archive in {data}, and no archive is read in an "
+            f"evaluation. Lay it out with: harness data convert NAME {archive} --out DIR"
+        )
+    known = sorted(path.name for path in data.glob("*") if path.is_dir())
+    other = (
+        "see what to fetch and to type with: harness data describe --bench NAME"
+        if name.startswith(OWN)
+        else "fetch it with --data hub."
+    )
+    raise UsageError(
+        f"There is no data set {bare} in {data} (it has: {', '.join(known) or 'none'})."
+        f" Name a folder that holds it with --data DIR, or {other}"
+    )
+
+
+def _snapshots(name: str, data: Path) -> list[Path]:
+    """Return the version of a data set that a cache of the hub names, or all that it holds."""
+    place = data / f"datasets--{name.replace('/', '--')}"
+    with suppress(OSError, ValueError):
+        wanted = place / "snapshots" / read_text(place / "refs" / "main", 100).strip()
+        if wanted.is_dir() and wanted.parent.name == "snapshots":
+            return [wanted]
+    return sorted(path for path in place.glob("snapshots/*") if path.is_dir())
 
 
 def own_data(path: str) -> OwnData | None:

@@ -26,7 +26,7 @@ _HEAD = (
     default=64,
     show_default=True,
     metavar="N",
-    help="Pairs of each augmentation that the model before training scores; 0 asks no model.",
+    help="Pairs of each augmentation to score with the model before training; 0 calls no model.",
 )
 @click.option("--out", type=PATH, metavar="FILE.png", help="Write example images, side by side.")
 @DEVICE
@@ -35,7 +35,7 @@ _HEAD = (
 def augmentations(
     run: Path, score: int, out: Path | None, device: str, dtype: str, events: bool
 ) -> None:
-    """Show by augmentation how far answers changed and how hard the negatives are.
+    """Show for each augmentation how much answers changed and how hard its negatives are.
 
     \b
     harness augmentations runs/seva-tinyworld-1a2b3c4d

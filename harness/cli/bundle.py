@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli.next_step import say_next
+from harness.cli.options import JSON
 from harness.cli.tables import text_table
 from harness.errors import ExitCode, plain
 
@@ -21,7 +22,9 @@ PATH = click.Path(path_type=Path)
 @click.command()
 @click.argument("run", metavar="RUN", type=PATH)
 @click.option("--out", metavar="FILE", type=PATH, help="File to write; by default RUN.zip.")
-@click.option("--images", is_flag=True, help="Include thumbnails; mind their licences.")
+@click.option(
+    "--images", is_flag=True, help="Include thumbnails, where the images' licences allow it."
+)
 def bundle(run: Path, out: Path | None, images: bool) -> None:
     """Pack a finished run into one file, without weights or paths.
 
@@ -40,11 +43,11 @@ def bundle(run: Path, out: Path | None, images: bool) -> None:
 
 @click.command()
 @click.argument("path", metavar="BUNDLE|RUN", type=PATH)
-@click.option("--json", "events", is_flag=True, help="As one JSON object.")
+@JSON
 def verify(path: Path, events: bool) -> ExitCode:
     """Recompute every number and verdict of a run from its rows.
 
-    Checks hashes too; needs no model.
+    Hashes are checked too. No model is needed.
 
     \b
     harness verify seva.zip

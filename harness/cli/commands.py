@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import sys
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
-from typing import Any
 
 import click
 
@@ -26,6 +24,7 @@ from harness.cli.data import data
 from harness.cli.doctor import doctor
 from harness.cli.eval import evaluate
 from harness.cli.gate import gate
+from harness.cli.help import HelpContext, SectionedGroup
 from harness.cli.imports import import_
 from harness.cli.judge import judge
 from harness.cli.list import list_names
@@ -77,54 +76,8 @@ _SECTIONS: Mapping[str, Sequence[click.Command]] = {
 """The commands of ``harness --help``, by what they are for."""
 
 
-_NARROW = 52
-"""Columns that click's own help needs."""
-
-
-class _Formatter(click.HelpFormatter):
-    """On a narrow terminal names take a third of a line, and longer ones a line of their own."""
-
-    def write_dl(
-        self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2
-    ) -> None:
-        """Write names with what they mean."""
-        most = col_max if self.width >= _NARROW else self.width // 3
-        super().write_dl(rows, most, col_spacing)
-
-
-class _Context(click.Context):
-    formatter_class = _Formatter
-
-
-class _Sections(click.Group):
-    """A group whose help lists its commands by section, with whole summaries."""
-
-    context_class = _Context
-
-    def make_context(
-        self,
-        info_name: str | None,
-        args: list[str],
-        parent: click.Context | None = None,
-        **extra: Any,
-    ) -> click.Context:
-        """Let help fit a narrow terminal; click by itself writes fifty columns at least."""
-        width = shutil.get_terminal_size().columns
-        if width < _NARROW:
-            extra["terminal_width"] = width - 1
-        return super().make_context(info_name, args, parent, **extra)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write one list for each section."""
-        for title, commands in _SECTIONS.items():
-            with formatter.section(title):
-                formatter.write_dl(
-                    [(str(each.name), each.get_short_help_str(limit=200)) for each in commands]
-                )
-
-
 @click.group(
-    cls=_Sections,
+    cls=SectionedGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.option(
@@ -150,8 +103,9 @@ def app() -> None:
     """
 
 
+app.sections = _SECTIONS
 for _command in chain.from_iterable(_SECTIONS.values()):
-    _command.context_class = _Context
+    _command.context_class = HelpContext
     app.add_command(_command)
 
 

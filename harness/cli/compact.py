@@ -12,10 +12,10 @@ from harness.errors import ExitCode
 @click.command()
 @click.argument("folder", metavar="OUT", type=click.Path(path_type=Path))
 def compact(folder: Path) -> ExitCode:
-    """Put the answers that jobs of a cluster wrote into one file.
+    """Merge the answers that jobs of a cluster wrote into one file.
 
-    Such jobs each append to a file of their own below OUT/answers. Runs work with them as they are;
-    put together, they are quicker to read. No answer is lost, whenever this is stopped.
+    Each of those jobs appends to its own file below OUT/answers. Runs can read these files as they
+    are; one file is faster to read. No answer is lost if this command is interrupted.
 
     \b
     harness compact runs/my-sweep
@@ -27,7 +27,7 @@ def compact(folder: Path) -> ExitCode:
         raise UsageError(f"There is no folder {folder}. Name the one that the runs lie in.")
     count = put_together(folder)
     if count:
-        click.echo(f"{count} file{'s' if count > 1 else ''} put into {folder / 'store.sqlite'}")
+        click.echo(f"{count} file{'s' if count > 1 else ''} merged into {folder / 'store.sqlite'}")
     else:
         click.echo(f"{folder} has no answers in several files; there is nothing to do")
     return ExitCode.DONE

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import click
 
 from harness.cli.next_step import say_next
-from harness.cli.options import ACCEPT_MISSING, ALPHA, MARGIN, PATH, lines, terms_of
+from harness.cli.options import ACCEPT_MISSING, ALPHA, JSON, MARGIN, PATH, lines, terms_of
 from harness.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -30,8 +30,10 @@ if TYPE_CHECKING:
 @ALPHA
 @ACCEPT_MISSING
 @click.option("--markdown", is_flag=True, help="Print the leaderboard as Markdown.")
-@click.option("--html", "page", metavar="FILE", type=PATH, help="Write a page over the runs too.")
-@click.option("--json", "events", is_flag=True, help="As one JSON object.")
+@click.option(
+    "--html", "page", metavar="FILE", type=PATH, help="Also write an HTML page over the runs."
+)
+@JSON
 def compare(
     runs: tuple[Path, ...],
     against: str | None,

@@ -13,25 +13,30 @@ from harness.cli.options import PATH
 @click.command("convert-checkpoint")
 @click.argument("folder", metavar="DIR", type=PATH)
 @click.option("--out", required=True, metavar="DIR", type=PATH, help="New folder to write.")
-@click.option("--base", metavar="DIR", type=PATH, help="Language model that an adapter needs.")
 @click.option(
-    "--tower", metavar="DIR", type=PATH, help="Vision tower, if config.json names no folder here."
+    "--base", metavar="DIR", type=PATH, help="Language model that a LoRA adapter was trained on."
+)
+@click.option(
+    "--tower",
+    metavar="DIR",
+    type=PATH,
+    help="Vision tower, unless config.json names a folder that exists.",
 )
 @click.option(
     "--trust-pickles",
     is_flag=True,
-    help="Read pickled weights (*.bin), as tensors only; else they are refused.",
+    help="Read pickled weights (*.bin), as tensors only; refused without this option.",
 )
 def convert_checkpoint(
     folder: Path, out: Path, base: Path | None, tower: Path | None, trust_pickles: bool
 ) -> None:
-    """Convert a checkpoint of the original LLaVA code to transformers.
+    """Convert a checkpoint of the original LLaVA code to transformers' format.
 
     Full models and LoRA adapters of LLaVA-1.5, as that code, SeVa and SIMA save them.
 
     \b
-    harness convert-checkpoint llava-v1.5-7b --tower clip-vit-large-patch14-336 --out llava-hf
-    harness convert-checkpoint seva-lora --base vicuna-7b-v1.5 --out seva-hf --trust-pickles
+    harness convert-checkpoint llava-v1.5-7b --tower clip-vit-l-336 --out llava-hf
+    harness convert-checkpoint seva-lora --base vicuna-7b --out hf --trust-pickles
     """
     from harness.engine import convert
 

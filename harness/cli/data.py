@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
+from harness.cli.help import SectionedGroup
 from harness.cli.next_step import say_next
 from harness.cli.options import BENCH
 
 FOLDER = click.Path(path_type=Path)
 
 
-@click.group()
+@click.group(cls=SectionedGroup)
 def data() -> None:
     """Describe, fetch, convert and verify benchmark data."""
 
@@ -67,11 +68,15 @@ def mirror(bench: tuple[str, ...], folder: Path) -> None:
 )
 @click.option("--partial", is_flag=True, help="Leave out rows without an image, and list them.")
 def convert(bench: str, source: Path, out: Path, partial: bool) -> None:
-    """Convert the files that BENCH's authors publish, packed or unpacked in FOLDER.
+    """Convert the files that BENCH's authors publish, or tables in another form.
+
+    They lie packed or unpacked in FOLDER, or in a zip archive. Tables (JSON, JSON lines, csv, tsv,
+    Parquet, Arrow) have the columns that the benchmark reads; 'image' names a file among them.
 
     \b
     harness data describe --bench mmhal          # what to fetch
     harness data convert mmhal ./fetched --out ./data
+    harness data convert realworldqa ./rows.zip --out ./data
     harness run --method seva --bench mmhal --data ./data
     """
     from harness.benchmark import benchmark
@@ -79,7 +84,7 @@ def convert(bench: str, source: Path, out: Path, partial: bool) -> None:
 
     done = lay_out(benchmark(bench), source, out, partial=partial)
     click.echo(
-        f"{done.folder}: {done.rows} of {done.expected} rows, {done.images} images, "
+        f"{done.folder}: {done.rows} of {done.expected or done.rows} rows, {done.images} images, "
         f"{done.size / 1e6:.1f} MB"
     )
     click.echo(f"sha256 {done.fingerprint}, as in every result measured on it")

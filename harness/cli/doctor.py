@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from harness.cli.next_step import say_next
-from harness.cli.options import OUT
+from harness.cli.options import JSON, OUT
 from harness.cli.tables import text_table
 from harness.errors import ExitCode, reason_of
 
@@ -37,7 +37,7 @@ class Finding:
 
 @click.command()
 @OUT
-@click.option("--json", "events", is_flag=True, help="As one JSON object.")
+@JSON
 def doctor(out: Path, events: bool) -> ExitCode:
     """Check this machine: versions, GPU, plugins, hub, keys, disk.
 

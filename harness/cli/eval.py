@@ -64,8 +64,8 @@ def evaluate(bench: tuple[str, ...], nproc: int, events: bool, quiet: bool, **as
 
     \b
     harness eval --bench mmvet,pope
-    harness eval --bench pope --model ./llava-1.5-7b-hf --adapter ./my-adapter --data hub
-    harness eval --bench pope --model openai:llava@http://localhost:8000/v1 --data hub
+    harness eval --bench pope --data hub --model ./llava --adapter ./my-adapter
+    harness eval --bench pope --data hub --model openai:llava@http://host:8000/v1
     """
     from harness.eval import measure
     from harness.model import run_distributed

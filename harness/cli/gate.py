@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.next_step import say_next
-from harness.cli.options import NAMES
+from harness.cli.options import JSON, NAMES
 from harness.cli.tables import text_table
 from harness.errors import ExitCode, UsageError
 from harness.stats import MOST_LOOKS, SPENDING
@@ -49,7 +49,7 @@ class _Looks(click.ParamType):  # type: ignore[type-arg]  # generic from click 8
     "--baseline",
     metavar="RUN_OR_BUNDLE",
     type=click.Path(path_type=Path),
-    help="Compare with the model after of this run; by default with RUN's model before.",
+    help="Compare with the trained model of this run; by default with RUN's model before training.",
 )
 @click.option(
     "--fail-on",
@@ -71,18 +71,18 @@ class _Looks(click.ParamType):  # type: ignore[type-arg]  # generic from click 8
     "--looks",
     type=_Looks(),
     metavar="[K/]N",
-    help="Plan N gates against this baseline and share the level among them; K is this one, by "
-    "default counted in looks.jsonl beside RUN.",
+    help="Plan N gates against this baseline and divide the level among them; K is the number of "
+    "this one, by default counted in looks.jsonl beside RUN.",
 )
 @click.option(
     "--spending",
     type=click.Choice(SPENDING),
     default=SPENDING[0],
     show_default=True,
-    help="How they share it: the last two only where each look adds rows to those of the last.",
+    help="How the level is divided; the last two only where each look adds rows to the last one.",
 )
 @click.option("--seed", default=0, show_default=True, help="Seed of the intervals.")
-@click.option("--json", "events", is_flag=True, help="As one JSON object.")
+@JSON
 def gate(
     folder: Path,
     baseline: Path | None,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.cli.help import SectionedGroup
 from harness.cli.next_step import say_next
 from harness.cli.options import PATH
 from harness.errors import plain
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from harness.runs import Imported
 
 
-@click.group("import")
+@click.group("import", cls=SectionedGroup)
 def import_() -> None:
     """Import results of lmms-eval or VLMEvalKit."""
 

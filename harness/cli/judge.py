@@ -11,7 +11,7 @@ import click
 from harness.cli.eval import summary
 from harness.cli.judge_options import judge_flags, judge_settings
 from harness.cli.next_step import say_next
-from harness.cli.options import NAMES
+from harness.cli.options import JSON, NAMES, QUIET
 from harness.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 @judge_flags
 @click.option("--only-missing", is_flag=True, hidden=True)  # the name of version 0.0
 @click.option(
-    "--report", "reports", type=NAMES, metavar="A,B", default="", help="Further reports to write."
+    "--report",
+    "reports",
+    type=NAMES,
+    metavar="A,B",
+    default="",
+    help="Additional reports to write.",
 )
 @click.option(
     "--device",
@@ -31,8 +36,8 @@ if TYPE_CHECKING:
     default="auto",
     help="Where a local judge runs.",
 )
-@click.option("--json", "events", is_flag=True, help="The result as one JSON object.")
-@click.option("--quiet", is_flag=True, help="No progress on stderr.")
+@JSON
+@QUIET
 def judge(
     folder: Path,
     reports: tuple[str, ...],

@@ -19,8 +19,8 @@ from harness.plugins import KINDS
 def list_names(kind: str, name: str | None, events: bool) -> None:
     """List installed methods, benchmarks, suites, losses, engines, executors, reports or demos.
 
-    Of benchmarks also what they measure; of one benchmark everything that is known, with the
-    figures that others have published.
+    For benchmarks also what they measure; for a single benchmark everything that is known,
+    published figures included.
 
     \b
     harness list methods

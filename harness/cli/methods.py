@@ -13,10 +13,12 @@ from harness.errors import ExitCode, UsageError
 
 
 @click.command()
-@click.option("--method", metavar="NAME", help="Method to check, or whose training is tried.")
+@click.option("--method", metavar="NAME", help="Method to check, or to try a training with.")
 @click.option("--loss", metavar="NAME", help="Loss to check, as --set loss= takes it.")
-@click.option("--preset", metavar="NAME", help="Options preset; by default the one that fits.")
-@click.option("--seconds", default=120.0, show_default=True, help="Time limit of each check.")
+@click.option("--preset", metavar="NAME", help="Preset of the method's options.")
+@click.option(
+    "--seconds", default=120.0, show_default=True, help="Time limit of each check of --method."
+)
 @click.option("--model", metavar="PATH_OR_ID", help="Try a training of this model.")
 @click.option("--prompts", metavar="FILE", help="Try it on these training prompts.")
 @click.option(
@@ -39,10 +41,10 @@ def check(
     device: str,
     dtype: str,
 ) -> ExitCode:
-    """Check a method against the plugin contract, a loss, or a training before it is paid for.
+    """Check a method, a loss, or the settings of a training before it is paid for.
 
-    With --method alone, on the built-in demo. With --model or --prompts, what a run would meet is
-    tried in seconds: knobs, images, template, first pairs, one training step, memory.
+    --method alone checks the plugin contract on the built-in demo. --model or --prompts try in
+    seconds what a run would do: options, images, template, first pairs, one training step, memory.
 
     \b
     harness check --method seva
@@ -122,7 +124,13 @@ def _scaffold(kind: str, then: str) -> click.Command:
 
     @click.command(f"new-{kind}")
     @click.argument("name")
-    @click.option("--out", required=True, metavar="DIR", type=click.Path(path_type=Path))
+    @click.option(
+        "--out",
+        required=True,
+        metavar="DIR",
+        type=click.Path(path_type=Path),
+        help="New folder to write.",
+    )
     def new(name: str, out: Path) -> None:
         from harness.testing import new_package
 
@@ -148,16 +156,15 @@ SCAFFOLDS = (
 @click.command()
 @click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
 @click.argument("repo", metavar="USER/NAME")
-@click.option("--private", is_flag=True, help="Make the repository private, if it is made now.")
 @click.option(
-    "--base-model", metavar="USER/NAME", help="The hub's name of the model that was trained."
+    "--private", is_flag=True, help="Make the repository private, if it does not exist yet."
 )
+@click.option("--base-model", metavar="USER/NAME", help="Name of the base model on the hub.")
 def push(run: Path, repo: str, private: bool, base_model: str | None) -> None:
     """Upload a run's checkpoint to the Hugging Face hub.
 
-    Its report becomes the model card, with the base model and the headline figures for the hub.
-
-    The key is read from HF_TOKEN, or from what 'hf auth login' has kept.
+    The report becomes the model card, with the base model and the headline figures. The key is read
+    from HF_TOKEN, or from what 'hf auth login' has kept.
 
     \b
     harness push runs/seva-tinyworld-1a2b3c4d you/llava-seva

@@ -58,19 +58,23 @@ PAIR_IMAGES = click.option(
     "--images",
     metavar="DIR",
     type=PATH,
-    help="Where image paths of prompts or pairs begin; beside their file by default.",
+    help="Folder that image paths of prompts or pairs are relative to; by default that of their "
+    "file.",
 )
 ALLOW_URLS = click.option(
-    "--allow-urls", is_flag=True, help="Fetch images of prompts or pairs that are addresses."
+    "--allow-urls", is_flag=True, help="Fetch images of prompts or pairs that are given as URLs."
 )
 LIMIT = click.option(
-    "--limit", type=click.IntRange(min=1), help="Use only the first N rows of each benchmark."
+    "--limit",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Use only the first N rows of each benchmark.",
 )
 MAX_NEW_TOKENS = click.option(
     "--max-new-tokens",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Longest answer in tokens, for all benchmarks; by default as each task says.",
+    help="Limit of new tokens for an answer, in all benchmarks; by default each task's own.",
 )
 DEVICE = click.option(
     "--device",
@@ -89,15 +93,16 @@ DTYPE = click.option(
 PROTOCOL = click.option(
     "--protocol",
     metavar="hf|llava-1.5",
-    help="How images and conversations reach the model, and how answers are read: as the "
-    "checkpoint has it (hf, the default), or as the papers' code does (llava-1.5).",
+    help="How images and conversations reach the model, and how answers are read: by the "
+    "checkpoint's processor and chat template (hf, the default), or as in the papers' code "
+    "(llava-1.5).",
 )
 ENGINE = click.option(
     "--engine",
     default="own",
     show_default=True,
     metavar="own|vllm|server",
-    help="What answers, before, in pairs and after; see harness list engines, docs/engines.md.",
+    help="Engine that generates all answers; see harness list engines, docs/engines.md.",
 )
 ENGINE_SET = click.option(
     "--engine-set",
@@ -111,7 +116,8 @@ NPROC = click.option(
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Processes that share the work, one per GPU.",
+    metavar="N",
+    help="Number of processes that share the work, one per GPU.",
 )
 OUT = click.option(
     "--out",
@@ -121,6 +127,9 @@ OUT = click.option(
     help="Folder for run folders and the answer cache.",
 )
 EVENTS = click.option("--json", "events", is_flag=True, help="One JSON event per line on stdout.")
+JSON = click.option(
+    "--json", "events", is_flag=True, help="Print the result as one JSON object on stdout."
+)
 QUIET = click.option("--quiet", is_flag=True, help="Show no progress on stderr.")
 
 
@@ -133,6 +142,7 @@ MARGIN = click.option(
 ALPHA = click.option(
     "--alpha",
     type=click.FloatRange(min=0.0001, max=0.5),
+    metavar="LEVEL",
     help="Significance level of tests and intervals (default 0.05).",
 )
 TRACK = click.option(

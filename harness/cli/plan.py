@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from harness.cli.next_step import say_next
-from harness.cli.options import BENCH, DATA, LIMIT, PATH, lines
+from harness.cli.options import BENCH, DATA, JSON, LIMIT, PATH, lines
 from harness.cli.recipes import RecipeCommand
 
 
@@ -20,7 +20,7 @@ from harness.cli.recipes import RecipeCommand
     "source",
     metavar="RUN|BUNDLE",
     type=PATH,
-    help="An earlier run, whose rows give the variance.",
+    help="Earlier run whose rows give the variance.",
 )
 @LIMIT
 @click.option(
@@ -28,10 +28,19 @@ from harness.cli.recipes import RecipeCommand
     "judgings",
     default=1,
     type=click.IntRange(min=1),
+    metavar="N",
+    show_default=True,
     help="Verdicts per answer.",
 )
-@click.option("--seeds", default=1, type=click.IntRange(min=1), help="Training seeds.")
-@click.option("--json", "events", is_flag=True, help="As one JSON object.")
+@click.option(
+    "--seeds",
+    default=1,
+    type=click.IntRange(min=1),
+    metavar="N",
+    show_default=True,
+    help="Number of training seeds.",
+)
+@JSON
 def plan(
     bench: tuple[str, ...],
     data: str,
@@ -43,7 +52,7 @@ def plan(
 ) -> None:
     """Estimate what a run could detect and what it would cost.
 
-    Nothing is asked or spent.
+    No model and no judge is called.
 
     \b
     harness plan --bench pope,mmvet --data hub

@@ -18,6 +18,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from harness.cli.help import SectionedCommand
 from harness.cli.options import PATH
 from harness.errors import UsageError, near_miss, plain
 
@@ -38,7 +39,7 @@ _OPTIONS = {
 """Where a setting and its option have different names."""
 
 
-class RecipeCommand(click.Command):
+class RecipeCommand(SectionedCommand):
     """A command that takes its options from a file, and can print them as one."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -51,14 +52,14 @@ class RecipeCommand(click.Command):
                 is_eager=True,
                 expose_value=False,
                 callback=_read,
-                help="Take options from a YAML recipe, or from a run; typed options win.",
+                help="Take options from a YAML recipe or from a run; options typed here win.",
             ),
             click.Option(
                 ["--print-config"],
                 is_flag=True,
                 expose_value=False,
                 callback=_remember,
-                help="Print this call as a recipe, and do nothing else.",
+                help="Print this call as a recipe and exit.",
             ),
         ]
 

@@ -20,7 +20,7 @@ from harness.errors import ExitCode
     default="terminal",
     show_default=True,
     metavar="A,B",
-    help="Reports to write, joined by commas.",
+    help="Reports to write, comma-separated; see harness list reports.",
 )
 @TRACK
 def report(folder: Path, reports: tuple[str, ...], track: tuple[str, ...]) -> ExitCode:

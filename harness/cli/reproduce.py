@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.argument("method")
 @click.argument("source", metavar="[RUN|BUNDLE]", required=False, type=PATH)
 def reproduce(method: str, source: Path | None) -> None:
-    """Show a method's published figures beside a run's own.
+    """Show a method's published figures beside those of a run.
 
     Then come the known causes of a gap, each with the switch that shows its share.
 

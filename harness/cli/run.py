@@ -70,7 +70,7 @@ _ROUNDS = {"round_prompts": "prompts", "replay": "replay", "round_reference": "r
 @click.option(
     "--pairs",
     metavar="FILE|DIR",
-    help="Preference pairs that exist, for --method given; see docs/pairs.md.",
+    help="Existing preference pairs, for --method given; see docs/pairs.md.",
 )
 @PAIR_IMAGES
 @ALLOW_URLS
@@ -90,7 +90,7 @@ _ROUNDS = {"round_prompts": "prompts", "replay": "replay", "round_reference": "r
     "--holdout",
     type=click.FloatRange(min=0, max=0.5),
     metavar="SHARE",
-    help="Share of the pairs kept out of training, to measure margin and accuracy on; as 0.05.",
+    help="Share of the pairs held out of training, such as 0.05, to measure margin and accuracy.",
 )
 @click.option(
     "--seed", default=0, show_default=True, help="Random seed of pairs, training and intervals."
@@ -98,13 +98,19 @@ _ROUNDS = {"round_prompts": "prompts", "replay": "replay", "round_reference": "r
 @click.option(
     "--seeds",
     type=click.IntRange(min=1),
+    metavar="N",
     default=1,
     show_default=True,
     help="Train with N seeds, starting at --seed, and compare over all of them.",
 )
 @LIMIT
 @MAX_NEW_TOKENS
-@click.option("--max-prompts", type=click.IntRange(min=1), help="Use only the first N prompts.")
+@click.option(
+    "--max-prompts",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Use only the first N prompts.",
+)
 @click.option(
     "--report",
     "reports",
@@ -126,7 +132,7 @@ _ROUNDS = {"round_prompts": "prompts", "replay": "replay", "round_reference": "r
     "--baseline",
     metavar="BUNDLE|RUN",
     type=click.Path(path_type=Path),
-    help="Reuse the answers before from this run or bundle where nothing differs.",
+    help="Reuse the answers of the model before from this run or bundle, where nothing differs.",
 )
 @click.option(
     "--pair-timeout",
@@ -142,29 +148,28 @@ _ROUNDS = {"round_prompts": "prompts", "replay": "replay", "round_reference": "r
     default=1,
     show_default=True,
     metavar="N",
-    help="Make pairs and train N times, each time with the model of the round before.",
+    help="Make pairs and train N times, each time with the model of the previous round.",
 )
 @click.option(
     "--round-prompts",
     type=click.Choice(["same", "fresh"]),
     default="same",
     show_default=True,
-    help="Ask all prompts in every round, or part them among the rounds.",
+    help="Ask all prompts in every round, or divide them among the rounds.",
 )
 @click.option(
     "--replay",
     type=click.FloatRange(min=0, max=1),
     default=0.0,
     metavar="SHARE",
-    help="In later rounds, also train on this share of the pairs of earlier ones.",
+    help="In later rounds, also train on this share of the pairs of earlier rounds.",
 )
 @click.option(
     "--round-reference",
     type=click.Choice(["previous", "base"]),
     default="previous",
     show_default=True,
-    help="Reference of DPO in later rounds: the model of the round before, or the one at the "
-    "start.",
+    help="Reference model of DPO in later rounds: the model of the previous round, or the base.",
 )
 @click.option("--eval-rounds", is_flag=True, help="Evaluate the model of every round.")
 @click.option(
@@ -177,7 +182,7 @@ _ROUNDS = {"round_prompts": "prompts", "replay": "replay", "round_reference": "r
     type=click.IntRange(min=0),
     default=0,
     metavar="N",
-    help="For N rows, show in the HTML report which image regions the answers rest on.",
+    help="For N rows, show in the HTML report which image regions the answers depend on.",
 )
 @click.option(
     "--merge", is_flag=True, help="Also write base and adapter merged into one checkpoint."
@@ -198,8 +203,8 @@ _ROUNDS = {"round_prompts": "prompts", "replay": "replay", "round_reference": "r
     type=NAMES,
     default="",
     metavar="STAGE,...",
-    help="Do single stages: before, pairs, train, after, judge, report; those that they need have "
-    "to be done.",
+    help="Run only these stages: before, pairs, train, after, judge, report; the stages that they "
+    "depend on must be done.",
 )
 @EVENTS
 @QUIET
@@ -215,8 +220,8 @@ def run(
 
     \b
     harness run --method seva --bench mmvet,pope
-    harness run --method seva --bench pope --model ./llava-1.5-7b-hf --data hub --prompts p.jsonl
-    harness run --method seva --bench pope --set noise_step=800 --set learning_rate=5e-5
+    harness run --method seva --bench pope --data hub --model DIR --prompts FILE
+    harness run --method seva --bench pope --preset paper --set noise_step=800
     harness run --method given --bench pope --pairs rlaif-v.parquet
     harness run --method seva --bench mmvet,pope --only before,pairs
     """

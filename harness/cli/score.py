@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from harness.cli.eval import summary
+from harness.cli.help import SectionedCommand
 from harness.cli.judge_options import judge_flags, judge_settings
 from harness.cli.next_step import say_next
 from harness.cli.options import BENCH, DATA, EVENTS, LIMIT, OUT, PATH, QUIET
@@ -16,7 +17,7 @@ from harness.errors import ExitCode
 _FORMATS = ("llava", "lmms-eval", "vlmevalkit", "pope", "jsonl")
 
 
-@click.command()
+@click.command(cls=SectionedCommand)
 @click.argument("answers", metavar="ANSWERS", nargs=-1, required=True, type=PATH)
 @BENCH
 @click.option(
@@ -51,7 +52,7 @@ def score(
 
     \b
     harness score llava_pope.jsonl --bench pope --data ./data
-    harness score base_MMBench.xlsx --bench mmbench --data ./data --judge openai:gpt-4o-mini
+    harness score out.xlsx --bench mmbench --data ./data --judge openai:gpt-4o
     """
     from harness.eval import score_answers
     from harness.plugins import load

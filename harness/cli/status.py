@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.options import lines
+from harness.cli.options import JSON, lines
 from harness.cli.tables import text_table
 from harness.errors import ExitCode
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path))
-@click.option("--json", "events", is_flag=True, help="As one JSON object.")
+@JSON
 def status(folder: Path, events: bool) -> ExitCode:
-    """Show how far a run or a sweep is, what is left, and what failed.
+    """Show the progress of a run or a sweep: what is done, left, and failed.
 
-    Nothing is changed, and whoever is at work there is not disturbed.
+    Only reads files; a process that is at work in the folder is not disturbed.
 
     \b
     harness status runs/my-sweep

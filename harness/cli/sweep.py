@@ -27,21 +27,21 @@ _OF_THE_COMMAND = ("seeds", "nproc", "only", "events", "quiet")
 @click.option(
     "--executor",
     metavar="NAME[:KEY=VALUE,...]",
-    help="Where jobs run; see harness list executors. As the recipe says, or local.",
+    help="Where jobs run; see harness list executors. By default as the recipe says, else local.",
 )
 @click.option(
     "--jobs",
     "at_once",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Most jobs at a time on this machine.",
+    help="Number of jobs to run at a time on this machine.",
 )
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Folder of the sweep; as the recipe says, or runs/ and the recipe's name.",
+    help="Folder of the sweep; by default as the recipe says, else runs/ and the recipe's name.",
 )
-@click.option("--print-jobs", is_flag=True, help="Print the jobs, and do nothing else.")
+@click.option("--print-jobs", is_flag=True, help="Print the jobs and exit.")
 @EVENTS
 @QUIET
 def sweep(

@@ -6,14 +6,20 @@ from harness.data.conversion import convert
 from harness.data.inspection import Inspection, inspect
 from harness.data.manifest import MANIFEST
 from harness.data.sources import describe, mirror, same_data, verify
+from harness.data.tables import ENDINGS, Placed, is_read, placed_records, plain_cell
 
 __all__ = [
+    "ENDINGS",
     "MANIFEST",
     "Inspection",
+    "Placed",
     "convert",
     "describe",
     "inspect",
+    "is_read",
     "mirror",
+    "placed_records",
+    "plain_cell",
     "same_data",
     "verify",
 ]

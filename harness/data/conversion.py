@@ -1,7 +1,7 @@
-"""Official files into the layout that ``--data`` reads: ``harness data convert``.
+"""Files into the layout that ``--data`` reads: ``harness data convert``.
 
-For benchmarks whose data the hub does not hold in the form their task reads. Everything is written
-beside its place and renamed: a folder that is there is whole.
+They are those that a benchmark's authors publish, or tables with the columns of its task and images
+beside them. Everything is written beside its place and renamed: a folder that is there is whole.
 """
 
 from __future__ import annotations
@@ -18,14 +18,19 @@ from typing import Any
 from harness.benchmark import (
     Benchmark,
     Files,
+    Reading,
     SourcePath,
     SourceRow,
+    Task,
+    configs_of,
     dataset_name,
+    read_columns,
     task_settings,
     yaml_file,
 )
+from harness.data.any_form import rows_in_any_form
 from harness.data.manifest import MADE, Mirrored, hashes_in, known_in, write_manifest
-from harness.errors import HarnessError, UsageError, plain, some
+from harness.errors import HarnessError, UsageError, plain, reason_of, some
 from harness.records import IMAGE_FORMATS, fingerprint
 from harness.storage import cannot_write, folder_digest, write_whole
 
@@ -43,7 +48,7 @@ class Converted:
         benchmark: its name.
         folder: the data set's folder.
         rows: of its table.
-        expected: rows that the authors' files hold.
+        expected: rows that the authors' files hold; ``None`` where that is not known.
         images: different images of those rows.
         size: of all files, in bytes.
         fingerprint: SHA-256 of the folder, which every result measured on it carries.
@@ -54,7 +59,7 @@ class Converted:
     benchmark: str
     folder: Path
     rows: int
-    expected: int
+    expected: int | None
     images: int
     size: int
     fingerprint: str
@@ -63,25 +68,20 @@ class Converted:
 
 
 def convert(benchmark: Benchmark, source: Path, out: Path, *, partial: bool = False) -> Converted:
-    """Write a benchmark's data in the layout its task reads, from its authors' files.
+    """Write a benchmark's data in the layout its task reads.
 
     Args:
         benchmark: whose data it is.
-        source: folder that holds the files, packed or unpacked.
+        source: folder or zip archive that holds its authors' files, packed or unpacked, or tables
+            in another form (:mod:`harness.data.any_form`).
         out: folder that ``--data`` then takes; the data set becomes a folder in it.
         partial: leave rows without an image out, and name them.
 
     Raises:
-        UsageError: if the benchmark has no official files, one is not there, or the data set is
-            there already.
+        UsageError: if files are not there or do not fit, or the data set is there already.
         HarnessError: if a file is damaged, an image is missing, or the disk is full.
     """
-    name, official = benchmark.name, benchmark.source_files
-    if official is None:
-        raise UsageError(
-            f"There is nothing to convert for {name}: its task reads the data set as it is on the "
-            f"hub. Fetch it with: harness data mirror --bench {name} DIR"
-        )
+    name = benchmark.name
     dataset = dataset_name(benchmark.task)
     folder = out / dataset.rsplit("/", 1)[-1]
     known = known_in(out)
@@ -89,25 +89,29 @@ def convert(benchmark: Benchmark, source: Path, out: Path, *, partial: bool = Fa
         raise UsageError(f"{folder} is there already. Remove it, or name another folder with --out")
     advice = f"See what to fetch with: harness data describe --bench {name}"
     with Files(source, advice) as files:
-        reading = official.read(files)
+        reading, expected = _read(benchmark, files)
         _check_keys(reading.rows)
         found, missing = _find_images(reading.rows, files)
         if missing and not partial:
             raise _absent(missing, len(reading.rows))
-        beside = out / f".{folder.name}.new"
+        made_in = out / f".{folder.name}.new"
+        beside = made_in / folder.name
         try:
-            shutil.rmtree(beside, ignore_errors=True)
+            shutil.rmtree(made_in, ignore_errors=True)
             split = str(task_settings(yaml_file(benchmark.task))["test_split"])
             table = beside / "data" / f"{split}-00000-of-00001.parquet"
-            rows, images = _write_table(table, found, files, missing, partial)
+            schema = _schema([row for row, _ in found], reading.mixed)
+            rows, images = _write_table(table, schema, found, files, missing, partial)
             for file, text in reading.lists.items():
                 write_whole(beside / file, text)
             write_whole(beside / "README.md", _card(benchmark, split, table, files, missing))
+            if reading.mixed:
+                _try(benchmark, made_in)
             os.replace(beside, folder)
         except OSError as error:
             raise cannot_write(folder, error) from error
         finally:
-            shutil.rmtree(beside, ignore_errors=True)
+            shutil.rmtree(made_in, ignore_errors=True)
         made = MADE + fingerprint(sorted(files.digests.items()))
     hashes = hashes_in(folder)
     write_manifest(out, {**known, folder.name: Mirrored(dataset, made, hashes)})
@@ -115,13 +119,53 @@ def convert(benchmark: Benchmark, source: Path, out: Path, *, partial: bool = Fa
         benchmark=name,
         folder=folder,
         rows=rows,
-        expected=official.rows,
+        expected=expected,
         images=images,
         size=sum(size for size, _ in hashes.values()),
         fingerprint=folder_digest(folder),
         missing=tuple(missing),
         notes=tuple(files.notes),
     )
+
+
+def _read(benchmark: Benchmark, files: Files) -> tuple[Reading, int | None]:
+    """Read the authors' files, or else tables in any form; with the rows of the former."""
+    official = benchmark.source_files
+    if official is None:
+        found = rows_in_any_form(benchmark, files)
+        if found is None:
+            wanted = ", ".join(read_columns(benchmark.task)) or "those of its data set"
+            raise UsageError(
+                f"There is no table with the columns that {benchmark.name} reads ({wanted}), and "
+                f"its authors' files are not read. Fetch its data set with: harness data mirror "
+                f"--bench {benchmark.name} DIR"
+            )
+        return found, None
+    try:
+        return official.read(files), official.rows
+    except UsageError:  # a list is not there
+        found = rows_in_any_form(benchmark, files)
+        if found is None:
+            raise
+        return found, None
+
+
+def _try(benchmark: Benchmark, data: Path) -> None:
+    """Read the first row as an evaluation does.
+
+    Raises:
+        UsageError: if it cannot be asked.
+    """
+    try:
+        problem = next(Task(benchmark.task, data).rows(0, 1)).problem
+    except UsageError as error:
+        problem = reason_of(error.__cause__ or error)
+    if problem is not None:
+        raise UsageError(
+            f"The rows do not have the form that {benchmark.name} reads: {problem}. Nothing was "
+            "written. See what its data set looks like with: harness data describe --bench "
+            f"{benchmark.name}"
+        )
 
 
 def _check_keys(rows: Sequence[SourceRow]) -> None:
@@ -141,7 +185,7 @@ def _find_images(
     found: list[tuple[SourceRow, SourcePath | None]] = []
     missing = []
     for row in rows:
-        if not row.images:
+        if row.data is not None or not row.images:
             found.append((row, None))
             continue
         places = (files.find(name) for name in row.images)
@@ -162,6 +206,7 @@ def _absent(missing: Sequence[str], rows: int) -> HarnessError:
 
 def _write_table(
     path: Path,
+    schema: Any,
     found: Sequence[tuple[SourceRow, SourcePath | None]],
     files: Files,
     missing: list[str],
@@ -171,47 +216,64 @@ def _write_table(
     import pyarrow as pa  # type: ignore[import-untyped]
     from pyarrow.parquet import ParquetWriter  # type: ignore[import-untyped]
 
-    if not found:
-        raise HarnessError("No row is left to write. Fetch the files again, with their images.")
-    schema = _schema(found[0][0])
     path.parent.mkdir(parents=True)
     rows, seen = 0, set()
     checked: dict[str, str | None] = {}
-    places = [str(place) for _, place in found if place is not None]
-    shared = len(set(places)) < len(places)
+    shown = [place or id(row.data) for row, place in found if place or row.data]
+    shared = len(set(shown)) < len(shown)
     options = {"dictionary_pagesize_limit": _SHARED} if shared else {}
     with ParquetWriter(path, schema, **options) as writer:
         for start in range(0, len(found), _GROUP):
             group: list[dict[str, Any]] = []
             for row, place in found[start : start + _GROUP]:
-                if place is None:
+                if place is None and row.data is None:
                     group.append({**row.values, "image": None})
                     continue
-                data = files.image(place)
-                if str(place) not in checked:
-                    checked[str(place)] = _damage(data)
-                reason = checked[str(place)]
+                data = files.image(place) if place is not None else row.data or b""
+                name = row.images[0] if row.images else None
+                key = str(place or id(row.data))
+                if key not in checked:
+                    checked[key] = _damage(data)
+                reason = checked[key]
                 if reason is not None and not partial:
                     raise HarnessError(
-                        f"The image {place} of {row.where} cannot be decoded ({reason}). Fetch it "
-                        "again, or leave its row out with --partial."
+                        f"The image {place or name or ''} of {row.where} cannot be decoded "
+                        f"({reason}). Fetch it again, or leave its row out with --partial."
                     )
                 if reason is not None:
-                    missing.append(plain(f"{row.images[0]} ({row.where}): {reason}"))
+                    missing.append(plain(f"{name} ({row.where}): {reason}"))
                     continue
-                group.append({**row.values, "image": {"bytes": data, "path": row.images[0]}})
+                group.append({**row.values, "image": {"bytes": data, "path": name}})
                 seen.add(hashlib.sha256(data).digest())
             rows += len(group)
             writer.write_table(pa.Table.from_pylist(group, schema=schema))
     return rows, len(seen)
 
 
-def _schema(row: SourceRow) -> Any:
+def _schema(rows: Sequence[SourceRow], mixed: bool) -> Any:
     """Return the table's columns, with the note by which ``datasets`` decodes images."""
+    import pyarrow as pa
     from datasets import Features, Image, List, Value
 
-    kinds = {str: Value("string"), int: Value("int64"), tuple: List(Value("string"))}
-    columns = {name: kinds[type(value)] for name, value in row.values.items()}
+    if not rows:
+        raise HarnessError("No row is left to write. Fetch the files again, with their images.")
+    if not mixed:
+        kinds = {str: Value("string"), int: Value("int64"), tuple: List(Value("string"))}
+        columns = {name: kinds[type(value)] for name, value in rows[0].values.items()}
+        return Features({**columns, "image": Image()}).arrow_schema
+    names = list(dict.fromkeys(name for row in rows for name in row.values))
+    found = {}
+    for name in names:
+        try:
+            found[name] = pa.array([row.values.get(name) for row in rows]).type
+        except (pa.ArrowException, OverflowError) as error:
+            held = {type(row.values.get(name)).__name__: row.where for row in rows}
+            shown = "; ".join(f"{kind} in {where}" for kind, where in held.items())
+            raise UsageError(
+                f"The column '{name}' holds values of several kinds: {shown}. Nothing was written. "
+                "Give it one kind in every row."
+            ) from error
+    columns = Features.from_arrow_schema(pa.schema(list(found.items())))
     return Features({**columns, "image": Image()}).arrow_schema
 
 
@@ -234,7 +296,9 @@ def _card(
 ) -> str:
     """Write what ``datasets`` needs to know, and what the data set was made from."""
     digest = hashlib.sha256(table.read_bytes()).hexdigest()[:16]
-    lines = ["---", "configs:", "- config_name: default", f"  description: tables {digest}"]
+    (config, *_) = configs_of(task_settings(yaml_file(benchmark.task)))
+    name = config or "default"
+    lines = ["---", "configs:", f"- config_name: {name}", f"  description: tables {digest}"]
     lines += ["  data_files:", f"  - split: {split}", f"    path: data/{table.name}", "---", ""]
     lines += [f"# {benchmark.title}", "", f"Licence: {benchmark.licence}", ""]
     lines += [f"Made by `harness data convert {benchmark.name}` from:", ""]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.benchmark import OWN, Benchmark, dataset_name
+from harness.benchmark import OWN, Benchmark, SourceFiles, dataset_name
 from harness.data.manifest import MADE, Mirrored, hashes_in, known_in, read_manifest, write_manifest
 from harness.errors import HarnessError, UsageError, some
 from harness.records import Sample
@@ -68,9 +68,14 @@ def describe(benchmark: Benchmark) -> Source:
         licence=benchmark.licence,
         source=benchmark.source,
         fetch=() if official is None else official.fetch,
-        holds="" if official is None else f"{official.rows} rows, {official.images} images",
+        holds="" if official is None else _holds(official),
         advice="; or ".join(ways) or f"lay out DIR/{folder} as its task {benchmark.task} reads it",
     )
+
+
+def _holds(official: SourceFiles) -> str:
+    held = {"rows": official.rows, "images": official.images}
+    return ", ".join(f"{count} {what}" for what, count in held.items() if count is not None)
 
 
 def mirror(

@@ -70,11 +70,13 @@ def _without_needs(waiting: dict[str, Job], lost: set[str]) -> Iterator[Ended]:
 def _explained(ended: Ended, job: Job) -> Ended:
     if ended.done or ended.reason:
         return ended
-    said = last_words(job.log) or f"nothing was written to {job.log}"
+    words = last_words(job.log)
+    said = words or f"nothing was written to {job.log}"
     with suppress(ValueError):
         if ended.code is not None and ended.code not in set(ExitCode):
             number = signal.Signals(ended.code - 128)
-            said = f"it was ended by {number.name}; the last of its log: {said}"
+            last = f"the last of its log: {words}" if words else said
+            said = f"it was ended by {number.name}; {last}"
     return Ended(ended.name, ended.code, said)
 
 

@@ -78,11 +78,13 @@ class _Tasks:
         try:
             _reach(self.options.address)
             ray.init(address=self.options.address, log_to_driver=False, include_dashboard=False)
-        except (OSError, RuntimeError, ValueError) as error:
+        except Exception as error:  # Ray raises that itself where a node does not start in time
+            where = self.options.address or os.environ.get("RAY_ADDRESS")
+            failed = f"cannot be reached at {where}" if where else "does not start on this machine"
             raise HarnessError(
-                f"Ray cannot be reached at {self.options.address or 'RAY_ADDRESS'}: "
-                f"{brief(plain(str(error)))}. Start it with ray start --head, or name another "
-                "cluster with: --executor ray:address=HOST:PORT"
+                f"Ray {failed}: {brief(plain(str(error)))}. Start it with ray start --head, or "
+                "name another cluster with --executor ray:address=HOST:PORT, and run the same "
+                "command again; finished jobs are kept."
             ) from error
         self.opened = True
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import tempfile
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -83,7 +82,6 @@ class VllmEngine:
         self._server: VllmServer | None = None
         self._room = 0
         self._asked: dict[Path | None, Asking] = {}
-        self._view: tempfile.TemporaryDirectory[str] | None = None
         self._tokenizer: Any = None
 
     def refuses(self, request: Request) -> str | None:
@@ -119,8 +117,8 @@ class VllmEngine:
             if not ended and asking.over is None:
                 yield from failed.items()
                 return
-            told = self._server.told() if self._server is not None else ""
-            self._close()
+            told = self._server.failed() if self._server is not None else ""
+            self.release()
             if not left:
                 return
             if len(left) == many:
@@ -138,12 +136,6 @@ class VllmEngine:
 
     def release(self) -> None:
         """End the server; the next request starts it again."""
-        self._close()
-        if self._view is not None:
-            self._view.cleanup()
-            self._view = None
-
-    def _close(self) -> None:
         for asking in self._asked.values():
             asking.close()
         self._asked.clear()
@@ -171,10 +163,13 @@ class VllmEngine:
             rendered: a prompt, which shows whether the chat template writes the first token.
         """
         room = _room_for(adapter) if adapter is not None else _RANKS[1]
-        if self._server is None or self._server.ended() or room > self._room:
-            self._close()
+        if self._server is not None and self._server.ended():
+            progress.say(f"vllm: the server ended ({self._server.failed()}); it is started again")
+            self.release()
+        if self._server is None or room > self._room:
+            self.release()
             self._room = max(room, self._room)
-            self._server = VllmServer(self._command(), self._environment(), self._options.start)
+            self._server = VllmServer(self._command, self._environment(), self._options.start)
             self._server.on_death(partial(self._let_go, weakref.ref(self._server)))
         if adapter not in self._asked:
             server = self._server.server
@@ -204,10 +199,10 @@ class VllmEngine:
         for asking in list(self._asked.values()):
             asking.stop()
 
-    def _command(self) -> list[str]:
-        if self._view is None:
-            self._view = tempfile.TemporaryDirectory(prefix="harness-weights-")
-        options, folder = self._options, as_vllm_reads(self._source.path, Path(self._view.name))
+    def _command(self, place: Path) -> list[str]:
+        renamed = place / "weights"
+        renamed.mkdir()
+        options, folder = self._options, as_vllm_reads(self._source.path, renamed)
         found = [self._python, "-m", "vllm.entrypoints.openai.api_server"]
         found += ["--model", str(folder), "--served-model-name", NAME]
         found += ["--dtype", self._source.dtype, "--seed", "0", "--enable-prefix-caching"]

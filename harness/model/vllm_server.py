@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from shutil import which
 from harness import progress
 from harness.errors import HarnessError, UsageError, plain
 from harness.model.address import ServerName
+from harness.model.guard import LOG
 
 PYTHON = "HARNESS_VLLM_PYTHON"
 NAME = "model"
@@ -30,6 +32,8 @@ _VERSION = (
     "    except E: pass\n"
 )
 _DISTRIBUTED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR")
+_SOCKET = 60
+"""Longest folder in which vLLM's sockets can be: a name has 36 characters, a path 107 at most."""
 _HOW = (
     "Make one with: uv venv DIR --python 3.12 && uv pip install --python DIR vllm, and name it "
     f"with {PYTHON}=DIR/bin/python or --engine-set python=DIR/bin/python. Or let the harness make "
@@ -98,17 +102,23 @@ def _make(python: Path, package: str) -> None:
 class VllmServer:
     """One server process for one folder of weights.
 
+    What it writes lies in a temporary folder, which is gone when the server is stopped or this
+    process ends, in whatever way. Where the server fails, its log stays.
+
     Attributes:
         server: where it listens, under which name.
     """
 
     def __init__(
-        self, command: Sequence[str], environment: Mapping[str, str], seconds: float
+        self,
+        command: Callable[[Path], Sequence[str]],
+        environment: Mapping[str, str],
+        seconds: float,
     ) -> None:
         """Start the process and wait until it answers.
 
         Args:
-            command: all but host and port.
+            command: all but host and port, given a folder for files that the server needs.
             environment: besides this process's own.
             seconds: how long it may take to start.
 
@@ -117,18 +127,14 @@ class VllmServer:
         """
         port = _free_port()
         self.server = ServerName(NAME, f"http://127.0.0.1:{port}/v1")
-        self._log = Path(tempfile.mkdtemp(prefix="harness-vllm-")) / "log.txt"
-        inherited = {k: v for k, v in os.environ.items() if k not in _DISTRIBUTED}
-        guard = [sys.executable, str(Path(__file__).with_name("guard.py"))]
-        with self._log.open("w") as log:
-            self._process = subprocess.Popen(
-                [*guard, *command, "--host", "127.0.0.1", "--port", str(port)],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                env={**inherited, **environment},
-                start_new_session=True,
-            )
+        folder = Path(tempfile.mkdtemp(prefix="harness-vllm-"))
+        self._log = folder / LOG
+        try:
+            words = [*command(folder), "--host", "127.0.0.1", "--port", str(port)]
+            self._process = _guarded(words, environment, self._log)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         self.stop = weakref.finalize(self, _stop, self._process)
         self._wait(seconds)
 
@@ -149,11 +155,15 @@ class VllmServer:
 
         threading.Thread(target=watch, args=(self._process,), daemon=True).start()
 
-    def told(self) -> str:
-        """Return the last words of its log."""
+    def failed(self) -> str:
+        """End what is left of a server that failed; return the last words of its log, and where."""
+        self.stop.detach()
+        self._process.terminate()  # the guard ends the server, and keeps the log
+        _wait_for(self._process)
         lines = self._log.read_text(errors="replace").splitlines()
         errors = [line for line in lines if "Error" in line] or lines
-        return plain(" ".join(errors[-1:]).strip()[-400:]) or "it said nothing"
+        said = plain(" ".join(errors[-1:]).strip()[-400:]) or "it said nothing"
+        return f"{said}; its log is {self._log}"
 
     def _wait(self, seconds: float) -> None:
         began = time.monotonic()
@@ -162,19 +172,41 @@ class VllmServer:
             while not _healthy(self.server):
                 late = time.monotonic() - began > seconds
                 if self.ended() or late:
-                    self.stop()
                     what = f"did not start within {seconds:.0f} s" if late else "ended at its start"
                     raise HarnessError(
-                        f"vLLM {what}: {self.told()}. Its log is {self._log}. Set what it needs "
-                        "with --engine-set, or answer with --engine own."
+                        f"vLLM {what}: {self.failed()}. Set what it needs with --engine-set, or "
+                        "answer with --engine own."
                     )
                 time.sleep(0.25)
             bar.advance(1)
 
 
+def _guarded(
+    command: Sequence[str], environment: Mapping[str, str], log: Path
+) -> subprocess.Popen[bytes]:
+    """Start a command that ends with this process."""
+    inherited = {k: v for k, v in os.environ.items() if k not in _DISTRIBUTED}
+    if len(str(log.parent)) < _SOCKET:  # vLLM leaves sockets and more among temporary files
+        inherited["TMPDIR"] = str(log.parent)
+    guard = [sys.executable, str(Path(__file__).with_name("guard.py")), str(log.parent)]
+    with log.open("w") as written:
+        return subprocess.Popen(
+            [*guard, *command],
+            stdin=subprocess.PIPE,
+            stdout=written,
+            stderr=written,
+            env={**inherited, **environment},
+            start_new_session=True,
+        )
+
+
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    if process.stdin is not None:
+    if process.stdin is not None and process.poll() is None:
         process.stdin.close()  # the guard ends the server and all its children
+    _wait_for(process)
+
+
+def _wait_for(process: subprocess.Popen[bytes]) -> None:
     try:
         process.wait(30)
     except subprocess.TimeoutExpired:

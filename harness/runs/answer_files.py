@@ -1,35 +1,41 @@
 """Answers that exist already, in the files that evaluations write: one record an answer.
 
 Read are JSON lines (LLaVA's, POPE's, lmms-eval's samples, plain ones), JSON (a list of objects, or
-answers by id), and the tables of VLMEvalKit (``.xlsx``, ``.csv``, ``.tsv``). Which column holds the
-answer, the id and the question follows from their names; a file that names none is refused.
+answers by id), Parquet, and the tables of VLMEvalKit (``.xlsx``, ``.csv``, ``.tsv``). Which column
+holds the answer, the id and the question follows from their names; a file that names none is
+refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.errors import HarnessError, UsageError
-from harness.runs.tables import Placed, plain_cell, sheet_rows, text_rows
-from harness.storage import lines_of, parse_json, read_json
+from harness.data import ENDINGS, Placed, is_read, placed_records, plain_cell
+from harness.errors import HarnessError, UsageError, some
 
 FORMATS = ("llava", "lmms-eval", "vlmevalkit", "pope", "jsonl")
-ENDINGS = (".jsonl", ".json", ".xlsx", ".csv", ".tsv")
 _ANSWERS = (
-    *("prediction", "model_prediction", "model_answer", "response", "output", "generated_text"),
-    *("pred", "caption", "text", "answer"),
+    *("prediction", "model_prediction", "model_answer", "model_output", "model_response"),
+    *("response", "output", "generated_text", "completion", "pred", "caption", "text", "answer"),
 )
+_PERHAPS = re.compile(r"output|predict|respon|repl(y|ies)|generat|completion|hypothes|said", re.I)
+"""Names of columns that may hold what a model said, beside one of a name such as "answer"."""
 _IDS = (
-    *("question_id", "questionId", "index", "doc_id", "id", "qid", "pid", "row", "image_id"),
+    *("question_id", "questionid", "index", "doc_id", "id", "qid", "pid", "row", "image_id"),
     *("image", "image_file"),
 )
 _QUESTIONS = ("prompt", "question", "query", "input")
-_FAILED = ("[LMMS_EVAL_REQUEST_FAILED", "Failed to obtain answer via API.")
+FAILED = ("[LMMS_EVAL_REQUEST_FAILED", "Failed to obtain answer via API.")
+"""How lmms-eval and VLMEvalKit write that there is no answer."""
 _LONGEST = 400  # letters of an id: longer ones are pictures or texts
 _SHOWN = 3
+
+
+_Record = tuple[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,10 @@ class GivenAnswer:
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
+class NoAnswersError(UsageError):
+    """A file that can be read and has no column of answers."""
+
+
 def files_in(path: Path) -> list[Path]:
     """Return the answer files that a path names: itself, or those below a folder.
 
@@ -61,13 +71,25 @@ def files_in(path: Path) -> list[Path]:
     """
     if path.is_file():
         return [path]
-    found = sorted(
-        file for file in path.rglob("*") if file.suffix.lower() in ENDINGS and file.is_file()
-    )
+    found = files_below(path)
     if not found:
         what = "holds no file" if path.is_dir() else "is not there"
         raise UsageError(f"{path} {what}. Name answer files that end in {', '.join(ENDINGS)}.")
     return found
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Return the tables and lists below a folder, those of the system and of Excel aside."""
+    return sorted(
+        file
+        for file in folder.rglob("*")
+        if is_read(file) and not _hidden(file.relative_to(folder)) and file.is_file()
+    )
+
+
+def _hidden(path: Path) -> bool:
+    """Say whether a file is none of the user's: macOS and Excel leave such beside them."""
+    return any(part.startswith((".", "~$", "__MACOSX")) for part in path.parts)
 
 
 def read_answers(
@@ -89,38 +111,98 @@ def read_answers(
     if not records:
         raise HarnessError(f"{path} holds no answers. Copy it again from where it was made.")
     columns = list(dict.fromkeys(str(key) for _, record in records for key in record))
-    kind = kind or _kind_of(columns)
-    said = answer or _answer_column(path, kind, columns)
-    if said not in columns:
-        raise UsageError(f"{path} has no column '{said}'. It has: {', '.join(columns)}.")
-    if row_id is not None and row_id not in columns:
-        raise UsageError(f"{path} has no column '{row_id}'. It has: {', '.join(columns)}.")
-    wanted = [row_id] if row_id else [name for name in _IDS if name in columns and name != said]
-    asked = next((name for name in _QUESTIONS if name in columns and name != said), None)
+    named = {name.lower(): name for name in reversed(columns)}
+    kind = kind or _kind_of(named.keys())
+    said = answer or _answer_column(path, kind, columns, named)
+    for name in filter(None, (said, row_id)):
+        if name not in columns:
+            raise UsageError(f"{path} has no column '{name}'. It has: {some(columns, most=20)}.")
+    known = [named[name] for name in _IDS if name in named and named[name] != said]
+    wanted = [row_id] if row_id else known
+    asked = next((named[n] for n in _QUESTIONS if n in named and named[n] != said), None)
     lacking = [where for where, record in records if said not in record]
     if lacking:
         raise UsageError(
             f"{len(lacking)} of {len(records)} records of {path} have no '{said}' "
             f"({'; '.join(lacking[:_SHOWN])}). Nothing was taken; repair the file."
         )
+    if answer is None and said.lower() in _ANSWERS[-3:]:
+        _refuse_doubt(path, said, records, {*wanted, asked, said})
+    texts = _texts(path, said, records)
     return tuple(
         GivenAnswer(
             where,
             place,
             {name: _plain(record[name]) for name in wanted if _tells(record.get(name))},
             _plain(record.get(asked)) if asked else "",
-            _said(record[said], where),
+            text,
             {
                 str(name): _plain(value)
                 for name, value in record.items()
                 if name not in (said, asked) and _tells(value)
             },
         )
-        for place, (where, record) in enumerate(records)
+        for place, ((where, record), text) in enumerate(zip(records, texts, strict=True))
     )
 
 
-def _kind_of(columns: Sequence[str]) -> str:
+def _refuse_doubt(
+    path: Path, said: str, records: Sequence[_Record], known: Collection[str | None]
+) -> None:
+    """Refuse a file whose "answer" may be the right one, as another column may be the model's.
+
+    Raises:
+        UsageError: naming both.
+    """
+    columns = dict.fromkeys(str(name) for _, record in records for name in record)
+    others = [
+        name
+        for name in columns
+        if name not in known
+        and _PERHAPS.search(name)
+        and any(isinstance(record.get(name), str) for _, record in records)
+    ]
+    if others:
+        raise UsageError(
+            f"{path} has the columns '{said}' and '{others[0]}', and either may be what the model "
+            "said. Nothing was taken. Name that column with --answer-column."
+        )
+
+
+def _texts(path: Path, said: str, records: Sequence[_Record]) -> list[str | None]:
+    """Return the answers of a column.
+
+    Raises:
+        UsageError: if some are no text, with their number and examples.
+    """
+    found: list[str | None] = []
+    odd: list[tuple[str, str]] = []
+    for where, record in records:
+        value = record[said]
+        while isinstance(value, list) and len(value) == 1:
+            value = value[0]
+        if isinstance(value, Mapping) and isinstance(value.get("content"), str):
+            value = value["content"]  # a message of a conversation
+        if isinstance(value, list):
+            odd.append((where, f"{len(value)} answers"))
+        elif isinstance(value, Mapping):
+            odd.append((where, f"an object ({', '.join(map(str, value))[:40]})"))
+        elif isinstance(value, bool):
+            odd.append((where, str(value).lower()))
+        else:  # nan is how pandas writes that there is none
+            text = None if value is None or value != value else _plain(value)
+            found.append(None if text is None or text.startswith(FAILED) else text)
+    if odd:
+        shown = "; ".join(f"{where}: {what}" for where, what in odd[:_SHOWN])
+        raise UsageError(
+            f"{len(odd)} of {len(records)} records of {path} hold something else than one text in "
+            f"'{said}' ({shown}). Nothing was taken. Keep one answer to a row, or name the column "
+            "of what the model said with --answer-column."
+        )
+    return found
+
+
+def _kind_of(columns: Collection[str]) -> str:
     if {"doc_id", "target"} <= set(columns) and {"resps", "filtered_resps"} & set(columns):
         return "lmms-eval"
     if {"index", "prediction"} <= set(columns):
@@ -132,7 +214,7 @@ def _kind_of(columns: Sequence[str]) -> str:
     return "jsonl"
 
 
-def _answer_column(path: Path, kind: str, columns: Sequence[str]) -> str:
+def _answer_column(path: Path, kind: str, columns: Sequence[str], named: Mapping[str, str]) -> str:
     known = {
         "lmms-eval": ("resps", "filtered_resps"),
         "vlmevalkit": ("prediction",),
@@ -142,11 +224,11 @@ def _answer_column(path: Path, kind: str, columns: Sequence[str]) -> str:
     }
     if kind not in known:
         raise UsageError(f"Unknown format '{kind}'. Use one of: {', '.join(FORMATS)}.")
-    found = next((name for name in known[kind] if name in columns), None)
+    found = next((named[name] for name in known[kind] if name in named), None)
     if found is None:
-        raise UsageError(
+        raise NoAnswersError(
             f"{path} has no column of answers: {' or '.join(known[kind])} is needed, and it has "
-            f"{', '.join(columns)}. Name the column with --answer-column."
+            f"{some(columns, most=20)}. Name the column with --answer-column."
         )
     return found
 
@@ -155,85 +237,37 @@ def _tells(value: Any) -> bool:
     return isinstance(value, str | int | float) and 0 < len(_plain(value)) <= _LONGEST
 
 
-def _said(value: Any, where: str) -> str | None:
-    while isinstance(value, list) and len(value) == 1:
-        value = value[0]
-    if isinstance(value, list | Mapping):
-        raise UsageError(
-            f"{where} holds {len(value)} answers to one row; nothing was taken. Keep one of them."
-        )
-    text = None if value is None else _plain(value)
-    return None if text is None or text.startswith(_FAILED) else text
-
-
 def _plain(value: Any) -> str:
     return plain_cell(value).strip()
 
 
 def records_in(path: Path) -> Placed:
-    """Yield the records of a file, each with its place; a spreadsheet, a table, JSON or JSON lines.
+    """Yield the records of a file, each with its place.
 
     Raises:
         UsageError: if the file is of another kind.
         HarnessError: if it is damaged.
     """
-    readers = {".jsonl": _lines, ".json": _json, ".xlsx": sheet_rows}
-    readers |= dict.fromkeys((".csv", ".tsv"), text_rows)
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise UsageError(
-            f"{path} is not read: it ends in '{path.suffix}'. Name a file that ends in "
-            f"{', '.join(ENDINGS)}; a pickle is never opened."
-        )
-    try:
-        yield from reader(path)
-    except (UsageError, HarnessError):
-        raise
-    except Exception as error:  # a damaged zip, foreign XML, broken JSON ...
-        raise HarnessError(
-            f"{path} cannot be read ({type(error).__name__}: {error}). Copy it again from where it "
-            "was made."
-        ) from error
+    return placed_records(path, _in_whole)
 
 
-def _lines(path: Path) -> Placed:
-    for number, line in lines_of(path):
-        text = line.decode("utf-8-sig") if isinstance(line, bytes) else line.removeprefix("\ufeff")
-        if not text.strip():
-            continue
-        where = f"{path.name}, line {number}"
-        try:
-            record = parse_json(text)
-        except ValueError as error:
-            raise HarnessError(f"{where} is no JSON ({error}). Copy the file again.") from error
-        if not isinstance(record, Mapping):
-            raise HarnessError(f"{where} is no JSON object with an id and an answer.")
-        yield where, record
-
-
-def _json(path: Path) -> Placed:
-    try:
-        found = read_json(path)
-    except ValueError:
-        yield from _lines(path)  # JSON lines, whatever the file is called
-        return
-    if isinstance(found, Mapping) and _is_table(found):  # columns, as pandas writes them
+def _in_whole(found: Any) -> list[Any]:
+    """Return the records of a JSON file that is one value and no list."""
+    if not isinstance(found, Mapping):
+        return []
+    if _is_table(found):  # columns, as pandas writes them
         places = list(next(iter(found.values())))
-        found = [{name: column[place] for name, column in found.items()} for place in places]
-    elif isinstance(found, Mapping) and not _is_record(found):
-        inside = [value for value in found.values() if isinstance(value, Mapping)]
-        by_id = [each for each in (found, *inside) if _all_texts(each)]
-        listed = [value for value in found.values() if isinstance(value, list)]
-        if len(by_id) == 1:  # ScienceQA's results hold the answers beside the letters
-            found = [{"id": name, "answer": text} for name, text in by_id[0].items()]
-        else:
-            found = listed[0] if len(listed) == 1 else [found]
-    elif isinstance(found, Mapping):
-        found = [found]
-    for number, record in enumerate(found if isinstance(found, list) else [], start=1):
-        if not isinstance(record, Mapping):
-            raise HarnessError(f"{path.name}, entry {number} is no object with an id and an answer")
-        yield f"{path.name}, entry {number}", record
+        return [{name: column[place] for name, column in found.items()} for place in places]
+    if _is_record(found):
+        return [found]
+    inside = [value for value in found.values() if isinstance(value, Mapping)]
+    if found and all(set(_ANSWERS) & set(each) for each in inside) and len(inside) == len(found):
+        return [{"id": name, **each} for name, each in found.items()]
+    by_id = [each for each in (found, *inside) if _all_texts(each)]
+    if len(by_id) == 1:  # ScienceQA's results hold the answers beside the letters
+        return [{"id": name, "answer": text} for name, text in by_id[0].items()]
+    listed = [value for value in found.values() if isinstance(value, list)]
+    return listed[0] if len(listed) == 1 else [found]
 
 
 def _is_record(found: Mapping[str, Any]) -> bool:
@@ -254,7 +288,38 @@ def _all_texts(found: Mapping[str, Any]) -> bool:
 
 
 def answers_of(
-    paths: Iterable[Path], kind: str | None, answer: str | None, row_id: str | None
-) -> tuple[GivenAnswer, ...]:
-    """Read several files as one; see :func:`read_answers`."""
-    return tuple(one for path in paths for one in read_answers(path, kind, answer, row_id))
+    paths: Iterable[Path],
+    named: Collection[Path],
+    kind: str | None,
+    answer: str | None,
+    row_id: str | None,
+) -> tuple[tuple[GivenAnswer, ...], tuple[str, ...]]:
+    """Read several files as one; see :func:`read_answers`.
+
+    Files that were found in a folder, and have no column of answers, are left out.
+
+    Args:
+        paths: the files.
+        named: those that were named, and not found in a folder.
+        kind: see :func:`read_answers`.
+        answer: see :func:`read_answers`.
+        row_id: see :func:`read_answers`.
+
+    Returns:
+        The answers, and what a reader should know.
+    """
+    found: list[GivenAnswer] = []
+    others: list[tuple[Path, NoAnswersError]] = []
+    for path in paths:
+        try:
+            found += read_answers(path, kind, answer, row_id)
+        except NoAnswersError as error:
+            if path in named:
+                raise
+            others.append((path, error))
+    if not others:
+        return tuple(found), ()
+    if not found:
+        raise others[0][1]
+    shown = some([path.name for path, _ in others], most=_SHOWN)
+    return tuple(found), (f"{len(others)} files of the folder hold no answers: {shown}",)

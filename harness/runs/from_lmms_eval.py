@@ -18,8 +18,9 @@ from typing import Any
 from harness.benchmark import scores_in
 from harness.errors import HarnessError, UsageError
 from harness.records import Answer, Sample, as_read, fingerprint
+from harness.runs.answer_files import FAILED, files_below, records_in
 from harness.runs.imports import Imported, all_but, note_on_images, words_in
-from harness.storage import lines_of, parse_json, read_json
+from harness.storage import read_json
 
 _FILE = re.compile(r"(?P<stamp>.*)_samples_(?P<task>.+)\.jsonl$")
 _BESIDE = {
@@ -27,7 +28,6 @@ _BESIDE = {
     *("submission", "target", "token_counts"),
 }
 """Keys of a line that are no metric."""
-_FAILED = "[LMMS_EVAL_REQUEST_FAILED"
 _GROUPS = ("category", "capabilities", "data_type", "question_type")
 _CLOSE = 1e-6
 
@@ -60,8 +60,8 @@ def read_lmms(paths: Iterable[Path], left_out: list[str] | None = None) -> tuple
 
 
 def _files(path: Path) -> list[Path]:
-    found = sorted(path.rglob("*_samples_*.jsonl")) if path.is_dir() else [path]
-    found = [file for file in found if file.is_file() and _FILE.match(file.name)]
+    named = files_below(path) if path.is_dir() else [path]
+    found = [file for file in named if file.is_file() and _FILE.match(file.name)]
     if not found:
         raise UsageError(
             f"There are no *_samples_*.jsonl in {path}. lmms-eval writes them when it is called "
@@ -164,15 +164,13 @@ def _agrees(metric: str, values: Sequence[float | None], figures: Mapping[str, A
 
 def _rows(file: Path) -> list[dict[str, Any]]:
     rows = []
-    for number, line in lines_of(file):
-        try:
-            row = parse_json(line)
-            rows.append({**row, "doc_id": str(row["doc_id"])})
-        except (ValueError, KeyError, TypeError) as error:
+    for where, row in records_in(file):
+        if "doc_id" not in row:
             raise HarnessError(
-                f"Line {number} of {file} is not a sample of lmms-eval ({type(error).__name__}: "
-                f"{error}). Copy the file again from where it was made."
-            ) from error
+                f"{where} in {file.parent} is not a sample of lmms-eval (it has no doc_id). Copy "
+                "the file again from where it was made."
+            )
+        rows.append({**row, "doc_id": str(row["doc_id"])})
     return rows
 
 
@@ -226,7 +224,7 @@ def _sample(
 def _read(row: Mapping[str, Any]) -> Answer:
     """Return what the model said, without its thinking part."""
     text = _text(row.get("filtered_resps"))
-    if text.startswith(_FAILED):
+    if text.startswith(FAILED):
         return Answer(None, finish="missing", error="lmms-eval could not get an answer")
     tokens = _tokens(row)
     return as_read(Answer(text, words_in(text) if tokens is None else tokens))

@@ -15,19 +15,17 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from harness.data import plain_cell
 from harness.errors import HarnessError, UsageError
 from harness.records import Answer, Sample, as_read, fingerprint
-from harness.runs.answer_files import records_in
+from harness.runs.answer_files import FAILED, files_below, records_in
 from harness.runs.imports import Imported, all_but, note_on_images, words_in
-from harness.runs.tables import plain_cell
 
 _SCORES = ("hit", "score", "eval_score", "match", "correct")
 _IMAGES = ("image_path", "image_name", "image_file", "image_id", "img_id", "imageId", "image")
 _GROUPS = ("category", "l2-category", "capability", "type", "split")
-_FAILED = "Failed to obtain answer via API."
 _MILLION = 1_000_000
 """Circular MMBench numbers the rotations of question ``n`` as ``n`` plus millions."""
-_READ = (".xlsx", ".tsv", ".csv", ".json")
 _FAMILY = re.compile(
     r"_(?=(?:MMBench|MMStar|MMMU|MMVet|MME|POPE|HallusionBench|SEEDBench|ScienceQA|LLaVABench|AI2D"
     r"|TextVQA|ChartQA|DocVQA|InfoVQA|OCRBench|OCRVQA|MathVista|MathVision|MathVerse|RealWorldQA"
@@ -66,11 +64,7 @@ def read_vlmevalkit(
 def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
-    found = [
-        file
-        for file in sorted(path.rglob("*"))
-        if file.suffix in _READ and _VERDICT_FILE.search(file.stem) and file.is_file()
-    ]
+    found = [file for file in files_below(path) if _VERDICT_FILE.search(file.stem)]
     if not found:
         raise UsageError(
             f"There is no file with verdicts below {path}, such as *_result.xlsx or "
@@ -137,7 +131,7 @@ def _sample(row: Mapping[str, Any], score: str, value: float | None) -> Sample:
     prompt = _prompt(row)
     said = row["prediction"]
     # In a table an empty answer looks like none; one that was judged was there.
-    lost = (said is None and value is None) or _FAILED in str(said)
+    lost = (said is None and value is None) or any(mark in str(said) for mark in FAILED)
     read = as_read(
         Answer(None, finish="missing", error="VLMEvalKit could not get an answer")
         if lost

@@ -6,6 +6,7 @@ An answer whose file says the question is never given to a row that asks another
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,16 +14,17 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 from harness.benchmark import Row
+from harness.data import plain_cell
 from harness.errors import UsageError
 from harness.records import distinct
 from harness.runs.answer_files import GivenAnswer
-from harness.runs.tables import plain_cell
 
 _SHOWN = 3
 _POSITION = "position"
 _LONGEST = 400  # letters of an id
 _ALIKE = 50  # rows that may share an id, and are told apart by their questions
 _RUN = 12  # questions in a row by which a place in the data is known
+_NUMBER = re.compile(r"(?:COCO_\w+_)?0*(\d+)(?:\.0+|\.(?:jpe?g|png))?", re.IGNORECASE)
 
 _Index = dict[str, dict[str, list[int]]]
 """Rows by column and value."""
@@ -84,11 +86,32 @@ def match(
     few = len({(*one.ids.values(), one.question) for one in lost}) <= unread
     if lost and not (pairs and (some_rows or few)):
         raise UsageError(_no_row(name, rows, given, lost))
+    _refuse_questions(name, given, pairs, asked)
     return _checked(name, rows, given, pairs, how)
 
 
+def _refuse_questions(
+    name: str,
+    given: Sequence[GivenAnswer],
+    pairs: Mapping[int, int],
+    asked: Sequence[tuple[str, str]],
+) -> None:
+    """Refuse a list of questions: its column of texts is called like one of answers."""
+    same = [
+        given[place].where
+        for place, row in pairs.items()
+        if given[place].text and _plain(str(given[place].text)) in filter(None, asked[row])
+    ]
+    if 2 * len(same) > len(pairs):
+        raise UsageError(
+            f"{len(same)} of {len(given)} answers to {name} are the questions themselves, such as "
+            f"{_examples(same)}. Nothing was taken. Name the file of answers, or the column of "
+            "what the model said with --answer-column."
+        )
+
+
 def _plain(text: str) -> str:
-    text = re.sub(r"<image(?:[ _]\d+)?>", " ", text)
+    text = unicodedata.normalize("NFKC", re.sub(r"<image(?:[ _]\d+)?>", " ", text))
     return re.sub(r"\W+", " ", text.lower()).strip()
 
 
@@ -104,7 +127,23 @@ def _index(rows: Sequence[Row]) -> _Index:
             if isinstance(value, str | int | float) and len(str(value)) <= _LONGEST:
                 index[str(name)][plain_cell(value).strip()].append(place)
     index[_POSITION] = {row.id: [place] for place, row in enumerate(rows)}  # last: a name is surer
+    for known in index.values():  # the same numbers in other forms, where these are no ids
+        loose: dict[str, list[int]] = defaultdict(list)
+        for text, places in known.items():
+            if _number(text) not in known:
+                loose[_number(text)] += places
+        known.update(loose)
     return index
+
+
+def _number(text: str) -> str:
+    """Return the number that an id is, as of "7.0", "000007" and "COCO_val2014_000000000007.jpg".
+
+    Tables turn whole numbers into decimals, and COCO's number stands for its file. Any other id is
+    returned as it is.
+    """
+    found = _NUMBER.fullmatch(text)
+    return found[1] if found else text
 
 
 def _heard(asked: Sequence[tuple[str, str]], given: Sequence[GivenAnswer]) -> list[str | None]:
@@ -127,9 +166,10 @@ def _ways(
         for field in fields:
             for column, known in index.items():
                 if (field == column) is same:
+                    ids = [one.ids.get(field, "") for one in given]
                     yield (
                         f"{field} = {column}",
-                        [known.get(one.ids.get(field, ""), ()) for one in given],
+                        [known.get(name, known.get(_number(name), ())) for name in ids],
                     )
     shared = [name for name in distinct(key for one in given for key in one.facts) if name in index]
     asking: dict[str | None, list[int]] = defaultdict(list)
@@ -266,6 +306,13 @@ def _checked(
         )
         notes.append(
             f"the files hold the answers in another order than the data, first at {moved.where}"
+        )
+    if len(taken) >= _ALIKE and all(
+        one.text == rows[at].target for one, at in zip(taken, order, strict=True)
+    ):
+        notes.append(
+            "every answer is the reference word for word; see that the file's column of answers is "
+            "not that of the references (--answer-column)"
         )
     lacking = [one.where for one in taken if one.text is None]
     if lacking:

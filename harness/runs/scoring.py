@@ -68,10 +68,13 @@ def score_given(wanted: Scoring, plan: EvalPlan) -> GivenArm:
         HarnessError: if a file is damaged, or a benchmark cannot be scored.
     """
     chosen = _files_by_benchmark(wanted.files, plan.benchmarks)
-    given = {
-        bench.name: answers_of(chosen[bench.name], wanted.kind, wanted.answer, wanted.row_id)
+    read = {
+        bench.name: answers_of(
+            chosen[bench.name], wanted.files, wanted.kind, wanted.answer, wanted.row_id
+        )
         for bench in plan.benchmarks
     }
+    given = {name: answers for name, (answers, _) in read.items()}
     digest = fingerprint(
         "answers",
         [[(a.ids, a.question, a.text) for a in given[bench.name]] for bench in plan.benchmarks],
@@ -82,7 +85,7 @@ def score_given(wanted: Scoring, plan: EvalPlan) -> GivenArm:
     with progress.bar("scoring", len(plan.benchmarks), "benchmarks") as bar:
         for bench in plan.benchmarks:
             samples[bench.name], told = _scored(bench, plan, given[bench.name], shown)
-            notes += [f"{bench.name}: {note}" for note in told]
+            notes += [f"{bench.name}: {note}" for note in (*read[bench.name][1], *told)]
             bar.advance(1)
     return GivenArm(samples, digest, distinct(notes), tuple(shown))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -109,6 +110,28 @@ def test_a_scale_is_part_of_the_columns_name() -> None:
     found = read_metric("mark", rows, lambda r: sum(one["mark"] for one in r) / len(r))
     assert isinstance(found, Reading)
     assert (found.column, found.top) == ("mark (0 to 10)", 10.0)
+
+
+def test_a_reply_that_was_not_read_is_no_value_of_a_judged_row() -> None:
+    """EgoThink adds up -1 where its judge gave no rating; without a judge -1 may be a value."""
+    rows = [[{"mark": mark} for mark in (1, -1, 0.5)] for _ in range(24)]
+
+    def whole(found: Sequence[dict[str, float]]) -> float:
+        return sum(one["mark"] for one in found) / len(found)
+
+    found = read_metric("mark", rows, whole, judged=True)
+    assert isinstance(found, Reading)
+    assert (found.column, found.top) == ("mark", 1.0)
+    assert read_metric("mark", rows, whole) == "its values fall to -1, and no scale is declared"
+
+
+def test_a_figure_of_several_numbers_a_row_is_refused_by_their_name() -> None:
+    rows = [[{"marks": [4 + n % 5, mark]} for mark in (5, 6, 9)] for n in range(24)]
+
+    def whole(found: Sequence[dict[str, list[int]]]) -> float:
+        return sum(one["marks"][1] for one in found) / sum(one["marks"][0] for one in found)
+
+    assert "several numbers of each row (marks)" in str(read_metric("ratio", rows, whole))
 
 
 def test_one_sum_over_another() -> None:
@@ -221,6 +244,26 @@ def test_the_task_asks_our_judge_in_its_own_words() -> None:
             bench.rubric.read(task, row, "a red thing", reply)
 
 
+@pytest.mark.parametrize(
+    ("task", "prompt"),
+    [("mathverse_testmini", "strict evaluator"), ("egothink_activity", "0, 0.5 or 1")],
+)
+def test_code_that_wants_a_service_named_is_imported_and_asks_our_judge(
+    task: str, prompt: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OPENAI_API_KEY", "API_TYPE"):
+        monkeypatch.delenv(name, raising=False)
+    bench = benchmark(f"lmms:{task}")
+    assert bench.rubric is not None
+    made = next(made_tasks(bench.task))
+    bench.prepare(made)
+    row = next(made.rows(0, 1))
+    asked = bench.rubric.ask(made, row, "a wrong answer")
+    assert asked is not None
+    assert prompt in asked.prompt
+    assert not {"OPENAI_API_KEY", "API_TYPE"} & set(os.environ)
+
+
 def test_a_group_stands_for_its_tasks() -> None:
     from harness.benchmark import expand
 
@@ -234,6 +277,7 @@ def test_a_group_stands_for_its_tasks() -> None:
     ("name", "reason"),
     [
         ("lmms:naturalbench", "--bench naturalbench"),
+        ("lmms:llava_in_the_wild", "two marks a row.*--bench llavabench"),
         ("lmms:mmmu_test", "only writes a file to submit"),
         ("lmms:seedbench_ppl", "another way than one question"),
     ],

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -119,3 +120,29 @@ def test_help_fits_a_terminal_of_40_columns(monkeypatch, asked):
     # An example stands on one line, to be copied; a name such as A,B,C is never broken.
     wide = [line for line in told.splitlines() if len(line) > 40 and " " in line.strip()]
     assert [line for line in wide if "harness " not in line and "  --" not in line] == []
+
+
+def _every_command():
+    from harness.cli import app
+
+    commands = [app]
+    for command in commands:  # grows while it is read: the commands of a group follow it
+        commands += command.commands.values() if isinstance(command, click.Group) else ()
+    return commands
+
+
+def test_help_cuts_no_summary_and_fits_80_columns(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    for command in _every_command():
+        told = CliRunner().invoke(command, ["--help"], prog_name=command.name).stdout
+        assert "..." not in told.replace(",...", "").replace("RUN ...", "").replace("[ARGS]...", "")
+        assert [line for line in told.splitlines() if len(line) > 80] == []
+
+
+def test_every_option_of_a_long_command_stands_in_a_section():
+    from harness.cli import app
+
+    for name in ("run", "eval"):
+        told = CliRunner().invoke(app, [name, "--help"]).stdout
+        assert "\nOptions:\n" not in told
+        assert "\nJudge:\n" in told

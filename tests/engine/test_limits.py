@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from harness.engine import Engine
 from harness.engine.decoding import finite
-from harness.engine.memory import positions_of
+from harness.engine.memory import Budget, positions_of
 from harness.model import Model
 from harness.records import Request
 from harness.storage import Store
@@ -121,3 +121,15 @@ class Config:
 )
 def test_positions_by_hand(config: Config, positions: int | None) -> None:
     assert positions_of(config) == positions
+
+
+def test_what_a_cpu_keeps_does_not_grow_with_the_machine(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = Model.open(folder, device="cpu").base.loaded()
+    monkeypatch.setattr("harness.engine.memory._free", lambda device: 1 << 40)
+    budget = Budget.of(loaded, None)
+    assert (budget.features, budget.segments) == (128 << 20, 384 << 20)
+    assert budget.working == 1 << 39
+    asked = Budget.of(loaded, 1000)
+    assert (asked.features, asked.segments, asked.working) == (100, 300, 500)

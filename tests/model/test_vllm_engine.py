@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,16 +88,66 @@ def test_an_adapter_that_vllm_cannot_apply_is_refused(config, tmp_path):
         _room_for(tmp_path)
 
 
-def test_a_server_that_does_not_start_shows_its_log():
-    words = [sys.executable, "-c", "raise ValueError('no such model')"]
-    with pytest.raises(HarnessError, match=r"vLLM ended at its start: ValueError: no such model"):
-        VllmServer(words, {}, 60.0)
+SERVER = """
+import http.server, sys
+address = ("127.0.0.1", int(sys.argv[sys.argv.index("--port") + 1]))
+class Well(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+print("listening", flush=True)
+http.server.HTTPServer(address, Well).serve_forever()
+"""
+"""Stands for vLLM where only its process matters."""
+
+
+def started(code: str, seconds: float = 60.0) -> VllmServer:
+    def command(folder: Path) -> list[str]:
+        (folder / "weights").mkdir()
+        (folder / "weights" / "copied").write_text("a copy of the weights")
+        (folder / "socket").write_text("as vLLM leaves them")
+        return [sys.executable, "-c", code]
+
+    return VllmServer(command, {}, seconds)
+
+
+def left_in(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_server_that_is_stopped_leaves_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    server = started(SERVER)
+    assert len(left_in(tmp_path)) == 3
+    server.stop()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_fails_leaves_its_log_and_names_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(HarnessError, match="vLLM ended at its start: ValueError: no such") as told:
+        started("raise ValueError('no such model')")
+    (log,) = left_in(tmp_path)
+    assert f"its log is {tmp_path / log}. Set what it needs" in str(told.value)
+    shutil.rmtree(tmp_path / log.split("/")[0])
+    with pytest.raises(HarnessError, match="did not start within 1 s: waiting; its log is"):
+        started("import time; print('waiting', flush=True); time.sleep(99)", 1)
+    (late,) = left_in(tmp_path)
+    assert (tmp_path / late).read_text() == "waiting\n"
+
+
+def test_weights_that_cannot_be_copied_leave_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(OSError, match="full"):
+        VllmServer(lambda folder: (_ for _ in ()).throw(OSError("disk full")), {}, 1)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("how", ["the parent is killed", "the pipe is closed"])
 def test_the_guarded_command_ends_with_its_parent(how, tmp_path):
     """The command starts a child of its own; both end, also when nobody can say goodbye."""
-    pids = tmp_path / "pids"
+    pids, folder = tmp_path / "pids", tmp_path / "folder"
+    folder.mkdir()
     grandchild = "[sys.executable, '-c', 'import time; time.sleep(99)']"
     child = (
         "import os, subprocess, sys, time\n"
@@ -104,7 +155,7 @@ def test_the_guarded_command_ends_with_its_parent(how, tmp_path):
         f"open({str(pids)!r}, 'w').write(f'{{os.getpid()}} {{other.pid}}\\n')\n"
         "time.sleep(99)"
     )
-    guard = [sys.executable, guard_module.__file__, sys.executable, "-c", child]
+    guard = [sys.executable, guard_module.__file__, str(folder), sys.executable, "-c", child]
     parent = (
         "import subprocess, time\n"
         f"subprocess.Popen({guard!r}, stdin=subprocess.PIPE)\n"
@@ -124,9 +175,10 @@ def test_the_guarded_command_ends_with_its_parent(how, tmp_path):
         assert process.stdin is not None
         process.stdin.close()
     process.wait(60)
-    while any(map(runs, started)) and time.monotonic() < until:
+    while (any(map(runs, started)) or folder.exists()) and time.monotonic() < until:
         time.sleep(0.05)
     assert not any(map(runs, started))
+    assert not folder.exists(), "what the server wrote is gone with it"
 
 
 def runs(pid: int) -> bool:

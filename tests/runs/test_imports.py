@@ -175,7 +175,7 @@ def test_a_sample_file_alone_is_taken_and_not_called_checked(tmp_path):
     assert [row.tokens for row in found.samples] == list(range(6))
     assert any("not checked against" in note for note in found.notes)
     file.write_text(file.read_text() + "{torn\n")
-    with pytest.raises(HarnessError, match=r"Line 7 of .* is not a sample"):
+    with pytest.raises(HarnessError, match=r"my_task\.jsonl, line 7 is no JSON"):
         read_lmms([file])
 
 

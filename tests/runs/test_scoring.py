@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import csv
+import gzip
+import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import openpyxl
+import pyarrow
+import pyarrow.parquet
 import pytest
 from harness_tinyworld import DATA
 from hypothesis import given
@@ -18,7 +23,7 @@ from harness.errors import HarnessError, UsageError
 from harness.eval import score_answers
 from harness.records import Answer
 from harness.runs import Scoring, compare_runs, open_run
-from harness.runs.answer_files import GivenAnswer, read_answers
+from harness.runs.answer_files import GivenAnswer, answers_of, files_in, read_answers
 from harness.runs.matching import match
 from harness.settings import EvalSettings
 from harness.stages import sample_of
@@ -173,6 +178,13 @@ def test_what_does_not_fit_is_refused_as_a_whole(said: list[GivenAnswer], told: 
     assert "Nothing was taken" in str(found.value)
 
 
+def test_a_question_is_the_same_however_its_letters_are_encoded() -> None:
+    rows = [row(n, f"Où est le café {n}？") for n in range(4)]
+    said = [answer(p, f"a{n}", f"Ou\u0300 est le cafe\u0301 {n}?") for p, n in enumerate([2, 0, 3])]
+    found = match("b", rows, said).answers
+    assert {key: one.text for key, one in found.items()} == {"2": "a2", "0": "a0", "3": "a3"}
+
+
 def test_the_same_answer_twice_is_said() -> None:
     found = match("b", TEN, [answer(0, "a", id="k0"), answer(1, "a", id="k0")])
     assert any("more than once" in note for note in found.notes)
@@ -199,6 +211,31 @@ def test_a_column_of_the_same_name_is_surer_than_the_position() -> None:
     assert {key: one.text for key, one in found.answers.items()} == {
         str(n): f"a{n}" for n in range(5)
     }
+
+
+@given(
+    st.sets(st.integers(0, 999_999), min_size=1, max_size=6),
+    st.sampled_from(["{}", "{}.0", "{:06d}", "COCO_val2014_{:012d}.jpg", "{:012d}.png"]),
+    st.sampled_from(["{}", "COCO_val2014_{:012d}", "{:012d}.jpg"]),
+)
+def test_a_number_is_the_same_id_in_every_form(ids: set[int], given: str, there: str) -> None:
+    order = sorted(ids)
+    rows = [row(n, "Describe it.", image=there.format(each)) for n, each in enumerate(order)]
+    said = [answer(p, f"a{each}", image_id=given.format(each)) for p, each in enumerate(order)]
+    found = match("chair", rows, said[::-1]).answers
+    assert {key: one.text for key, one in found.items()} == {
+        str(n): f"a{each}" for n, each in enumerate(order)
+    }
+
+
+def test_an_id_as_it_is_goes_before_its_number() -> None:
+    rows = [row(n, "What?", key=key) for n, key in enumerate(["7", "007", "x"])]
+    said = [answer(p, f"a{key}", id=key) for p, key in enumerate(["007", "x", "7"])]
+    found = match("b", rows, said).answers
+    assert {key: one.text for key, one in found.items()} == {"0": "a7", "1": "a007", "2": "ax"}
+    either = [row(n, "What?", key=key) for n, key in enumerate(["007", "0007"])]
+    with pytest.raises(UsageError, match="1 of 2 answers match no row"):
+        match("b", either, [answer(0, "a", id="007"), answer(1, "b", id="07")])
 
 
 def test_columns_in_common_and_the_question_find_a_row_together() -> None:
@@ -269,17 +306,150 @@ def test_answers_beyond_the_limit_are_left_out_and_counted(rows: list[Row], tmp_
     [
         ("a.jsonl", '{"id": 1, "said": "x"}', "no column of answers.*--answer-column"),
         ("a.jsonl", '{"id": 1, "text": "x"}\n{"id": 2}', "1 of 2 records .* no 'text'"),
-        ("a.jsonl", '{"id": 1, "text": ["x", "y"]}', "line 1 holds 2 answers to one row"),
+        (
+            "a.jsonl",
+            '{"id": 1, "text": ["x", "y"]}\n{"id": 2, "text": "x"}\n{"id": 3, "text": {"a": 1}}',
+            r"2 of 3 records .*'text' .a.jsonl, line 1: 2 answers; a.jsonl, line 3: an object .a",
+        ),
+        ("a.jsonl", '{"id": 1, "answer": "no", "my_output": "x"}', "'answer' and 'my_output'"),
         ("a.jsonl", '{"id": 1, "te', "line 1 is no JSON"),
         ("a.jsonl", "", "holds no answers"),
         ("a.pkl", "x", "a pickle is never opened"),
-        ("a.xlsx", "x", "cannot be read"),
+        ("a.xlsx", "x", "cannot be read.*no .xlsx file"),
+        ("a.jsonl", '{"id": 1, "text": true}', "1 of 1 records .* line 1: true"),
+        ("a.csv", "id,text,text\n1,2,3", "several columns of the name text"),
+        ("a.json", "<html>404</html>", "line 1 is no JSON.*begins with '<html>404"),
+        ("a.jsonl.gz", "x", "cannot be read .BadGzipFile"),
         ("a.csv", "index,prediction\n1,2,3", "line 2 has another number of columns"),
     ],
 )
 def test_files_are_refused_in_words(tmp_path: Path, name: str, text: str, told: str) -> None:
     with pytest.raises(HarnessError, match=told):
         read_answers(_write(tmp_path / name, text))
+
+
+PLAIN = [{"question_id": n, "text": f"{n}: \u201cyes\u201d, I think"} for n in (4, 5, 6)]
+
+
+def as_lines(end: str) -> str:
+    return end.join(json.dumps(each, ensure_ascii=False) for each in PLAIN)
+
+
+def as_table(parts: str, end: str = "\n") -> str:
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, delimiter=parts, lineterminator=end)
+    writer.writerows([[" Question_ID", "Text "], *(each.values() for each in PLAIN)])
+    return out.getvalue()
+
+
+def as_parquet() -> bytes:
+    out = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(PLAIN), out)
+    return out.getvalue()
+
+
+def as_sheet(change: Callable[[Any, Any], None] = lambda book, sheet: None) -> bytes:
+    book, out = openpyxl.Workbook(), io.BytesIO()
+    for each in (PLAIN[0], *(each.values() for each in PLAIN)):
+        book.active.append(list(each))
+    change(book, book.active)
+    book.save(out)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a.jsonl", as_lines("\r\n").encode()),
+        ("a.jsonl", as_lines("\n").encode("utf-16")),
+        ("a.jsonl", as_lines("\n").encode("utf-16-le")),
+        ("a.jsonl", json.dumps(PLAIN).encode()),
+        ("a.json", json.dumps(PLAIN, indent=1).encode("utf-8-sig")),
+        ("a.json", as_lines("\n").encode("utf-8-sig")),
+        ("a.json", json.dumps({n: PLAIN[n] for n in range(3)}).encode("utf-16")),
+        ("a.JSONL.gz", gzip.compress(as_lines("\n").encode())),
+        ("a.csv", as_table(",", "\r\n").encode("utf-8-sig")),
+        ("a.csv", as_table(";").encode("utf-16")),
+        ("a.csv", as_table("\t").encode()),
+        ("a.tsv", as_table("\t").encode("utf-16")),
+        ("a.csv.gz", gzip.compress(as_table(",").encode())),
+        ("a.parquet", as_parquet()),
+        ("a.xlsx", as_sheet()),
+        ("a.xlsx", as_sheet(lambda book, sheet: book.create_sheet("n", 0).append(["note"]))),
+        ("wrong.csv", as_sheet()),
+    ],
+)
+def test_a_file_is_read_by_what_it_holds(tmp_path: Path, name: str, data: bytes) -> None:
+    (tmp_path / name).write_bytes(data)
+    found = read_answers(tmp_path / name)
+    ids = [one.ids.get("question_id") or one.ids.get("Question_ID") for one in found]
+    assert ids == [str(each["question_id"]) for each in PLAIN]
+    assert [one.text for one in found] == [each["text"] for each in PLAIN]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "told"),
+    [
+        ("a.xlsx", as_sheet(lambda b, s: s.merge_cells("A2:A4")), r"1 merged cells \(A2:A4\)"),
+        ("a.xlsx", as_sheet(lambda b, s: b.copy_worksheet(s)), "2 sheets with rows"),
+        ("a.csv", as_table(",").encode("cp1252"), "Line 2 of .* is not UTF-8 text.*Save"),
+        ("a.jsonl.gz", gzip.compress(b"{}" * 9)[:-9], "cannot be read .EOFError"),
+    ],
+)
+def test_what_lost_its_values_is_refused(tmp_path: Path, name: str, data: bytes, told: str) -> None:
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(HarnessError, match=told):
+        read_answers(tmp_path / name)
+
+
+def test_a_packed_file_has_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.data.tables._UNPACKED", 1000)
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(b" " * 1001))
+    with pytest.raises(HarnessError, match="unpacks to more than 1000 bytes"):
+        read_answers(tmp_path / "a.jsonl.gz")
+
+
+def test_a_folder_is_searched_for_answers_and_the_rest_is_said(tmp_path: Path) -> None:
+    for name in ("deep/er/one.jsonl", "__MACOSX/._one.jsonl", ".cache/two.jsonl", "~$one.xlsx"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        write_lines(tmp_path / name, PLAIN[:2])
+    write_lines(tmp_path / "results.json", [{"accuracy": 0.5}])
+    found, notes = answers_of(files_in(tmp_path), [tmp_path], None, None, None)
+    assert [one.text for one in found] == [each["text"] for each in PLAIN[:2]]
+    assert notes == ("1 files of the folder hold no answers: results.json",)
+    with pytest.raises(UsageError, match="no column of answers"):
+        answers_of([tmp_path / "results.json"], [tmp_path / "results.json"], None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("record", "text"),
+    [
+        ({"id": 1, "answer": "no", "model_output": "Yes."}, "Yes."),
+        ({"id": 1, "answer": "no", "output_tokens": 12}, "no"),
+        ({"id": 1, "response": {"role": "assistant", "content": "Yes."}}, "Yes."),
+    ],
+)
+def test_what_the_model_said_is_told_from_what_stands_beside(
+    tmp_path: Path, record: dict[str, Any], text: str
+) -> None:
+    (found,) = read_answers(write_lines(tmp_path / "a.jsonl", [record]))
+    assert found.text == text
+
+
+def test_a_list_of_questions_is_no_file_of_answers() -> None:
+    said = [answer(n, f"What is thing {n}?\nOne word.", id=f"k{n * n}") for n in range(10)]
+    found = match("b", TEN, said)
+    assert len(found.answers) == 10
+    with pytest.raises(UsageError, match=r"10 of 10 answers to b are the questions.*line 1, f"):
+        match("b", TEN, [answer(n, f"What is thing {n}?", id=f"k{n * n}") for n in range(10)])
+
+
+def test_answers_that_are_all_the_references_are_noted() -> None:
+    rows = [row(n, f"What is thing {n}?", key=f"k{n}") for n in range(60)]
+    for text, noted in (("x", True), ("y", False)):
+        said = [answer(n, "x" if n else text, id=f"k{n}") for n in range(60)]
+        notes = match("b", rows, said).notes
+        assert any("the reference word for word" in note for note in notes) is noted
 
 
 def test_a_failed_request_is_no_answer(tmp_path: Path) -> None:

@@ -144,6 +144,9 @@ def _unimportable(error: HarnessError) -> str:
     package = _PACKAGE.search(str(error.__cause__ or error))
     if package is not None:
         return f"its code needs the package {package[1]}, which lmms-eval does not bring"
+    if isinstance(error.__cause__, KeyError) and str(error.__cause__.args[0]).isupper():
+        name = error.__cause__.args[0]
+        return f"its code needs the environment variable {name}, which was not set here"
     # The rest of lmms-eval's message says where it looked on this machine.
     reason = str(error.__cause__ or error).split(". Tried")[0]
     return f"its code cannot be imported here: {without_paths(reason)}"

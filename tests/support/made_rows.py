@@ -25,12 +25,12 @@ from typing import Any
 
 import PIL.Image
 
-from harness.benchmark.columns_read import columns_read
+from harness.benchmark.columns_read import read_columns
 from harness.benchmark.foreign import described
 from harness.benchmark.importing import config_of, kept_as_it_was
 from harness.benchmark.task import Row, Task
 from harness.benchmark.task_files import yaml_chain
-from harness.benchmark.wire import Asked, Unanswerable, scored
+from harness.benchmark.wire import Asked, AskedAgain, Unanswerable, scored
 
 ROWS = 24
 WORDS = ("red", "green", "blue", "yellow")
@@ -276,7 +276,7 @@ class MadeTask(Task):
 def _columns_of(path: str, config: Any) -> list[str]:
     named = [str(getattr(config, key) or "") for key in ("doc_to_text", "doc_to_target")]
     whole = [name for name in named if re.fullmatch(r"\w+", name)]
-    return [*whole, *re.findall(r"\{\{\s*(\w+)", " ".join(named)), *columns_read(path)]
+    return [*whole, *re.findall(r"\{\{\s*(\w+)", " ".join(named)), *read_columns(path)]
 
 
 _configs: dict[str, Mapping[str, Any]] = {}
@@ -420,7 +420,10 @@ def _scored(task: MadeTask, row: Row, form: str) -> Mapping[str, Any]:
     try:
         told = scored(lambda: task.results(row, form.format(right=row.target)))
     except Asked:
-        told = scored(lambda: task.results(row, form.format(right=row.target)), "1")
+        try:
+            told = scored(lambda: task.results(row, form.format(right=row.target)), "1")
+        except AskedAgain as again:
+            raise LookupError("its scoring cannot read the reply 1, and asks again") from again
         told = {name: {m: (form, v) for m, v in each.items()} for name, each in told.items()}
     listed = task.metrics
     return {m: v for each in told.values() for m, v in each.items() if m in listed}

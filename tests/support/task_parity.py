@@ -16,7 +16,10 @@ from harness.benchmark.wire import Asked, scored
 from harness.records import Answer, Sample
 from harness.stages import sample_of
 
-_REPLIES = ("1", "0", "Yes", "No", "A", "5", "0.5", "Score: 3", "8 6")
+_REPLIES = (
+    *("1", "0", "Yes", "No", "A", "5", "0.5", "Score: 3", "8 6"),
+    *("Rating: [[0.5]]", "Rating: [[1]]"),
+)
 _SEEDS = 3
 
 
