@@ -65,6 +65,8 @@ def test_the_workflow_runs_every_python_that_the_package_admits():
     first, end = map(int, admitted.groups())
     wanted = [f"3.{minor}" for minor in range(first, end)]
     assert jobs["suite"]["strategy"]["matrix"]["python"] == wanted
+    told = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', read("pyproject.toml"))
+    assert told == wanted, "the classifiers"
     steps = " ".join(step.get("run", "") for step in jobs["suite"]["steps"])
     for part in ("ruff check", "ruff format", "mypy", "pytest"):
         assert part in steps

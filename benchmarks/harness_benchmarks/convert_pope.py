@@ -30,7 +30,7 @@ def read(files: Files) -> Reading:
                 f"{name} holds {found} questions; LLaVA's evaluation asks {_SPLITS[split]} of "
                 f"them (commit {_COMMIT[:7]} of POPE's repository)"
             )
-    return Reading(rows)
+    return Reading(rows, apart=("category", "Full"))
 
 
 def _entry(where: str, item: Any, split: str, place: int) -> SourceRow:

@@ -23,11 +23,15 @@ _LETTER = re.compile(
     r"^\W*([A-Z])\W*$|\(([A-Z])\)|(?:^|\s)([A-Z])[.):](?=\s|$)"
     r"|\b([B-HJ-Z])\b|\b(A)(?=,| or\b| and\b)"
 )
-# "答案是B", "选B", "B选项"; not "不选B", nor the B of a word.
+# "答案是B", "选B", "B选项", "是B", "B正确"; not "不选B", nor the B of a word; of "选A或B" both.
 _CHINESE = re.compile(
-    r"(?:答案(?:应该)?[是为选:：\s]*|(?<!不)(?<!不应)选(?:择|项)?(?:的?是|为|[:：])?\s*)"
-    r"[(（]?([A-Z])(?![A-Za-z])|(?<![A-Za-z])([A-Z])\s*(?:选项|项)"
+    r"(?:答案(?:应该|應該)?[是为為选選:\s]*|(?<!不)(?<!不应)(?<!不應)[选選](?:择|擇|项|項)?(?:的?是|为|為|:)?\s*)"
+    r"\(?([A-Z])(?![A-Za-z])(?:\s*(?:或者?|和|与|與|及|、)\s*([A-Z])(?![A-Za-z]))?"
+    r"|(?<![A-Za-z])([A-Z])\s*(?:[选選]?[项項]|(?:是|为|為)?(?:正确|正確))"
+    r"|(?<!不)是\s*([A-Z])(?=\s*(?:$|[。.,;!)]))"
 )
+_WIDE = {0xFF01 + at: 0x21 + at for at in range(94)}
+"""Letters and signs of full width, as Chinese and Japanese type them, and what they stand for."""
 _HAN = re.compile(r"[\u4e00-\u9fff]")
 _NAMED = re.compile(r"\b(?:answer|option|choice)\b(?: is|:)?\s*\(?([A-Z])\b", re.IGNORECASE)
 
@@ -55,12 +59,12 @@ def letter(answer: str, options: Mapping[str, str]) -> str | None:
         answer: what the model said.
         options: text by letter.
     """
+    answer = answer.translate(_WIDE)
     alone = answer.strip().strip("().:").upper()
     if alone in options:
         return alone
     for pattern in (_NAMED, _CHINESE, _LETTER):
-        groups = [match.groups() for match in pattern.finditer(answer)]
-        found = {next(part for part in parts if part).upper() for parts in groups}
+        found = {part.upper() for m in pattern.finditer(answer) for part in m.groups() if part}
         said = sorted(found & options.keys())
         if len(said) == 1:
             return said[0]

@@ -41,11 +41,13 @@ class Reading:
         rows: in their order.
         lists: text files that lie beside the table, by name.
         mixed: a column's values may lack or differ in kind, so that its type follows from all rows.
+        apart: a column and a config: rows are also splits of that config, by their value there.
     """
 
     rows: Sequence[SourceRow]
     lists: Mapping[str, str] = field(default_factory=dict)
     mixed: bool = False
+    apart: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class SourceFiles:
         images: how many different images these show, where that is known.
         read: reads them.
         hub: how the hub's copy differs, where there is one.
+        by: the benchmark whose conversion lays out these rows too.
     """
 
     fetch: tuple[str, ...]
@@ -65,6 +68,7 @@ class SourceFiles:
     images: int | None
     read: Callable[[Files], Reading]
     hub: str = "without what lies beside the table"
+    by: str | None = None
 
 
 def value_of(item: Any, name: str, kind: type | UnionType, where: str) -> Any:

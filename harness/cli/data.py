@@ -107,7 +107,7 @@ def verify(folder: Path) -> None:
     from harness.errors import HarnessError
 
     found = inspect(folder) if folder.is_dir() else None
-    if (folder / MANIFEST).is_file() or found is None or not found.tables:
+    if (folder / MANIFEST).is_file() or found is None or not (found.tables or found.problems):
         entries = check(folder)
         files = sum(len(entry.files) for entry in entries)
         click.echo(f"{len(entries)} data sets, {files} files: all as fetched")

@@ -38,20 +38,26 @@ _SHOWN = 3
 _Table = list[tuple[str, Mapping[str, Any]]]
 
 
-def rows_in_any_form(benchmark: Benchmark, files: Files) -> Reading | None:
+def rows_in_any_form(benchmark: Benchmark, files: Files, most: int | None = None) -> Reading | None:
     """Read the rows of a benchmark; ``None`` where no table has the columns that its task reads.
+
+    Args:
+        benchmark: whose rows they are.
+        files: where they may be.
+        most: bytes of a file that is looked at; what authors publish beside may be very large.
 
     Raises:
         UsageError: if several tables do, or the rows hold images in another form.
         HarnessError: if a table is damaged and no other one fits.
     """
     wanted = set(read_columns(benchmark.task))
-    if IMAGE not in wanted:
+    if not wanted:
         return None
+    wanted.add(IMAGE)
     found: dict[SourcePath, _Table] = {}
     damaged: list[HarnessError] = []
     for place in files.every():
-        if is_read(Path(place.parts[-1])):
+        if is_read(Path(place.parts[-1])) and (most is None or place.size <= most):
             data = files.image(place)
             try:
                 table = list(records_of(Path(str(place)), data, _in_whole))

@@ -10,7 +10,7 @@ import hashlib
 import io
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from harness.benchmark import (
     Benchmark,
     Files,
     Reading,
+    SourceFiles,
     SourcePath,
     SourceRow,
     Task,
@@ -28,6 +29,7 @@ from harness.benchmark import (
     task_settings,
     yaml_file,
 )
+from harness.benchmark import benchmark as find
 from harness.data.any_form import rows_in_any_form
 from harness.data.manifest import MADE, Mirrored, hashes_in, known_in, write_manifest
 from harness.errors import HarnessError, UsageError, plain, reason_of, some
@@ -36,8 +38,13 @@ from harness.storage import cannot_write, folder_digest, write_whole
 
 _GROUP = 32
 """Rows that are held in memory, and read together later."""
+_LARGEST = 1 << 28
+"""Bytes of a table that is looked for among authors' files; Visual Genome's lists are larger."""
 _SHARED = 1 << 26
 """Bytes of different images in a group up to which rows that share one hold it once."""
+
+
+_Found = list[tuple[SourceRow, SourcePath | None]]
 
 
 @dataclass(frozen=True)
@@ -89,7 +96,9 @@ def convert(benchmark: Benchmark, source: Path, out: Path, *, partial: bool = Fa
         raise UsageError(f"{folder} is there already. Remove it, or name another folder with --out")
     advice = f"See what to fetch with: harness data describe --bench {name}"
     with Files(source, advice) as files:
-        reading, expected = _read(benchmark, files)
+        reading, official = _read(benchmark, files)
+        if official is not None and official.by is not None:
+            benchmark = find(official.by)
         _check_keys(reading.rows)
         found, missing = _find_images(reading.rows, files)
         if missing and not partial:
@@ -99,12 +108,16 @@ def convert(benchmark: Benchmark, source: Path, out: Path, *, partial: bool = Fa
         try:
             shutil.rmtree(made_in, ignore_errors=True)
             split = str(task_settings(yaml_file(benchmark.task))["test_split"])
-            table = beside / "data" / f"{split}-00000-of-00001.parquet"
             schema = _schema([row for row, _ in found], reading.mixed)
-            rows, images = _write_table(table, schema, found, files, missing, partial)
+            parts = _parts(reading, found)
+            tables = [beside / "data" / f"{part or split}-00000-of-00001.parquet" for part in parts]
+            rows, seen = 0, set[bytes]()
+            for table, part in zip(tables, parts.values(), strict=True):
+                rows += _write_table(table, schema, part, files, missing, partial, seen)
+            named = _named(reading, list(parts), tables)
             for file, text in reading.lists.items():
                 write_whole(beside / file, text)
-            write_whole(beside / "README.md", _card(benchmark, split, table, files, missing))
+            write_whole(beside / "README.md", _card(benchmark, split, named, files, missing))
             if reading.mixed:
                 _try(benchmark, made_in)
             os.replace(beside, folder)
@@ -116,11 +129,11 @@ def convert(benchmark: Benchmark, source: Path, out: Path, *, partial: bool = Fa
     hashes = hashes_in(folder)
     write_manifest(out, {**known, folder.name: Mirrored(dataset, made, hashes)})
     return Converted(
-        benchmark=name,
+        benchmark=benchmark.name,
         folder=folder,
         rows=rows,
-        expected=expected,
-        images=images,
+        expected=None if official is None else official.rows,
+        images=len(seen),
         size=sum(size for size, _ in hashes.values()),
         fingerprint=folder_digest(folder),
         missing=tuple(missing),
@@ -128,23 +141,24 @@ def convert(benchmark: Benchmark, source: Path, out: Path, *, partial: bool = Fa
     )
 
 
-def _read(benchmark: Benchmark, files: Files) -> tuple[Reading, int | None]:
-    """Read the authors' files, or else tables in any form; with the rows of the former."""
+def _read(benchmark: Benchmark, files: Files) -> tuple[Reading, SourceFiles | None]:
+    """Read the authors' files and say what they are, or else tables in any form."""
     official = benchmark.source_files
     if official is None:
         found = rows_in_any_form(benchmark, files)
         if found is None:
-            wanted = ", ".join(read_columns(benchmark.task)) or "those of its data set"
+            wanted = read_columns(benchmark.task)
+            form = f"the columns {', '.join(wanted)} and one 'image'" if wanted else "known columns"
             raise UsageError(
-                f"There is no table with the columns that {benchmark.name} reads ({wanted}), and "
-                f"its authors' files are not read. Fetch its data set with: harness data mirror "
-                f"--bench {benchmark.name} DIR"
+                f"There is nothing to convert for {benchmark.name}: no table has "
+                f"{form}, and its authors' files are not read. Fetch its data set with: "
+                f"harness data mirror --bench {benchmark.name} DIR"
             )
         return found, None
     try:
-        return official.read(files), official.rows
+        return official.read(files), official
     except UsageError:  # a list is not there
-        found = rows_in_any_form(benchmark, files)
+        found = rows_in_any_form(benchmark, files, _LARGEST)
         if found is None:
             raise
         return found, None
@@ -179,10 +193,8 @@ def _check_keys(rows: Sequence[SourceRow]) -> None:
         first[row.key] = row.where
 
 
-def _find_images(
-    rows: Sequence[SourceRow], files: Files
-) -> tuple[list[tuple[SourceRow, SourcePath | None]], list[str]]:
-    found: list[tuple[SourceRow, SourcePath | None]] = []
+def _find_images(rows: Sequence[SourceRow], files: Files) -> tuple[_Found, list[str]]:
+    found: _Found = []
     missing = []
     for row in rows:
         if row.data is not None or not row.images:
@@ -207,17 +219,18 @@ def _absent(missing: Sequence[str], rows: int) -> HarnessError:
 def _write_table(
     path: Path,
     schema: Any,
-    found: Sequence[tuple[SourceRow, SourcePath | None]],
+    found: _Found,
     files: Files,
     missing: list[str],
     partial: bool,
-) -> tuple[int, int]:
-    """Write the rows whose image can be decoded; return their number and that of the images."""
+    seen: set[bytes],
+) -> int:
+    """Write the rows whose image can be decoded; return their number, and note the images."""
     import pyarrow as pa  # type: ignore[import-untyped]
     from pyarrow.parquet import ParquetWriter  # type: ignore[import-untyped]
 
-    path.parent.mkdir(parents=True)
-    rows, seen = 0, set()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = 0
     checked: dict[str, str | None] = {}
     shown = [place or id(row.data) for row, place in found if place or row.data]
     shared = len(set(shown)) < len(shown)
@@ -247,7 +260,7 @@ def _write_table(
                 seen.add(hashlib.sha256(data).digest())
             rows += len(group)
             writer.write_table(pa.Table.from_pylist(group, schema=schema))
-    return rows, len(seen)
+    return rows
 
 
 def _schema(rows: Sequence[SourceRow], mixed: bool) -> Any:
@@ -291,16 +304,49 @@ def _damage(data: bytes) -> str | None:
     return None
 
 
+def _parts(reading: Reading, found: _Found) -> dict[str, _Found]:
+    """Return the rows of each table: all of them, or those of each value that sets them apart."""
+    if reading.apart is None:
+        return {"": found}
+    parts: dict[str, _Found] = {}
+    for row, place in found:
+        parts.setdefault(str(row.values[reading.apart[0]]), []).append((row, place))
+    return parts
+
+
+def _named(
+    reading: Reading, parts: Sequence[str], tables: Sequence[Path]
+) -> dict[str | None, dict[str, Sequence[Path]]]:
+    """Return the tables of each split and config; the task's own split and config are ``None``."""
+    named: dict[str | None, dict[str, Sequence[Path]]] = {None: {"": tables}}
+    if reading.apart is not None:
+        named[reading.apart[1]] = {part: [table] for part, table in zip(parts, tables, strict=True)}
+    return named
+
+
 def _card(
-    benchmark: Benchmark, split: str, table: Path, files: Files, missing: Sequence[str]
+    benchmark: Benchmark,
+    split: str,
+    named: Mapping[str | None, Mapping[str, Sequence[Path]]],
+    files: Files,
+    missing: Sequence[str],
 ) -> str:
     """Write what ``datasets`` needs to know, and what the data set was made from."""
-    digest = hashlib.sha256(table.read_bytes()).hexdigest()[:16]
+    digests = [hashlib.sha256(table.read_bytes()).digest() for table in named[None][""]]
+    digest = (
+        digests[0].hex() if len(digests) == 1 else hashlib.sha256(b"".join(digests)).hexdigest()
+    )
     (config, *_) = configs_of(task_settings(yaml_file(benchmark.task)))
-    name = config or "default"
-    lines = ["---", "configs:", f"- config_name: {name}", f"  description: tables {digest}"]
-    lines += ["  data_files:", f"  - split: {split}", f"    path: data/{table.name}", "---", ""]
-    lines += [f"# {benchmark.title}", "", f"Licence: {benchmark.licence}", ""]
+    lines = ["---", "configs:"]
+    for name, splits in named.items():
+        lines += [f"- config_name: {name or config or 'default'}"]
+        lines += [f"  description: tables {digest[:16]}", "  data_files:"]
+        for part, tables in splits.items():
+            several = len(tables) > 1
+            paths = [f"    - data/{t.name}" if several else f" data/{t.name}" for t in tables]
+            lines += [f"  - split: {part or split}", "    path:" + ("" if several else paths[0])]
+            lines += paths if several else []
+    lines += ["---", "", f"# {benchmark.title}", "", f"Licence: {benchmark.licence}", ""]
     lines += [f"Made by `harness data convert {benchmark.name}` from:", ""]
     lines += [f"- {name}, sha256 {digest}" for name, digest in sorted(files.digests.items())]
     if missing:

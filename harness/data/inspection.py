@@ -66,13 +66,20 @@ def inspect(folder: Path) -> Inspection:
     whole = []
     for name in names("benchmarks"):
         bench = benchmark(name)
-        if (folder / dataset_name(bench.task).rsplit("/", 1)[-1]).is_dir():
+        if _is_there(dataset_name(bench.task), folder):
             try:
                 if check_tables(bench.task, folder) is not None:
                     whole.append(name)
             except HarnessError as error:
                 problems.append(str(error))
     return Inspection(tables, tuple(whole), distinct(problems), distinct(notes))
+
+
+def _is_there(name: str, folder: Path) -> bool:
+    """Say whether a data set is there in any form, if only in one that is refused."""
+    bare = name.rsplit("/", 1)[-1]
+    cached = f"datasets--{name.replace('/', '--')}"
+    return any((folder / each).exists() for each in (bare, f"{bare}.zip", cached))
 
 
 def _deep_images(file: Path) -> list[str]:

@@ -56,7 +56,7 @@ def describe(benchmark: Benchmark) -> Source:
     official = benchmark.source_files
     ways = []
     if official is not None:
-        ways.append(f"harness data convert {benchmark.name} FOLDER --out DIR")
+        ways.append(f"harness data convert {official.by or benchmark.name} FOLDER --out DIR")
     if not own:
         alone = f"{official.hub}, " if official is not None else ""
         ways.append(f"{alone}harness data mirror --bench {benchmark.name} DIR, or --data hub")

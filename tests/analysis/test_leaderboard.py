@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -20,6 +18,7 @@ from harness.compare import Terms
 from harness.errors import HarnessError, UsageError
 from harness.records import Sample
 from harness.runs import FinishedRun, bundle, open_evidence, open_run
+from tests.support.command import harness
 from tests.support.finished import mmvet, pope, row, write_run
 
 
@@ -250,13 +249,12 @@ def test_the_command(tmp_path):
         after = {"pope": pope(right=right, seed=7), "mmvet": mmvet(right=right, seed=7)}
         run = write_run(tmp_path / name, both, after, method=name)
         paths.append(str(bundle(run, tmp_path / f"{name}.zip").path if name == "b" else run))
-    words = [sys.executable, "-m", "harness", "compare", "--json", *paths]
-    text = subprocess.run(words, capture_output=True, text=True)
+    text = harness("compare", "--json", *paths)
     assert text.returncode == 0, text.stderr
     data = json.loads(text.stdout)
     assert [board["column"] for board in data["rankings"]] == ["accuracy", "score"]
     assert data["family"] == 6
-    alone = subprocess.run(words[:6], capture_output=True, text=True)
+    alone = harness("compare", "--json", *paths[:1])
     assert alone.returncode == 2
     assert "nothing to compare one run with" in alone.stderr
     board = rank([open_evidence(Path(path)) for path in paths], draws=200)

@@ -20,6 +20,7 @@ from harness.cli.plan_text import power_text
 from harness.compare import compare
 from harness.runs import bundle, open_run
 from harness.storage import Throughput, note_throughput, read_throughputs
+from tests.support.command import harness
 from tests.support.finished import mmvet, pope, row, write_run
 
 NAMES = ("pope", "mmvet", "scienceqa", "mmbench", "seedbench", "gqa", "amber", "shr", "pope_random")
@@ -185,8 +186,7 @@ def test_the_command_spends_nothing(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
     assert "Together at most 10 min at the throughput of run.zip" in done.stdout  # 5760 answers
-    words = [sys.executable, "-m", "harness", "plan", "--bench", "pope,mmvet", "--data", "hub"]
-    done = subprocess.run([*words, "--json"], capture_output=True, text=True, cwd=tmp_path)
+    done = harness("plan", "--bench", "pope,mmvet", "--data", "hub", "--json", cwd=tmp_path)
     found = json.loads(done.stdout)
     assert [cost["rows"] for cost in found["costs"]] == [9000, 218]
     assert found["seconds"] is None

@@ -9,11 +9,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-
-def harness(*words, **extra):
-    return subprocess.run(
-        [sys.executable, "-m", "harness", *words], capture_output=True, text=True, **extra
-    )
+from tests.support.command import harness
 
 
 def test_help_imports_nothing_heavy():

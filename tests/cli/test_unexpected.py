@@ -2,40 +2,47 @@
 
 from __future__ import annotations
 
-import os
+import inspect
 import subprocess
 import sys
 
+import click
 import pytest
 
-CODE = """
-import sys, click
-from harness.cli import commands
+from harness.cli import app, main
+from tests.support.command import harness
+
+RAISED = {
+    "value": ValueError("odd\nthing"),
+    "exit": SystemExit(0),
+    "os": OSError(5, "bad"),
+    "memory": MemoryError(),
+    "deep": RecursionError("deep"),
+    "pipe": BrokenPipeError(),
+}
+
+
 @click.command("fall")
 @click.argument("what")
-def fall(what):
-    exec_ = {"value": ValueError("odd\\nthing"), "exit": SystemExit(0), "os": OSError(5, "bad"),
-             "memory": MemoryError(), "deep": RecursionError("deep"), "pipe": BrokenPipeError()}
-    raise exec_[what]
-commands.app.add_command(fall)
-commands.main()
-"""
+def falling(what):
+    raise RAISED[what]
+
+
+LINE = inspect.getsourcelines(falling.callback)[1] + 3
 
 
 def fall(*words, **environment):
-    return subprocess.run(
-        [sys.executable, "-c", CODE, *words],
-        capture_output=True,
-        text=True,
-        env={**os.environ, **environment},
-        timeout=60,
-    )
+    def with_it():
+        app.add_command(falling)
+        main()
+
+    return harness(*words, env=environment, call=with_it)
 
 
 @pytest.mark.parametrize(
     ("what", "told"),
     [
-        ("value", "ValueError: odd thing (<string>:9), vlm-harness"),
+        ("value", f"ValueError: odd thing (test_unexpected.py:{LINE}), vlm-harness"),
         ("exit", "SystemExit: 0 ("),
         ("os", "OSError: [Errno 5] bad ("),
         ("memory", "MemoryError: no message ("),

@@ -16,6 +16,7 @@ from harness.cli.gate import FOLDER
 from harness.compare import VERDICTS, check_rules, exit_code
 from harness.compare.gate import Rule, read_rule
 from harness.errors import ExitCode, UsageError
+from tests.support.command import harness
 from tests.support.finished import pope, write_run
 from tests.support.hostile import report
 
@@ -208,23 +209,20 @@ def test_a_threshold_is_a_plain_comparison(difference, limit):
 # ---- the command, on real runs of the embedded model
 
 
-def harness(*words):
-    return subprocess.run(
-        [sys.executable, "-m", "harness", *map(str, words)], capture_output=True, text=True
-    )
-
-
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """The same job twice: gently, and with labels swapped at a rate that ruins the model."""
     out = tmp_path_factory.mktemp("runs")
-    common = ("--bench", "pope", "--max-prompts", "48", "--limit", "360", "--out", out, "--quiet")
+    common = ["--bench", "pope", "--max-prompts", "48", "--limit", "360", "--quiet"]
     found = []
     for method, options in (
         ("seva", "learning_rate=1e-6"),
         ("swapped", "of_set=learning_rate=1e-2"),
     ):
-        done = harness("run", "--method", method, "--set", options, "--json", *common)
+        words = [sys.executable, "-m", "harness", "run", "--method", method, "--set", options]
+        done = subprocess.run(
+            [*words, "--out", out, "--json", *common], capture_output=True, text=True
+        )
         assert done.returncode == 0, done.stderr
         found.append(Path(json.loads(done.stdout.splitlines()[-1])["folder"]))
     return found

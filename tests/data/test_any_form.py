@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import json
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 from harness_tinyworld import DATA
 
 from harness.benchmark import Task, benchmark, check_tables
-from harness.data import convert, verify
+from harness.data import convert, inspect, verify
 from harness.errors import HarnessError, UsageError
 
 NAME, ROWS = "realworldqa", 6
@@ -197,9 +198,17 @@ def test_rows_without_an_image_may_be_left_out(records: list[Record], tmp_path: 
     assert (done.rows, done.missing) == (5, ("images/im3.png (rows.json, entry 4)",))
 
 
+def test_ones_own_table_of_one_split_of_pope_is_that_split(tmp_path: Path) -> None:
+    (file,) = (DATA / "POPE" / "Full").glob("random-*.parquet")
+    as_list(parquet.read_table(file).slice(0, 4).to_pylist(), tmp_path / "files")
+    done = convert(benchmark("pope_random"), tmp_path / "files", tmp_path / "out")
+    assert (done.benchmark, done.rows) == ("pope_random", 4)
+    assert inspect(tmp_path / "out").benchmarks == ("pope_random",)
+
+
 def test_a_task_that_reads_no_single_image_is_not_converted(tmp_path: Path) -> None:
     (tmp_path / "files").mkdir()
-    with pytest.raises(UsageError, match="There is no table with the columns that mmmu reads"):
+    with pytest.raises(UsageError, match="nothing to convert for mmmu: no table has known"):
         convert(benchmark("mmmu"), tmp_path / "files", tmp_path / "out")
 
 
@@ -239,6 +248,7 @@ def test_forms_that_an_evaluation_reads_itself(
     write(records, tmp_path)
     found = check_tables(BENCH.task, tmp_path)
     assert found is not None
+    assert inspect(tmp_path).benchmarks == (NAME,)
     assert found.rows == ROWS
     wanted = list(Task(BENCH.task, DATA).rows(0, ROWS))
     assert [row.content for row in Task(BENCH.task, tmp_path).rows()] == [
@@ -279,6 +289,8 @@ def test_forms_to_convert_are_refused_before_a_model_is_asked(
     write(records, tmp_path)
     with pytest.raises(UsageError, match=told):
         check_tables(BENCH.task, tmp_path)
+    (problem,) = inspect(tmp_path).problems
+    assert re.search(told, problem)
 
 
 # MMBench's own tables

@@ -22,15 +22,18 @@ from harness_tinyworld import DATA
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.benchmark import Task
+from harness.benchmark import Task, check_tables
 from harness.benchmark.json_stream import BrokenListError, list_items
 from harness.cli.data import data as data_commands
 from harness.contamination.detect import coco_number
-from harness.data import convert, mirror, verify
+from harness.data import convert, inspect, mirror, verify
 from harness.data.conversion import Converted
 from harness.errors import HarnessError, UsageError
+from harness.eval import score_answers
 from harness.plugins import load
 from harness.records import Sample
+from harness.runs import Scoring
+from harness.settings import EvalSettings
 from harness.storage import read_journal
 from tests.support import published
 
@@ -56,8 +59,8 @@ def made(tmp_path: Path) -> Callable[..., Converted]:
 
 
 def table(done: Converted) -> list[dict]:
-    (file,) = (done.folder / "data").iterdir()
-    return parquet.read_table(file).to_pylist()
+    files = sorted((done.folder / "data").iterdir())
+    return [row for file in files for row in parquet.read_table(file).to_pylist()]
 
 
 # From the files to the scores
@@ -108,14 +111,49 @@ def test_popes_lists_become_one_table_with_their_splits(made, tmp_path) -> None:
     found = table(done)
     wanted = ("question_id", "question", "answer", "image_source", "category")
     assert [[row[k] for k in wanted] for row in found] == [[doc[k] for k in wanted] for doc in docs]
-    assert len({row["category"] for row in found}) == 3
     assert any("holds 2 questions; LLaVA's evaluation asks 2910" in note for note in done.notes)
     rows = list(Task(load("benchmarks", "pope").task, tmp_path / "out").rows())
     assert [row.text.split("\n")[0] for row in rows] == [doc["question"] for doc in docs]
-    scores = load("benchmarks", "pope").score(
-        Task(load("benchmarks", "pope").task, tmp_path / "out"), rows[0], "Yes"
-    )
-    assert scores.scores["strict"] == float(rows[0].target == "yes")
+    for split in ("adversarial", "popular", "random"):
+        bench = load("benchmarks", f"pope_{split}")
+        assert check_tables(bench.task, tmp_path / "out") is not None
+        mine = [row.content for row in rows if row.doc["category"] == split]
+        assert [row.content for row in Task(bench.task, tmp_path / "out").rows()] == mine
+    assert inspect(tmp_path / "out").benchmarks == ("pope", *(f"pope_{s}" for s in SPLITS))
+
+
+SPLITS = ("adversarial", "popular", "random")
+
+
+def test_answers_to_popes_own_lists_give_the_mean_f1_of_the_splits(tmp_path) -> None:
+    """LLaVA's folder, its file of answers, and its rule: what is not denied is a yes."""
+    published.pope(tmp_path, packed=False, many=40)
+    done = convert(load("benchmarks", "pope_random"), tmp_path, tmp_path / "out")
+    assert done.benchmark == "pope"
+    said, sure = [], {split: [0, 0, 0] for split in SPLITS}  # both yes, said alone, true alone
+    for number, row in enumerate(table(done)):
+        text = ("Yes.", "No, it is not.", "There is one.", "no")[(number * 7 + number // 5) % 4]
+        said.append({"question_id": number, "prompt": row["question"], "text": text})
+        yes, true = text in ("Yes.", "There is one."), row["answer"] == "yes"
+        if yes or true:
+            sure[row["category"]][0 if yes and true else 1 if yes else 2] += 1
+    f1 = {
+        split: 200 * both / (2 * both + one + other) for split, (both, one, other) in sure.items()
+    }
+    (tmp_path / "answers.jsonl").write_text("\n".join(map(json.dumps, said)))
+    for name, column, figure in (
+        ("pope", "mean F1 of the splits (LLaVA's rule)", sum(f1.values()) / 3),
+        ("pope_random", "F1 (LLaVA's rule)", f1["random"]),
+    ):
+        asked = EvalSettings(benches=(name,), data=str(tmp_path / "out"), out=tmp_path / "runs")
+        mine = [one for one, row in zip(said, table(done), strict=True)
+                if name == "pope" or row["category"] == "random"]  # fmt: skip
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, mine)))
+        found = score_answers(Scoring((tmp_path / f"{name}.jsonl",), name), asked)
+        levels = json.loads((found.folder / "comparison.json").read_text())["levels"]
+        (shown,) = [level for level in levels if level["column"] == column]
+        assert shown["figure"] == pytest.approx(figure, abs=1e-9)
+        assert shown["interval"][0] < figure < shown["interval"][1]
 
 
 def test_mementos_is_asked_and_scored_by_its_own_words(made, tmp_path) -> None:

@@ -399,7 +399,7 @@ def test_the_error_of_a_vote_is_the_spread_of_votes(sides):
         verdicts = (rng.random((rows, turns)) >= chance[:, None]).astype(float)
         votes = np.median(verdicts, axis=1).reshape(-1, sides)
         figures.append(100 * float(votes.all(axis=1).mean()))
-        if len(told) < 30:
+        if len(told) < 8:
             arm = [judged(i, verdicts[i][:, None], ("score",), f"{i}") for i in range(rows)]
             told.append(errors_of(bench, arm, arm)[0].before)
     assert np.mean(told) == pytest.approx(np.std(figures), rel=0.2)

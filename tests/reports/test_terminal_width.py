@@ -16,6 +16,7 @@ from rich.console import Console
 from harness.benchmark import benchmark
 from harness.compare import levels_of
 from harness.runs import open_run
+from tests.support.command import harness
 from tests.support.finished import mmvet, pope, write_run
 
 
@@ -76,10 +77,10 @@ def test_two_runs_side_by_side_name_no_file_of_either(run, tmp_path):
     other = shutil.copytree(run, tmp_path / "other")
     (other / "report.md").write_text("of that run alone")
     done = harness("compare", run, other)
-    (last,) = done.stderr.decode().splitlines()
+    (last,) = done.stderr.splitlines()
     assert (done.returncode, last) == (0, f"Next: harness gate {other} --baseline {run}")
-    assert b"report.md" not in done.stdout
-    assert b"comparison.json" not in done.stdout
+    assert "report.md" not in done.stdout
+    assert "comparison.json" not in done.stdout
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
@@ -90,21 +91,12 @@ def test_a_stream_that_is_closed_from_the_start_ends_nothing(run, closed):
     assert all(line.startswith(b"Next: ") for line in done.stderr.splitlines())
 
 
-def harness(*words, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", "harness", *map(str, words)],
-        capture_output=True,
-        env={**os.environ, **environment},
-        timeout=120,
-    )
-
-
 @pytest.mark.parametrize("encoding", ["latin-1", "ascii", "cp1252"])
 def test_any_encoding_will_do(run, encoding):
-    done = harness("compare", run, run, PYTHONIOENCODING=encoding)
-    assert (done.returncode, done.stderr.count(b"\n")) == (0, 1), "what to type next, no warning"
-    assert "pope accuracy" in done.stdout.decode(encoding)
-    assert "?" not in done.stdout.decode(encoding)
+    done = harness("compare", run, run, encoding=encoding)
+    assert (done.returncode, done.stderr.count("\n")) == (0, 1), "what to type next, no warning"
+    assert "pope accuracy" in done.stdout
+    assert "?" not in done.stdout
 
 
 def test_a_reader_that_leaves_ends_it_quietly(run):

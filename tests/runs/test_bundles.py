@@ -39,6 +39,7 @@ from harness.runs.redact import without_paths
 from harness.runs.verification import DIFFERS, UNKNOWN
 from harness.settings import Settings
 from harness.storage import journal_of, read_journal, sealed
+from tests.support.command import harness
 from tests.support.contexts import run_context
 from tests.support.finished import mmvet, pope, write_run
 
@@ -348,11 +349,7 @@ def test_the_exit_code_tells(packed, tmp_path):
         packed, tmp_path / "bent.zip", {"versions.json": lambda t: t + " "}, rehash=False
     )
     for path, code in ((packed, 0), (bent, 1)):
-        done = subprocess.run(
-            [sys.executable, "-m", "harness", "verify", str(path), "--json"],
-            capture_output=True,
-            text=True,
-        )
+        done = harness("verify", path, "--json")
         assert done.returncode == code
         assert json.loads(done.stdout)["passed"] is (code == 0)
 

@@ -90,12 +90,13 @@ def edited_verdict(path, chance):
     write_json(path, written)
 
 
-def test_a_hundred_edits_are_noticed_a_hundred_times(run, copy):
+@pytest.mark.parametrize("edits", [24, pytest.param(100, marks=pytest.mark.slow)])
+def test_each_edit_is_noticed(run, copy, edits):
     """Of rows (with their digest mended or not), of recorded figures and of weights."""
     chance = random.Random(CHANCE)
     journals = [f"{arm}/{name}.jsonl" for arm in ("before", "after") for name in ("pope", "mmvet")]
     assert open_evidence(copy).after
-    for number in range(100):
+    for number in range(edits):
         kind = ["row", "mended row", "figure", "weights"][number % 4]
         name = {
             "figure": "comparison.json",
@@ -283,7 +284,9 @@ def mutated(data, chance):
     return (text[: at + 1] + chance.choice(odd).decode() + text[end:]).encode(errors="replace")
 
 
-@pytest.mark.parametrize("part", range(5))
+@pytest.mark.parametrize(
+    "part", [0, *(pytest.param(part, marks=pytest.mark.slow) for part in range(1, 5))]
+)
 def test_a_hundred_mutated_files_give_no_traceback(run, copy, tmp_path, part):
     """Five hundred in all; a clear error or a result, and never anything else."""
     chance = random.Random(CHANCE + part)

@@ -138,11 +138,12 @@ def amber_all(folder: Path) -> list[Doc]:
     return docs
 
 
-def pope(folder: Path) -> list[Doc]:
-    """Write a list of each split, with two images of the miniature, and the images."""
-    docs = [doc for doc in rows("POPE", 2880) if doc["id"] in ("1", "2", "1000", "2000", "2001")]
+def pope(folder: Path, packed: bool = True, many: int = 3) -> list[Doc]:
+    """Write a list of each split and the images, as POPE's repository and COCO lay them out."""
+    docs = []
     for split in ("adversarial", "popular", "random"):
-        mine = [doc for doc in docs if doc["category"] == split]
+        every = [doc for doc in rows("POPE", 2880) if doc["category"] == split]
+        mine = every[: many - (split == "random")]
         lines = [
             {
                 "question_id": int(doc["question_id"]),
@@ -153,10 +154,17 @@ def pope(folder: Path) -> list[Doc]:
             for doc in mine
         ]
         text = "".join(json.dumps(line) + "\n" for line in lines)
-        (folder / f"coco_pope_{split}.json").write_text(text)
+        lists = folder if packed else folder / "coco"
+        lists.mkdir(exist_ok=True)
+        (lists / f"coco_pope_{split}.json").write_text(text)
+        docs += mine
     images = {f"val2014/{doc['image_source']}.jpg": doc["image"]["bytes"] for doc in docs}
-    archive(folder / "val2014.zip", images)
-    return sorted(docs, key=lambda doc: doc["category"])
+    if packed:
+        archive(folder / "val2014.zip", images)
+    for name, data in () if packed else images.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(data)
+    return docs
 
 
 def hallusion_all(folder: Path) -> list[Doc]:
