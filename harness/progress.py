@@ -53,7 +53,8 @@ class _Rich(Bar):
 
     def advance(self, count: int = 1, note: str = "") -> None:
         super().advance(count, note)
-        pace = f"{self.done / max(self.seconds, 1e-9):.1f} {self.unit}/s"
+        # While a model is loaded nothing is done yet, which is no pace.
+        pace = f"{self.done / max(self.seconds, 1e-9):.1f} {self.unit}/s" if self.done else ""
         self._display.update(self._task, advance=count, pace=pace)
         if note:
             self._display.update(self._task, note=note)

@@ -40,7 +40,6 @@ def rejudge(
     *,
     reports: Sequence[str] = (),
     device: str = "auto",
-    dtype: str = "auto",
 ) -> Rejudged:
     """Judge the stored answers of a run or of one model, and write its result and reports anew.
 
@@ -49,7 +48,6 @@ def rejudge(
         settings: who judges.
         reports: besides those that the run wrote.
         device: where a local judge runs.
-        dtype: its precision.
 
     Raises:
         UsageError: if there is no such run or judge, or the run's data are not there.
@@ -61,7 +59,7 @@ def rejudge(
             f"{folder} holds several seeds together, whose verdicts come from their own runs. "
             "Run harness run with --seeds and --judge again: nothing is generated twice."
         )
-    plan = _plan(run, record, settings, device, dtype)
+    plan = _plan(run, record, settings, device)
     names = distinct(("json", *record.reports, *reports))
     writers = writers_of(names)
     before = _answers(folder, "before", plan) if run.before else {n: () for n in plan.columns}
@@ -109,9 +107,7 @@ def like_last(folder: Path, settings: JudgeSettings) -> JudgeSettings:
     )
 
 
-def _plan(
-    run: FinishedRun, record: RunRecord, settings: JudgeSettings, device: str, dtype: str
-) -> EvalPlan:
+def _plan(run: FinishedRun, record: RunRecord, settings: JudgeSettings, device: str) -> EvalPlan:
     """Return what was measured then, with the judge of now."""
     data = record.asked.get("data")
     if not isinstance(data, str) or not record.benches:
@@ -122,9 +118,7 @@ def _plan(
         )
     wanted = [benchmark(name).under(run.report.protocol) for name in expand(record.benches)]
     return EvalPlan(
-        settings=EvalSettings(
-            record.benches, data=data, device=device, dtype=dtype, judging=settings
-        ),
+        settings=EvalSettings(record.benches, data=data, device=device, judging=settings),
         benchmarks=tuple(bench for bench in wanted if bench.name in run.after),
         model=run.report.model,
         data=data_of(data),

@@ -128,8 +128,9 @@ def engine_of(asked: Settings | EvalSettings, protocol: str) -> Opening | None:
         return None
     if protocol != HF:
         raise UsageError(
-            f"The engine '{asked.engine}' lays out images and conversations as the checkpoint has "
-            f"it, so the protocol {protocol} cannot be followed. Use --engine {OWN}, or leave "
+            f"The engine '{asked.engine}' formats images and conversations by the checkpoint's "
+            f"own processor and template, so the protocol {protocol} cannot be followed. Use "
+            f"--engine {OWN}, or leave "
             "--protocol out."
         )
     made = (
@@ -242,7 +243,7 @@ def _typed(settings: Settings, method: Method) -> dict[str, str]:
             )
         if settings.prompts != EMBEDDED:
             raise UsageError(
-                f"--pairs {settings.pairs} brings its own prompts; leave --prompts "
+                f"--pairs {settings.pairs} has its own prompts; leave --prompts "
                 f"{settings.prompts} out."
             )
         typed["pairs"] = settings.pairs

@@ -125,7 +125,7 @@ class Settings:
         protocol: how images and conversations reach the model; ``None`` lets the preset decide.
         rounds: make pairs and train several times; ``None`` does so once.
         eval_rounds: evaluate the model of every round, not of the last alone.
-        attribution: say of so many rows which image regions their answers rest on.
+        attribution: number of rows for which image regions are attributed.
         engine: what answers, before, in pairs and after.
         engine_options: ``--engine-set`` texts, sorted by key.
     """

@@ -15,7 +15,7 @@ from harness.compare import Unit, compare
 from harness.compare.pooled import estimate
 from harness.errors import HarnessError
 from harness.records import Sample
-from harness.stats.seeds import error_of
+from harness.stats.inference import error_of
 
 MEAN = mean_of("right", name="accuracy", primary=True)
 QUICK = {"seed": 0, "draws": 300, "alpha": 0.05}

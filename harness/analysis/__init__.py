@@ -11,7 +11,9 @@ from harness.analysis.leaderboard import (
     names_of,
     rank,
     recorded_terms,
+    starts_alike,
 )
+from harness.analysis.outcome import Standing, conclusion, standings
 from harness.analysis.pairwise import RunPair
 from harness.analysis.power import (
     CAUTIOUS,
@@ -37,11 +39,15 @@ __all__ = [
     "RankedRun",
     "Ranking",
     "RunPair",
+    "Standing",
+    "conclusion",
     "estimate",
     "ledger_of",
     "measured",
     "names_of",
     "rank",
     "recorded_terms",
+    "standings",
+    "starts_alike",
     "throughputs_of",
 ]

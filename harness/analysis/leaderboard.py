@@ -176,7 +176,7 @@ def rank(
     shared = [name for name in runs[0].after if all(name in run.after for run in runs)]
     if not shared:
         raise UsageError(
-            f"{', '.join(names)} share no benchmark. Run all of them with one --bench."
+            f"{', '.join(names)} share no benchmark. Run all of them with the same --bench."
         )
     for run in runs[1:]:
         for name in shared:
@@ -243,7 +243,7 @@ def names_of(runs: Sequence[FinishedRun]) -> list[str]:
     twice = [name for name, count in Counter([*names, BEFORE]).items() if count > 1]
     if twice:
         raise UsageError(
-            f"Two runs are called {', '.join(twice)}. Name every run once, and give their folders "
+            f"Two runs are called {', '.join(twice)}. Name every run once, and give the folders "
             "different names."
         )
     return names
@@ -274,7 +274,7 @@ def _common_before(
         for bench in shared:
             if bench not in run.before or bench not in first.before:
                 raise UsageError(
-                    f"{name} has no {bench} before, so there is no common model to stand against. "
+                    f"{name} has no {bench} before, so there is no common baseline. "
                     "Name a run with --against."
                 )
             known = {row.id: row for row in first.before[bench]}
@@ -291,6 +291,16 @@ def _common_before(
                     "JUDGE"
                 )
     return _only(first.before, shared)
+
+
+def starts_alike(runs: Sequence[FinishedRun]) -> bool:
+    """Whether the runs share benchmarks and started from one model, so that it can be compared."""
+    shared = [name for name in runs[0].after if all(name in run.after for run in runs)]
+    try:
+        _common_before(runs, [run.folder.name for run in runs], shared)
+    except UsageError:
+        return False
+    return bool(shared)
 
 
 def _board(

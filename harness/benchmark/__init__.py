@@ -12,7 +12,6 @@ from harness.benchmark.foreign_columns import (
     adhoc_columns,
     fitted,
     known_columns,
-    number_of,
     scores_in,
 )
 from harness.benchmark.json_stream import BrokenListError, list_items
@@ -32,7 +31,7 @@ from harness.benchmark.parquet import stored_rows
 from harness.benchmark.rubric import Anchor, JudgePrompt, Rubric, UnparsableReply, judge_prompt
 from harness.benchmark.shards import check_files, check_shards
 from harness.benchmark.source_files import Files, SourcePath, malformed
-from harness.benchmark.tables import Tables, check_tables, facts_of, tables_below
+from harness.benchmark.tables import check_tables, facts_of, tables_below
 from harness.benchmark.task import Row, Task
 from harness.benchmark.task_files import (
     HUB,
@@ -68,7 +67,6 @@ __all__ = [
     "SourceFiles",
     "SourcePath",
     "SourceRow",
-    "Tables",
     "Task",
     "UnparsableReply",
     "adhoc_columns",
@@ -95,7 +93,6 @@ __all__ = [
     "local_folder",
     "malformed",
     "mean_of",
-    "number_of",
     "place_of",
     "ratio_of",
     "read_columns",

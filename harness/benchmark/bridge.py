@@ -180,7 +180,7 @@ def score(readings: Readings, task: Task, row: Row, answer: str) -> Scored:
     """Score one answer as the task does; what a language model would have to say is missing.
 
     Raises:
-        HarnessError: if the task needs something that cannot be had here.
+        HarnessError: if the task needs something that is not available here.
     """
     try:
         told = scored(lambda: task.results(row, answer))

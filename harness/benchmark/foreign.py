@@ -2,7 +2,7 @@
 
 What can be known from the task's file is known at once; how its figures follow from its rows is
 found out by :mod:`harness.benchmark.bridge` when its data is there, and before a model is asked.
-A figure that cannot be had row by row is refused with the reason.
+A figure that cannot be computed row by row is refused with the reason.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class _Bridged:
         return examined(task, self.told.means, self.told.beside)
 
     def prepare(self, task: Task) -> tuple[str, ...]:
-        """Refuse a task whose headline cannot be had; return what else a reader should know."""
+        """Refuse a task whose headline cannot be computed; return what readers should know."""
         found = self.readings(task)
         refused = dict(found.refused)
         known = [reading.metric for reading in found.known]
@@ -233,7 +233,7 @@ def _refused(merged: Mapping[str, Any], ways: Mapping[str, Any], beside: frozens
     if kind != "generate_until":
         return f"it asks a model in another way than one question and one answer ({kind})"
     if ways and not set(ways) - beside:
-        return "it only writes a file to submit, as its right answers are not public"
+        return "it only writes a file for submission, because its reference answers are not public"
     if not ways:
         return "its file lists no metric in 'metric_list'"
     return ""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 _FAR = 1 << 22
-"""An error so many characters before the end of what was read is no cut; no text is that long."""
+"""An error further than this from the end of the buffer is not a truncation."""
 
 
 class BrokenListError(ValueError):

@@ -28,7 +28,7 @@ class Metric:
 
     Attributes:
         name: how tables call it.
-        count: counters of one group of rows of one arm; ``None`` when they cannot be had.
+        count: counters of one group of rows of one arm; ``None`` when they are unknown.
         value: maps summed counters, shape (..., k), to the figure, shape (...). It must accept any
             leading shape and give ``nan`` where the figure is undefined, such as 0 / 0.
         group: rows with equal text are counted together; by default every row for itself.

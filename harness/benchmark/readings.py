@@ -131,7 +131,7 @@ def read_metric(
     moves = max(f for _, f in told) - min(f for _, f in told) > 1e-9
     if not moves:
         return (
-            "its figure is the same whatever is answered, so how it is computed is unknown; "
+            "its figure is the same for all answers, so how it is computed is unknown; "
             "see that the rows have the right answers"
         )
     for path, value in values:
@@ -377,7 +377,7 @@ def _reading(
     known = [value(record) for answers in rows for record in answers]
     numbers = [one for one in known if one is not None and not (judged and one == _UNREAD)]
     if not numbers:
-        return "no reply of a language model that was made up gives it a number"
+        return "no generated reply of a language model gives it a number"
     if min(numbers) < 0:
         return f"its values fall to {min(numbers):g}, and no scale is declared"
     top, told = max(numbers), []

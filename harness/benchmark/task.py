@@ -116,7 +116,7 @@ class Task:
         """Load the documents.
 
         Raises:
-            UsageError: if the data set cannot be had.
+            UsageError: if the data set is not available.
         """
         self.path, data = path, place_of(data, path)
         self._images: Any = None

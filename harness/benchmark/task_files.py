@@ -223,7 +223,7 @@ def _snapshots(name: str, data: Path) -> list[Path]:
 
 
 def own_data(path: str) -> OwnData | None:
-    """Return the data that a task of one's own brings; ``None`` where its data set has a name.
+    """Return the data that a user's own task defines; ``None`` where its data set has a name.
 
     Raises:
         UsageError: if a file it names is not there, lies on the network or is a pickle.

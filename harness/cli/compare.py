@@ -19,19 +19,29 @@ from harness.errors import ExitCode, UsageError
 if TYPE_CHECKING:
     from harness.analysis import Leaderboard
     from harness.compare import Terms
+    from harness.report import ReportInput
     from harness.runs import FinishedRun
 
 
 @click.command()
 @click.argument("runs", metavar="RUN RUN ...", nargs=-1, required=True, type=PATH)
-@click.option("--against", metavar="NAME", help="Baseline of the leaderboard: a run, or 'before'.")
+@click.option(
+    "--against",
+    metavar="NAME",
+    help="Baseline: a run, or 'before' (the default where all share it).",
+)
 @click.option("--seed", default=0, show_default=True, help="Seed of the intervals.")
 @MARGIN
 @ALPHA
 @ACCEPT_MISSING
+@click.option("--all", "every", is_flag=True, help="Every figure, with differences and p values.")
 @click.option("--markdown", is_flag=True, help="Print the leaderboard as Markdown.")
 @click.option(
-    "--html", "page", metavar="FILE", type=PATH, help="Also write an HTML page over the runs."
+    "--html",
+    "page",
+    metavar="FILE",
+    type=PATH,
+    help="Also write an HTML page: of two runs with both answers to each row, of more with ranks.",
 )
 @JSON
 def compare(
@@ -41,6 +51,7 @@ def compare(
     margin: str | None,
     alpha: float | None,
     accept_missing: tuple[str, ...],
+    every: bool,
     markdown: bool,
     page: Path | None,
     events: bool,
@@ -64,18 +75,25 @@ def compare(
     terms = terms_of(margin, alpha, accept_missing, recorded_terms(found))
     if margin is not None or accept_missing:
         terms.check([name for name in found[0].after if all(name in run.after for run in found)])
-    if len(found) == 2 and against is None and not (markdown or page):
-        return _compare_two(found[0], found[1], runs[1], seed=seed, terms=terms, events=events)
-    from harness.analysis import rank
+    if len(found) == 2 and against is None and not markdown:
+        report = _two(found[0], found[1], runs[1], seed=seed, terms=terms)
+        shown = "json" if events else "terminal-all" if every else "terminal"
+        return _show_two(report, found[0].folder, runs[1], shown=shown, page=page)
+    from harness.analysis import BEFORE, rank, starts_alike
     from harness.cli.leaderboard_text import leaderboard_markdown, leaderboard_text
     from harness.records import to_json
 
+    if against is None and starts_alike(found):
+        against = BEFORE
     board = rank(found, against=against, seed=seed, terms=terms)
     if events:
         click.echo(json.dumps(to_json(board)))
     else:
         click.echo(
-            leaderboard_markdown(board) if markdown else lines(leaderboard_text(board)), nl=False
+            leaderboard_markdown(board)
+            if markdown
+            else lines(leaderboard_text(board, every=every)),
+            nl=False,
         )
     if page is not None:
         click.echo(f"page        {_page_of(board, found, page)}", err=True)
@@ -100,17 +118,9 @@ def _page_of(board: Leaderboard, runs: Sequence[FinishedRun], file: Path) -> Pat
     return written
 
 
-def _compare_two(
-    first: FinishedRun,
-    second: FinishedRun,
-    place: Path,
-    *,
-    seed: int,
-    terms: Terms,
-    events: bool,
-) -> ExitCode:
-    from harness.plugins import load
-    from harness.records import to_json
+def _two(
+    first: FinishedRun, second: FinishedRun, place: Path, *, seed: int, terms: Terms
+) -> ReportInput:
     from harness.runs import compare_runs, looked
     from harness.storage import open_store
 
@@ -119,10 +129,22 @@ def _compare_two(
         arms = first.arms[1], second.arms[1]
         looks = looked(place.parent, report.compared, arms, [second.report.seed])
         report = dataclasses.replace(report, looks=looks)
-    if events:
+    return report
+
+
+def _show_two(
+    report: ReportInput, first: Path, second: Path, *, shown: str, page: Path | None
+) -> ExitCode:
+    from harness.plugins import load
+    from harness.records import to_json
+
+    if shown == "json":
         click.echo(json.dumps(to_json(report.compared)))
     else:
         # It has no folder, and the files in that of either run say something else.
-        load("reports", "terminal")(report, Path(os.devnull))
-        say_next("gate", place, "--baseline", first.folder)
+        load("reports", shown)(report, Path(os.devnull))
+    if page is not None:
+        click.echo(f"page        {load('pages', 'two')(report, page)}", err=True)
+    if shown != "json":
+        say_next("gate", second, "--baseline", first)
     return ExitCode.UNSCORED if report.missing else ExitCode.DONE

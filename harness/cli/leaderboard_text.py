@@ -1,39 +1,111 @@
-"""A leaderboard as a table for the terminal, and as Markdown."""
+"""A leaderboard as a table for the terminal, and as Markdown: runs by figures, then each figure."""
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
 
-from harness.analysis import Leaderboard, RankedRun, Ranking
-from harness.cli.tables import text_table
+from harness.analysis import Leaderboard, RankedRun, Ranking, Standing, conclusion, standings
+from harness.cli.tables import columns_that_fit, text_table
 from harness.errors import as_markdown
 from harness.stats import half_up
 
 _DASH = "–"
 _HEAD = ("rank", "run", "figure", "difference", "p (Holm)", "verdict", "missing")
+_SIGNS = {"gain": " ▲", "loss": " ▼"}
 
 
-def leaderboard_text(found: Leaderboard) -> str:
-    """Return plain text, one table for each column."""
-    parts = []
-    for board in found.rankings:
+def leaderboard_text(found: Leaderboard, *, every: bool = False, width: int | None = None) -> str:
+    """Return plain text: who is better, a matrix of runs and figures, and what to know of it.
+
+    Args:
+        found: the leaderboard.
+        every: also a table for each figure, with differences and p values.
+        width: columns of the terminal; by default those of this one.
+    """
+    parts = [conclusion(found), *("\n".join(lines) for lines in _matrix(found, width))]
+    for board in found.rankings if every else ():
         rows = [_cells(standing, board, found) for standing in board.runs]
-        parts.append("\n".join([_title(board), *text_table(rows, head=_HEAD)]))
-    return "\n\n".join([*parts, "\n".join(_remarks(found))]) + "\n"
+        parts.append("\n".join([_title(board), *text_table(rows, head=_HEAD, width=width)]))
+    remarks = _remarks(found) if every else [*_remarks(found), _MORE]
+    return "\n\n".join([*filter(None, parts), "\n".join(remarks)]) + "\n"
 
 
 def leaderboard_markdown(found: Leaderboard) -> str:
     """Return GitHub-flavoured Markdown; names of runs stand in code, where they do no harm."""
-    parts = []
+    parts = [_escaped(conclusion(found))] if len(found.rankings) else []
+    parts += [_markdown_matrix(found)]
     for board in found.rankings:
-        lines = [f"### {_escaped(_title(board))}", "", _line(_HEAD), _line(["---"] * len(_HEAD))]
+        title = f"<details>\n<summary>{html.escape(_visible(_title(board)))}</summary>"
+        lines = [_line(_HEAD), _line(["---"] * len(_HEAD))]
         for standing in board.runs:
             rank, run, *rest = _cells(standing, board, found)
             lines.append(_line([rank, _code(run), *map(_escaped, rest)]))
-        parts.append("\n".join(lines))
+        parts += [title, "\n".join(lines), "</details>"]
     return (
         "\n\n".join([*parts, "\n".join(f"- {_escaped(note)}" for note in _remarks(found))]) + "\n"
     )
+
+
+_MORE = "Differences, intervals and p values of each figure: the same command with --all."
+
+
+def _matrix(found: Leaderboard, width: int | None) -> list[list[str]]:
+    """Return the matrix in as many blocks as the terminal's width asks for."""
+    stands = standings(found)
+    columns = [_counts(stands, found), *(_column(n, stands, found) for n in _places(found))]
+    first = ["", "run", *(_named(each.run, found) for each in stands)]
+    blocks = []
+    for chosen in columns_that_fit(first, columns, width):
+        head, *rows = zip(first, *chosen, strict=True)
+        blocks.append(text_table(rows, head=head, width=width))
+    return blocks
+
+
+def _places(found: Leaderboard) -> range:
+    return range(len(found.rankings))
+
+
+def _counts(stands: Sequence[Standing], found: Leaderboard) -> list[str]:
+    told = [_DASH if each.run == found.baseline else _balance(each) for each in stands]
+    return ["better/", "worse", *told]
+
+
+def _balance(each: Standing) -> str:
+    return f"{each.gains}/{each.losses}"
+
+
+def _column(number: int, stands: Sequence[Standing], found: Leaderboard) -> list[str]:
+    board = found.rankings[number]
+    lower = " ↓" if board.higher_is_better is False else ""
+    cells = [_figure(each.cells[number], board) for each in stands]
+    return [board.benchmark, board.column + lower, *cells]
+
+
+def _figure(standing: RankedRun, board: Ranking) -> str:
+    """Return a figure with its sign against the baseline and its rank."""
+    sign = _SIGNS.get(standing.verdict, "")
+    return f"{_number(standing.figure, board.digits)}{sign} ({_rank(standing, board)})"
+
+
+def _markdown_matrix(found: Leaderboard) -> str:
+    stands = standings(found)
+    boards = found.rankings
+    names = [
+        f"{_escaped(f'{each.benchmark} {each.column}')}"
+        + (" ↓" if each.higher_is_better is False else "")
+        for each in boards
+    ]
+    lines = [_line(["run", "better / worse", *names]), _line(["---"] * (2 + len(names)))]
+    for each in stands:
+        count = _DASH if each.run == found.baseline else _balance(each)
+        cells = [_figure(cell, board) for cell, board in zip(each.cells, boards, strict=True)]
+        lines.append(_line([_code(_named(each.run, found)), count, *map(_escaped, cells)]))
+    return "\n".join(lines)
+
+
+def _named(run: str, found: Leaderboard) -> str:
+    return run + (" (baseline)" if run == found.baseline else "")
 
 
 def _title(board: Ranking) -> str:
@@ -47,7 +119,7 @@ def _title(board: Ranking) -> str:
 def _cells(standing: RankedRun, board: Ranking, found: Leaderboard) -> list[str]:
     return [
         _rank(standing, board),
-        standing.run + (" (baseline)" if standing.run == found.baseline else ""),
+        _named(standing.run, found),
         _number(standing.figure, board.digits),
         _difference(standing, board.digits),
         _p(standing.p_holm),
@@ -90,7 +162,8 @@ def _remarks(found: Leaderboard) -> list[str]:
         f"Differences are to {found.baseline}, paired, with {coverage} % intervals; verdicts, p "
         f"and ranks are corrected together over the {found.family} differences between any two "
         "runs (Holm).",
-        f"A rank such as 1{_DASH}3 is a tie: these runs do not differ significantly.",
+        f"Ranks stand in brackets; one such as 1{_DASH}3 is a tie: these runs do not differ "
+        "significantly. ▲ is better than the baseline and ▼ worse; ↓: lower is better.",
     ]
     lines += [told for board in found.rankings if (told := _best(board))]
     if found.left_out:

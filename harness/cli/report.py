@@ -22,11 +22,18 @@ from harness.errors import ExitCode
     metavar="A,B",
     help="Reports to write, comma-separated; see harness list reports.",
 )
+@click.option(
+    "--all",
+    "every",
+    is_flag=True,
+    help="On the terminal every figure, not only the headline; the same as --report terminal-all.",
+)
 @TRACK
-def report(folder: Path, reports: tuple[str, ...], track: tuple[str, ...]) -> ExitCode:
+def report(folder: Path, reports: tuple[str, ...], every: bool, track: tuple[str, ...]) -> ExitCode:
     """Write the reports of a finished run or eval again.
 
     \b
+    harness report runs/seva-tinyworld-1a2b3c4d --all
     harness report runs/seva-tinyworld-1a2b3c4d --report terminal,markdown
     harness report runs/seva-tinyworld-1a2b3c4d --track wandb
     """
@@ -34,9 +41,11 @@ def report(folder: Path, reports: tuple[str, ...], track: tuple[str, ...]) -> Ex
     from harness.runs import open_evidence, report_of
 
     found = report_of(open_evidence(folder))
+    if every:
+        reports = ("terminal-all", *(name for name in reports if name != "terminal"))
     writers = writers_of((*reports, *track))
-    for name, path in write_reports(found, folder, writers).items():
-        if name != "terminal":
+    for path in write_reports(found, folder, writers).values():
+        if path != folder:  # what the terminal showed
             click.echo(path)
     say_next("bundle" if folder.is_dir() else "verify", folder)
     return ExitCode.UNSCORED if found.missing else ExitCode.DONE

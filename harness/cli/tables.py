@@ -32,7 +32,7 @@ def text_table(
     if not safe:
         return []
     widths = [max(cell_len(row[place]) for row in safe) for place in range(len(safe[0]))]
-    width = shutil.get_terminal_size((_UNBOUNDED, 0)).columns if width is None else width
+    width = _columns() if width is None else width
     if sum(widths) + 2 * (len(widths) - 1) > width:
         return _stacked(safe[1:] if head else safe, head)
     lines = []
@@ -44,6 +44,38 @@ def text_table(
         ]
         lines.append("  ".join(cells).rstrip())
     return lines
+
+
+def columns_that_fit(
+    first: Sequence[str], columns: Sequence[Sequence[str]], width: int | None = None
+) -> list[list[Sequence[str]]]:
+    """Return columns in blocks that each fit the terminal beside the first column.
+
+    Args:
+        first: cells of the column that every block begins with.
+        columns: cells of the others.
+        width: columns of the terminal; by default those of this one.
+    """
+    from rich.cells import cell_len
+
+    def widest(column: Sequence[str]) -> int:
+        return max(cell_len(plain(cell)) for cell in column)
+
+    room = (_columns() if width is None else width) - widest(first)
+    blocks: list[list[Sequence[str]]] = []
+    left = 0
+    for column in columns:
+        needed = 2 + widest(column)
+        if not blocks or needed > left:
+            blocks.append([])
+            left = room
+        blocks[-1].append(column)
+        left -= needed
+    return blocks
+
+
+def _columns() -> int:
+    return shutil.get_terminal_size((_UNBOUNDED, 0)).columns
 
 
 def _stacked(rows: Sequence[Sequence[str]], head: Sequence[str]) -> list[str]:

@@ -11,11 +11,8 @@ from harness.compare.levels import MetricLevel, levels_of
 from harness.compare.paired import compare
 from harness.compare.pooled import confidence_of
 from harness.compare.records import (
-    CANNOT_TELL,
-    CHANGED,
     GAIN,
     LOSS,
-    NO_CHANGE,
     VERDICTS,
     VERSION,
     BenchmarkComparison,
@@ -37,12 +34,9 @@ from harness.compare.verdicts import (
 from harness.old_names import forward as _forward
 
 __all__ = [
-    "CANNOT_TELL",
-    "CHANGED",
     "FAILS",
     "GAIN",
     "LOSS",
-    "NO_CHANGE",
     "PASSES",
     "UNKNOWN",
     "VERDICTS",

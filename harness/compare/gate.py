@@ -60,7 +60,7 @@ class Ruling:
         rule: as the user wrote it.
         benchmark: whose figure it is.
         column: which figure.
-        outcome: ``"passes"``, ``"fails"``, or ``"unknown"`` where the figure could not be had.
+        outcome: ``"passes"``, ``"fails"``, or ``"unknown"`` where the figure could not be computed.
         told: what was measured and what the interval says, in words.
     """
 
@@ -235,13 +235,13 @@ def _by_limit(rule: Rule, text: str, part: str, place: RuleTarget) -> tuple[str,
     asked |= {name: bounds[at] for name, at in _ENDS.items()}
     ends = [_beyond(rule, end) for end in bounds]
     if all(ends):
-        says = "all within the bounds lies beyond the threshold"
+        says = "the whole range of the bounds is beyond the threshold"
     elif any(ends):
-        says = "the threshold lies within the bounds: chance alone could decide this"
+        says = "the threshold is within the bounds: chance alone could decide this"
     elif rule.negated:
-        says = "nothing within the bounds lies beyond the threshold"
+        says = "no value within the bounds is beyond the threshold"
     else:
-        says = "all within the bounds lies on the good side of the threshold"
+        says = "the whole range of the bounds is on the good side of the threshold"
     if part == _WORST:
         says = f"with missing rows at their worst {asked[part]:+.{figure.digits + 2}f}"
     told = f"{_measured(figure, bounds)}; {says}"
@@ -275,7 +275,7 @@ def _ruling(rule: str, place: RuleTarget, outcome: str, told: str) -> Ruling:
 
 def _measured(figure: MetricResult, ends: tuple[float, float] | None) -> str:
     if figure.difference is None:
-        return "no difference could be had"
+        return "no difference could be computed"
     # Two more decimals than tables show: a threshold is compared with what was measured.
     digits = figure.digits + 2
     text = f"{figure.difference:+.{digits}f}"

@@ -204,7 +204,7 @@ def _by_id(name: str, arm: str, samples: Sequence[Sample]) -> Mapping[str, Sampl
     if twice:
         raise HarnessError(
             f"{name}: {len(twice)} ids occur more than once {arm} ({some(twice)}), so rows cannot "
-            "be matched. The benchmark must give every row an id of its own; repair it, or delete "
+            "be matched. The benchmark must give every row its own id; repair it, or delete "
             f"{arm}/{name}.jsonl in the run folder and run again."
         )
     return {sample.id: sample for sample in samples}

@@ -125,7 +125,7 @@ def _check_names(
         if len(set(names)) < len(names):
             raise HarnessError(
                 f"{name}: two of its columns have the same name ({', '.join(names)}). Give each "
-                "column of the benchmark a name of its own."
+                "column of the benchmark its own name."
             )
 
 

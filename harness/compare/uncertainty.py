@@ -1,4 +1,4 @@
-"""What a difference's uncertainty is made of, and what verdicts owe to choices."""
+"""Components of a difference's variance, and how verdicts depend on choices."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Components:
 
     Attributes:
         rows: single rows, but for the judge's part.
-        images: that rows of one image move together.
-        judge: that the judge wavers on one answer; ``None`` where each was judged once.
+        images: that rows of one image change together.
+        judge: that the judge's verdicts on one answer vary; ``None`` where each was judged once.
         seeds: that other training seeds would differ; ``None`` with one training.
     """
 
@@ -53,7 +53,7 @@ def components(figure: MetricResult, judge_error: float | None = None) -> Compon
 def partially_pooled(
     comparison: Comparison,
 ) -> tuple[list[tuple[str, MetricResult]], Pooled] | None:
-    """Return the headline figures drawn towards their mean; ``None`` with fewer than two.
+    """Return the headline figures shrunk towards their mean; ``None`` with fewer than two.
 
     Differences are in percent of each figure's scale, and positive where they are better.
     """

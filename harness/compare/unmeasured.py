@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def worst_case(
     column: Metric, trained: Sequence[Sequence[Unit]], difference: float | None
 ) -> tuple[float, float] | None:
-    """Return the lowest and the highest difference once every missing row were scored.
+    """Return the lowest and the highest difference that any scores of the missing rows could give.
 
     These are Manski's bounds (1989, "Anatomy of the selection problem"): nothing is assumed of
     missing scores but the column's range. In a plain mean the score that the other arm has is used;

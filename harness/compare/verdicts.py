@@ -130,7 +130,7 @@ def losses_in(benchmark: BenchmarkComparison) -> list[RuleTarget]:
 
 
 def unreadable(benchmark: BenchmarkComparison) -> bool:
-    """Whether so many answers after say nothing that the benchmark measures their form."""
+    """Whether so many answers after are empty or unparsable that the benchmark measures form."""
     before, after = benchmark.unread
     return after > _UNREAD and after - before > _RISEN
 

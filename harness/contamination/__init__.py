@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from harness.contamination.overlap import ImageOverlap, Overlap, overlaps_of
-from harness.contamination.scan import check_contamination
+from harness.contamination.overlap import (
+    ImageOverlap,
+    Overlap,
+    check_contamination,
+    overlaps_of,
+)
 
 __all__ = [
     "ImageOverlap",

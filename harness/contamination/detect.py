@@ -78,7 +78,6 @@ class Contamination:
     benchmark: str
     rows: int
     touched: tuple[Touch, ...]
-    threshold: int = THRESHOLD
 
 
 def dhash(image: PIL.Image.Image) -> int:
@@ -105,9 +104,9 @@ def look_of(image: PIL.Image.Image) -> Look:
     return Look(dhash(image), tuple(levels))
 
 
-def alike(one: Look, two: Look, threshold: int = THRESHOLD) -> bool:
+def alike(one: Look, two: Look) -> bool:
     """Say whether two images look like copies of one."""
-    if distance(one.bits, two.bits) > threshold:
+    if distance(one.bits, two.bits) > THRESHOLD:
         return False
     pairs = zip(one.thumbnail, two.thumbnail, strict=True)
     return max(abs(a - b) for a, b in pairs) <= LEVELS
@@ -151,8 +150,6 @@ def scan(
     benchmark: str,
     rows: Iterable[tuple[str, Sequence[str], Sequence[PIL.Image.Image]]],
     known: Sequence[Seen],
-    *,
-    threshold: int = THRESHOLD,
 ) -> Contamination:
     """Look for the images of a benchmark among those of the training prompts.
 
@@ -161,10 +158,9 @@ def scan(
         rows: id, texts that may hold a COCO number (``image_source``, ``question_id`` ...), and
             images, of each row.
         known: what :func:`seen` found.
-        threshold: bits in which hashes may differ.
     """
     numbers = {item.coco: item for item in known if item.coco is not None}
-    looks = _Known(known, threshold)
+    looks = _Known(known)
     touched, count = [], 0
     for row, texts, images in rows:
         count += 1
@@ -175,7 +171,7 @@ def scan(
             touched.append(Touch(row, found[1].owner, found[0], next(iter(shared), None)))
         elif shared:
             touched.append(Touch(row, numbers[shared[0]].owner, None, shared[0]))
-    return Contamination(benchmark, count, tuple(touched), threshold)
+    return Contamination(benchmark, count, tuple(touched))
 
 
 def inspect(
@@ -199,10 +195,10 @@ def names_in(doc: Mapping[str, object]) -> tuple[str, ...]:
 class _Known:
     """The looks of the training images, held so that one image is compared with all at once."""
 
-    def __init__(self, known: Sequence[Seen], threshold: int) -> None:
+    def __init__(self, known: Sequence[Seen]) -> None:
         import numpy as np
 
-        self._known, self._threshold = known, threshold
+        self._known = known
         self._bits = np.array([item.look.bits for item in known], dtype=np.uint64)
         self._found: dict[Look, tuple[int, Seen] | None] = {}
 
@@ -214,8 +210,8 @@ class _Known:
             bits = np.bitwise_count(self._bits ^ np.uint64(look.bits))
             close = (
                 (int(bits[place]), self._known[place])
-                for place in np.flatnonzero(bits <= self._threshold).tolist()
-                if alike(look, self._known[place].look, self._threshold)
+                for place in np.flatnonzero(bits <= THRESHOLD).tolist()
+                if alike(look, self._known[place].look)
             )
             self._found[look] = min(close, key=lambda hit: hit[0], default=None)
         return self._found[look]

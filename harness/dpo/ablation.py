@@ -69,7 +69,7 @@ def measure(pairs: Sequence[Pair], model: Model, adapter: Path | None) -> ImageA
     here, gone = torch.tensor(true), torch.tensor(blank)
     if not bool(torch.isfinite(here).all() and torch.isfinite(gone).all()):
         raise HarnessError(
-            "The image ablation met a log-probability that is not finite; see the pairs."
+            "The image ablation found a log-probability that is not finite; check the pairs."
         )
     return ImageAblation(
         pairs=len(pairs),

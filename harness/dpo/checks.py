@@ -97,6 +97,6 @@ def _say_scores(pairs: Sequence[Pair], training: Training) -> None:
         progress.say(f"No pair has scores of its answers: {told}.")
     elif scored < len(pairs):
         raise UsageError(
-            f"loss={training.loss} looks at scores of the answers, and {scored} of {len(pairs)} "
+            f"loss={training.loss} uses scores of the answers, and {scored} of {len(pairs)} "
             "pairs have them. Give every answer of every pair a score, or none."
         )

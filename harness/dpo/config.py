@@ -203,7 +203,9 @@ def _refuse_adapter_knobs(training: Training) -> None:
         )
     if training.lora_targets is not None or training.lora_dropout:
         name = "lora_dropout" if training.lora_dropout else "lora_targets"
-        raise UsageError(f"{name} is for an adapter, and tune=full has none. Leave it out.")
+        raise UsageError(
+            f"{name} is an option of an adapter, and tune=full has none. Leave it out."
+        )
 
 
 def _refuse_changing_features(training: Training) -> None:
@@ -250,8 +252,9 @@ def shared(most: int, together: int, world: int) -> tuple[int, int]:
     for name, variable in _SHARDING.items():
         if os.environ.get(variable, "false").lower() in ("1", "true", "yes"):
             raise UsageError(
-                f"The launcher asks for {name} ({variable}), which training does not offer: every "
-                "process holds the whole model. Start it with harness run --nproc N, or choose "
+                f"The launcher asks for {name} ({variable}), which training does not support: "
+                "every process holds the whole model. Start it with harness run --nproc N, or "
+                "choose "
                 "multi-GPU without sharding in accelerate config; quantize=4bit and "
                 "gradient_checkpointing=true save memory."
             )

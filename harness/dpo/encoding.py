@@ -161,7 +161,7 @@ class Encoder:
             self._refuse_cut(who, "was cut by the limit of tokens when it was generated")
             ids = ids[:-1]
         if not ids:
-            raise Unfit("empty", f"An answer of {who} is no token at all. {DROP}")
+            raise Unfit("empty", f"An answer of {who} has no tokens. {DROP}")
         return ids, weights or (1.0,) * len(ids)
 
     def fit(self, pair: Pair) -> Pair:

@@ -131,7 +131,7 @@ def padding_does_not_count(loss: Tried, knobs: Knobs) -> None:
     for each in values[1:]:
         if not torch.allclose(values[0], each, rtol=1e-9, atol=1e-12):
             raise HarnessError(
-                "its value changes with what stands in the padding: use Scores.mask, Scores.ratios "
+                "its value depends on the padding: use Scores.mask, Scores.ratios "
                 f"and Tokens.mask ({values[0].tolist()} and {each.tolist()})."
             )
     gradient = _gradient(loss, wide, knobs)
@@ -165,7 +165,7 @@ def a_wrong_order_is_corrected(loss: Tried, knobs: Knobs) -> None:
     sums = (gradient * made.mask).sum(2)
     if not bool((sums[:, 0] < sums[:, 1:].sum(1)).all()):
         raise HarnessError(
-            "where the policy dislikes the chosen answers, a step would not raise them above the "
+            "where the policy prefers the rejected answers, a step would not raise them above the "
             "rejected ones. Is the sign right?"
         )
 
@@ -180,7 +180,7 @@ def scale_is_the_batchs(loss: Tried, knobs: Knobs) -> None:
     }
     twice = Case(**doubled)
     if not torch.allclose(once, _values(loss, twice, knobs).mean(), rtol=1e-9, atol=1e-12):
-        raise HarnessError("its mean changes when every row stands in the batch twice.")
+        raise HarnessError("its mean changes when every row is in the batch twice.")
     single = _values(loss, case(loss.needs, dtype=torch.float32), knobs).mean()
     if not torch.allclose(once, single.double(), rtol=1e-3, atol=1e-4):
         raise HarnessError(f"it gives {single.item()} in float32 and {once.item()} in float64.")

@@ -123,8 +123,8 @@ def tried(loss: Combined, check: str, knobs: Knobs) -> None:
 
 def _broken(loss: Combined, told: str) -> HarnessError:
     return HarnessError(
-        f"The loss '{loss.text}' cannot be trained with: {told.rstrip('.')}. Look at all of its "
-        f"promises with: harness check --loss '{loss.text}'"
+        f"The loss '{loss.text}' cannot be trained with: {told.rstrip('.')}. See all checks "
+        f"with: harness check --loss '{loss.text}'"
     )
 
 

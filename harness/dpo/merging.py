@@ -1,7 +1,7 @@
-"""Base and adapter as one checkpoint, without losing what was trained to rounding.
+"""Trained weights as a checkpoint of their own, without losing the update to rounding.
 
-The sum is made in float32. A 16-bit checkpoint has steps of 2^-9 to 2^-12 of a weight, and a small
-update falls between two of them: what is written is compared with the adapter before it counts.
+Base and adapter are added in float32. A 16-bit checkpoint has steps of 2^-9 to 2^-12 of a weight,
+and a small update falls between two of them, so the rounded weights are compared with the update.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from harness import progress
 from harness.dpo.ablation import score
 from harness.dpo.config import KEEP, Training
 from harness.dpo.encoding import Encoder, encoder_for
+from harness.dpo.forward import private_copy
 from harness.dpo.unfit import check
 from harness.errors import HarnessError
+from harness.model import Model
 from harness.records import Pair
 
 LEAST = 0.95
@@ -61,6 +63,36 @@ def merge(base: Path, adapter: Path, out: Path, dtype: str, pairs: Sequence[Pair
     merged.save_pretrained(out, safe_serialization=True)
     processor.save_pretrained(out)
     return out
+
+
+def write_whole_model(out: Path, model: Model, network: Any) -> None:
+    """Write weights and processor, in the format of the model before if that keeps the update.
+
+    A 16-bit format that would keep less than 95 % of it is left for float32.
+
+    Args:
+        out: folder to make.
+        model: the model before.
+        network: a private copy of it, trained.
+    """
+    made: Any = private_copy(model.network)
+    trained = dict(network.named_parameters())
+    kept, update = 0.0, 0.0
+    for name, weight in made.named_parameters():
+        old, new = weight.double(), trained[name].detach()
+        change = new.double() - old
+        kept += float(((new.to(weight.dtype).double() - old) * change).sum())
+        update += float(change.square().sum())
+    narrow = not update or kept / update >= LEAST
+    if not narrow:
+        progress.say(
+            f"The trained model is written in float32: {str(made.dtype)[6:]} would keep "
+            f"{kept / update:.1%} of the update of the weights."
+        )
+    for name, weight in made.named_parameters():
+        weight.data = trained[name].detach().to(weight.dtype if narrow else torch.float32)
+    made.save_pretrained(out, safe_serialization=True)
+    model.processor.save_pretrained(out)
 
 
 def _refuse_loss(share: float, what: str, formats: Sequence[str]) -> None:

@@ -113,7 +113,7 @@ def saved_projectors(network: Any) -> list[str]:
         name for name, _ in network.named_modules() if name.rpartition(".")[2] in _SAVED_PROJECTORS
     ]
     if not saved:
-        raise UsageError("train_projector=true, but the model has no projector that is known here.")
+        raise UsageError("train_projector=true, but the model has no known projector.")
     return saved
 
 

@@ -33,6 +33,7 @@ from harness.dpo.forward import private_copy, use_packed_attention, why_plain
 from harness.dpo.joining import train_on
 from harness.dpo.loss_open import open_loss
 from harness.dpo.losses import Knobs
+from harness.dpo.merging import write_whole_model
 from harness.dpo.moved import margins, update_norms
 from harness.dpo.parts import (
     lora_targets,
@@ -43,7 +44,6 @@ from harness.dpo.parts import (
 )
 from harness.dpo.resume import References, latest
 from harness.dpo.trainer import PackedTrainer
-from harness.dpo.whole import write_whole_model
 from harness.errors import HarnessError, UsageError
 from harness.model import Model, everywhere
 from harness.records import Pair, fingerprint, seed_of, to_json

@@ -27,7 +27,7 @@ def refuse_tracker(name: str) -> None:
         )
     if name == "wandb" and not _logged_in():
         raise UsageError(
-            "Tracker wandb: nobody is logged in to W&B. Log in with: wandb login, set "
+            "Tracker wandb: no login to W&B was found. Log in with: wandb login, set "
             "WANDB_API_KEY, or keep the figures here with WANDB_MODE=offline."
         )
 

@@ -207,7 +207,8 @@ def _against_generation(
     worst = max(range(len(shares)), key=shares.__getitem__)
     if not math.isfinite(shares[worst]) or shares[worst] > limit:
         raise HarnessError(
-            f"Training would see another model than answers do: an answer of {len(answers[worst])} "
+            "Training and generation do not agree on this model: an answer of "
+            f"{len(answers[worst])} "
             f"tokens has the log-probability {policy[worst].item():.5f} in training and "
             f"{truth[worst]:.5f} forced through generation. The family "
             f"'{loaded.network.config.model_type}' cannot be trained here; "

@@ -11,7 +11,7 @@ from harness.engine.checkpoint import (
 )
 from harness.engine.engine import Engine
 from harness.engine.fallback import forced_through_generation
-from harness.engine.inputs import ANSWER_TYPES, processed_as, processed_through
+from harness.engine.inputs import ANSWER_TYPES, processed_through
 from harness.engine.keys import ENGINE_VERSION, EngineRequest, ImageDigests, answer_key
 from harness.engine.loading import Loaded, Source, gpus, load, pick_device, pick_dtype
 from harness.engine.original_llava import Converted, convert
@@ -38,7 +38,6 @@ __all__ = [
     "load",
     "pick_device",
     "pick_dtype",
-    "processed_as",
     "processed_through",
     "read_json",
     "resolve",

@@ -59,7 +59,7 @@ def resolve(source: str | Path, revision: str | None = None, remote_code: bool =
         remote_code: the checkpoint may bring its own Python; needs a full commit for a hub id.
 
     Raises:
-        UsageError: if it is neither, cannot be had offline, or is no usable checkpoint.
+        UsageError: if it is neither, is not available offline, or is no usable checkpoint.
     """
     try:
         folder = Path(source).expanduser()
@@ -106,7 +106,7 @@ def _from_hub(name: str, revision: str | None) -> Path:
     except (OSError, ValueError, RuntimeError) as error:
         at = f" at revision {revision}" if revision else ""
         raise UsageError(
-            f"The model {name}{at} is neither a folder here nor to be had from the hub "
+            f"The model {name}{at} is neither a folder on this machine nor available from the hub "
             f"({type(error).__name__}). Check the spelling and the network, or download it on a "
             f"connected machine with 'hf download {name}' and name the folder."
         ) from error

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     import torch
 
 Advance = Callable[[list[int]], "torch.Tensor"]
-"""Feed one token per living row and return the next logits ``(rows, vocabulary)``."""
+"""Feed one token per active row and return the next logits ``(rows, vocabulary)``."""
 
 Keep = Callable[[list[int]], None]
-"""Drop all living rows but these (positions among the living)."""
+"""Keep only these active rows (positions among the active ones)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ class Picker:
     def pick(
         self, logits: torch.Tensor, alive: Sequence[int], made: Sequence[list[int]]
     ) -> list[int]:
-        """Return one token id per living row from ``(rows, vocabulary)`` logits.
+        """Return one token id per active row from ``(rows, vocabulary)`` logits.
 
         A row from which no token can be read has -1: its largest logit is NaN or infinite, while
         minus infinity alone only rules tokens out. All rows are read from the device at once.

@@ -121,7 +121,7 @@ def _through(view: View, processor: Any) -> Iterator[None]:
     """Let an image processor that cuts images into patches see them through a view before.
 
     Raises:
-        ValueError: if the processor has no step at which normalised images can be had.
+        ValueError: if the processor has no step that gives normalised images.
     """
     normalise, seen = getattr(processor, "rescale_and_normalize", None), []
 

@@ -47,7 +47,7 @@ def pick_device(device: str) -> str:
     count = torch.cuda.device_count() if kind == "cuda" else 0
     if kind != "cuda" or (number and not number.isdigit()) or int(number or 0) >= count:
         raise UsageError(
-            f"The device '{device}' cannot be used here: torch sees {count} CUDA device(s). Say "
+            f"The device '{device}' cannot be used: torch finds {count} CUDA device(s). Use "
             "auto, cpu, cuda or cuda:N."
         )
     return device
@@ -69,7 +69,7 @@ def pick_dtype(dtype: str, device: str) -> str:
     if dtype == "auto":
         return "float32" if device == "cpu" else "bfloat16"
     if dtype not in _DTYPES:
-        raise UsageError(f"The dtype '{dtype}' is unknown. Say auto, {', '.join(_DTYPES)}.")
+        raise UsageError(f"The dtype '{dtype}' is unknown. Use auto, {', '.join(_DTYPES)}.")
     return dtype
 
 

@@ -67,7 +67,7 @@ class Budget:
         )
 
     def refuses(self, prompt: int, new: int) -> str | None:
-        """Say why a prompt of so many tokens is not computed at all, or ``None``.
+        """Say why a prompt of this length is not computed, or ``None``.
 
         Args:
             prompt: its tokens, those of images included.

@@ -37,7 +37,7 @@ class Live:
         self._lines: list[int] = []
 
     def advance(self, tokens: list[int]) -> torch.Tensor:
-        """Feed one token per living row and return the next logits ``(rows, vocabulary)``."""
+        """Feed one token per active row and return the next logits ``(rows, vocabulary)``."""
         if self._step is None and self._passes.fixed and self._left >= WORTH:
             self._step = Step(self._passes, self._state, min(self._left, SEGMENT))
             self._lines = list(range(len(tokens)))
@@ -55,7 +55,7 @@ class Live:
         return logits if len(lines) == len(fed) else logits[lines]
 
     def keep(self, rows: list[int]) -> None:
-        """Drop all living rows but these."""
+        """Keep only these active rows."""
         if not rows:
             return
         if self._step is None:
@@ -66,7 +66,7 @@ class Live:
             self._leave()
 
     def _leave(self) -> None:
-        """Go back to a state of the living rows alone."""
+        """Go back to a state of the active rows only."""
         assert self._step is not None
         state = self._step.state()
         whole = len(self._lines) == self._step.rows

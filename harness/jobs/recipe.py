@@ -162,7 +162,7 @@ def wishes_of(recipe: Recipe) -> tuple[Wish, ...]:
     labels = [(each.label, each.options["model"]) for each in found]
     if len(distinct(labels)) < len(labels):
         raise UsageError(
-            "Two methods of the sweep are called the same. Give each a name of its own, as in: "
+            "Two methods of the sweep have the same name. Give each its own name, as in: "
             "{method: seva, name: seva-strong, set: {noise_step: 800}}"
         )
     return tuple(found)

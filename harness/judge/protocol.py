@@ -102,9 +102,7 @@ def check(settings: JudgeSettings) -> None:
             f"verdicts of {word} although its anchors fail, say --accept-judge {word}."
         )
     if settings.prompts and word == BUILTIN:
-        raise UsageError(
-            "--judge-prompt is what a judge is asked, and no judge is named. Name one with --judge."
-        )
+        raise UsageError("--judge-prompt needs a judge, and none is named. Name one with --judge.")
     if settings.prompts:
         read_prompts(settings.prompts)
     if settings.cap is not None and settings.price is None:

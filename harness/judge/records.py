@@ -116,7 +116,7 @@ class Judging:
         if self.errors:
             parts = [f"{e.benchmark} {e.column} {e.difference:.2f}" for e in self.errors]
             lines.append(
-                f"Standard error that the judge itself brings into the differences, from "
+                f"Standard error of the differences due to the judge itself, from "
                 f"{self.judgings} judgings: {', '.join(parts)}."
             )
         return tuple(lines)

@@ -2,7 +2,7 @@
 
 It asks nothing of the model. Verdicts live in the run's store, so that an answer is judged once;
 the judged samples lie in ``RUN/judged/<arm>/<bench>.jsonl`` beside those of the built-in grader.
-A verdict that cannot be had is missing, never a number. docs/judging.md explains all of it.
+A failed verdict is missing, never a number. docs/judging.md explains all of it.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from harness import progress
 from harness.benchmark import Benchmark, Task
 from harness.context import Context, EvalPlan
 from harness.judge.items import ARMS, JudgeItem, items_of, marked
-from harness.judge.open import open_judge
+from harness.judge.local import LocalJudge
 from harness.judge.prompts import read_prompts, with_prompts
-from harness.judge.protocol import check
+from harness.judge.protocol import LOCAL, SERVER, Judge, check
 from harness.judge.records import JudgeError, Judging
 from harness.judge.results import (
     finished,
@@ -27,8 +27,10 @@ from harness.judge.results import (
     last_judging,
     write,
 )
+from harness.judge.server import ServerJudge
 from harness.judge.session import Replies, collect
 from harness.judge.uncertainty import Judged, errors_of
+from harness.model import server_name
 from harness.records import Sample, Samples, fingerprint
 from harness.settings import BUILTIN, JudgeSettings
 
@@ -82,7 +84,7 @@ def judge(context: Context[EvalPlan], before: Samples, after: Samples) -> Verdic
     chosen = [benchmark for benchmark in plan.benchmarks if benchmark.rubric is not None]
     chosen = with_prompts(chosen, own)
     if not chosen:
-        progress.say("judge: rules score every answer of these benchmarks; no judge is asked")
+        progress.say("judge: rules score every answer of these benchmarks; no judge is called")
         return Verdicts(before, after)
     arms = {"before": before, "after": after}
     whom = open_judge(settings, device=plan.settings.device, dtype=plan.settings.dtype)
@@ -208,3 +210,16 @@ def _verdicts(
         {name: samples.get((arm, name), rows) for name, rows in arms[arm].items()} for arm in ARMS
     )
     return Verdicts(before, after, judging, reused, calls)
+
+
+def open_judge(settings: JudgeSettings, *, device: str = "auto", dtype: str = "auto") -> Judge:
+    """Return the judge that settings name; nothing is sent or loaded yet.
+
+    Raises:
+        UsageError: see :func:`check`, and where a local model does not exist.
+    """
+    check(settings)
+    if settings.judge.startswith(SERVER):
+        return ServerJudge(server_name(settings.judge, "--judge"), settings)
+    source = settings.judge.removeprefix(LOCAL)
+    return LocalJudge(source, settings.judgings, device=device, dtype=dtype)

@@ -134,7 +134,7 @@ def _figures(column: Metric, arm: Sequence[Judged], shared: frozenset[str]) -> N
 def _again(judged: Judged) -> tuple[Sample, ...]:
     """Return the answer as it would be scored in each draw of its verdicts; one if all agree.
 
-    Draws follow from the question, so that what is asked but once wavers together.
+    Draws depend on the question, so that answers which are judged once vary together.
     """
     import numpy as np
 

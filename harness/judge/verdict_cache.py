@@ -106,7 +106,8 @@ class VerdictCache:
         changed = self._changed(names[0], marks) if names and self._term >= 0 else None
         if changed is not None and not accept:
             raise HarnessError(
-                f"{changed} Its verdicts of then and now cannot be compared. Name the dated "
+                f"{changed} Its earlier and its present verdicts cannot be compared. Name the "
+                "dated "
                 "version that judged before, or judge everything anew with --accept-drift."
             )
         if not marks:  # whoever marks no anchor would mark no answer either, and cost as much

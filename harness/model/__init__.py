@@ -12,7 +12,7 @@ from harness.model.fit import misfit_of
 from harness.model.launch import CHILD, end_with_parent, run_distributed
 from harness.model.model import Model
 from harness.model.open import open_checkpoint, open_model, refuse_server
-from harness.model.openai_client import THOUGHT, ChatClient
+from harness.model.openai_client import ChatClient
 from harness.model.replies import ChatReply, Passing, Refused
 from harness.model.spec import Spec
 from harness.model.workers import at_once
@@ -23,7 +23,6 @@ __all__ = [
     "OFFICIAL",
     "OWN",
     "SCHEME",
-    "THOUGHT",
     "Answering",
     "AnyModel",
     "ChatClient",

@@ -16,7 +16,7 @@ class BoundsError(Exception):
 
 @contextlib.contextmanager
 def bounded(seconds: float, memory: int) -> Iterator[None]:
-    """Stop what is inside when it takes longer, or so many bytes of memory more.
+    """Stop the block when it takes longer, or more memory, than this.
 
     Both limits need Unix, and that of time the main thread.
 

@@ -121,7 +121,7 @@ class Ranks:
         except (RuntimeError, ValueError, ConnectionError) as error:
             raise LostError(
                 f"Process {self.rank} of {self.size} lost the others: one of them has ended "
-                f"({type(error).__name__}). Look for its own message above, then run the same "
+                f"({type(error).__name__}). See its own message above, then run the same "
                 "command again; finished answers are reused."
             ) from error
 

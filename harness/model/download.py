@@ -7,7 +7,7 @@ def fetched(url: str, seconds: float) -> bytes:
     """Return what lies behind an address: at most 4 MB, no redirects.
 
     Raises:
-        OSError: if it cannot be had; says why.
+        OSError: if it cannot be fetched; says why.
     """
     import httpx
 

@@ -88,7 +88,7 @@ def _wait(processes: Sequence[subprocess.Popen[bytes]]) -> int:
             if died is not None and time.monotonic() - died > _GRACE:
                 raise HarnessError(
                     f"Process {failed[0]} of {len(processes)} ended with code "
-                    f"{others[failed[0] - 1].returncode}. Look for its own message above, then run "
+                    f"{others[failed[0] - 1].returncode}. See its own message above, then run "
                     "the same command again; finished answers are reused."
                 )
             time.sleep(_POLL)

@@ -274,7 +274,7 @@ class Model:
         if reason not in self._told:
             self._told.add(reason)
             progress.say(
-                f"The engine own answers what {self.engine.identity.name} cannot: {reason}"
+                f"The engine own answers requests that {self.engine.identity.name} cannot: {reason}"
             )
         return self.base
 

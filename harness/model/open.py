@@ -46,7 +46,8 @@ def open_model(
         )
     if engine is not None:
         raise UsageError(
-            f"{source} is a server's model, which its server answers for. Leave --engine out, or "
+            f"{source} is a model behind a server, which generates the answers. Leave --engine "
+            "out, or "
             "name the model's folder or hub id with --model."
         )
     if protocol != HF:

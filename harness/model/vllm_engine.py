@@ -123,7 +123,7 @@ class VllmEngine:
                 return
             if len(left) == many:
                 raise HarnessError(
-                    f"vLLM ended before it answered anything: {told}. Run the same command again; "
+                    f"vLLM ended before it gave an answer: {told}. Run the same command again; "
                     "everything finished is reused. It may need less: --engine-set at_once=8, "
                     "--engine-set gpu_memory=0.8 or --engine-set max_model_len=4096."
                 )

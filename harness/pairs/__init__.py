@@ -9,7 +9,7 @@ from harness.pairs.augmentations import Augmentation, augmentations_of, contact_
 from harness.pairs.diagnostics import diagnose, diagnose_run, open_pairs
 from harness.pairs.export import export_pairs
 from harness.pairs.gallery import pair_diagnostics, read_pair_report
-from harness.pairs.generate import PairSet, make_pairs
+from harness.pairs.generate import PairSet, make_pairs, time_limit
 from harness.pairs.given import Given, bound, given_answers, given_text, read_given
 from harness.pairs.measures import differing, thoughts_of, word_distance
 from harness.pairs.observing import Sieve
@@ -17,7 +17,6 @@ from harness.pairs.prompts import gather, prompts_fingerprint, read_prompts
 from harness.pairs.records import PairReport
 from harness.pairs.render import facts, pair_report_text
 from harness.pairs.tables import located
-from harness.pairs.timeout import time_limit
 
 __all__ = [
     "Augmentation",

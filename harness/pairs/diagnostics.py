@@ -212,7 +212,7 @@ def _warnings(
         if blind and one.p is not None and one.p < SURE and one.rate >= MOSTLY:
             told.append(
                 f"A guess that never sees the image ('{one.name}') orders {one.rate:.0%} of the "
-                "pairs rightly: much of what they teach is in the text alone."
+                "pairs correctly: much of what they teach is in the text alone."
             )
     if equal > 0.5:
         told.append(

@@ -7,10 +7,14 @@ not asked again; a method's randomness depends on the prompt's id, so the rest i
 from __future__ import annotations
 
 import json
+import signal
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from harness import progress
@@ -19,7 +23,6 @@ from harness.dpo import sides_problem, training_of
 from harness.errors import HarnessError
 from harness.model import Model
 from harness.pairs.observing import Sieve, Watched
-from harness.pairs.timeout import time_limit
 from harness.plugins import Method
 from harness.records import (
     FIRST,
@@ -37,7 +40,7 @@ from harness.storage import Journal, write_whole
 
 _BATCH = 16
 _NO_ANSWER = ("missing", "empty")
-"""Reasons of a drop that say something of the model, not of the prompt or the method."""
+"""Reasons of a drop that are due to the model, not to the prompt or the method."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +149,7 @@ def _patiently(
     items, nothing = iter(made), object()
     told = (
         f"The method '{method.name}' ({method.owner}) has given no pair for {pair_timeout / 60:g} "
-        f"minutes. What it gave before lies in {path}. If it only is slow, allow it more with "
+        f"minutes. Its pairs so far are in {path}. If it is only slow, allow more time with "
         "--pair-timeout MINUTES; else try it with: harness check --method " + method.name
     )
     while True:
@@ -184,7 +187,7 @@ def _checked(item: Any, method: Method, known: set[str]) -> Pair | Drop:
     if isinstance(item.rejected, str):
         raise HarnessError(
             f"{who} yielded a pair whose rejected answers are one string for prompt "
-            f"'{item.prompt.id}'. They must be a tuple of answers, also when it is only one."
+            f"'{item.prompt.id}'. They must be a tuple of answers, even for a single one."
         )
     texts = (item.chosen, *item.rejected)
     if not item.rejected or not all(isinstance(text, str) for text in texts):
@@ -193,10 +196,7 @@ def _checked(item: Any, method: Method, known: set[str]) -> Pair | Drop:
             "rejected answer must be strings, and there must be at least one rejected answer."
         )
     if told := sides_problem(item):
-        raise HarnessError(
-            f"{who} yielded a pair that says something impossible of prompt '{item.prompt.id}': "
-            f"{told}"
-        )
+        raise HarnessError(f"{who} yielded an invalid pair for prompt '{item.prompt.id}': {told}")
     if not all(text.strip() for text in texts):
         return Drop(item.prompt, "empty", item.meta)
     said = [(text, side.shown) for text, side in item.answers]
@@ -215,3 +215,34 @@ def _parser(prompts: Mapping[str, Prompt]) -> Callable[[dict[str, Any]], Pair | 
         return replace(made, prompt=prompts.get(row["prompt"]["id"], made.prompt))
 
     return parse
+
+
+class _TooLong(BaseException):
+    """No ``Exception``: code that catches everything it knows of must not swallow the limit."""
+
+
+@contextmanager
+def time_limit(seconds: float, message: str) -> Iterator[None]:
+    """Raise ``HarnessError(message)`` inside of the block when it takes too long.
+
+    It works by a signal, so only in the main thread and where the system has timers; elsewhere
+    there is no limit. Code that never returns to Python is interrupted when it does.
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(
+        signal, "setitimer"
+    ):
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise _TooLong
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    except _TooLong:
+        raise HarnessError(message) from None
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

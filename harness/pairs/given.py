@@ -73,7 +73,7 @@ def read_given(
         images: folder where the rows' image paths begin.
         keep: folder for images that lie in the table or behind an address.
         allow_urls: fetch images that are addresses.
-        limit: stop after so many prompts.
+        limit: stop after this number of prompts.
         answers: whether pairs are wanted, and rows without answers are dropped.
 
     Raises:

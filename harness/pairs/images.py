@@ -73,7 +73,7 @@ class Images:
                 raise Unusable("image not fetched", f"{name[:120]}: {error}") from error
         path = PurePath(name.removeprefix("file://"))
         if "\0" in name or ".." in path.parts:
-            raise Unusable("image outside", plain(f"{name[:120]!r} leads out of the image folder"))
+            raise Unusable("image outside", plain(f"{name[:120]!r} is outside of the image folder"))
         inside = [base for base in self._bases if _is_below(path, base)]
         for base in inside:
             file = base / path  # an absolute path stays what it is

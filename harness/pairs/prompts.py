@@ -67,7 +67,7 @@ def read_prompts(
 
     Args:
         path: the file.
-        limit: read only the first so many.
+        limit: read only this number of prompts.
         images: where its image paths begin; beside the file by default.
 
     Raises:
@@ -78,13 +78,13 @@ def read_prompts(
     if not path.is_file():
         raise UsageError(
             f"There is no prompt file {path}. Name one with --prompts FILE.jsonl, or leave the "
-            "option out to use the embedded prompts."
+            "option out to use the built-in prompts."
         )
     prompts: dict[str, Prompt] = {}
     for number, line in lines_of(path):
         prompt = _prompt(path, number, line, images or path.parent)
         if prompt.id in prompts:
-            raise _broken(path, number, f"the id '{prompt.id}' stands on an earlier line too")
+            raise _broken(path, number, f"the id '{prompt.id}' is on an earlier line too")
         prompts[prompt.id] = prompt
         if limit is not None and len(prompts) >= limit:
             break

@@ -45,7 +45,9 @@ def misfit(checkpoint: Checkpoint) -> str | None:
         return "its image processor has no mean and deviation of three colours"
     own = checkpoint.template
     if own is not None and not all(role in own for role in _ROLES):
-        return "its own chat template is not one of USER and ASSISTANT, so it learned another"
+        return (
+            "its own chat template is not one of USER and ASSISTANT, so it was trained with another"
+        )
     if checkpoint.tokens.get("eos_token") != END:
         return f"its end token is {checkpoint.tokens.get('eos_token')!r} and not {END!r}"
     return None

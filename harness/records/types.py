@@ -75,7 +75,7 @@ class Prompt:
             has = f"{len(self.images)} images" if len(self.images) != 1 else "earlier turns"
             raise HarnessError(
                 f"Prompt '{self.id}' has {has}, and the method asks with one image and one "
-                "question. Train on such pairs as they are with --method given, or take them out."
+                "question. Train on such pairs with --method given, or remove them."
             )
         return self.open_images()[0]
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from harness.report.conclusion import conclude, conclude_alone, each_round
-from harness.report.input import TWO_SEEDS, ReportInput, Taken, Writer, write_reports
+from harness.report.input import ARMS, TWO_SEEDS, ReportInput, Taken, Writer, write_reports
 from harness.report.writers import writers_of
 
 __all__ = [
+    "ARMS",
     "TWO_SEEDS",
     "ReportInput",
     "Taken",

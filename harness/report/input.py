@@ -18,6 +18,9 @@ from harness.settings import BUILTIN
 from harness.stages import Ablation, Attribution, Rounds, reliance_of
 from harness.storage import Looks, thumbnail_in
 
+ARMS = ("before", "after")
+"""What the two sides of a comparison are called, unless they are two runs."""
+
 
 @dataclass(frozen=True)
 class Taken:
@@ -82,6 +85,7 @@ class ReportInput:
         rounds: of pairs and training, where there are several.
         attribution: which image regions some answers rest on, where that was asked for.
         engine: identity of the engine that answered; empty for the engine ``own``.
+        arms: what the two sides are called: before and after, or the names of two runs.
     """
 
     comparison: Comparison | None
@@ -118,6 +122,7 @@ class ReportInput:
     rounds: Rounds | None = None
     attribution: tuple[Attribution, ...] = ()
     engine: str = field(default="", metadata=LATER)
+    arms: tuple[str, str] = field(default=ARMS, metadata=LATER)
 
     @property
     def compared(self) -> Comparison:
@@ -190,14 +195,16 @@ def _engine(identity: str) -> str:
 
 def _graded(names: Sequence[str]) -> str:
     return (
-        f"Scored by the built-in grader ({BUILTIN}), whose figures compare with nothing published: "
+        f"Scored by the built-in grader ({BUILTIN}), whose figures are not comparable with "
+        "published ones: "
         f"{', '.join(names)}. On LLaVA-1.5's published MM-Vet answers its grades correlate with "
         "GPT-4's by r = 0.70 (7B) and 0.77 (13B). A language model grades with --judge."
     )
 
 
 TWO_SEEDS = (
-    "Two seeds say next to nothing of how far seeds differ: after correction no difference may be "
+    "Two seeds are too few to estimate how much seeds differ: after correction no difference may "
+    "be "
     "detectable at all. Take three or more."
 )
 

@@ -18,7 +18,7 @@ from harness.judge import Verdicts, place
 from harness.pairs import read_pair_report
 from harness.records import Sample, Samples, distinct, from_json
 from harness.report import ReportInput, Taken, conclude, conclude_alone
-from harness.runs.likeness import unlike
+from harness.runs.likeness import called, unlike
 from harness.runs.vocabulary import check_words
 from harness.stages import kept_ablation
 from harness.storage import (
@@ -208,7 +208,8 @@ def compare_runs(
     if not shared:
         raise UsageError(
             f"{first.folder} and {second.folder} share no benchmark "
-            f"({', '.join(first.after)}; {', '.join(second.after)}). Run both with one --bench."
+            f"({', '.join(first.after)}; {', '.join(second.after)}). Run both with the same "
+            "--bench."
         )
     for name in shared:
         prints = (first.data[name], second.data[name])
@@ -220,15 +221,18 @@ def compare_runs(
     notes = [first.report.notice] if first.report.notice else []
     for run in (first, second):
         notes += run.report.notes if run.imported else ()
-    notes += unlike((first.folder, first.report), (second.folder, second.report))
+    sides = (first.folder, first.report), (second.folder, second.report)
+    notes += unlike(*sides)
     trained = list(zip(first.more, second.more, strict=False))
     if len(first.more) != len(second.more):
         notes.append(
             f"{first.folder.name} has {len(first.more) + 1} seeds and {second.folder.name} has "
             f"{len(second.more) + 1}; the first {len(trained) + 1} of each are compared."
         )
+    arms = called(*sides)
     about = dataclasses.replace(  # nothing that was said of either run by itself
         second.report,
+        arms=arms,
         method=f"{second.report.method} (against {first.report.method})",
         seeds=(),
         taken=(),
@@ -239,7 +243,7 @@ def compare_runs(
         attribution=(),
         notes=distinct(notes),
     )
-    return conclude(
+    found = conclude(
         about,
         Verdicts(before, after),
         columns,
@@ -248,6 +252,10 @@ def compare_runs(
         touched=_touched(shared, first, second),
         more=[(_chosen(one, shared), _chosen(two, shared)) for (_, one), (_, two) in trained],
     )
+    if found.overlaps or any(each.notes for each in found.compared.benchmarks):
+        told = f"In these notes, before is {arms[0]} and after is {arms[1]}."
+        found = dataclasses.replace(found, notes=(*found.notes, told))
+    return found
 
 
 def _touched(names: Sequence[str], *runs: FinishedRun) -> list[ImageOverlap]:

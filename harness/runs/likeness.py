@@ -1,4 +1,4 @@
-"""Whether two runs were measured in the same way: with one engine, by one protocol."""
+"""Two runs beside each other: what they are called, and whether they were measured alike."""
 
 from __future__ import annotations
 
@@ -30,3 +30,16 @@ def unlike(first: Measured, second: Measured) -> list[str]:
         f"by {after.protocol}: images, conversations and some questions differ between them, so a "
         "difference is not one of the models alone."
     ]
+
+
+def called(first: Measured, second: Measured) -> tuple[str, str]:
+    """Call two runs by their methods, else by their folders, else by their places."""
+    methods, folders = (
+        (first[1].method, second[1].method),
+        (first[0].resolve().stem, second[0].resolve().stem),
+    )
+    if methods[0] != methods[1]:
+        return methods
+    if folders[0] != folders[1]:
+        return folders
+    return f"{folders[0]} (first)", f"{folders[1]} (second)"

@@ -116,10 +116,6 @@ def _hub_errors(repo: str) -> Iterator[None]:
         ) from error
 
 
-def _named_on_hub(model: str) -> str | None:
-    return model if _ON_HUB.fullmatch(model) and not Path(model).exists() else None
-
-
 def _written(run: FinishedRun, repo: str, base: str | None, place: Path) -> list[str]:
     """Write what is not uploaded as it lies in the checkpoint; return the files' names."""
     checkpoint = run.folder / run.report.checkpoint
@@ -202,7 +198,7 @@ def _dataset(run: FinishedRun, name: str) -> tuple[str | None, str | None]:
     return (found["name"], found["commit"]) if found else (None, None)
 
 
-def hub_access(seconds: float = 3.0) -> tuple[bool, str]:
+def hub_access() -> tuple[bool, str]:
     """Say whether the hub answers, and whether a token is kept; the token itself is not shown."""
     import httpx
     from huggingface_hub import constants, get_token
@@ -211,7 +207,7 @@ def hub_access(seconds: float = 3.0) -> tuple[bool, str]:
     if constants.HF_HUB_OFFLINE:
         return False, f"switched off by HF_HUB_OFFLINE; {token}"
     try:
-        httpx.head(constants.ENDPOINT, timeout=seconds)
+        httpx.head(constants.ENDPOINT, timeout=3.0)
     except httpx.HTTPError as error:
         kind = type(error).__name__
         return False, f"no answer ({kind}); folders and cached models still work; {token}"

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 GRID = 6
 NAME = "attribution.json"
-_MOST = 0.75  # opacity of the cell that an answer owes most to
+_MOST = 0.75  # opacity of the cell that an answer depends on most
 _COLOUR = (214, 39, 40)
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What one model's answer owes to the image, in nats of its log-probability.
+    """How much one model's answer depends on the image, in nats of its log-probability.
 
     Attributes:
         answer: that is explained. Hostile text.
@@ -178,23 +178,23 @@ def _falls(model: Any, image: PIL.Image.Image, sample: Sample) -> list[float] | 
     return [first - score for score in rest if score is not None]
 
 
-def occluded(image: PIL.Image.Image, grid: int = GRID) -> Iterator[PIL.Image.Image]:
+def occluded(image: PIL.Image.Image) -> Iterator[PIL.Image.Image]:
     """Yield the image with each cell painted in its mean colour, then painted as a whole."""
     import PIL.ImageStat
 
     colour = tuple(round(value) for value in PIL.ImageStat.Stat(image).mean)
-    for box in (*_boxes(image.size, grid), (0, 0, *image.size)):
+    for box in (*_boxes(image.size), (0, 0, *image.size)):
         painted = image.copy()
         painted.paste(colour, box)
         yield painted
 
 
-def _boxes(size: tuple[int, int], grid: int) -> Iterator[tuple[int, int, int, int]]:
+def _boxes(size: tuple[int, int]) -> Iterator[tuple[int, int, int, int]]:
     width, height = size
-    for row in range(grid):
-        for column in range(grid):
-            left, right = (width * (column + step) // grid for step in (0, 1))
-            top, bottom = (height * (row + step) // grid for step in (0, 1))
+    for row in range(GRID):
+        for column in range(GRID):
+            left, right = (width * (column + step) // GRID for step in (0, 1))
+            top, bottom = (height * (row + step) // GRID for step in (0, 1))
             yield left, top, right, bottom
 
 
@@ -217,21 +217,18 @@ def _read(
     return Attribution(name, one.id, one.prompt, GRID, *readings)
 
 
-def overlay(
-    image: PIL.Image.Image, cells: Sequence[float], most: float, grid: int = GRID
-) -> PIL.Image.Image:
-    """Paint each cell the more, the more the answer owes to it.
+def overlay(image: PIL.Image.Image, cells: Sequence[float], most: float) -> PIL.Image.Image:
+    """Colour each cell by how much the answer depends on it.
 
     Args:
-        image: what was asked about.
-        cells: fall by cell, row by row.
-        most: the fall that is painted strongest; cells that lower the answer stay clear.
-        grid: cells on a side.
+        image: the image of the question.
+        cells: decrease of the log-probability by cell, row by row.
+        most: the decrease with the strongest colour; cells with an increase stay clear.
     """
     import PIL.Image
 
     made = image.convert("RGB")
-    for box, fall in zip(_boxes(image.size, grid), cells, strict=True):
+    for box, fall in zip(_boxes(image.size), cells, strict=True):
         opacity = _MOST * max(fall, 0.0) / most if most > 0 else 0.0
         part = made.crop(box)
         if 0 in part.size:  # of an image with fewer pixels than cells

@@ -1,7 +1,7 @@
 """Ask a model every row of a benchmark and score the answers, one record per row.
 
 The loop is ours, the documents and the per-answer scoring are lmms-eval's. A row whose answer or
-verdict could not be had is journalled with the reason, never as zero, and is asked again next time.
+verdict is missing is journalled with the reason, never as zero, and is requested again.
 The first rows go ahead of the others: when none of them can be measured, nothing more is asked.
 """
 

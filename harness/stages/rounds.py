@@ -2,7 +2,7 @@
 
 A round lies in ``RUN/rounds/N`` and looks like a run folder: its pairs, its checkpoint and, where
 it was evaluated, its answers. The stages find their finished work there as they do in a run, so a
-run that was killed in any round goes on from there. Between rounds the updates are added in
+run that was killed in any round continues from there. Between rounds the updates are added in
 float32: the adapters are joined into one on the base (``RUN/rounds/N/checkpoint/joined``), and the
 next round trains on base and joined adapter merged, which lies there only as long as it is trained
 on.
@@ -257,7 +257,7 @@ class _Rounds:
         return round_folder(self.context.folder, number) / "checkpoint"
 
     def _start(self, number: int, trained: Sequence[Checkpoint], pairs: Sequence[Pair]) -> Any:
-        """Return the model that training begins with, after so many rounds.
+        """Return the model that training begins with, after a number of rounds.
 
         Training sees no adapter but its own, so those before are merged, unless the reference is
         the base: then the adapter itself is trained on.
@@ -283,7 +283,7 @@ class _Rounds:
         return self.base.with_adapter(out)
 
     def _model(self, number: int, trained: Sequence[Checkpoint]) -> Path:
-        """Return the checkpoint after so many rounds, as the base takes it."""
+        """Return the checkpoint after a number of rounds, as the base takes it."""
         last = trained[number - 1]
         since = [each.path for each in trained[:number]]
         if not last.adapter or self.asked.reference == BASE or number == 1:
@@ -307,7 +307,7 @@ class _Rounds:
         return out
 
     def _refuse_same(self, checkpoint: Checkpoint, trained: Sequence[Checkpoint]) -> None:
-        """Refuse a round that goes on with an adapter and leaves it as it was."""
+        """Refuse a round that continues an adapter and does not change it."""
         if self.asked.reference == BASE and trained and checkpoint.adapter:
             prints = [
                 files_digest(each.path, sorted(each.path.glob("*.safetensors")))

@@ -153,22 +153,19 @@ def ablation(
     pairs: Sequence[Pair],
     model: Model,
     folder: Path,
-    *,
-    limit: int = _PAIRS,
 ) -> Ablation | None:
     """Blank the images of some pairs, before and after training, and see what that does.
 
     Args:
         checkpoint: what was trained.
-        pairs: what it was trained on; the first ``limit`` are scored.
+        pairs: what it was trained on; the first ones are scored.
         model: the model before.
         folder: the run folder; ``image_ablation.json`` in it keeps the figures.
-        limit: how many pairs.
 
     Returns:
         What was seen; ``None`` where no pair has an image.
     """
-    chosen = tuple(pair for pair in pairs if pair.prompt.images)[:limit]
+    chosen = tuple(pair for pair in pairs if pair.prompt.images)[:_PAIRS]
     if not chosen:
         progress.say("No pair has an image, so there is no image ablation.")
         return None
@@ -178,12 +175,14 @@ def ablation(
     found = _ablation(folder, stamp)
     if found is None:
         with progress.bar("image ablation", total=2, unit="passes") as bar:
-            before = dpo.image_ablation(chosen, model, limit=limit)
+            before = dpo.image_ablation(chosen, model, limit=_PAIRS)
             bar.advance(1, "the trained model")
             if checkpoint.adapter:
-                after = dpo.image_ablation(chosen, model, checkpoint.path, limit=limit)
+                after = dpo.image_ablation(chosen, model, checkpoint.path, limit=_PAIRS)
             else:
-                after = dpo.image_ablation(chosen, model.with_adapter(checkpoint.path), limit=limit)
+                after = dpo.image_ablation(
+                    chosen, model.with_adapter(checkpoint.path), limit=_PAIRS
+                )
             bar.advance(1)
         found = Ablation(dataclasses.asdict(before), dataclasses.asdict(after))
         memo = Memo(folder / IMAGE_ABLATION)

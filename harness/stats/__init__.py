@@ -21,13 +21,11 @@ from harness.stats.power import (
     Moves,
     detectable,
     images_for,
-    moves_of,
     power_at,
     seeds_for,
 )
 from harness.stats.resampling import Value, bootstrap, canonical, jackknife_error, sums_of
 from harness.stats.rounding import clipped, half_up, rounded
-from harness.stats.seeds import error_of
 from harness.stats.sequential import MOST as MOST_LOOKS
 from harness.stats.sequential import SPENDING, look_levels
 
@@ -49,7 +47,6 @@ __all__ = [
     "detectable",
     "distribution",
     "effective",
-    "error_of",
     "estimate",
     "half_up",
     "holm",
@@ -57,7 +54,6 @@ __all__ = [
     "jackknife_error",
     "look_levels",
     "mcnemar",
-    "moves_of",
     "partial_pooling",
     "power_at",
     "rounded",

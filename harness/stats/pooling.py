@@ -1,4 +1,4 @@
-"""Partial pooling: what single differences say once each is weighed against all of them."""
+"""Partial pooling of differences: each is shrunk towards the mean of all."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Pooled:
-    """Differences drawn towards their mean, as far as they may differ by chance alone.
+    """Differences shrunk towards their mean, as far as they may differ by chance alone.
 
     Attributes:
         mean: of the true differences.

@@ -9,7 +9,7 @@ _DIGITS = 10
 
 
 def half_up(value: float, digits: int) -> Decimal:
-    """Return a number with so many decimals; it formats like a float."""
+    """Return a number rounded to ``digits`` decimals; it formats like a float."""
     return Decimal(repr(float(value))).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)
 
 

@@ -99,7 +99,7 @@ def assert_engine(
     return found
 
 
-def demo_questions(images: int = 4, tokens: int = 12) -> list[Request]:
+def demo_questions(images: int = 4) -> list[Request]:
     """Return greedy questions about made-up images, some with choices."""
     from PIL import Image
 
@@ -107,7 +107,7 @@ def demo_questions(images: int = 4, tokens: int = 12) -> list[Request]:
     for at in range(images):
         image = Image.effect_mandelbrot((96, 80), (-2.0, -1.5 + at / 4, 1.0, 1.5), 20 + at)
         picture = image.convert("RGB")
-        found.append(Request(WORDS[0], (picture,), max_new_tokens=tokens))
+        found.append(Request(WORDS[0], (picture,), max_new_tokens=12))
         found.append(Request(WORDS[1], (picture,), max_new_tokens=3, choices=CHOICES))
     return found
 

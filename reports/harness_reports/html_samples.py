@@ -32,9 +32,9 @@ _STATUS = {"fixed": "fixed", "broken": "broken", "lost": "missing", "found": "mi
 def table_of(report: ReportInput) -> dict[str, Any]:
     """Return every sample of the report.
 
-    ``alone`` says that there is one arm only, ``after``. ``rows`` hold :data:`FIELDS`; ``before``
-    and ``after`` hold :data:`SIDE`, are null where an arm lacks the row, and ``after`` is 0 where
-    it equals ``before``. Scores stand in the order of ``metrics``.
+    ``alone`` says that there is one arm only, ``after``; ``arms`` names both. ``rows`` hold
+    :data:`FIELDS`; ``before`` and ``after`` hold :data:`SIDE`, are null where an arm lacks the row,
+    and ``after`` is 0 where it equals ``before``. Scores stand in the order of ``metrics``.
     """
     told = _told_of(report)
     benches = [name for name in told if name in report.before or name in report.after]
@@ -46,6 +46,7 @@ def table_of(report: ReportInput) -> dict[str, Any]:
     ]
     return {
         "alone": report.comparison is None,
+        "arms": [words.visible(name) for name in report.arms],
         "benches": [words.visible(name) for name in benches],
         "metrics": [[words.visible(name) for name in names] for names in metrics],
         "fields": FIELDS,

@@ -12,40 +12,43 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from harness.analysis import Leaderboard, Overview, RankedRun, Ranking, RunPair
+from harness.analysis import (
+    Leaderboard,
+    Overview,
+    RankedRun,
+    Ranking,
+    RunPair,
+    Standing,
+    conclusion,
+    standings,
+)
+from harness.records import distinct
 from harness.storage import write_whole
-from harness_reports import numbers, plots, rounds, templates, words
+from harness_reports import numbers, plots, rounds, table, templates, words
 
-_NAMED = 8  # runs in the sentence at the top
-_MARKS = {"gain": "▲", "loss": "▼"}
 _MIRRORED = {"gain": "loss", "loss": "gain"}
 
 
 @dataclass(frozen=True)
 class Tally:
-    """One run over all headline figures.
+    """One run over all headline figures, and what its training took.
 
     Attributes:
-        run: its name.
-        gains: figures that are better than the baseline's.
-        losses: those that are worse.
-        undecided: the others.
-        missing: rows without an answer or score.
+        standing: of the run.
         seeds: how many trainings.
         pairs: that it was trained on; ``None`` where nothing is known of a training.
         steps: of the optimiser.
-        cells: where it stands in each ranking.
     """
 
-    run: str
-    gains: int
-    losses: int
-    undecided: int
-    missing: int
+    standing: Standing
     seeds: int
     pairs: int | None
     steps: int | None
-    cells: tuple[RankedRun, ...]
+
+    @property
+    def run(self) -> str:
+        """Name of the run."""
+        return self.standing.run
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,9 @@ def render(overview: Overview) -> str:
         "many",
         (),
         board=board,
-        answer=_answer(board, tallies),
+        answer=conclusion(board),
+        settings=_settings(overview),
+        runs=list(overview.runs),
         notes=board.notes,
         coverage=f"{100 * (1 - board.alpha):g}",
         tallies=tallies,
@@ -87,7 +92,7 @@ def render(overview: Overview) -> str:
             for n, (name, run) in enumerate(overview.runs.items(), 1)
             if run.rounds is not None
         ],
-        marks=_MARKS,
+        marks=table.SIGNS,
         rank=_rank,
         address=lambda run, bench: _address(overview.pages, run, bench),
         records=Markup(templates.script_json(list(_records(board, tallies)))),
@@ -95,57 +100,23 @@ def render(overview: Overview) -> str:
 
 
 def _tallies(overview: Overview) -> Iterator[Tally]:
-    """Return the runs, the baseline first, then by gains less losses."""
-    found = []
-    by_run: dict[str, list[RankedRun]] = {}
-    for ranking in overview.board.rankings:
-        for each in ranking.runs:
-            by_run.setdefault(each.run, []).append(each)
-    for name, cells in by_run.items():
-        run = overview.runs.get(name)
-        said = [each.verdict for each in cells]
-        gains, losses = said.count("gain"), said.count("loss")
+    for standing in standings(overview.board):
+        run = overview.runs.get(standing.run)
         effect = run.training if run is not None else None
-        found.append(
-            Tally(
-                run=name,
-                gains=gains,
-                losses=losses,
-                undecided=len(cells) - gains - losses,
-                missing=sum(each.missing for each in cells),
-                seeds=max(1, len(run.seeds)) if run is not None else 1,
-                pairs=run.pairs if run is not None and run.comparison is not None else None,
-                steps=effect.steps if effect is not None else None,
-                cells=tuple(cells),
-            )
+        yield Tally(
+            standing,
+            seeds=max(1, len(run.seeds)) if run is not None else 1,
+            pairs=run.pairs if run is not None and run.comparison is not None else None,
+            steps=effect.steps if effect is not None else None,
         )
-    yield from sorted(
-        found,
-        key=lambda each: (each.run != overview.board.baseline, each.losses - each.gains, each.run),
-    )
 
 
-def _answer(board: Leaderboard, tallies: Sequence[Tally]) -> str:
-    """Say which runs are better than the baseline, which worse, and which neither."""
-    rivals = [each for each in tallies if each.run != board.baseline]
-    count = len(board.rankings)
-    kinds = (
-        ("Better on some figures and worse on none", lambda t: t.gains and not t.losses, "gains"),
-        ("Better on some and worse on others", lambda t: t.gains and t.losses, "gains"),
-        ("Worse on some and better on none", lambda t: t.losses and not t.gains, "losses"),
-        ("Neither, on any figure", lambda t: not t.gains and not t.losses, ""),
-    )
-    told = []
-    for title, belongs, counted in kinds:
-        chosen = [each for each in rivals if belongs(each)]
-        shown = [
-            each.run + (f" ({getattr(each, counted)} of {count})" if counted else "")
-            for each in chosen[:_NAMED]
-        ]
-        if len(chosen) > _NAMED:
-            shown.append(f"{len(chosen) - _NAMED} more")
-        told += [f"{title}: {words.listed(shown)}."] if shown else []
-    return " ".join(told)
+def _settings(overview: Overview) -> list[tuple[str, list[str]]]:
+    """Return what was set otherwise in one run than in another, a cell for each run."""
+    told = [dict(words.settings(run)) for run in overview.runs.values()]
+    names = distinct(name for each in told for name in each)
+    rows = [(name, [each.get(name, numbers.DASH) for each in told]) for name in names]
+    return [(name, cells) for name, cells in rows if len(set(cells)) > 1]
 
 
 def _figures(board: Leaderboard, order: Sequence[str]) -> Iterator[Figure]:
@@ -233,7 +204,7 @@ def _address(pages: Mapping[str, str], run: str, bench: str) -> str:
 def _records(board: Leaderboard, tallies: Sequence[Tally]) -> Iterator[dict[str, Any]]:
     """Return what the page exports: a row for each run and figure."""
     for tally in tallies:
-        for ranking, each in zip(board.rankings, tally.cells, strict=True):
+        for ranking, each in zip(board.rankings, tally.standing.cells, strict=True):
             low, high = each.interval or (None, None)
             yield {
                 "run": words.visible(each.run),

@@ -13,12 +13,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from harness.compare import FAILS, PASSES, BenchmarkComparison, Comparison, Example, MetricResult
+from harness.compare import FAILS, PASSES, BenchmarkComparison, Comparison
 from harness.errors import as_markdown
 from harness.pairs import facts
-from harness.report import ReportInput
+from harness.report import ARMS, ReportInput
 from harness.storage import write_whole
-from harness_reports import numbers, rounds, uncertain, words
+from harness_reports import drawing, numbers, rounds, table, uncertain, words
 
 NAME = "report.md"
 
@@ -39,25 +39,18 @@ def render(report: ReportInput) -> str:
     comparison = report.comparison
     if comparison is None:
         return _alone(report)
-    blocks = [f"# Did {code(report.method)} make {code(report.model)} better?"]
-    blocks += [f"**{plain(words.headline(comparison))}**"]
+    blocks = [_title(report), f"**{plain(words.headline(comparison, report.arms))}**"]
     blocks += _notices(report)
     blocks += _gate(report)
-    blocks += [_results(comparison), _reading(comparison)]
-    blocks += _notes(comparison)
+    blocks += [*_results(report), *_forest(comparison), _reading(report)]
+    blocks += _notes(report)
     blocks += _uncertainty(report)
-    blocks += [
-        "## Pairs",
-        _pairs(report),
-        *_doctor(report),
-        *_rounds(report),
-        *_training(report),
-        "## Answer length",
-        _lengths(comparison.benchmarks),
-    ]
+    if report.arms == ARMS:  # what one of two runs was trained on says nothing of the other
+        blocks += ["## Pairs", _pairs(report), *_doctor(report)]
+    blocks += [*_rounds(report), *_training(report), "## Answer length", _lengths(report)]
     blocks += _flips(comparison.benchmarks)
-    blocks += _categories(comparison.benchmarks)
-    blocks += _examples(report.examples)
+    blocks += _categories(report)
+    blocks += _examples(report)
     blocks += ["## How it was made", _origin(report)]
     return "\n\n".join(blocks) + "\n"
 
@@ -75,13 +68,13 @@ def code(text: str, limit: int = 120) -> str:
     return f"{ticks}{pad}{line}{pad}{ticks}"
 
 
-def fenced(text: str | None) -> str:
+def fenced(text: str | None, limit: int = _LONGEST) -> str:
     """Return foreign text as a code block, whatever fences it holds itself."""
     if text is None:
         return "*(no answer)*"
     shown = words.visible(text)
-    if len(shown) > _LONGEST:
-        shown = f"{shown[:_LONGEST]}\n… and {len(shown) - _LONGEST} more characters"
+    if len(shown) > limit:
+        shown = f"{shown[:limit]}\n… and {len(shown) - limit} more characters"
     runs = (len(run) for run in re.findall(r"`+", shown))
     fence = "`" * max(3, 1 + max(runs, default=0))
     return f"{fence}text\n{shown}\n{fence}"
@@ -100,11 +93,11 @@ def _alone(report: ReportInput) -> str:
     """Return the figures of one model that was measured by itself."""
     head = ("benchmark", "figure", "95 % interval", "unit", "rows (images)", "missing")
     rows = []
-    for level in report.levels:
-        name = f"{code(level.benchmark)} {code(level.column)}"
+    for level, name, _ in table.levels(report):
+        title = f"{code(level.benchmark)} {code(name)}"
         rows.append(
             [
-                f"**{name}**" if level.primary else name,
+                f"**{title}**" if level.primary else title,
                 numbers.figure(level.figure, level.digits),
                 numbers.level_interval(level.interval, level.digits),
                 plain(level.unit),
@@ -124,50 +117,81 @@ def _alone(report: ReportInput) -> str:
     return "\n\n".join([*blocks, "## How it was made", _origin(report)]) + "\n"
 
 
-def _results(comparison: Comparison) -> str:
-    coverage = f"{100 * (1 - comparison.alpha):g}"
+def _title(report: ReportInput) -> str:
+    if report.arms == ARMS:
+        return f"# Did {code(report.method)} make {code(report.model)} better?"
+    first, second = map(code, report.arms)
+    return f"# {first} vs {second} on {code(report.model)}"
+
+
+def _results(report: ReportInput) -> list[str]:
+    """Return the figures that the verdict rests on, and every figure behind a click."""
+    comparison = report.compared
+    every = table.rows(comparison)
+    deciding = [row for row in every if row.decides]
+    blocks = [_figures(report, deciding), *map(plain, table.footnotes(deciding, comparison))]
+    if len(every) > len(deciding):
+        notes = map(plain, table.footnotes(every, comparison))
+        blocks.append(_folded(f"All {len(every)} figures", [_figures(report, every), *notes]))
+    return blocks
+
+
+def _figures(report: ReportInput, shown: Sequence[table.Row]) -> str:
+    coverage = f"{100 * (1 - report.compared.alpha):g}"
+    first, second = _arms(report)
     head = (
-        "benchmark",
-        "before",
-        "after",
+        "figure",
+        "verdict",
+        first,
+        second,
         f"difference [{coverage} % paired]",
         "p (corrected)",
         "fixed / broken",
-        "missing before / after",
+        f"missing {first} / {second}",
         "samples (images)",
-        "verdict",
     )
-    rows = []
-    for benchmark in comparison.benchmarks:
-        ordered = sorted(benchmark.figures, key=lambda figure: not figure.primary)
-        rows += [_row(benchmark, figure, index == 0) for index, figure in enumerate(ordered)]
-    return _table(head, rows, numeric=range(1, 8))
+    return _table(head, map(_row, shown), numeric=range(2, 9))
 
 
-def _row(benchmark: BenchmarkComparison, figure: MetricResult, first: bool) -> list[str]:
-    name = f"{code(benchmark.name)} {code(figure.column)}"
-    verdict = words.verdict(figure)
+def _arms(report: ReportInput) -> tuple[str, str]:
+    """Return what the two sides are called; runs are named by strangers."""
+    if report.arms == ARMS:
+        return ARMS
+    first, second = (code(name, 40) for name in report.arms)
+    return first, second
+
+
+def _row(row: table.Row) -> list[str]:
+    figure = row.figure
+    name = f"{code(row.benchmark.name)} {', '.join(map(code, row.names))}"
+    verdict = row.verdict.replace("*", "\\*")
     return [
-        f"**{name}**" if figure.primary else name,
+        f"**{name}**" if row.decides else name,
+        f"**{verdict}**" if row.decides else verdict,
         numbers.figure(figure.before, figure.digits),
         numbers.figure(figure.after, figure.digits),
         numbers.difference(figure.difference, figure.interval, figure.digits),
         _p(figure.p_holm),
-        words.flips(benchmark) if figure.column == benchmark.flips_in else "",
-        words.missing(benchmark) if first else "",
+        row.flips,
+        row.missing,
         f"{figure.samples} ({figure.clusters})",
-        f"**{verdict}**" if figure.primary else verdict,
     ]
+
+
+def _forest(comparison: Comparison) -> list[str]:
+    drawn = drawing.forest(comparison)
+    return [fenced(drawn, len(drawn))] if drawn else []
 
 
 def _p(value: float | None) -> str:
     return numbers.p_value(value).replace("<", "&lt;")
 
 
-def _reading(comparison: Comparison) -> str:
+def _reading(report: ReportInput) -> str:
+    comparison, (first, second) = report.compared, _arms(report)
     figures = "figure" if comparison.family == 1 else "figures"
     return (
-        "Differences are after minus before on the same samples; intervals and p values treat "
+        f"Differences are {second} minus {first} on the same samples; intervals and p values treat "
         "questions about one image as one observation. Verdicts are corrected (Holm) over the "
         f"{comparison.family} headline {figures} of this run, in bold; the others are corrected "
         f"over all. The margin of *no worse* is {words.margin(comparison)}. A missing "
@@ -175,10 +199,13 @@ def _reading(comparison: Comparison) -> str:
     )
 
 
-def _notes(comparison: Comparison) -> list[str]:
+def _notes(report: ReportInput) -> list[str]:
+    comparison, arms = report.compared, report.arms
     benchmarks = comparison.benchmarks
-    notes = [f"- {code(b.name)}: {plain(note)}" for b in benchmarks for note in words.notes(b)]
-    scored = [f"- {code(b.name)} was scored by {code(words.judges(b))}." for b in benchmarks]
+    notes = [
+        f"- {code(b.name)}: {plain(note)}" for b in benchmarks for note in words.notes(b, arms)
+    ]
+    scored = [f"- {code(b.name)} was scored by {code(words.judges(b, arms))}." for b in benchmarks]
     told = [*words.trainings(comparison), *words.sensitivity(comparison)]
     return ["\n".join([*notes, *(f"- {plain(text)}" for text in told), *scored])]
 
@@ -248,18 +275,25 @@ def _training(report: ReportInput) -> list[str]:
     return ["## Training", _table(("did it train?", ""), rows, numeric=range(0))]
 
 
-def _lengths(benchmarks: Sequence[BenchmarkComparison]) -> str:
-    head = ("benchmark", "tokens before", "tokens after", "alike in length", "difference there")
+def _lengths(report: ReportInput) -> str:
+    first, second = _arms(report)
+    head = (
+        "benchmark",
+        f"tokens {first}",
+        f"tokens {second}",
+        "alike in length",
+        "difference there",
+    )
     rows = []
-    for benchmark in benchmarks:
-        own, first = benchmark.length, next(f for f in benchmark.figures if f.primary)
+    for benchmark in report.compared.benchmarks:
+        own = benchmark.length
         rows.append(
             [
                 code(benchmark.name),
                 numbers.length(own.before),
                 numbers.length(own.after),
                 f"{own.matched} of {own.samples}",
-                numbers.difference(own.difference, own.interval, first.digits),
+                table.alike(benchmark),
             ]
         )
     return _table(head, rows, numeric=range(1, 5))
@@ -278,11 +312,11 @@ def _flips(benchmarks: Sequence[BenchmarkComparison]) -> list[str]:
     return ["## What flipped", table]
 
 
-def _categories(benchmarks: Sequence[BenchmarkComparison]) -> list[str]:
+def _categories(report: ReportInput) -> list[str]:
     blocks = []
-    for benchmark in benchmarks:
+    for benchmark in report.compared.benchmarks:
         if benchmark.groups:
-            digits = next(f for f in benchmark.figures if f.primary).digits
+            digits = table.digits(benchmark)
             rows = [
                 [
                     f"{code(group.key)} {code(group.value)}",
@@ -293,25 +327,27 @@ def _categories(benchmarks: Sequence[BenchmarkComparison]) -> list[str]:
                 ]
                 for group in benchmark.groups
             ]
-            head = ("category", "before", "after", "difference, uncorrected", "samples (images)")
+            arms = _arms(report)
+            head = ("category", *arms, "difference, uncorrected", "samples (images)")
             title = f"Categories of {html.escape(words.one_line(benchmark.name))}"
             blocks.append(_folded(title, [_table(head, rows, numeric=range(1, 5))]))
     return blocks
 
 
-def _examples(examples: Sequence[Example]) -> list[str]:
-    if not examples:
+def _examples(report: ReportInput) -> list[str]:
+    if not report.examples:
         return []
     blocks = ["## Some of the flips"]
-    for example in examples:
+    first, second = (name.capitalize() if report.arms == ARMS else name for name in _arms(report))
+    for example in report.examples:
         names = [html.escape(words.one_line(name, 60)) for name in (example.benchmark, example.id)]
         title = f"{example.direction} ({example.label}): <code>{names[0]} {names[1]}</code>"
         parts = []
         for label, text in (
             ("Question", example.question),
             ("Expected", example.target),
-            ("Before", example.before),
-            ("After", example.after),
+            (first, example.before),
+            (second, example.after),
         ):
             parts += [f"{label}:", fenced(text)]
         blocks.append(_folded(title, parts))

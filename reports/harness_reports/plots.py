@@ -49,6 +49,7 @@ _SETTINGS = {
     "axes.facecolor": "none",
     "figure.facecolor": "none",
 }
+_STEPS = 12  # of a training, in the table of its curves
 _SVG = "http://www.w3.org/2000/svg"
 _PANELS = (
     ("loss", ("loss",)),
@@ -145,10 +146,15 @@ def whisker(
 
 
 def forest(comparison: Comparison) -> str:
-    """Return the headline differences with their intervals, or an empty string without any.
+    """Return the headline differences with their intervals, or an empty string without any."""
+    return forest_of(whiskers(comparison), "forest")
 
-    Differences are in percent of each figure's scale, which the margin tells, so that a column of
-    100 points and one of 2800 stand on one axis.
+
+def whiskers(comparison: Comparison) -> list[Whisker]:
+    """Return the headline differences: gains first, then losses, then what is undecided.
+
+    They are in percent of each figure's scale, which the margin tells, so that a column of 100
+    points and one of 2800 stand on one axis.
     """
     found = [
         whisker(
@@ -162,15 +168,19 @@ def forest(comparison: Comparison) -> str:
         )
         for benchmark, figure in words.heads(comparison)
     ]
-    return forest_of([each for each in found if each is not None], "forest")
+    return _ordered([each for each in found if each is not None])
+
+
+def _ordered(found: Sequence[Whisker]) -> list[Whisker]:
+    order = {"gain": 0, "loss": 1, "changed": 2}
+    return sorted(found, key=lambda each: order.get(each.verdict, 3))
 
 
 def forest_of(found: Sequence[Whisker], name: str) -> str:
     """Return whiskers below each other: gains first, then losses, then what is undecided."""
     if not found:
         return ""
-    order = {"gain": 0, "loss": 1, "changed": 2}
-    found = sorted(found, key=lambda each: order.get(each.verdict, 3))
+    found = _ordered(found)
     with _drawing(0.62 + 0.42 * len(found)) as drawing:
         axes = drawing.subplots()
         for place, each in enumerate(found):
@@ -212,6 +222,23 @@ def curves(found: Sequence[Curve]) -> str:
             f"{title} {' and '.join(_ends(points) for points in lines)}" for title, lines in panels
         )
         return _themed(drawing, "curves", f"Training curves, first to last step: {told}")
+
+
+def values(found: Sequence[Curve]) -> list[list[str]]:
+    """Return the curves as a table, its head first: some steps from the first to the last."""
+    known = {curve.name: dict(curve.points) for curve in found}
+    names = [name for _, wanted in _PANELS for name in wanted if name in known]
+    steps = sorted({step for name in names for step in known[name]})
+    if not steps:
+        return []
+    last, count = len(steps) - 1, min(len(steps), _STEPS)
+    chosen = [steps[round(last * place / max(count - 1, 1))] for place in range(count)]
+    rows = [[f"{step:g}", *(_value(known[name].get(step)) for name in names)] for step in chosen]
+    return [["step", *(name.replace("_", " ") for name in names)], *rows]
+
+
+def _value(value: float | None) -> str:
+    return numbers.DASH if value is None else f"{value:.4g}"
 
 
 def _ends(points: Sequence[tuple[float, float]]) -> str:

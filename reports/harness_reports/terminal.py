@@ -1,24 +1,28 @@
-"""The table on stdout: what a run came to, in one look."""
+"""The table on stdout: what a run came to, in one look.
+
+The headline figures and what speaks against them stand in it; the others are shown on request. Each
+figure is one line: where a terminal is narrow, columns are left out, and no number is cut.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from harness.compare import BenchmarkComparison, Comparison, MetricResult
 from harness.report import ReportInput
-from harness_reports import numbers, rounds, words
+from harness_reports import numbers, rounds, table, words
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-_LEAST = 9  # signs of a name or verdict on one line
 _PLAIN_WIDTH = 132  # where stdout is no terminal: a log keeps the table in one piece
+_LONGEST = 40  # letters of a name on one line; a longer one is wrapped
 _FILES = {
     "report": "report.md",
     "page": "report.html",
@@ -26,17 +30,36 @@ _FILES = {
     "junit": "junit.xml",
     "comparison": "comparison.json",
 }
-_COLOURS = {"gain": "green", "loss": "red", "no change": "dim", "cannot tell": "yellow"}
+_COLOURS = {
+    "gain": "dodger_blue1",
+    "loss": "dark_orange3",
+    "cannot tell": "dim",
+    "no change": "dim",
+}
+"""Gain and loss as in the page, in shades that can be read on white and on black."""
 
 
 def write(report: ReportInput, folder: Path) -> Path:
-    """Print the table to stdout and return the run folder."""
+    """Print the headline figures to stdout and return the run folder."""
     show(report, folder, sys.stdout)
     return folder
 
 
-def show(report: ReportInput, folder: Path, stream: IO[str]) -> None:
-    """Print notice, table, verdict, notes and where the files lie."""
+def write_all(report: ReportInput, folder: Path) -> Path:
+    """Print every figure to stdout and return the run folder."""
+    show(report, folder, sys.stdout, every=True)
+    return folder
+
+
+def show(report: ReportInput, folder: Path, stream: IO[str], *, every: bool = False) -> None:
+    """Print notice, table, verdict, notes and where the files lie.
+
+    Args:
+        report: what to show.
+        folder: of the run.
+        stream: where it goes.
+        every: also the figures that decide nothing.
+    """
     from rich.console import Console
     from rich.text import Text
 
@@ -45,13 +68,20 @@ def show(report: ReportInput, folder: Path, stream: IO[str]) -> None:
     notes = list(report.sentences)
     if report.notice:
         console.print(_text(notes.pop(0), "yellow"))
+    console.print()
     if report.comparison is None:
-        console.print(_fitting_levels(report, console))
+        console.print(_fitting_levels(report, console, every=every))
     else:
-        console.print(_fitting(report.comparison, console))
-        console.print(_text(words.headline(report.comparison), "bold"))
+        console.print(_fitting(report, console, every=every))
+        for note in table.footnotes(table.rows(report.comparison, every=every), report.comparison):
+            console.print(_text(note, "dim"))
+    if not every and (count := table.left_out(report)):
+        console.print(_text(_more(count, folder), "dim"), soft_wrap=True)  # to be copied
+    console.print()
+    if report.comparison is not None:
+        console.print(_text(words.headline(report.comparison, report.arms), "bold"))
         for benchmark in report.comparison.benchmarks:
-            for note in words.notes(benchmark):
+            for note in words.notes(benchmark, report.arms):
                 console.print(_text(f"Note on {benchmark.name}: {note}", "yellow"))
     for name, *cells in rounds.rows(report):
         heads = rounds.head(report)[1:]
@@ -66,33 +96,130 @@ def show(report: ReportInput, folder: Path, stream: IO[str]) -> None:
         console.print(Text(f"{label:<12}{path}"), soft_wrap=True)
 
 
-_COLUMNS = ("name", "before", "after", "difference", "flips", "missing", "verdict")
-_NARROW: tuple[tuple[str, ...], ...] = (
-    _COLUMNS,
-    _COLUMNS,
-    tuple(name for name in _COLUMNS if name != "missing"),
-    ("name", "before", "after", "difference", "verdict"),
-    ("name", "after", "difference", "verdict"),
-    ("name", "difference", "verdict"),
-    ("name", "difference"),
+def _more(count: int, folder: Path) -> str:
+    figures = "1 more figure" if count == 1 else f"{count} more figures"
+    asked = (
+        f"harness report {folder} --all"
+        if folder != Path(os.devnull)
+        else "the same command with --all"
+    )
+    return f"{figures}: {asked}"
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Which columns there are, and whether cells are as short as possible."""
+
+    columns: tuple[str, ...]
+    tall: bool = True
+    short: bool = False
+
+
+_COLUMNS = ("name", "verdict", "before", "after", "difference", "p", "flips", "missing")
+_NARROW = (
+    _Layout(_COLUMNS, tall=False),
+    _Layout(_COLUMNS),
+    _Layout(_COLUMNS[:-1]),
+    _Layout(_COLUMNS[:-2]),
+    _Layout(_COLUMNS[:-2], short=True),
+    _Layout(("name", "verdict", "difference", "p"), short=True),
+    _Layout(("name", "verdict", "difference"), short=True),
 )
 """What is left out first where a terminal is narrow; a number is never cut."""
 
 
-def _fitting(comparison: Comparison, console: Console) -> Table | Text:
-    """Return the table with as many columns as fit; below that a few lines for each figure."""
+def _fitting(report: ReportInput, console: Console, *, every: bool = False) -> Table | Text:
+    """Return the table with as many columns as fit; below that two lines for each figure."""
     from rich.text import Text
 
-    for number, chosen in enumerate(_NARROW):
-        table = _table(comparison, chosen, tall=number > 0)
-        if _fits(table, console):
-            return table
-    lines = []
-    for benchmark, figure, first in _figures(comparison):
-        name, *rest, verdict = _row(benchmark, figure, first=first)
-        lines += [name.plain.strip(), *(f"  {cell}" for cell in rest if cell.plain)]
-        lines.append(f"  {verdict}")
-    return Text("\n".join(lines))
+    shown = table.rows(report.compared, every=every)
+    for layout in _NARROW:
+        cells = [{name: _cell(row, name, layout) for name in layout.columns} for row in shown]
+        heads = {name: _head(name, report, layout) for name in layout.columns}
+        made = _table([heads[name] for name in layout.columns], [[*row.values()] for row in cells])
+        if _fits(made, console):
+            return made
+    lines: list[Text] = []
+    for row in shown:
+        figure = row.figure
+        told = numbers.difference(figure.difference, figure.interval, figure.digits)
+        p = f"p {numbers.p_value(figure.p_holm)}"
+        together = f"  {told}  {p}"
+        cells = [together] if len(together) <= console.width else [f"  {told}", f"  {p}"]
+        lines.append(
+            Text.assemble(_text(f"{_whole_name(row)}  "), _cell(row, "verdict", _NARROW[-1]))
+        )
+        lines += [_text(cell) for cell in cells]
+    return Text("\n").join(lines)
+
+
+def _head(name: str, report: ReportInput, layout: _Layout) -> str:
+    coverage = f"{100 * (1 - report.compared.alpha):g}"
+    between = " / ".join(report.arms)
+    heads = {
+        "name": "figure",
+        "before": words.one_line(report.arms[0]),
+        "after": words.one_line(report.arms[1]),
+        "difference": f"difference|[{coverage} % paired]",
+        "p": "p" if layout.short else "p|(corrected)",
+        "flips": "fixed /|broken",
+        "missing": f"missing|{words.one_line(between)}",
+    }
+    # A head may stand on two lines, a figure with its interval may not.
+    return heads.get(name, name).replace("|", "\n" if layout.tall else " ")
+
+
+def _cell(row: table.Row, name: str, layout: _Layout) -> Text:
+    figure = row.figure
+    style = "" if row.decides else "dim"
+    if name == "verdict":
+        colour = style or _COLOURS.get(figure.verdict, "")
+        return _text(row.short if layout.short else row.verdict, colour)
+    cells = {
+        "name": lambda: _name(row, short=layout.short),
+        "before": lambda: numbers.figure(figure.before, figure.digits),
+        "after": lambda: numbers.figure(figure.after, figure.digits),
+        "difference": lambda: numbers.difference(figure.difference, figure.interval, figure.digits),
+        "p": lambda: numbers.p_value(figure.p_holm),
+        "flips": lambda: row.flips,
+        "missing": lambda: row.missing,
+    }
+    return _text(cells[name](), style)
+
+
+def _name(row: table.Row, *, short: bool) -> str:
+    """Return the first name with how many figures say the same, or all names and who graded."""
+    equal = len(row.names) - 1
+    name = f"{row.names[0]} (+{equal})" if short and equal else row.name
+    if not row.first:
+        return f"  {name}"
+    graded = not short and words.BUILTIN in words.judges(row.benchmark)
+    return f"{row.benchmark.name} {name}{f' [{words.BUILTIN}]' if graded else ''}"
+
+
+def _whole_name(row: table.Row) -> str:
+    return f"{row.benchmark.name} {row.name}"
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[Text]]) -> Table:
+    """Return a table of words to the left and numbers to the right, one line for each row."""
+    from rich import box
+    from rich.table import Table
+
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
+    for place, head in enumerate(heads):
+        widths = [*(row[place].cell_len for row in rows), *map(len, head.split("\n"))]
+        named = place == 0
+        made.add_column(
+            head,
+            justify="left" if named or head == "verdict" else "right",
+            min_width=min(max(widths), _LONGEST) if named else max(widths),
+            no_wrap=not named,
+            overflow="fold",
+        )
+    for row in rows:
+        made.add_row(*row)
+    return made
 
 
 def _fits(table: Table, console: Console) -> bool:
@@ -101,77 +228,23 @@ def _fits(table: Table, console: Console) -> bool:
     return console.measure(table, options=room).minimum <= console.width
 
 
-def _table(comparison: Comparison, chosen: Sequence[str], *, tall: bool) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    coverage = f"{100 * (1 - comparison.alpha):g}"
-    heads = {
-        "name": "benchmark",
-        "before": "before",
-        "after": "after",
-        "difference": f"difference|[{coverage} % paired]",
-        "flips": "fixed /|broken",
-        "missing": "missing|before / after",
-        "verdict": "verdict",
-    }
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    rows = [
-        dict(zip(_COLUMNS, _row(benchmark, figure, first=first), strict=True))
-        for benchmark, figure, first in _figures(comparison)
-    ]
-    for name in chosen:
-        words_only = name in ("name", "verdict")
-        # A head may stand on two lines, a figure with its interval may not.
-        parts = heads[name].split("|")
-        head = ("\n" if tall else " ").join(parts)
-        cells = [*(row[name].cell_len for row in rows), *map(len, head.split("\n"))]
-        table.add_column(
-            head,
-            justify="left" if words_only else "right",
-            min_width=_LEAST if words_only else max(cells),
-            no_wrap=not words_only,
-            overflow="fold",
-        )
-    for row in rows:
-        table.add_row(*(row[name] for name in chosen))
-    return table
-
-
-def _figures(comparison: Comparison) -> Iterator[tuple[BenchmarkComparison, MetricResult, bool]]:
-    for benchmark in comparison.benchmarks:
-        ordered = sorted(benchmark.figures, key=lambda figure: not figure.primary)
-        for position, figure in enumerate(ordered):
-            yield benchmark, figure, position == 0
-
-
 _LEVEL_COLUMNS = ("benchmark", "figure", "95 % interval", "rows", "images", "missing")
 
 
-def _fitting_levels(report: ReportInput, console: Console) -> Table | Text:
+def _fitting_levels(report: ReportInput, console: Console, *, every: bool = False) -> Table | Text:
     """Return the figures of one model that was measured by itself, as :func:`_fitting` does."""
-    from rich import box
-    from rich.table import Table
     from rich.text import Text
 
-    rows = list(_levels(report))
+    rows = _levels(report, every=every)
     for count in range(len(_LEVEL_COLUMNS), 2, -1):
         # What is missing stays to the last: it says whether the figure can be believed.
         chosen = [*range(min(count, 3)), *range(len(_LEVEL_COLUMNS) - max(count - 3, 0), 6)]
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for place in chosen:
-            least = max(row[place].cell_len for row in rows) if place else _LEAST
-            table.add_column(
-                _LEVEL_COLUMNS[place],
-                justify="right" if place else "left",
-                min_width=least,
-                no_wrap=place > 0,
-                overflow="fold",
-            )
-        for row in rows:
-            table.add_row(*(row[place] for place in chosen))
-        if _fits(table, console):
-            return table
+        made = _table(
+            [_LEVEL_COLUMNS[place] for place in chosen],
+            [[row[place] for place in chosen] for row in rows],
+        )
+        if _fits(made, console):
+            return made
     lines = []
     for name, *rest in rows:
         lines.append(name.plain.strip())
@@ -179,42 +252,20 @@ def _fitting_levels(report: ReportInput, console: Console) -> Table | Text:
     return Text("\n".join(lines))
 
 
-def _levels(report: ReportInput) -> Iterator[tuple[Text, ...]]:
-    last = ""
-    for level in report.levels:
-        style = "" if level.primary else "dim"
+def _levels(report: ReportInput, *, every: bool) -> list[list[Text]]:
+    found = []
+    for level, name, first in table.levels(report, every=every):
+        tag = f" [{words.BUILTIN}]" if level.benchmark in report.graded else ""
         cells = [
-            _name(level.benchmark, level.column, level.benchmark in report.graded)
-            if level.benchmark != last
-            else f"  {level.column}",
+            f"{level.benchmark} {name}{tag}" if first else f"  {name}",
             numbers.figure(level.figure, level.digits),
             numbers.level_interval(level.interval, level.digits),
             str(level.samples),
             str(level.clusters),
             str(level.missing),
         ]
-        yield tuple(_text(cell, style) for cell in cells)
-        last = level.benchmark
-
-
-def _row(benchmark: BenchmarkComparison, figure: MetricResult, *, first: bool) -> list[Text]:
-    style = "" if figure.primary else "dim"
-    graded = words.BUILTIN in words.judges(benchmark)
-    name = _name(benchmark.name, figure.column, graded) if first else f"  {figure.column}"
-    cells = [
-        name,
-        numbers.figure(figure.before, figure.digits),
-        numbers.figure(figure.after, figure.digits),
-        numbers.difference(figure.difference, figure.interval, figure.digits),
-        words.flips(benchmark) if figure.column == benchmark.flips_in else "",
-        words.missing(benchmark) if first else "",
-    ]
-    verdict = _text(words.verdict(figure), style or _COLOURS.get(figure.verdict, ""))
-    return [*(_text(cell, style) for cell in cells), verdict]
-
-
-def _name(benchmark: str, column: str, graded: bool) -> str:
-    return f"{benchmark} {column}{f' [{words.BUILTIN}]' if graded else ''}"
+        found.append([_text(cell, "" if level.primary else "dim") for cell in cells])
+    return found
 
 
 def _places(report: ReportInput, folder: Path) -> list[tuple[str, Path]]:

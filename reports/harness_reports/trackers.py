@@ -149,7 +149,10 @@ def _config(report: ReportInput) -> dict[str, str]:
 def _texts(report: ReportInput) -> dict[str, str]:
     if report.comparison is None:
         return {}
-    found = {"headline": words.headline(report.comparison), "verdict": report.comparison.verdict}
+    found = {
+        "headline": words.headline(report.comparison, report.arms),
+        "verdict": report.comparison.verdict,
+    }
     for benchmark in report.comparison.benchmarks:
         for figure in benchmark.figures:
             if figure.primary:

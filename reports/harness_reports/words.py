@@ -4,41 +4,50 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from harness.compare import BenchmarkComparison, Comparison, MetricResult, Summary, summary
 from harness.records import sentences
-from harness.report import ReportInput
+from harness.report import ARMS, ReportInput
 from harness_reports import numbers
 
 _JOINERS = "\u200c\u200d"  # several scripts cannot be spelled without them
 
 
-def headline(comparison: Comparison) -> str:
-    """Answer "did it get better?", and say what a reader must know before believing it."""
+def headline(comparison: Comparison, arms: tuple[str, str] = ARMS) -> str:
+    """Answer "did it get better?", and say what a reader must know before believing it.
+
+    Args:
+        comparison: what was found.
+        arms: what its two sides are called, where they are not one model before and after.
+    """
     found = summary(comparison)
-    parts = [unread(benchmark) for benchmark in found.unread]
-    parts += [_answer(comparison, found), _tally(found)]
+    parts = [unread(benchmark, arms) for benchmark in found.unread]
+    parts += [_answer(comparison, found, arms), _tally(found)]
     parts += [_not_measured(comparison, *gone) for gone in found.unmeasured]
-    parts += _lengths(found)
+    parts += _lengths(found, arms)
     return " ".join(filter(None, parts))
 
 
-def unread(benchmark: BenchmarkComparison) -> str:
+def unread(benchmark: BenchmarkComparison, arms: tuple[str, str] = ARMS) -> str:
     """Say how many answers say nothing, and what follows."""
     before, after = (f"{100 * share:.0f} %" for share in benchmark.unread)
+    first, second = arms if arms == ARMS else (f"of {name}" for name in arms)
     return (
-        f"{benchmark.name}: {after} of the answers after are empty or could not be read "
-        f"({before} before), so only its losses are decided."
+        f"{benchmark.name}: {after} of the answers {second} are empty or could not be read "
+        f"({before} {first}), so only its losses are decided."
     )
 
 
-def _answer(comparison: Comparison, found: Summary) -> str:
+def _answer(comparison: Comparison, found: Summary, arms: tuple[str, str]) -> str:
     gains, losses = _named(found.gains), _named(found.losses)
+    is_, than = ("", "") if arms == ARMS else (f"{arms[1]} is ", f" than {arms[0]}")
     if found.verdict == "mixed":
-        return f"Mixed: better on {gains}, worse on {losses}."
+        return f"Mixed: {is_}better{than} on {gains}, worse on {losses}."
     if found.verdict == "gain":
-        return f"Yes: better on {gains}."
+        return f"{is_}better{than} on {gains}." if is_ else f"Yes: better on {gains}."
+    if found.verdict == "loss" and is_:
+        return f"{is_}worse{than} on {losses}, better on none."
     if found.verdict == "loss":
         return f"No: worse on {losses}, better on none."
     if found.verdict == "no change" and comparison.version == 1:
@@ -49,11 +58,17 @@ def _answer(comparison: Comparison, found: Summary) -> str:
             "exactly the same."
         )
     if found.same_answers:
+        both = "before and after" if arms == ARMS else f"of {arms[0]} and {arms[1]}"
         return (
-            "No change: every answer is the same before and after. That is a fact about these "
+            f"No change: every answer is the same {both}. That is a fact about these "
             "rows; of other images only the intervals say what can be told."
         )
     if found.verdict == "no worse":
+        if is_:
+            return (
+                f"{is_}not better{than}, and not worse by more than the margin "
+                f"({margin(comparison)}) on any benchmark."
+            )
         return (
             f"Not better, and not worse by more than the margin ({margin(comparison)}) on any "
             "benchmark."
@@ -85,7 +100,7 @@ def _not_measured(comparison: Comparison, benchmark: BenchmarkComparison, rows: 
     return f"{text}."
 
 
-def _lengths(found: Summary) -> list[str]:
+def _lengths(found: Summary, arms: tuple[str, str]) -> list[str]:
     """Say where answers became much longer or shorter."""
     told = []
     for word, sign in (("shorter", -1), ("longer", 1)):
@@ -95,7 +110,8 @@ def _lengths(found: Summary) -> list[str]:
             if change * sign > 0
         ]
         if places:
-            told.append(f"Answers became {word}: {listed(places)}.")
+            became = "Answers became" if arms == ARMS else f"Answers of {arms[1]} are"
+            told.append(f"{became} {word}: {listed(places)}.")
     return told
 
 
@@ -189,10 +205,10 @@ def missing(benchmark: BenchmarkComparison) -> str:
     return f"{len(benchmark.missing_before)} / {len(benchmark.missing_after)}"
 
 
-def notes(benchmark: BenchmarkComparison) -> tuple[str, ...]:
+def notes(benchmark: BenchmarkComparison, arms: tuple[str, str] = ARMS) -> tuple[str, ...]:
     """Return what a reader has to know of a benchmark, and what became of its rows."""
-    arms = {"before": benchmark.states_before, "after": benchmark.states_after}
-    return (*benchmark.notes, *sentences(arms))
+    states = dict(zip(arms, (benchmark.states_before, benchmark.states_after), strict=True))
+    return (*benchmark.notes, *sentences(states))
 
 
 def flips(benchmark: BenchmarkComparison) -> str:
@@ -204,10 +220,10 @@ BUILTIN = "builtin"
 """What the built-in grader calls itself."""
 
 
-def judges(benchmark: BenchmarkComparison) -> str:
+def judges(benchmark: BenchmarkComparison, arms: tuple[str, str] = ARMS) -> str:
     """Name who gave the scores."""
     before, after = ", ".join(benchmark.judges_before), ", ".join(benchmark.judges_after)
-    return before if before == after else f"{before} (before), {after} (after)"
+    return before if before == after else f"{before} ({arms[0]}), {after} ({arms[1]})"
 
 
 def published(report: ReportInput) -> list[tuple[str, str]]:
@@ -217,6 +233,18 @@ def published(report: ReportInput) -> list[tuple[str, str]]:
         for benchmark, models in report.published.items()
         for model, text in models.items()
     ]
+
+
+def settings(report: ReportInput) -> Iterator[tuple[str, str]]:
+    """Yield what a run was asked for, and the versions that it ran with."""
+    yield from (
+        ("method", report.method),
+        ("model", report.model),
+        ("benchmark data", report.data or "not named"),
+        ("seed", str(report.seed)),
+    )
+    yield from ((f"option {key}", value) for key, value in report.options.items())
+    yield from sorted(report.versions.items())
 
 
 def visible(text: str) -> str:

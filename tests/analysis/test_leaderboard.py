@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -238,8 +239,8 @@ def test_tables_hold_hostile_names(three):
     assert not [child for child in inline if child.type == "html_inline"]
     assert "b¦<i>' #" in [child.content for child in inline if child.type == "code_inline"]
     rows = [token for token in rendered if token.type == "td_open"]
-    assert len(rows) == 2 * 7 * len(found.rankings)
-    assert "no worse" in leaderboard_text(found)
+    assert len(rows) == 2 * (2 + 1) + 2 * 7  # the matrix, and the one figure
+    assert "no worse" in leaderboard_text(found, every=True)
 
 
 def test_the_command(tmp_path):
@@ -253,15 +254,37 @@ def test_the_command(tmp_path):
     assert text.returncode == 0, text.stderr
     data = json.loads(text.stdout)
     assert [board["column"] for board in data["rankings"]] == ["accuracy", "score"]
-    assert data["family"] == 6
+    assert (data["baseline"], data["family"]) == ("before", 12)
     alone = harness("compare", "--json", *paths[:1])
     assert alone.returncode == 2
     assert "nothing to compare one run with" in alone.stderr
     board = rank([open_evidence(Path(path)) for path in paths], draws=200)
-    text = leaderboard_text(board)
+    text = leaderboard_text(board, every=True)
     assert "pope accuracy (90 rows, 15 images; higher is better)" in text
     assert "over the 6 differences" in text
-    assert leaderboard_markdown(board).startswith("### pope accuracy (90 rows")
+    assert "<summary>pope accuracy (90 rows" in leaderboard_markdown(board)
+
+
+def test_runs_by_figures_fit_the_terminal(three):
+    """C is better than A, the baseline, and B like it: by hand from their 100, 102 and 150 rows."""
+    board = rank(three, draws=500)
+    assert leaderboard_text(board, width=80).splitlines()[:6] == [
+        "Better on some figures and worse on none: c (1 of 1). Neither, on any figure: b.",
+        "",
+        "              better/  mmvet",
+        "run           worse    score",
+        "a (baseline)  –        50.0 (2–3)",
+        "c             1/0      75.0 ▲ (1)",
+    ]
+    one = board.rankings[0]
+    wide = dataclasses.replace(
+        board, rankings=tuple(dataclasses.replace(one, column=f"score {n}") for n in range(18))
+    )
+    for width in (60, 80, 120):
+        text = leaderboard_text(wide, width=width).split("\n\nDifferences")[0]
+        table = [line for line in text.splitlines()[2:] if line]
+        assert max(map(len, table)) <= width
+        assert len(re.findall("75.0 ▲", text)) == 18
 
 
 def test_states_of_rows_are_said_for_each_run(three, tmp_path):

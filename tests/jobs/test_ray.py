@@ -13,25 +13,15 @@ import pytest
 
 from harness.jobs import Job, open_executor
 from tests.support.held_server import held_server
+from tests.support.ray_cluster import MISSING, ray_cluster
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    """A Ray of two cores and two GPUs that it believes in."""
-    ray = pytest.importorskip("ray", reason="ray is not installed: uv run --with ray pytest ...")
-    for attempt in range(4):
-        try:
-            parts = {"num_cpus": 2, "num_gpus": 2, "include_dashboard": False}
-            context = ray.init(**parts, log_to_driver=False)
-            break
-        except Exception as error:  # on a busy machine its own limit of 30 seconds is too short
-            if attempt == 3 or "timed out during startup" not in str(error):
-                raise
-            ray.shutdown()
-    yield context.address_info["address"]
-    ray.shutdown()
+def cluster():
+    with ray_cluster() as address:
+        yield address
 
 
 def job(folder, name, *words, needs=(), gpus=0):
@@ -143,7 +133,7 @@ def test_no_job_outlives_its_driver(cluster, tmp_path, number):
 
 
 def test_a_cluster_that_is_not_there_is_told(tmp_path):
-    pytest.importorskip("ray", reason="ray is not installed: uv run --with ray pytest ...")
+    pytest.importorskip("ray", reason=MISSING)
     code = (
         "from harness.jobs import Job, open_executor; from pathlib import Path\n"
         "job = Job(name='a', command=('list', 'losses'), log=Path('a.log'))\n"

@@ -81,7 +81,8 @@ def test_two_runs_side_by_side_say_what_is_true_of_both(tmp_path, same):
         report = conclude(given, Verdicts(run.before, run.after, JUDGING), COLUMNS, touched=touched)
         runs.append(dataclasses.replace(run, report=report))
     report = compare_runs(*runs)
-    (note,) = report.sentences
+    (note, told) = report.sentences
+    assert told == "In these notes, before is a and after is b."
     count, number = ("2", ", 1 of them by its number only") if same else ("3", "")
     assert note.startswith(
         f"pope: {count} of 90 rows show an image of the training prompts{number}. Without them:"

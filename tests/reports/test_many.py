@@ -9,11 +9,12 @@ from urllib.parse import unquote
 
 import pytest
 from click.testing import CliRunner
-from harness_reports import many
+from harness_reports import many, markdown
 
 from harness.analysis import Overview
 from harness.cli import app
 from harness.dpo import TrainingEffect
+from harness.runs import open_run
 from tests.reports.test_html import Page
 from tests.support.finished import mmvet, pope, write_run
 from tests.support.hostile import HOSTILE, name_of, report
@@ -96,6 +97,32 @@ def test_hostile_names_add_no_tag_and_no_attribute(text):
     assert sorted(tag for tag, _ in page.tags) == sorted(shape)
     for _, attributes in page.tags:
         assert not [name for name in attributes if name.startswith("on") or name == "style"]
+
+
+def test_two_runs_get_one_page_in_which_both_are_named(written, tmp_path):
+    runs = written[0].parent.parent
+    file = tmp_path / "a.html"
+    asked = ["compare", *(str(runs / name) for name in ("better", "worse")), "--html", str(file)]
+    done = CliRunner().invoke(app, asked)
+    assert (done.exit_code, str(file) in done.stderr) == (0, True), done.output
+    assert "worse is worse than better on pope accuracy" in re.sub(r"\s+", " ", done.stdout)
+    text = file.read_text()
+    page = Page(text)
+    assert page.block("samples")["arms"] == ["better", "worse"]
+    assert "<h1><code>better</code> vs <code>worse</code> on" in text
+    assert '<th scope="col" class="n">better</th><th scope="col" class="n">worse</th>' in text
+    report = replace(open_run(runs / "better").report, arms=("one", "two"))
+    shown = markdown.render(report)
+    assert shown.startswith("# `one` vs `two` on `")
+    assert "| figure | verdict | `one` | `two` |" in shown
+
+
+def test_what_was_set_otherwise_stands_side_by_side():
+    made = overview(["a", "b"], 1)
+    runs = {name: replace(report(["x"] * 6), options={"beta": name, "rank": "8"}) for name in "ab"}
+    text = re.sub(r">\s+<", "><", many.render(Overview(made.board, runs, {})))
+    assert '<tr><th scope="row">option beta</th><td>a</td><td>b</td></tr>' in text
+    assert "option rank" not in text, "what all have alike says nothing"
 
 
 def test_runs_with_other_trainings_are_drawn_by_what_they_cost():

@@ -7,16 +7,18 @@ import io
 import json
 import re
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
+from harness_reports import drawing, html, markdown, numbers, plots, table, terminal, words
 from harness_reports import json as json_report
-from harness_reports import markdown, numbers, terminal, words
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from harness.benchmark import mean_of
 from harness.compare import Comparison, compare
+from harness.dpo import Curve
 from harness.records import from_json
 from tests.support.hostile import HOSTILE, NOTICE, arm, name_of, report
 
@@ -65,8 +67,9 @@ def test_tables_keep_their_columns_and_fences_hold(text):
     assert set(widths) <= {9, 7, 5, 4, 2}
     fences = [token.content for token in rendered(source) if token.type == "fence"]
     shown = words.visible(text)[:1200]
-    assert len(fences) == 6 * 4
-    assert all(content.startswith(shown) for content in fences)
+    assert len(fences) == 1 + 6 * 4
+    assert "← worse" in fences[0]
+    assert all(content.startswith(shown) for content in fences[1:])
 
 
 def test_markdown_answers_the_question_first():
@@ -94,6 +97,9 @@ def test_json_is_complete_deterministic_and_reads_back(tmp_path):
     assert [path.name for path in (tmp_path / "one").iterdir()] == ["comparison.json"]
 
 
+LINE = r"mmvet score plain\s+cannot tell\s+50\.0\s+50\.0\s+0\.0 \[.*\]\s+\d\.\d{3}\s+3 / 3\s+0 / 0"
+
+
 def test_terminal_shows_the_table_and_where_things_lie(tmp_path, capsys):
     given = report(["plain"] * 6)
     markdown.write(given, tmp_path)
@@ -101,7 +107,7 @@ def test_terminal_shows_the_table_and_where_things_lie(tmp_path, capsys):
     shown = capsys.readouterr().out
     assert shown.startswith(NOTICE)
     assert shown.count(NOTICE) == 1
-    assert re.search(r"mmvet score plain\s+50\.0\s+50\.0\s+0\.0 \[.*\]\s+3 / 3\s+0 / 0", shown)
+    assert re.search(LINE, shown)
     assert "Cannot tell" in shown
     assert str(tmp_path / "report.md") in shown
     assert "comparison.json" not in shown
@@ -237,3 +243,51 @@ def test_no_stray_backslash_reaches_a_reader_of_the_report():
     seen = read_by_a_person(markdown.render(report(["plain"] * 6)))
     assert not [block for block in seen if "\\" in block]
     assert "10.0%" in seen  # equal answers, in the table of the pair diagnostics
+
+
+@pytest.mark.parametrize(
+    ("verdict", "p", "mark", "said"),
+    [
+        ("no worse", 0.3, "*", "is above 0.05"),
+        ("cannot tell", 0.01, "†", "might reverse"),
+        ("gain", 0.01, "", ""),
+    ],
+)
+def test_a_verdict_that_its_interval_does_not_suggest_is_explained(verdict, p, mark, said):
+    given = report(["plain"] * 6)
+    (benchmark,) = given.comparison.benchmarks
+    figure = dataclasses.replace(
+        benchmark.figures[0], interval=(0.2, 3.0), verdict=verdict, p_holm=p, margin=1.0
+    )
+    benchmark = dataclasses.replace(benchmark, figures=(figure,))
+    comparison = dataclasses.replace(given.comparison, benchmarks=(benchmark,))
+    given = dataclasses.replace(given, comparison=comparison)
+    (row,) = table.rows(comparison)
+    assert row.mark == mark
+    stream = io.StringIO()
+    terminal.show(given, Path("/nowhere"), stream)
+    for shown in (stream.getvalue(), markdown.render(given), html.render(given, {})):
+        assert (said in re.sub(r"\s+", " ", shown)) if said else ("excludes zero" not in shown)
+
+
+def test_a_difference_over_a_few_rows_alike_in_length_is_not_shown():
+    (benchmark,) = report(["plain"] * 6).comparison.benchmarks
+    length = dataclasses.replace(benchmark.length, matched=1, difference=-33.3, interval=None)
+    assert table.alike(dataclasses.replace(benchmark, length=length)) == "too few rows"
+    length = dataclasses.replace(length, matched=10, interval=(-40.0, 1.0))
+    assert table.alike(dataclasses.replace(benchmark, length=length)) == "-33.3 [-40.0, +1.0]"
+
+
+def test_the_forest_in_letters_draws_to_scale():
+    """Of 41 places the middle one is zero: -5 to +10 of ±10 are places 10 to 40, 2.5 is 25."""
+    drawn = drawing._drawn((-5.0, 10.0), 2.5, "▲", 10.0)
+    assert drawn == " " * 10 + "─" * 10 + "┼" + "─" * 4 + "▲" + "─" * 15
+    assert drawing._drawn((2.0, 4.0), 3.0, "●", 10.0).index("│") == 20
+
+
+def test_the_curves_can_be_read_as_a_table():
+    curve = Curve("loss", tuple((float(step), 1 / step) for step in range(1, 101)))
+    head, first, *_, last = plots.values([curve, Curve("kl", ((1.0, 0.0),))])
+    assert (head, first, last) == (["step", "loss", "kl"], ["1", "1", "0"], ["100", "0.01", "–"])
+    assert len(plots.values([curve])) == 1 + 12
+    assert plots.values([]) == []

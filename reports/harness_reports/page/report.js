@@ -47,6 +47,7 @@
     const own = samples.filter((sample) => sample.bench === bench);
     if (!own.length) continue;
     const asked = own.map((sample) => sample.question);
+    const alike = asked.every((question) => question === asked[0]);
     const head = shared(asked, (text, at) => text[at]);
     const front = asked[0].slice(0, head).search(/\S+$/);
     const begin = front < 0 ? head : front;
@@ -55,7 +56,7 @@
     const end = behind < 0 ? 0 : tail - behind;
     // Where all are asked the same, what is expected and the row tell them apart.
     for (const sample of own) {
-      sample.title = sample.question.slice(begin, sample.question.length - end)
+      sample.title = (alike ? "" : sample.question.slice(begin, sample.question.length - end))
         || (own.length > 1 ? `${sample.id}: ${sample.target || sample.question}` : sample.question);
     }
   }
@@ -137,6 +138,7 @@
     });
     return enlarge;
   };
+  const titled = (name) => ({ before: "Before", after: "After" }[name] || name);
   const number = (value) => (value === null || value === undefined ? "–" : String(Math.round(value * 1e4) / 1e4));
   const arm = (name, side, said) => {
     const box = make("div", { class: "arm" }, make("h4", {}, name));
@@ -180,8 +182,8 @@
     pane.replaceChildren(
       make("header", {}, make("h3", {}, link), mark(sample.status, sample.label), make("span", { class: "chips" }, back, next)),
       make("div", { class: "ask" }, picture(sample.image, sample.question), ask),
-      make("div", { class: "arms" }, data.alone ? null : arm("Before", before, shown(one, "del")),
-        arm(data.alone ? "Answer" : "After", after, shown(two, "ins"))),
+      make("div", { class: "arms" }, data.alone ? null : arm(titled(data.arms[0]), before, shown(one, "del")),
+        arm(data.alone ? "Answer" : titled(data.arms[1]), after, shown(two, "ins"))),
     );
   };
 
