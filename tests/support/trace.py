@@ -22,7 +22,8 @@ def traced(words: list[str]) -> dict[str, Any]:
 
     Returns:
         ``files``: own files of which a function ran; ``lines``: lines of those functions, each
-        function once, nested ones with the one around them; ``file_lines``: lines of those files.
+        function once, nested ones with the one around them; ``file_lines``: lines of those files;
+        ``clients``: trackers' clients that were imported, though none was asked for.
     """
     seen: set[CodeType] = set()
 
@@ -56,6 +57,7 @@ def traced(words: list[str]) -> dict[str, Any]:
         "files": len(used),
         "lines": sum(used.values()),
         "file_lines": sum(len(path.read_text().splitlines()) for path in used),
+        "clients": sorted({"wandb"} & set(sys.modules)),
         "by_file": {path.relative_to(ROOT).as_posix(): used[path] for path in sorted(used)},
     }
 
