@@ -15,6 +15,8 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from harness.errors import plain
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -83,7 +85,8 @@ class Reporter:
         self._log = path.open("a", encoding="utf-8")
 
     def say(self, text: str) -> None:
-        """Write one line for people, and to the log file."""
+        """Write one line for people, and to the log file; names in foreign files are not ours."""
+        text = "\n".join(map(plain, text.split("\n")))
         if self._log is not None:
             self._log.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {text}\n")
             self._log.flush()

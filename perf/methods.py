@@ -37,6 +37,12 @@ CASES: tuple[tuple[str, Options], ...] = (
     ("seva", ()),
     ("sima", ()),
     ("multineg", ()),
+    ("mdpo", ()),
+    ("povid", ()),
+    ("rlhfv", ()),
+    ("simpo", ()),
+    ("stic", ()),
+    ("csr", ()),
 )
 MORE: tuple[tuple[str, Options], ...] = (
     ("multineg", (("loss", "plackett_luce"),)),

@@ -200,12 +200,13 @@ def _facts(path: Path) -> tuple[int | None, tuple[str, ...], list[object]]:
             return int(table.metadata.num_rows), names, ids
     if path.suffix in (".jsonl", ".json") and path.stat().st_size <= _LARGEST_TEXT:
         text = read_text(path, _LARGEST_TEXT).removeprefix("\ufeff")
-        if text.lstrip().startswith("["):
+        try:
             values = parse_json(text)
-        else:
+        except ValueError:  # one object a line
             values = [parse_json(line) for line in text.splitlines() if line.strip()]
-            if path.suffix == ".json" and len(values) == 1:
-                return None, (), []  # one object: the rows may lie in a field of it
+        if isinstance(values, Mapping) and path.suffix == ".json":
+            return None, (), []  # one object: the rows may lie in a field of it
+        values = values if isinstance(values, list) else [values]
         if not all(isinstance(value, Mapping) for value in values):
             raise ValueError("a row is no JSON object")
         every = tuple(dict.fromkeys(key for value in values for key in value))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -138,6 +139,7 @@ def _code() -> int:
         error.show()
         return ExitCode.USAGE
     except (KeyboardInterrupt, click.Abort):
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second one ends the process at once
         return _complain(
             "Interrupted. Run the same command again to go on from here.", ExitCode.INTERRUPTED
         )

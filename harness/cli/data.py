@@ -9,6 +9,7 @@ import click
 from harness.cli.help import SectionedGroup
 from harness.cli.next_step import say_next
 from harness.cli.options import BENCH
+from harness.errors import plain
 
 FOLDER = click.Path(path_type=Path)
 
@@ -89,9 +90,9 @@ def convert(bench: str, source: Path, out: Path, partial: bool) -> None:
     )
     click.echo(f"sha256 {done.fingerprint}, as in every result measured on it")
     for note in done.notes:
-        click.echo(f"note: {note}")
+        click.echo(plain(f"note: {note}"))
     for missing in done.missing:
-        click.echo(f"missing: {missing}")
+        click.echo(plain(f"missing: {missing}"))
     say_next("run", "--method", "seva", "--bench", bench, "--data", out)
 
 
@@ -115,7 +116,7 @@ def verify(folder: Path) -> None:
         click.echo("no manifest.json: files were compared with nothing that was fetched")
     if found is not None:
         for note in found.notes:
-            click.echo(f"note: {note}")
+            click.echo(plain(f"note: {note}"))
         if found.problems:
             raise HarnessError(" ".join(found.problems))
         fit = ", ".join(found.benchmarks) or "none that this form of the data tells"

@@ -10,6 +10,7 @@ import click
 from harness.cli.next_step import say_next
 from harness.cli.options import BENCH, DATA, JSON, LIMIT, PATH, lines
 from harness.cli.recipes import RecipeCommand
+from harness.errors import plain
 
 
 @click.command(cls=RecipeCommand)
@@ -70,7 +71,7 @@ def plan(
     for each in benchmarks:
         tables = check_tables(each.task, place)
         for note in tables.notes if tables is not None else ():
-            click.echo(f"{each.name}: {note}", err=True)
+            click.echo(plain(f"{each.name}: {note}"), err=True)
     run, throughputs = None, None
     if source is not None:
         with unpacked(source) as folder:

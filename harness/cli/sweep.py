@@ -62,7 +62,7 @@ def sweep(
     harness sweep recipes/sweep.yaml --jobs 2
     harness sweep recipes/sweep.yaml --executor slurm:partition=gpu
     """
-    from harness.jobs import drive, read_recipe, resolved, wishes_of
+    from harness.jobs import drive, read_recipe, resolved, wishes_of, worst
     from harness.progress import Reporter, showing
 
     asked = read_recipe(recipe_file(recipe), str(recipe))
@@ -76,12 +76,12 @@ def sweep(
             click.echo(_json(found) if events else _text(found), nl=False)
             return ExitCode.DONE
         code = drive(found, where)
-        boards = _leaderboards(found.entrants, place)
+        boards, failed = _leaderboards(found.entrants, place)
         if events:
             reporter.event("done", folder=str(place), leaderboards=[str(path) for path in boards])
         for path in () if events else boards:
             click.echo(f"leaderboard {path}")
-    return code
+    return worst([code, ExitCode.FAILED]) if failed else code
 
 
 def _wanted(wish: Wish, seed: int, out: Path, recipe: Path) -> Wanted:
@@ -130,8 +130,12 @@ def _json(found: Sweep) -> str:
     return json.dumps({"folder": str(found.out), "jobs": jobs}) + "\n"
 
 
-def _leaderboards(entrants: tuple[Entrant, ...], out: Path) -> list[Path]:
-    """Rank the methods on each model against the model before, as far as they are reported."""
+def _leaderboards(entrants: tuple[Entrant, ...], out: Path) -> tuple[list[Path], bool]:
+    """Rank the methods on each model against the model before, as far as they are reported.
+
+    Returns:
+        The files, and whether one could not be written, as where figures do not follow from rows.
+    """
     from harness import progress
 
     models: dict[str, list[Entrant]] = {}
@@ -140,26 +144,27 @@ def _leaderboards(entrants: tuple[Entrant, ...], out: Path) -> list[Path]:
             models.setdefault(entrant.runs[0].model.fingerprint, []).append(entrant)
         else:
             progress.say(f"{entrant.wanted.label} is not on the leaderboard: it has no report yet.")
-    written = []
+    written, failed = [], False
     for number, group in enumerate(models.values()):
         name = "leaderboard" if len(models) == 1 else f"leaderboard-{number + 1}"
         try:
             written.append(_leaderboard(group, out / name))
         except HarnessError as error:
             progress.say(f"No leaderboard of {group[0].wanted.settings.model}: {error}")
-    return written
+            failed = True
+    return written, failed
 
 
 def _leaderboard(entrants: list[Entrant], path: Path) -> Path:
     from harness.analysis import BEFORE, rank
     from harness.cli.leaderboard_text import leaderboard_markdown
     from harness.records import to_json
-    from harness.runs import open_run
+    from harness.runs import open_evidence
     from harness.storage import write_json, write_whole
 
     runs = []
     for entrant in entrants:
-        found = open_run(entrant.folder)
+        found = open_evidence(entrant.folder)
         named = dataclasses.replace(found.report, method=entrant.wanted.label)
         runs.append(dataclasses.replace(found, report=named))
     board = rank(runs, against=BEFORE)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from harness.engine.loading import Loaded
 from harness.errors import brief
 from harness.protocol import HF, pixels, token_ids
-from harness.records import Request, View
+from harness.records import MOST_PIXELS, Request, View
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -160,6 +160,7 @@ def processed_as(
     Raises:
         ValueError: if the text marks another number of images.
     """
+    check_resized(protocol, processor, images)
     if protocol == HF:
         return processor(text=[text], images=list(images) or None, return_tensors="pt", **settings)
     import torch
@@ -169,6 +170,28 @@ def processed_as(
     ids = torch.tensor([token_ids(processor.tokenizer, text, places)])
     tensors = {"pixel_values": torch.cat([each["pixel_values"] for each in made])} if made else {}
     return {"input_ids": ids, "attention_mask": torch.ones_like(ids), **tensors}
+
+
+def check_resized(protocol: str, processor: Any, images: Sequence[PIL.Image.Image]) -> None:
+    """Refuse a narrow image that would fill the memory once it is resized or padded.
+
+    Where the shortest edge is given a length, 30,000 x 10 pixels become a million times 336.
+
+    Raises:
+        ValueError: says what it would become.
+    """
+    edge = dict(getattr(processor.image_processor, "size", None) or {}).get("shortest_edge")
+    for image in images:
+        short, long = sorted(image.size)
+        if protocol != HF:
+            pixels, most, how = long**2, 4 * MOST_PIXELS, "padded to a square"
+        else:
+            pixels, most, how = round(edge**2 * long / short) if edge else 0, MOST_PIXELS, "resized"
+        if pixels > most:
+            raise ValueError(
+                f"an image of {image.width} x {image.height} pixels would have {pixels:,} when it "
+                f"is {how}, and {most:,} are the most; crop it"
+            )
 
 
 def llava_image(processor: Any, image: PIL.Image.Image) -> dict[str, torch.Tensor]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from harness.engine.host_memory import available, unused
 from harness.engine.loading import Loaded
 from harness.engine.prefixes import Job
 
@@ -63,7 +62,7 @@ class Budget:
             rows=_GPU_ROWS if on_gpu else _CPU_ROWS,
             tokens=_GPU_TOKENS if on_gpu else _CPU_TOKENS,
             positions=positions_of(loaded.network.config.get_text_config()),
-            free=_free(loaded.device) if on_gpu else _available(),
+            free=_free(loaded.device) if on_gpu else available(),
             scores=0 if on_gpu else 2 * 4 * _heads(loaded),
         )
 
@@ -129,24 +128,9 @@ def _heads(loaded: Loaded) -> int:
     return int(loaded.network.config.get_text_config().num_attention_heads)
 
 
-def _available() -> int:
-    """Return the memory that a process may still take, what the system only caches included."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        found = next(line for line in lines if line.startswith("MemAvailable:"))
-        return int(found.split()[1]) * 1024
-    except (OSError, StopIteration, ValueError, IndexError):
-        return _free_pages()
-
-
 def _free(device: Any) -> int:
     if device.type == "cuda":
         import torch
 
         return int(torch.cuda.mem_get_info(device)[0] * _GPU_SHARE)
-    return int(_free_pages() * _CPU_SHARE)
-
-
-def _free_pages() -> int:
-    pages = os.sysconf("SC_AVPHYS_PAGES") if hasattr(os, "sysconf") else 1 << 19
-    return pages * os.sysconf("SC_PAGE_SIZE")
+    return int(unused() * _CPU_SHARE)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from harness.engine.inputs import (
     Pictures,
     Prepared,
+    check_resized,
     llava_image,
     pictures_of,
     places_of,
@@ -117,6 +118,7 @@ class Preparer:
         if known is None:
             processor = self._loaded.processor
             image = item.request.images[place]
+            check_resized(self._loaded.source.protocol, processor, [image])
             if self._loaded.source.protocol == HF:
                 made = processor.image_processor(images=[image], return_tensors="pt")
             else:

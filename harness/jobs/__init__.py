@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.jobs.driver import drive
+from harness.jobs.driver import drive, worst
 from harness.jobs.graph import Workers, walk
 from harness.jobs.local import LocalExecutor
 from harness.jobs.model import MINUTES, Ended, Executor, Job
@@ -38,4 +38,5 @@ __all__ = [
     "status_of",
     "walk",
     "wishes_of",
+    "worst",
 ]

@@ -16,6 +16,13 @@ BUSY = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 """Codes of what may be better next time."""
 
 _MOST_TOKENS = 10_000_000
+_FINISHES = {
+    **dict.fromkeys(("length", "max_tokens", "max_output_tokens", "model_length"), LENGTH),
+    **dict.fromkeys(("content_filter", "safety", "recitation", "refusal"), "refused"),
+}
+"""What servers call the end of a reply that did not end by itself; OpenAI's words come first."""
+_BROKEN_OFF = frozenset({"abort", "aborted", "cancelled", "canceled", "error", "timeout"})
+_TEXTS = frozenset({"text", "output_text", ""})
 
 
 class Refused(Exception):  # noqa: N818  (what the server did)
@@ -98,14 +105,15 @@ def read_reply(body: bytes) -> ChatReply:
     message = choice.get("message") if isinstance(choice, dict) else None
     if not isinstance(choice, dict) or not isinstance(message, dict):
         raise Refused("the reply is not that of a chat: it holds no message")
-    content = _content(message.get("content"))
+    ended = _string(choice.get("finish_reason")).lower()
+    if ended in _BROKEN_OFF:
+        raise Passing(f"the server broke the reply off (finish_reason {ended})")
+    content, aside = _content(message.get("content"))
     inline, text = ("", None) if content is None else split_thought(content)
-    apart = [message.get(name) for name in ("reasoning_content", "reasoning")]
+    apart = [message.get(name) for name in ("reasoning_content", "reasoning")] + [aside]
     thought = "\n".join(dict.fromkeys(filter(None, [*map(_string, apart), inline])))
     tokens_in, tokens_out, reasoning = _usage(found.get("usage"))
-    finish = {"length": LENGTH, "content_filter": "refused"}.get(
-        _string(choice.get("finish_reason")), "stop"
-    )
+    finish = _FINISHES.get(ended, "stop")
     return ChatReply(
         text=None if text is None else without_keys(text.strip()),
         thought=without_keys(thought.strip()),
@@ -133,12 +141,14 @@ def _string(value: Any) -> str:
     return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def _content(value: Any) -> str | None:
-    """Return the text of a message, which some servers send in parts."""
-    if isinstance(value, list):
-        texts = [_string(part.get("text")) for part in value if isinstance(part, dict)]
-        return "".join(texts)
-    return _string(value) if isinstance(value, str) else None
+def _content(value: Any) -> tuple[str | None, str]:
+    """Return text and thought of a message, which some servers send in parts."""
+    if not isinstance(value, list):
+        return (_string(value) if isinstance(value, str) else None), ""
+    parts = [part for part in value if isinstance(part, dict)]
+    said = [part for part in parts if _string(part.get("type")) in _TEXTS]
+    aside = [_string(part.get("text")) for part in parts if part not in said]
+    return "".join(_string(part.get("text")) for part in said), "".join(aside)
 
 
 def _count(value: Any) -> int:

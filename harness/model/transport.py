@@ -133,12 +133,15 @@ def _decompressed(raw: bytes, headers: httpx.Headers, *, failed: bool) -> bytes:
         return raw
     if coding not in _WINDOWS:
         raise Unusable(f"the reply is compressed as {coding!r}, which was not asked for")
+    unpack = zlib.decompressobj(_WINDOWS[coding])
     try:
-        body = zlib.decompressobj(_WINDOWS[coding]).decompress(raw, LARGEST + 1)
+        body = unpack.decompress(raw, LARGEST + 1)
     except zlib.error as error:
         raise Unusable(f"the reply cannot be decompressed: {error}") from error
     if len(body) > LARGEST and not failed:
         raise Unusable(f"the reply is larger than {LARGEST >> 20} MB when decompressed")
+    if not unpack.eof and not failed:
+        raise Unusable("the reply ends in the middle of its compressed data")
     return body[:LARGEST_ERROR] if failed else body
 
 

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 from harness.old_names import forward as _forward
 from harness.records.bounds import Bounds, check_bounds
-from harness.records.images import IMAGE_FORMATS, image_problem, listed_formats, open_image
+from harness.records.images import (
+    IMAGE_FORMATS,
+    MOST_PIXELS,
+    image_problem,
+    listed_formats,
+    open_image,
+)
 from harness.records.json_form import fingerprint, from_json, to_json
 from harness.records.states import (
     ANSWERED,
@@ -58,6 +64,7 @@ __all__ = [
     "LATER",
     "LENGTH",
     "MISSING",
+    "MOST_PIXELS",
     "NOT_APPLICABLE",
     "NOT_FINITE",
     "REFUSED",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from math import isclose
 from pathlib import Path
@@ -13,13 +14,15 @@ from typing import Any
 from harness.benchmark import Metric
 from harness.compare import Comparison, compare, levels_of
 from harness.contamination import overlaps_of
+from harness.dpo import read_effect
 from harness.errors import HarnessError, UsageError
 from harness.judge import place
+from harness.pairs import read_pair_report
 from harness.records import to_json
 from harness.report import each_round
 from harness.runs.finished import FinishedRun, arm_of, columns_of, seed_folder
 from harness.stages import round_folder
-from harness.storage import folder_digest, lines_of, parse_json, read_json, seal_of
+from harness.storage import Memo, folder_digest, lines_of, parse_json, read_json, seal_of
 
 OK, DIFFERS, UNKNOWN, ALONE = "ok", "differs", "not recomputable", "one model alone"
 OLDER = "another version"
@@ -55,7 +58,10 @@ class Check:
 
 def followed(run: FinishedRun, folder: Path) -> tuple[list[Check], Comparison | None]:
     """Check everything about an opened run, and return what its rows give."""
-    checks = [*_sealed(run, folder), *_checkpoint(folder)]
+    checks = [*_sealed(run, folder), *_checkpoint(folder, run.report.checkpoint)]
+    for lying in sorted((folder / "rounds").glob("*")):
+        checks += _checkpoint(lying, "")
+    checks += _told_twice(run, folder)
     found: Comparison | None = None
     recomputed = list[Check]()
     columns: dict[str, tuple[Metric, ...]] = {}
@@ -75,7 +81,11 @@ def followed(run: FinishedRun, folder: Path) -> tuple[list[Check], Comparison | 
             checks.append(Check("run", "comparison", UNKNOWN, (str(error),)))
     if run.report.rounds is not None and found is not None and columns:
         recomputed += _rounds(run, folder, columns)
-    return [*checks, *recomputed, *_pairs(run, folder)], found
+    recomputed += _pairs(folder, run.report.pairs, run.report.dropped)
+    made = run.report.rounds.each if run.report.rounds is not None else ()
+    for one in made:
+        recomputed += _pairs(round_folder(folder, one.number), one.pairs, one.dropped)
+    return [*checks, *recomputed], found
 
 
 def recompute(
@@ -228,47 +238,91 @@ def _overlaps(
             yield _check(old.touched.benchmark, "without training images", details, derived=True)
 
 
-def _pairs(run: FinishedRun, folder: Path) -> Iterator[Check]:
-    """Count the pairs and drops that the run says it trained on."""
-    journal = folder / "pairs.jsonl"
+def _pairs(folder: Path, recorded: int, reasons: Mapping[str, int]) -> Iterator[Check]:
+    """Count the pairs and drops that the run, or one of its rounds, says it trained on."""
+    journal, again = folder / "pairs.jsonl", folder / "dropped.jsonl"
     if not journal.is_file():
         return
-    pairs, dropped = 0, dict[str, int]()
+    pairs, dropped = 0, list[Mapping[str, Any]]()
     details = []
     try:
         for _, line in lines_of(journal):
             row = parse_json(line)
             if "prompt" in row and "reason" in row:
-                dropped[row["reason"]] = dropped.get(row["reason"], 0) + 1
+                dropped.append(row)
             elif "prompt" in row:
                 pairs += 1
         if not seal_of(journal).fits:
-            details.append("the lines of pairs.jsonl are not those that were written")
+            details.append(f"the lines of {_named(journal)} are not those that were written")
+        if again.is_file() and [parse_json(line) for _, line in lines_of(again)] != dropped:
+            details.append(f"{_named(again)} does not hold the drops of pairs.jsonl")
     except (OSError, ValueError, TypeError, HarnessError) as error:
-        details.append(f"pairs.jsonl cannot be read: {error}")
+        details.append(f"{_named(journal)} cannot be read: {error}")
+    counted = Counter(str(row["reason"]) for row in dropped)
     details += [
-        *_different(run.report.pairs, pairs, "pairs"),
-        *_different(dict(run.report.dropped), dropped, "dropped"),
+        *_different(recorded, pairs, "pairs"),
+        *_different(dict(reasons), dict(counted), "dropped"),
     ]
-    yield _check("run", "pairs", details)
+    yield _check("run", _of_round("pairs", folder), details)
 
 
-def _checkpoint(folder: Path) -> Iterator[Check]:
-    """Compare the checkpoint of a run folder with the hash noted when it was trained."""
+def _checkpoint(folder: Path, recorded: str) -> Iterator[Check]:
+    """Compare the checkpoint of a run or round with the hash noted when it was trained."""
     file = folder / "training.json"
     if not file.is_file():
         return
     try:
         state = read_json(file)
-        path, files = folder / str(state["path"]), str(state["files"])
-        inside = path.is_dir() and path.resolve().is_relative_to(folder.resolve())
-        changed = inside and folder_digest(path) != files
+        where, files = str(state["path"]), str(state["files"])
+        path = folder / where
+        # A run over several seeds names the checkpoint of its first one, which lies beside it.
+        if recorded.startswith("../") and not path.is_dir():
+            path = folder / recorded
+        beside = path.resolve().is_relative_to(folder.resolve().parent)
+        changed = path.is_dir() and beside and folder_digest(path) != files
     except (OSError, ValueError, KeyError, TypeError) as error:
-        yield Check("run", "checkpoint", DIFFERS, (f"training.json cannot be read: {error!r}",))
-        return
-    if inside:
-        told = [f"{state['path']} has changed since it was trained"] if changed else []
-        yield _check("run", "checkpoint", told)
+        told = [f"{_named(file)} cannot be read: {error!r}"]
+    else:
+        told = [f"{where} has changed since it was trained"] if changed else []
+        if not path.is_dir() and any((folder / "checkpoint").glob("*/*.safetensors")):
+            told.append(f"{_named(file)} names {where}, which is not there")
+        here = bool(recorded) and not recorded.startswith("../")
+        if here and not Path(where).is_relative_to(recorded):
+            told.append(f"comparison.json names the checkpoint {recorded}, training.json {where}")
+    note = Memo(folder / "checkpoint" / "joined.json").read() or {}
+    joined = folder / "checkpoint" / "joined"
+    if note.get("files") and joined.is_dir() and folder_digest(joined) != note["files"]:
+        told.append("checkpoint/joined has changed since it was made")
+    yield _check("run", _of_round("checkpoint", folder), told)
+
+
+def _told_twice(run: FinishedRun, folder: Path) -> Iterator[Check]:
+    """Hold what a report says of training and pairs against the stages' own files."""
+    rounds = run.report.rounds.each if run.report.rounds is not None else ()
+    trained = [(folder, run.report.training)]
+    trained += [(round_folder(folder, each.number), each.training) for each in rounds]
+    details = list[str]()
+    for base, recorded in trained:
+        if recorded is not None and (base / "checkpoint" / "effect.json").is_file():
+            kept = read_effect(base)
+            known = to_json(kept) if kept is not None else None
+            details += _different(to_json(recorded), known, "training")
+    doctor = read_json(folder / "comparison.json")["run"].get("doctor")
+    if doctor is not None and (folder / "pair_report.json").is_file():
+        told = read_pair_report(folder)
+        lean = to_json(replace(told, examples=())) if told is not None else None
+        details += _different({**doctor, "examples": []}, lean, "pair report")
+    yield _check("run", "training and pair report", details)
+
+
+def _named(file: Path) -> str:
+    """Name a file from its run folder on."""
+    inside = file.parent.parent.name == "rounds"
+    return "/".join(file.parts[-3:]) if inside else file.name
+
+
+def _of_round(part: str, folder: Path) -> str:
+    return f"{part} of round {folder.name}" if folder.parent.name == "rounds" else part
 
 
 def _check(benchmark: str, part: str, details: Sequence[str], *, derived: bool = False) -> Check:

@@ -271,7 +271,7 @@ class _Rounds:
         out = self._place(number) / MERGED
         memo = Memo(out.with_name(f"{MERGED}.json"))
         stamp = fingerprint([each.digest for each in trained])
-        if not out.is_dir() or memo.read(stamp) is None:
+        if not memo.kept(stamp, out):
             part = out.with_name(f"{MERGED}.part")
             for old in (part, out):
                 shutil.rmtree(old, ignore_errors=True)
@@ -279,7 +279,7 @@ class _Rounds:
                 self.base.path, model.adapter, part, dtype="float32", pairs=pairs[:_MERGED_ON]
             )
             part.rename(out)
-            memo.write(stamp)
+            memo.keep(stamp, out)
         return self.base.with_adapter(out)
 
     def _model(self, number: int, trained: Sequence[Checkpoint]) -> Path:
@@ -296,14 +296,15 @@ class _Rounds:
         out = self._place(number) / JOINED
         memo = Memo(out.with_name(f"{JOINED}.json"))
         stamp = fingerprint([each.digest for each in trained[:number]])
-        if not out.is_dir() or memo.read(stamp) is None:
+        if not memo.kept(stamp, out):
+            shutil.rmtree(out, ignore_errors=True)
             if not dpo.join(since, out):
                 raise HarnessError(
                     f"The adapters of the method '{self.context.plan.method.name}' are no plain "
                     "LoRA (one rank, no DoRA, no bias), so those of several rounds cannot be put "
                     "together. Train without these, or without --rounds."
                 )
-            memo.write(stamp)
+            memo.keep(stamp, out)
         return out
 
     def _refuse_same(self, checkpoint: Checkpoint, trained: Sequence[Checkpoint]) -> None:

@@ -227,14 +227,14 @@ def merged(
         return checkpoint.path
     out, memo = folder / MERGED, Memo(folder / f"{MERGED}.json", key="adapter")
     stamp = checkpoint.digest + (f" {dtype}" if dtype != "auto" else "")
-    if out.is_dir() and memo.read(stamp) is not None:
+    if memo.kept(stamp, out):
         return out
     part = out.with_name(f".{MERGED}.{os.getpid()}")
     shutil.rmtree(part, ignore_errors=True)
     shutil.rmtree(out, ignore_errors=True)
     dpo.merge(model.path, checkpoint.path, part, dtype=dtype, pairs=pairs[:_MERGED_ON])
     part.rename(out)
-    memo.write(stamp)
+    memo.keep(stamp, out)
     return out
 
 

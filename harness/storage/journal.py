@@ -60,7 +60,7 @@ def write_json(path: Path, value: Any) -> Path:
 def disk_is_full(error: BaseException) -> bool:
     """Tell whether a write failed for want of space; Rust libraries say so in words only."""
     full = isinstance(error, OSError) and error.errno in _FULL
-    return full or "No space left on device" in str(error)
+    return full or any(os.strerror(code) in str(error) for code in _FULL)
 
 
 def cannot_write(path: Path, error: OSError) -> HarnessError:
@@ -152,7 +152,7 @@ class Journal(Generic[T]):
     """
 
     def __init__(self, path: Path, fingerprint: str, parse: Callable[[dict[str, Any]], T]) -> None:
-        """Read what is there, cutting off a half-written last line."""
+        """Read what is there but a half-written last line; what is no file is a HarnessError."""
         self.path = path
         self._header = {"version": VERSION, "fingerprint": fingerprint}
         self._file: IO[bytes] | None = None
@@ -172,7 +172,14 @@ class Journal(Generic[T]):
     def _read(self, parse: Callable[[dict[str, Any]], T]) -> None:
         if not self.path.exists():
             return
-        self._parse(read_bytes(self.path), parse)
+        try:
+            data = read_bytes(self.path)
+        except (OSError, ValueError) as error:
+            raise HarnessError(
+                f"The journal {self.path} cannot be read: {error}. Move it away, then run the same "
+                "command again; answers that are kept in the store are not asked for again."
+            ) from error
+        self._parse(data, parse)
         if self.altered:
             self.rows, self.complete = [], False
             self._valid, self._hash = 0, hashlib.sha256(self._first)

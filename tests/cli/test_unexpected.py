@@ -9,6 +9,7 @@ import sys
 import click
 import pytest
 
+from harness import progress
 from harness.cli import app, main
 from tests.support.command import harness
 
@@ -79,3 +80,9 @@ def test_nobody_who_reads_is_no_error(words):
     started.stdout.close()
     _, told = started.communicate(timeout=60)
     assert (started.returncode, told) == (141, b"")
+
+
+def test_foreign_text_on_a_line_of_progress_cannot_control_a_terminal(capsys):
+    with progress.showing(progress.Reporter()) as reporter:
+        reporter.say("m\x1b[2J\x07del: first\nsecond\r")
+    assert capsys.readouterr().err == "m\\u001b[2J\\u0007del: first\nsecond\\u000d\n"

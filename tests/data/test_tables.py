@@ -245,3 +245,12 @@ def test_a_folder_of_save_to_disk_is_verified_by_its_tables(pope: Path, tmp_path
     assert found.benchmarks == ("pope",), "the splits' own tables are not there"
     next(pope.rglob("*.arrow")).write_bytes(b"ARROW1 torn")
     assert "cannot be read" in inspect(tmp_path).problems[0]
+
+
+def test_one_json_object_over_several_lines_is_whole(pope: Path) -> None:
+    lists = pope / "metadata" / "relation.json"
+    lists.parent.mkdir()
+    lists.write_text(json.dumps({"a": ["b"], "c": []}, indent=1))
+    assert not inspect(pope.parent).problems
+    lists.write_text(lists.read_text()[:-3])
+    assert "relation.json cannot be read" in " ".join(inspect(pope.parent).problems)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
+import PIL.Image
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import CLIPImageProcessor
 
 from harness.engine import Engine
 from harness.engine.decoding import finite
+from harness.engine.inputs import check_resized
 from harness.engine.memory import Budget, positions_of
 from harness.model import Model
 from harness.records import Request
@@ -133,3 +138,19 @@ def test_what_a_cpu_keeps_does_not_grow_with_the_machine(
     assert budget.working == 1 << 39
     asked = Budget.of(loaded, 1000)
     assert (asked.features, asked.segments, asked.working) == (100, 300, 500)
+
+
+@pytest.mark.parametrize(
+    ("size", "protocol", "told"),
+    [
+        ((30_000, 10), "hf", "30000 x 10 pixels would have 338,688,000 when it is resized"),
+        ((7_000, 10), "hf", None),  # 79 million
+        ((30_000, 10), "llava-1.5", "900,000,000 when it is padded to a square"),
+        ((12_000, 5_000), "llava-1.5", None),
+    ],
+)
+def test_an_image_that_grows_beyond_the_memory_is_refused(size, protocol, told) -> None:
+    image = PIL.Image.new("1", size)
+    processor = SimpleNamespace(image_processor=CLIPImageProcessor(size={"shortest_edge": 336}))
+    with pytest.raises(ValueError, match=told) if told else nullcontext():
+        check_resized(protocol, processor, [image])

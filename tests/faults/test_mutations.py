@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import resource
@@ -30,13 +31,16 @@ from harness_tinyworld import DATA
 from harness.benchmark import Task, benchmark
 from harness.cli import app
 from harness.errors import ExitCode, HarnessError
+from harness.jobs import Ended
 from harness.judge.server import ServerJudge
+from harness.storage import journal_of, spread
 from tests.benchmark.test_own_data import write as write_own_task
 from tests.runs.test_scoring import files_of
 from tests.support.checkpoints import Sizes, write_llava, write_lora
+from tests.support.finished import mmvet, pope, write_run
 from tests.support.judge_server import Running, running
 from tests.support.mutations import restored, spoil
-from tests.support.pair_files import WRITERS, images, json_file
+from tests.support.pair_files import WRITERS, images, json_file, parquet
 
 MANY = int(os.environ.get("HARNESS_MUTATIONS", "40"))
 FEW = 6
@@ -147,10 +151,92 @@ def checkpoints(folder: Path, judge: Running) -> Scene:
     return Scene(files, [words, [*words, "--adapter", str(adapter)]])
 
 
+def sharded(folder: Path, judge: Running) -> Scene:
+    from safetensors.torch import load_file, save_file
+
+    small = Sizes(vision_layers=2, hidden=32, mlp=32, layers=1, vision_hidden=16)
+    model = write_llava(folder / "model", small)
+    whole = model / "model.safetensors"
+    tensors = load_file(whole)
+    parts: tuple[dict[str, Any], ...] = ({}, {}, {})
+    for number, name in enumerate(sorted(tensors)):
+        parts[number % 3][name] = tensors[name]
+    names = [f"model-0000{n}-of-00003.safetensors" for n in (1, 2, 3)]
+    for name, part in zip(names, parts, strict=True):
+        save_file(part, model / name, {"format": "pt"})
+    placed = {key: name for name, part in zip(names, parts, strict=True) for key in part}
+    index = json_file(model, [], "model.safetensors.index.json")
+    index.write_text(json.dumps({"metadata": {"total_size": 1}, "weight_map": placed}, indent=1))
+    whole.unlink()
+    words = ["eval", "--model", str(model), "--bench", "pope", "--limit", "1", "--device", "cpu"]
+    words += ["--max-new-tokens", "2", "--out", str(folder / "runs"), "--quiet"]
+    return Scene((index, index, model / names[0], model / "config.json"), [words])
+
+
+def prompts(folder: Path, judge: Running) -> Scene:
+    images(folder, "a.png", "b.png")
+    rows = [{"id": f"p{n}", "image": f"{n}.png", "question": "What is shown?"} for n in "ab"]
+    talk = [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "A dog."}]
+    llava = [{"id": row["id"], "image": row["image"], "conversations": talk} for row in rows]
+    csv = folder / "p.csv"
+    csv.write_text("image,question,reference\na.png,What?,A dog\nb.png,Who?,\n")
+    forms = [json_file(folder, rows, "p.jsonl"), json_file(folder, llava, "llava.json"), csv]
+    forms.append(parquet(folder, rows, "p.parquet"))
+    out = ["--out", str(folder / "runs"), "--quiet", "--only", "report", "--prompts"]
+    asked = ["run", "--method", "seva", "--bench", "pope", "--limit", "1", *out]
+    return Scene((*forms, folder / "a.png"), [[*asked, str(form)] for form in forms])
+
+
+def sweeps(folder: Path, judge: Running) -> Scene:
+    out, recipe = folder / "out", folder / "sweep.yaml"
+    recipe.write_text(
+        "methods:\n  - seva\n  - method: sima\n    name: s\n    set: {beta: 0.2}\nseeds: 2\n"
+        f"benches: [pope]\noptions:\n  limit: 2\nout: {out}\nresources:\n  train: {{gpus: 1}}\n"
+    )
+    done = write_run(out / "seva-x", {"pope": pope(12)}, {"pope": pope(12, seed=4)}, draws=50)
+    stages = [
+        {"name": f"seva-x/{n}", "needs": [], "log": "logs/a", "command": ["run"]} for n in "ab"
+    ]
+    entrant = {"label": "seva", "model": "m", "folder": done.name, "runs": [done.name]}
+    sweep = {"jobs": stages, "entrants": [entrant]}
+    files = [recipe, json_file(out, [], "sweep.json"), json_file(out, [], "driver.json")]
+    files[1].write_text(json.dumps(sweep))
+    files[2].write_text('{"host": "h", "pid": 1, "began": 1.5, "left": 2}')
+    ended = journal_of(out / "ended.jsonl", "ended.jsonl", Ended)
+    ended.append(Ended("seva-x/a", 1, "it failed"))
+    files += [ended.path, done / "settings.json", done / "pairs.jsonl", done / "before/pope.jsonl"]
+    shown = ["status", str(out)]
+    return Scene(files, [shown, [*shown, "--json"], ["sweep", str(recipe), "--print-jobs"]])
+
+
+def segments(folder: Path, judge: Running) -> Scene:
+    out, small = folder / "runs", Sizes(vision_layers=2, hidden=32, mlp=32, layers=1)
+    model = write_llava(folder / "model", small)
+    spread(out)
+    words = ["eval", "--model", str(model), "--bench", "pope", "--limit", "2", "--device", "cpu"]
+    words += ["--max-new-tokens", "2", "--out", str(out), "--quiet"]
+    assert not fault_of(words, 300)[0]
+    (run,) = out.glob("eval-*")
+    files = [*(out / "answers").glob("*.jsonl"), *(p for p in run.rglob("*.json*") if p.is_file())]
+    return Scene(files, [words])
+
+
+def finished(folder: Path, judge: Running) -> Scene:
+    arms = ({"pope": pope(12), "mmvet": mmvet(12)}, {"pope": pope(12, seed=4), "mmvet": mmvet(12)})
+    run, other = (write_run(folder / name, *arms, draws=50) for name in ("seva-x", "seva-y"))
+    shutil.copytree(run / "checkpoint", run / "rounds" / "1" / "checkpoint")
+    shutil.copyfile(run / "training.json", run / "rounds" / "1" / "training.json")
+    files = [p for p in run.rglob("*") if p.is_file() and p.suffix != ".md"]
+    calls = [[name, str(run)] for name in ("gate", "report", "verify", "status", "pairs")]
+    calls.append(["compare", str(run), str(other)])
+    return Scene(files, [*calls, ["plan", "--bench", "pope,mmvet", "--from", str(run)]])
+
+
 KINDS: dict[str, Callable[[Path, Running], Scene]] = {
     made.__name__: made
     for made in (
         *(recipes, own_tasks, pictures, pairs, answers, tables, judge_prompts, checkpoints),
+        *(sharded, prompts, sweeps, segments, finished),
     )
 }
 

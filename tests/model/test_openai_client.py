@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from email.utils import formatdate
 from pathlib import Path
 
+import httpx
 import pytest
 
 from harness.model import Refused, ServerName, at_once
 from harness.model import openai_client as client_module
 from harness.model.asking import choice_logprobs
 from harness.model.openai_client import GIVE_UP, ChatClient, wanted_wait
-from harness.model.replies import ChatReply
+from harness.model.replies import ChatReply, Passing, read_reply
 from harness.model.server import ServerModel
+from harness.model.transport import Unusable, _decompressed
 from harness.progress import Reporter, showing
 from harness.records import CUT, THOUGHT_ONLY, Request
 from harness.storage import Store
@@ -286,3 +290,53 @@ def test_an_empty_answer_of_an_earlier_version_is_asked_again(nasty, tmp_path):
     old = {**json.loads(value), "text": "", "finish": "length"}
     store._db.execute("UPDATE entries SET value = ? WHERE key = ?", (json.dumps(old), key))
     assert next(model.answer([Request("a")])).text == "Yes"
+
+
+def reply(content, finish="stop", **more):
+    choice = {"index": 0, "finish_reason": finish, "message": {"content": content, **more}}
+    return read_reply(json.dumps({"choices": [choice]}).encode())
+
+
+@pytest.mark.parametrize("finish", ["abort", "error", "cancelled", "ABORTED"])
+def test_a_reply_that_was_broken_off_is_no_answer(finish):
+    with pytest.raises(Passing, match="broke the reply off"):
+        reply("Yes, there is a", finish)
+
+
+@pytest.mark.parametrize(
+    ("finish", "state"),
+    [
+        ("max_tokens", "length"),
+        ("MAX_TOKENS", "length"),
+        ("model_length", "length"),
+        ("SAFETY", "refused"),
+        ("eos", "stop"),
+        ("end_turn", "stop"),
+        (None, "stop"),
+        ([], "stop"),
+    ],
+)
+def test_other_words_for_the_end_of_a_reply(finish, state):
+    assert reply("Yes", finish).finish == state
+
+
+def test_thought_in_a_part_of_its_own_is_no_part_of_the_answer():
+    parts = [
+        {"type": "reasoning", "text": "No? No."},
+        {"type": "text", "text": "Ye"},
+        {"text": "s"},
+        {"type": "image_url"},
+        {"type": "thinking", "text": " Wait."},
+        5,
+    ]
+    found = reply(parts)
+    assert (found.text, found.thought) == ("Yes", "No? No. Wait.")
+
+
+@pytest.mark.parametrize("packed", [gzip.compress, zlib.compress])
+def test_compressed_data_that_ends_too_early_is_no_reply(packed):
+    whole = packed(b'{"choices": []}' * 50)
+    headers = httpx.Headers({"content-encoding": "gzip" if packed is gzip.compress else "deflate"})
+    assert _decompressed(whole, headers, failed=False).startswith(b'{"choices"')
+    with pytest.raises(Unusable, match="middle of its compressed data"):
+        _decompressed(whole[: len(whole) // 2], headers, failed=False)

@@ -10,15 +10,20 @@ import time
 import traceback
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 
 from harness.cli import app
+from harness.cli.sweep import _leaderboard
+from harness.dpo import PairMargins, TrainingEffect
 from harness.errors import HarnessError
-from harness.records import Sample
+from harness.records import Sample, to_json
 from harness.runs import bundle, open_evidence, verify
-from harness.storage import journal_of, read_json, seal_of, sealed, write_json
+from harness.settings import RoundSettings
+from harness.stages import Round, Rounds
+from harness.storage import Memo, journal_of, read_json, seal_of, sealed, write_json
 from tests.support.finished import mmvet, pope, write_run
 
 CHANCE = 20261125
@@ -319,3 +324,55 @@ def test_a_hundred_mutated_files_give_no_traceback(run, copy, tmp_path, part):
         path.write_bytes(mutated(whole, chance))
         called(chance.choice(["gate", "report", "verify"]), copy)
         path.write_bytes(whole)
+
+
+@pytest.fixture
+def in_rounds(copy):
+    """A run whose first round lies in it too."""
+    place = copy / "rounds" / "1"
+    place.mkdir(parents=True)
+    for name in ("training.json", "pairs.jsonl"):
+        shutil.copyfile(copy / name, place / name)
+    shutil.copytree(copy / "checkpoint", place / "checkpoint")
+    shutil.copytree(place / "checkpoint" / "adapter", place / "checkpoint" / "joined")
+    Memo(place / "checkpoint" / "joined.json").keep("made of", place / "checkpoint" / "joined")
+    rates, margins = (1e-4, 1e-4, 0.0), PairMargins(0.5, 1.0)
+    effect = TrainingEffect(2, 1, 1, rates, 0.5, 9.0, 0.0, 0, 2, margins, margins)
+    write_json(copy / "checkpoint" / "effect.json", to_json(effect))
+    written = read_json(copy / "comparison.json")
+    made = Rounds(RoundSettings(1), (Round(1, 3, 2, 0, {"equal": 1}),))
+    written["run"] |= {"training": to_json(effect), "rounds": to_json(made)}
+    write_json(copy / "comparison.json", written)
+    lines = (copy / "pairs.jsonl").read_text().splitlines(keepends=True)
+    (copy / "dropped.jsonl").write_text("".join(line for line in lines if '"reason"' in line))
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("rounds/1/checkpoint/adapter/adapter_model.safetensors", "weights", "weighus"),
+        ("rounds/1/checkpoint/joined/adapter_model.safetensors", "weights", "weighus"),
+        ("rounds/1/pairs.jsonl", '"equal"', '"eqval"'),
+        ("rounds/1/training.json", "checkpoint/adapter", "checkpoint/adaptes"),
+        ("training.json", "checkpoint/adapter", "checkpoint/adaptes"),
+        ("dropped.jsonl", '"equal"', '"eqval"'),
+        ("checkpoint/effect.json", '"update_norm": 0.5', '"update_norm": 5.0'),
+        ("checkpoint/effect.json", "{", "["),
+    ],
+)
+def test_an_edit_beside_the_rows_is_noticed(in_rounds, name, old, new):
+    assert open_evidence(in_rounds).after
+    text = (in_rounds / name).read_text()
+    assert old in text
+    (in_rounds / name).write_text(text.replace(old, new, 1))
+    with pytest.raises(HarnessError, match="does not follow from its own rows"):
+        open_evidence(in_rounds)
+
+
+def test_the_leaderboard_of_a_sweep_rests_on_the_rows(copy, tmp_path):
+    entrant = SimpleNamespace(folder=copy, wanted=SimpleNamespace(label="seva"))
+    assert _leaderboard([entrant], tmp_path / "board").is_file()
+    edited_row(copy / "after/pope.jsonl", random.Random(3), reseal=True)
+    with pytest.raises(HarnessError, match="does not follow from its own rows"):
+        _leaderboard([entrant], tmp_path / "again")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import resource
 import subprocess
 import sys
@@ -9,7 +10,15 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.records import Prompt
-from harness.storage import files_digest, folder_digest, journal_of, locked, write_whole
+from harness.storage import (
+    Journal,
+    disk_is_full,
+    files_digest,
+    folder_digest,
+    journal_of,
+    locked,
+    write_whole,
+)
 
 
 def rows(count: int) -> list[Prompt]:
@@ -143,3 +152,20 @@ def test_a_digest_sees_names_and_bytes_and_no_times(tmp_path):
     a.write_text("1")
     a.rename(tmp_path / "c")
     assert folder_digest(tmp_path) != first
+
+
+@pytest.mark.parametrize("what", ["a folder", "a device"])
+def test_a_journal_that_is_no_file_is_one_sentence(tmp_path, what):
+    path = tmp_path / "rows.jsonl"
+    if what == "a folder":
+        path.mkdir()
+    else:
+        path.symlink_to("/dev/zero")
+    with pytest.raises(HarnessError, match=r"rows\.jsonl cannot be read: .*Move it away"):
+        Journal(path, "print", dict)
+
+
+def test_a_library_that_says_in_words_that_a_disk_is_full():
+    assert disk_is_full(RuntimeError("I/O error: File too large (os error 27)"))
+    assert disk_is_full(OSError(errno.EDQUOT, "quota"))
+    assert not disk_is_full(RuntimeError("I/O error: Permission denied (os error 13)"))

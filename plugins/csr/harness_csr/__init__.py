@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from itertools import islice, pairwise
 from pathlib import Path
@@ -59,8 +59,10 @@ class Options(dpo.Training):
             raise ValueError(f"scorer={self.scorer} is neither 'self' nor a CLIP checkpoint folder")
 
 
-_SMALL = Options(candidates=4, max_new_tokens=64, batch_size=8, epochs=2.0, learning_rate=1e-4)
-PRESETS = {"paper": Options(), "small": replace(_SMALL, lora_rank=32, lora_alpha=64)}
+PRESETS = {
+    "paper": Options(),
+    "small": Options(candidates=4, max_new_tokens=128, **dpo.SMALL),
+}
 
 
 @hookimpl
