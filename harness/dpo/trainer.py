@@ -16,10 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
+from trl.trainer.dpo_trainer import DPOTrainer
 
 from harness.dpo.features import FeatureCache
 from harness.dpo.forward import collate, image_features, packed_logits, plain_logits
-from harness.dpo.imports import as_if_missing
 from harness.dpo.loss_open import Combined
 from harness.dpo.loss_terms import BY_TEXT, Needs
 from harness.dpo.losses import Knobs, Scores, Tokens, competitors, dpo
@@ -37,9 +37,6 @@ from harness.dpo.resume import (
 )
 from harness.dpo.rows import EncodedPair, prefixes_of
 from harness.errors import HarnessError
-
-with as_if_missing("wandb"):
-    from trl.trainer.dpo_trainer import DPOTrainer
 
 
 class PackedTrainer(DPOTrainer):

@@ -278,7 +278,7 @@ def test_a_group_stands_for_its_tasks() -> None:
     [
         ("lmms:naturalbench", "--bench naturalbench"),
         ("lmms:llava_in_the_wild", "two marks a row.*--bench llavabench"),
-        ("lmms:mmmu_test", "only writes a file to submit"),
+        ("lmms:mmmu_test", "only writes a file for submission"),
         ("lmms:seedbench_ppl", "another way than one question"),
     ],
 )

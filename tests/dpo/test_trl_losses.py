@@ -13,9 +13,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
+from trl.experimental.cpo.cpo_trainer import CPOTrainer
+from trl.experimental.orpo.orpo_trainer import ORPOTrainer
+from trl.trainer.dpo_trainer import DPOTrainer
 
 from harness import dpo
-from harness.dpo.imports import as_if_missing
 from harness.dpo.loss_check import CHECKS, Case, case
 from harness.dpo.loss_open import check_loss, combined, open_loss
 from harness.dpo.loss_terms import Needs, terms_of
@@ -23,11 +25,6 @@ from harness.dpo.losses import LOSSES, Knobs, Scores
 from harness.dpo.side_losses import SIDE_LOSSES
 from harness.dpo.trl_losses import TRL_LOSSES
 from harness.errors import HarnessError, UsageError
-
-with as_if_missing("wandb"):
-    from trl.experimental.cpo.cpo_trainer import CPOTrainer
-    from trl.experimental.orpo.orpo_trainer import ORPOTrainer
-    from trl.trainer.dpo_trainer import DPOTrainer
 
 BETA = 0.3
 KNOBS = Knobs(beta=BETA)

@@ -127,8 +127,8 @@ def test_before_is_of_a_model_and_rounds_make_pairs_as_they_train(tmp_path):
         ({"seeds": [0, 7]}, "write seeds: [0, 1]"),
         ({"seeds": [True]}, "seeds.0 does not fit"),
         ({"seeds": -1}, "seeds does not fit"),
-        ({"methods": ["seva", "seva"]}, "Give each a name of its own"),
-        ({"models": ["tinyworld", "tinyworld"]}, "called the same"),
+        ({"methods": ["seva", "seva"]}, "Give each its own name"),
+        ({"models": ["tinyworld", "tinyworld"]}, "have the same name"),
         (
             {"methods": ["seva", {"method": "seva", "name": "b"}]},
             "more than once: two of its methods or models mean the same run",

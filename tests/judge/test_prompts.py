@@ -69,7 +69,7 @@ def test_what_cannot_be_used_is_refused_before_anything_is_asked(file, tmp_path)
     ):
         with pytest.raises(UsageError, match=told):
             check(JudgeSettings(judge=judge, prompts=tuple(words)))
-    with pytest.raises(UsageError, match="no judge is named"):
+    with pytest.raises(UsageError, match="needs a judge"):
         check(JudgeSettings(prompts=(f"mmvet={file}",)))
     with pytest.raises(UsageError, match=r"names pope, which no judge scores.*mmvet"):
         with_prompts([mmvet.BENCHMARK], read_prompts([f"pope={file}"]))

@@ -238,7 +238,7 @@ def fitting() -> dict:
         ("images", {}, "no square"),
         ("images", {"crop_size": {"height": 336, "width": 224}}, "336 x 224"),
         ("images", {"crop_size": 336}, "no mean and deviation"),
-        ("template", "<|im_start|>user", "learned another"),
+        ("template", "<|im_start|>user", "trained with another"),
         ("tokens", {"eos_token": "<|im_end|>"}, "end token"),
     ],
 )

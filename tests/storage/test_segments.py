@@ -140,7 +140,7 @@ def test_answers_come_along_in_both_directions(tmp_path):
     assert store.get(rows) == rows
     store.put({"more": {"n": 1}})
     done = CliRunner().invoke(app, ["compact", str(tmp_path)], catch_exceptions=False)
-    assert done.output == f"2 files put into {tmp_path / 'store.sqlite'}\n"
+    assert done.output == f"2 files merged into {tmp_path / 'store.sqlite'}\n"
     assert not (tmp_path / "answers").exists()
     assert Store(tmp_path / "store.sqlite").get([*rows, "more"]) == {**rows, "more": {"n": 1}}
     done = CliRunner().invoke(app, ["compact", str(tmp_path)], catch_exceptions=False)

@@ -57,7 +57,6 @@ def traced(words: list[str]) -> dict[str, Any]:
         "files": len(used),
         "lines": sum(used.values()),
         "file_lines": sum(len(path.read_text().splitlines()) for path in used),
-        "clients": sorted({"wandb"} & set(sys.modules)),
         "by_file": {path.relative_to(ROOT).as_posix(): used[path] for path in sorted(used)},
     }
 
