@@ -55,7 +55,7 @@ class _Rich(Bar):
 
     def advance(self, count: int = 1, note: str = "") -> None:
         super().advance(count, note)
-        # While a model is loaded nothing is done yet, which is no pace.
+        # While the model loads, nothing is done yet: a pace of 0.0 would mislead.
         pace = f"{self.done / max(self.seconds, 1e-9):.1f} {self.unit}/s" if self.done else ""
         self._display.update(self._task, advance=count, pace=pace)
         if note:

@@ -21,7 +21,13 @@ _FINISHES = {
     **dict.fromkeys(("content_filter", "safety", "recitation", "refusal"), "refused"),
 }
 """What servers call the end of a reply that did not end by itself; OpenAI's words come first."""
-_BROKEN_OFF = frozenset({"abort", "aborted", "cancelled", "canceled", "error", "timeout"})
+_WHOLE = frozenset(
+    {
+        *("", "stop", "stop_sequence", "eos", "eos_token", "end_turn", "complete", "completed"),
+        *("done", "finished", "tool_calls", "function_call"),
+    }
+)
+"""Ends of a whole reply. Any other word but those above means that it was broken off."""
 _TEXTS = frozenset({"text", "output_text", ""})
 
 
@@ -106,7 +112,7 @@ def read_reply(body: bytes) -> ChatReply:
     if not isinstance(choice, dict) or not isinstance(message, dict):
         raise Refused("the reply is not that of a chat: it holds no message")
     ended = _string(choice.get("finish_reason")).lower()
-    if ended in _BROKEN_OFF:
+    if ended not in _WHOLE and ended not in _FINISHES:
         raise Passing(f"the server broke the reply off (finish_reason {ended})")
     content, aside = _content(message.get("content"))
     inline, text = ("", None) if content is None else split_thought(content)

@@ -187,7 +187,7 @@ def call(server: ServerName, path: str, body: Any = None) -> tuple[int, Any]:
     """Send one request beside the chat, and return its status and what came: JSON, or text.
 
     Raises:
-        HarnessError: if there is no reply.
+        HarnessError: if the server does not reply.
     """
     import httpx
 

@@ -226,7 +226,7 @@ def time_limit(seconds: float, message: str) -> Iterator[None]:
     """Raise ``HarnessError(message)`` inside of the block when it takes too long.
 
     It works by a signal, so only in the main thread and where the system has timers; elsewhere
-    there is no limit. Code that never returns to Python is interrupted when it does.
+    the block runs without a limit. Code that never returns to Python is interrupted when it does.
     """
     if threading.current_thread() is not threading.main_thread() or not hasattr(
         signal, "setitimer"

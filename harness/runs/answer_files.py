@@ -30,7 +30,7 @@ _IDS = (
 )
 _QUESTIONS = ("prompt", "question", "query", "input")
 FAILED = ("[LMMS_EVAL_REQUEST_FAILED", "Failed to obtain answer via API.")
-"""How lmms-eval and VLMEvalKit write that there is no answer."""
+"""What lmms-eval and VLMEvalKit write in place of a missing answer."""
 _LONGEST = 400  # letters of an id: longer ones are pictures or texts
 _SHOWN = 3
 

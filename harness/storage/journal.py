@@ -148,11 +148,11 @@ class Journal(Generic[T]):
         complete: whether the last line is there and fits.
         altered: whether a last line is there that does not fit the rows.
         source: of a complete journal that was made from another one, the digest of that one.
-        reason: why reading stopped at a line that is no record.
+        reason: why reading stopped at a line that cannot be read as a record.
     """
 
     def __init__(self, path: Path, fingerprint: str, parse: Callable[[dict[str, Any]], T]) -> None:
-        """Read what is there but a half-written last line; what is no file is a HarnessError."""
+        """Read all but a half-written last line; raise HarnessError unless it is a file."""
         self.path = path
         self._header = {"version": VERSION, "fingerprint": fingerprint}
         self._file: IO[bytes] | None = None

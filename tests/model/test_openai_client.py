@@ -297,7 +297,13 @@ def reply(content, finish="stop", **more):
     return read_reply(json.dumps({"choices": [choice]}).encode())
 
 
-@pytest.mark.parametrize("finish", ["abort", "error", "cancelled", "ABORTED"])
+@pytest.mark.parametrize(
+    "finish",
+    [
+        *("abort", "error", "cancelled", "ABORTED"),
+        *("insufficient_system_resource", "network_error", "malformed_function_call"),
+    ],
+)
 def test_a_reply_that_was_broken_off_is_no_answer(finish):
     with pytest.raises(Passing, match="broke the reply off"):
         reply("Yes, there is a", finish)
