@@ -123,7 +123,7 @@ def test_samples_stand_side_by_side_and_a_line_says_whose_it_is(page):
     line = page.page.locator("#training .at polyline").nth(NAMES.index("@sum(1)"))
     line.scroll_into_view_if_needed()
     x, y = line.evaluate(
-        "line => { const p = line.points[9].matrixTransform(line.getScreenCTM()); return [p.x, p.y] }"
+        "l => { const p = l.points[9].matrixTransform(l.getScreenCTM()); return [p.x, p.y] }"
     )
     page.page.mouse.move(x, y)
     assert page.page.locator("#training .at:hover text:visible").count() == 1
