@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from harness.analysis import CAUTIOUS, TYPICAL, Cost, Detectable, Estimate
 from harness.cli.tables import text_table
+from harness.progress import duration
 from harness.stats import CURVE, half_up
 
 _DASH = "–"
@@ -151,8 +152,4 @@ def _number(value: float | None, reach: Detectable, known: object) -> str:
 
 
 def _time(seconds: float | None) -> str:
-    if seconds is None:
-        return _DASH
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+    return _DASH if seconds is None else duration(seconds)
