@@ -7,8 +7,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli.next_step import say_next
-from harness.cli.options import DEVICE, DTYPE, key_values
+from harness.cli.options import DEVICE, DTYPE, PATH, key_values, say_next
 from harness.errors import ExitCode, UsageError
 
 
@@ -128,7 +127,7 @@ def _scaffold(kind: str, then: str) -> click.Command:
         "--out",
         required=True,
         metavar="DIR",
-        type=click.Path(path_type=Path),
+        type=PATH,
         help="New folder to write.",
     )
     def new(name: str, out: Path) -> None:
@@ -154,7 +153,7 @@ SCAFFOLDS = (
 
 
 @click.command()
-@click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("run", metavar="RUN", type=PATH)
 @click.argument("repo", metavar="USER/NAME")
 @click.option(
     "--private", is_flag=True, help="Make the repository private, if it does not exist yet."

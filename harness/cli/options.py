@@ -1,9 +1,11 @@
-"""Options that several commands share, and how the words that users type are read."""
+"""What several commands share: options, how values are read, and the last line of output."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -121,7 +123,7 @@ NPROC = click.option(
 )
 OUT = click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=PATH,
     default=Path("runs"),
     show_default=True,
     help="Folder for run folders and the answer cache.",
@@ -240,3 +242,9 @@ def key_values(
 def lines(text: str) -> str:
     """Make every line of a table harmless for a terminal."""
     return "".join(plain(line) + "\n" for line in text.split("\n")[:-1])
+
+
+def say_next(*words: object) -> None:
+    """Say on stderr which call of the harness follows; words are quoted as a shell needs them."""
+    sys.stdout.flush()  # it comes last, and not at all where nobody reads
+    click.echo(f"Next: {shlex.join(('harness', *map(str, words)))}", err=True)

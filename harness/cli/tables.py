@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from harness.errors import plain
 
+DASH = "–"
+BETTER = {True: "higher is better", False: "lower is better", None: "neither is better"}
 _UNBOUNDED = 1_000_000  # where stdout is no terminal, nothing has to fit
 
 
@@ -85,3 +87,12 @@ def _stacked(rows: Sequence[Sequence[str]], head: Sequence[str]) -> list[str]:
         names = [f"{name}: " for name in head[1:]] or [""] * len(rest)
         lines += [f"  {name}{cell}" for name, cell in zip(names, rest, strict=True) if cell]
     return lines
+
+
+def duration(seconds: float | None, unknown: str = DASH) -> str:
+    """Return a time in the unit that suits its length."""
+    if seconds is None:
+        return unknown
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
