@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.benchmark.parquet import stored_texts
+from harness.benchmark.table_files import stored_texts
 from harness.errors import UsageError
 from harness.records import fingerprint
 from harness.storage import file_digest, folder_digest

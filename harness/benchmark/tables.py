@@ -18,8 +18,7 @@ from typing import Any
 
 from harness.benchmark.columns_read import read_columns
 from harness.benchmark.own_data import OwnData
-from harness.benchmark.parquet import reading_table
-from harness.benchmark.shards import SHARD, check_files, upper
+from harness.benchmark.table_files import SHARD, check_files, reading_table, upper
 from harness.benchmark.task_files import (
     HUB,
     configs_of,

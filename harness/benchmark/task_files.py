@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from harness.benchmark.hub import hub_commit
 from harness.benchmark.own_data import OwnData, read_own_data
 from harness.errors import HarnessError, UsageError
 from harness.storage import folder_digest, parse_yaml, read_text
@@ -234,3 +233,32 @@ def own_data(path: str) -> OwnData | None:
     for file in reversed(chain):
         homes.update(dict.fromkeys(_read_yaml(file), file))
     return read_own_data(settings, homes)
+
+
+_SECONDS = 10
+
+
+@cache
+def hub_commit(name: str, revision: str | None = None) -> str | None:
+    """Return the commit of a data set that this process reads; the same at every call.
+
+    The hub is asked; without a network it is the commit that was fetched last.
+
+    Args:
+        name: ``owner/name``.
+        revision: branch, tag or commit; the main branch by default.
+
+    Returns:
+        40 hexadecimal digits, or ``None`` where it was never fetched and cannot be asked for.
+    """
+    from huggingface_hub import HfApi, constants
+
+    if not constants.HF_HUB_OFFLINE:
+        try:
+            return HfApi().dataset_info(name, revision=revision, timeout=_SECONDS).sha
+        except Exception:  # loading the data set says in words what is wrong
+            pass
+    kept = Path(constants.HF_HUB_CACHE) / f"datasets--{name.replace('/', '--')}" / "snapshots"
+    fetched = [path for path in kept.glob("*") if path.is_dir()]
+    last = max(fetched, key=lambda path: path.stat().st_mtime_ns, default=None)
+    return last.name if last is not None else None

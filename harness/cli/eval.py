@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.judge_options import judge_flags, judge_settings
 from harness.cli.options import (
     BENCH,
     DATA,
@@ -24,6 +23,8 @@ from harness.cli.options import (
     PROTOCOL,
     QUIET,
     engine_values,
+    judge_flags,
+    judge_settings,
     say_next,
 )
 from harness.cli.recipes import RecipeCommand

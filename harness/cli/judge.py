@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.eval import summary
-from harness.cli.judge_options import judge_flags, judge_settings
-from harness.cli.options import JSON, NAMES, PATH, QUIET, say_next
+from harness.cli.options import JSON, NAMES, PATH, QUIET, judge_flags, judge_settings, say_next
 from harness.errors import ExitCode
 
 if TYPE_CHECKING:

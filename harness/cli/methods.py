@@ -102,7 +102,7 @@ def _tried(
         opened = open_checkpoint(
             demos[0].model if demos[0] else where[0], device=device, dtype=dtype
         )
-        return preflight(prompts, opened).facts
+        return preflight(prompts, opened)
     plan = resolve(
         Settings(
             method=method,
@@ -115,7 +115,7 @@ def _tried(
     )
     check_knobs(plan.method, plan.options)
     opened = open_checkpoint(plan.model, device=device, dtype=dtype)
-    return preflight(plan.prompts, opened, plan.method, plan.options).facts
+    return preflight(plan.prompts, opened, plan.method, plan.options)
 
 
 def _scaffold(kind: str, then: str) -> click.Command:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.judge_options import judge_flags, judge_settings
 from harness.cli.options import (
     ACCEPT_MISSING,
     ALLOW_URLS,
@@ -31,6 +30,8 @@ from harness.cli.options import (
     QUIET,
     TRACK,
     engine_values,
+    judge_flags,
+    judge_settings,
     key_values,
     say_next,
     terms_of,

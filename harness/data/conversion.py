@@ -31,7 +31,7 @@ from harness.benchmark import (
 )
 from harness.benchmark import benchmark as find
 from harness.data.any_form import rows_in_any_form
-from harness.data.manifest import MADE, Mirrored, hashes_in, known_in, write_manifest
+from harness.data.sources import MADE, Mirrored, hashes_in, known_in, write_manifest
 from harness.errors import HarnessError, UsageError, plain, reason_of, some
 from harness.records import IMAGE_FORMATS, fingerprint
 from harness.storage import cannot_write, folder_digest, write_whole

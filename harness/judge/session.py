@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from harness import progress
 from harness.benchmark import JudgePrompt, UnparsableReply
 from harness.errors import HarnessError
-from harness.judge.budget import estimate
 from harness.judge.items import JudgeItem
 from harness.judge.protocol import Judge, Question, Reply
 from harness.judge.records import AnchorCheck
+from harness.judge.server import estimate
 from harness.judge.verdict_cache import VerdictCache, VerdictKey
 from harness.records import FIRST, MISSING, distinct, most_frequent, seed_of, stopped
 from harness.settings import JudgeSettings

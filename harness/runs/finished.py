@@ -320,7 +320,7 @@ def columns_of(name: str, *runs: FinishedRun) -> tuple[Metric, ...]:
                 f"{name}: {' and '.join(str(run.folder) for run in runs)} share no metric. Import "
                 "both from files of the same kind."
             )
-        return imported_columns(metrics, [row for run in runs for row in run.after.get(name, ())])
+        return adhoc_columns(metrics, [row for run in runs for row in run.after.get(name, ())])
     if not is_adhoc_result(name):
         columns = benchmark(name).under(first.report.protocol).columns
         rows = [row for run in runs for arm in (run.before, run.after) for row in arm.get(name, ())]
@@ -340,17 +340,6 @@ def _known(column: Metric, rows: Sequence[Sample]) -> bool:
     """Whether rows have a figure at all; those of an earlier version may lack a later one."""
     scored = [row for row in rows if row.scores]  # what a missing row would have is not known
     return not scored or any(column.applies(row) is not False for row in scored)
-
-
-def imported_columns(
-    metrics: Mapping[str, bool | None], rows: Sequence[Sample]
-) -> tuple[Metric, ...]:
-    """Return the columns of imported metrics, scaled by the largest value that a row takes."""
-    largest = {
-        metric: max((row.scores.get(metric) or 0.0 for row in rows), default=0.0)
-        for metric in metrics
-    }
-    return adhoc_columns(metrics, largest)
 
 
 def _chosen(samples: Samples, names: Sequence[str]) -> dict[str, tuple[Sample, ...]]:

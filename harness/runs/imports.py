@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from harness.benchmark import adhoc_columns
 from harness.errors import HarnessError, UsageError
 from harness.plugins import load
 from harness.records import Sample, distinct, fingerprint, to_json
 from harness.report import ReportInput, conclude_alone
-from harness.runs.finished import imported_columns
 from harness.storage import RunRecord, journal_of
 
 
@@ -73,7 +73,7 @@ def write_import(found: Sequence[Imported], out: Path, *, source: str, name: str
     report = conclude_alone(
         about,
         {each.name: each.samples for each in found},
-        {each.name: imported_columns(each.metrics, each.samples) for each in found},
+        {each.name: adhoc_columns(each.metrics, each.samples) for each in found},
     )
     load("reports", "json")(report, out)
     return out

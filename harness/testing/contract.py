@@ -265,3 +265,22 @@ def _said(trial: Trial, model: Model) -> str:
     if answer.text is None:
         raise HarnessError(f"{trial.who} left a model that cannot answer: {answer.error}")
     return answer.text
+
+
+class Scripted:
+    """Answers from a list, in its order.
+
+    Attributes:
+        texts: what is left to say.
+        seen: the requests so far.
+    """
+
+    def __init__(self, *texts: str) -> None:
+        self.texts = list(texts)
+        self.seen: list[Request] = []
+
+    def answer(self, requests: Iterable[Request]) -> Iterator[Answer]:
+        """Give each request the next text."""
+        for request in requests:
+            self.seen.append(request)
+            yield Answer(self.texts.pop(0))

@@ -29,8 +29,8 @@ from harness.benchmark import (
     ratio_of,
 )
 from harness.benchmark.rubric import fenced
-from harness.judge.budget import Budget, estimate
 from harness.judge.protocol import Question
+from harness.judge.server import Budget, estimate
 from harness.judge.uncertainty import Judged, errors_of
 from harness.plugins import load, names
 from harness.records import Sample, Scored
