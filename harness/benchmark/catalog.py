@@ -83,11 +83,6 @@ def code_files(root: Path, module: str, task: str) -> list[Path]:
     Those are its module, what that imports of the package, and so on; and every file that is no
     module, such as lists of words, save the task files of other benchmarks. Where one of the
     modules imports others by a name that is made while it runs, all files count.
-
-    Args:
-        root: the package's folder.
-        module: dotted name of the benchmark's module.
-        task: the benchmark's task file, as an absolute path if it is its own.
     """
     every = [
         path

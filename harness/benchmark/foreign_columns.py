@@ -31,12 +31,7 @@ _SCALE = re.compile(r"0 to (?P<top>[\d.e+]+)")
 def pending_columns(
     metrics: Mapping[str, bool | None], head: str | None = None
 ) -> tuple[Metric, ...]:
-    """Return the columns of a task before any of its rows was scored; see :func:`fitted`.
-
-    Args:
-        metrics: name and direction of each.
-        head: the metric that the user names for the headline.
-    """
+    """Return the columns of a task before any of its rows was scored; see :func:`fitted`."""
     return tuple(
         replace(_column(name, better, ()), count=_Pending(name), primary=name == head)
         for name, better in metrics.items()

@@ -75,12 +75,7 @@ class OwnData:
 def read_own_data(settings: Mapping[str, Any], homes: Mapping[str, Path]) -> OwnData | None:
     """Return the data that a task's settings name as files; ``None`` where they name a data set.
 
-    Args:
-        settings: of the task, with those it includes.
-        homes: the file that says each of them.
-
-    Raises:
-        UsageError: if a file is not there, lies on the network, or is of a kind that is refused.
+    ``homes`` are the files that say each setting.
     """
     source = str(settings.get("dataset_path") or "")
     given = settings.get("dataset_kwargs")

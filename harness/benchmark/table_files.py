@@ -75,11 +75,7 @@ _ROWS = 64
 
 @contextmanager
 def reading_table(path: Path) -> Iterator[None]:
-    """Turn whatever a damaged table makes of its reader into one paragraph.
-
-    Raises:
-        UsageError: in the place of every other exception.
-    """
+    """Turn whatever a damaged table makes of its reader into one paragraph."""
     try:
         yield
     except HarnessError:
@@ -111,12 +107,7 @@ def stored_rows(path: Path, wanted: Callable[[Any], bool]) -> Iterator[Mapping[s
 
 
 def stored_texts(path: Path) -> Iterator[str]:
-    """Yield every text of a Parquet or Arrow table, also inside of lists and structs.
-
-    Raises:
-        UsageError: if the table is damaged.
-    """
-    from pyarrow import ipc, memory_map  # type: ignore[import-untyped]
+    """Yield every text of a Parquet or Arrow table, also inside of lists and structs."""
     from pyarrow.parquet import ParquetFile
 
     with reading_table(path):
@@ -128,14 +119,23 @@ def stored_texts(path: Path) -> Iterator[str]:
                     for column in batch.columns:
                         yield from _texts(column)
             return
-        with memory_map(str(path)) as source:
-            try:  # as datasets writes them
-                arrow = ipc.open_stream(source).read_all()
-            except ValueError:
-                arrow = ipc.open_file(source).read_all()
+        with arrow_table(path) as arrow:
             for column in arrow.columns:
                 for chunk in column.chunks:
                     yield from _texts(chunk)
+
+
+@contextmanager
+def arrow_table(path: Path) -> Iterator[Any]:
+    """Lend the table of an Arrow file, as ``datasets`` writes it (a stream) or as a file."""
+    from pyarrow import ipc, memory_map  # type: ignore[import-untyped]
+
+    with memory_map(str(path)) as source:
+        try:
+            table = ipc.open_stream(source).read_all()
+        except ValueError:
+            table = ipc.open_file(source).read_all()
+        yield table
 
 
 def _texts(array: Any) -> Iterator[str]:

@@ -98,11 +98,7 @@ def configs_of(settings: Mapping[str, Any]) -> tuple[str | None, ...]:
 
 
 def yaml_chain(path: str) -> tuple[Path, ...]:
-    """Return a task's file, the file that it includes, and so on.
-
-    Raises:
-        UsageError: if one of them is no YAML, or includes itself.
-    """
+    """Return a task's file, the file that it includes, and so on."""
     found = [yaml_file(path)]
     while include := _read_yaml(found[-1]).get("include"):
         file = yaml_file(str((found[-1].parent / str(include)).resolve()))
@@ -164,11 +160,7 @@ def yaml_file(path: str) -> Path:
 
 
 def tasks_folder() -> Path:
-    """Return the folder of lmms-eval's task files.
-
-    Raises:
-        HarnessError: if lmms-eval is not installed.
-    """
+    """Return the folder of lmms-eval's task files."""
     spec = find_spec("lmms_eval")
     if spec is None or spec.origin is None:
         raise HarnessError("lmms-eval is not installed. Install it with: pip install lmms-eval")
@@ -222,11 +214,7 @@ def _snapshots(name: str, data: Path) -> list[Path]:
 
 
 def own_data(path: str) -> OwnData | None:
-    """Return the data that a user's own task defines; ``None`` where its data set has a name.
-
-    Raises:
-        UsageError: if a file it names is not there, lies on the network or is a pickle.
-    """
+    """Return the data that a user's own task defines; ``None`` where its data set has a name."""
     chain = yaml_chain(path)
     settings = task_settings(chain[0])
     homes = {}
@@ -242,14 +230,7 @@ _SECONDS = 10
 def hub_commit(name: str, revision: str | None = None) -> str | None:
     """Return the commit of a data set that this process reads; the same at every call.
 
-    The hub is asked; without a network it is the commit that was fetched last.
-
-    Args:
-        name: ``owner/name``.
-        revision: branch, tag or commit; the main branch by default.
-
-    Returns:
-        40 hexadecimal digits, or ``None`` where it was never fetched and cannot be asked for.
+    The hub is asked; without a network it is the commit that was fetched last, or ``None``.
     """
     from huggingface_hub import HfApi, constants
 

@@ -17,10 +17,7 @@ _SIGNS = {"gain": " ▲", "loss": " ▼"}
 def leaderboard_text(found: Leaderboard, *, every: bool = False, width: int | None = None) -> str:
     """Return plain text: who is better, a matrix of runs and figures, and what to know of it.
 
-    Args:
-        found: the leaderboard.
-        every: also a table for each figure, with differences and p values.
-        width: columns of the terminal; by default those of this one.
+    With ``every`` also a table for each figure, with differences and p values.
     """
     parts = [conclusion(found), *("\n".join(lines) for lines in _matrix(found, width))]
     for board in found.rankings if every else ():

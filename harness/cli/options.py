@@ -166,11 +166,7 @@ ACCEPT_MISSING = click.option(
 
 
 def engine_values(texts: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """Return ``--engine-set`` texts as pairs, sorted by key.
-
-    Raises:
-        UsageError: if one is not a KEY=VALUE.
-    """
+    """Return ``--engine-set`` texts as pairs, sorted by key."""
     return key_values(texts, "--engine-set", "tensor_parallel=2")
 
 
@@ -180,11 +176,7 @@ def terms_of(
     accept_missing: tuple[str, ...],
     like: Terms | None = None,
 ) -> Terms:
-    """Return the terms of a comparison: what was typed, in the place of what ``like`` says.
-
-    Raises:
-        UsageError: if a margin cannot be read, or is out of range.
-    """
+    """Return the terms of a comparison: what was typed, in the place of what ``like`` says."""
     from harness.compare import Terms
 
     found = like or Terms()
@@ -225,11 +217,7 @@ def _margins(text: str) -> tuple[float | None, dict[str, float]]:
 def key_values(
     texts: tuple[str, ...], option: str = "--set", example: str = "beta=0.1"
 ) -> tuple[tuple[str, str], ...]:
-    """Return ``--set`` texts as pairs, sorted by key.
-
-    Raises:
-        UsageError: if one is not a KEY=VALUE.
-    """
+    """Return ``--set`` texts as pairs, sorted by key."""
     values: dict[str, str] = {}
     for text in texts:
         key, sign, value = text.partition("=")
@@ -314,11 +302,7 @@ def judge_flags(command: F) -> F:
 
 
 def judge_settings(asked: dict[str, Any]) -> JudgeSettings:
-    """Take the judge's flags out of a command's parameters.
-
-    Raises:
-        UsageError: if price or cap are no amounts of money.
-    """
+    """Take the judge's flags out of a command's parameters."""
     from harness.settings import JudgeSettings
 
     price = asked.pop("judge_price")

@@ -51,13 +51,7 @@ def text_table(
 def columns_that_fit(
     first: Sequence[str], columns: Sequence[Sequence[str]], width: int | None = None
 ) -> list[list[Sequence[str]]]:
-    """Return columns in blocks that each fit the terminal beside the first column.
-
-    Args:
-        first: cells of the column that every block begins with.
-        columns: cells of the others.
-        width: columns of the terminal; by default those of this one.
-    """
+    """Return columns in blocks that each fit the terminal beside the first column."""
     from rich.cells import cell_len
 
     def widest(column: Sequence[str]) -> int:

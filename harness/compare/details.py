@@ -25,11 +25,7 @@ _FEW = 20  # images below which a note warns
 def missing_of(
     trained: Iterable[tuple[Joined, Sequence[Sequence[Unit]]]],
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return ids of rows without an answer, or without a score in any of these columns, by arm.
-
-    Args:
-        trained: for each training the joined rows, and the units of each column.
-    """
+    """Return ids of rows without an answer, or without a score in any of these columns, by arm."""
     lacking: tuple[set[str], set[str]] = (set(), set())
     for joined, units in trained:
         for arm, samples in zip(lacking, (joined.before, joined.after), strict=True):
@@ -181,14 +177,11 @@ def worst_case(
 ) -> tuple[float, float] | None:
     """Return the lowest and the highest difference that any scores of the missing rows could give.
 
+    ``difference`` is over the units that both arms have in every training.
+
     These are Manski's bounds (1989, "Anatomy of the selection problem"): nothing is assumed of
     missing scores but the column's range. In a plain mean the score that the other arm has is used;
     of other figures the missing share may move by the whole range.
-
-    Args:
-        column: the column.
-        trained: its units, once for each training.
-        difference: over the units that both arms have in every training.
 
     Returns:
         ``None`` where nothing is missing, or nothing was measured.

@@ -165,11 +165,7 @@ def _read(benchmark: Benchmark, files: Files) -> tuple[Reading, SourceFiles | No
 
 
 def _try(benchmark: Benchmark, data: Path) -> None:
-    """Read the first row as an evaluation does.
-
-    Raises:
-        UsageError: if it cannot be asked.
-    """
+    """Read the first row as an evaluation does."""
     try:
         problem = next(Task(benchmark.task, data).rows(0, 1)).problem
     except UsageError as error:

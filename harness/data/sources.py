@@ -48,11 +48,7 @@ def hashes_in(folder: Path) -> dict[str, tuple[int, str]]:
 
 
 def write_manifest(out: Path, entries: Mapping[str, Mirrored]) -> None:
-    """Write the manifest of a folder; ``entries`` are named by the data set's folder.
-
-    Raises:
-        HarnessError: if the disk is full.
-    """
+    """Write the manifest of a folder; ``entries`` are named by the data set's folder."""
     shown: dict[str, Any] = {
         name: {
             "dataset": entry.dataset,
@@ -68,20 +64,12 @@ def write_manifest(out: Path, entries: Mapping[str, Mirrored]) -> None:
 
 
 def known_in(out: Path) -> dict[str, Mirrored]:
-    """Return what the manifest of a folder names; nothing where there is none yet.
-
-    Raises:
-        UsageError: if it cannot be read.
-    """
+    """Return what the manifest of a folder names; nothing where there is none yet."""
     return read_manifest(out) if (out / MANIFEST).is_file() else {}
 
 
 def read_manifest(folder: Path) -> dict[str, Mirrored]:
-    """Return what the manifest of a folder names.
-
-    Raises:
-        UsageError: if there is none, or it cannot be read.
-    """
+    """Return what the manifest of a folder names."""
     file = folder / MANIFEST
     try:
         shown = read_json(file)["datasets"]

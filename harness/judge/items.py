@@ -50,7 +50,7 @@ class JudgeItem:
         """Return the verdict.
 
         Raises:
-            Unreadable: if the reply is not in the agreed form.
+            UnparsableReply: if the reply is not in the agreed form.
         """
         return self.rubric.read(self.task, self.row, self.sample.answer or "", reply)
 
@@ -61,11 +61,7 @@ def items_of(
     arms: Mapping[str, Sequence[Sample]],
     data: str | Path,
 ) -> Iterator[JudgeItem]:
-    """Yield every answer that is to be judged, with its question.
-
-    Raises:
-        HarnessError: if the data does not hold the rows that were answered.
-    """
+    """Yield every answer that is to be judged, with its question."""
     assert benchmark.rubric is not None
     wanted: dict[int, list[tuple[str, Sample]]] = {}
     for arm, samples in arms.items():
@@ -95,11 +91,6 @@ def marked(
     """Return the sample with the judge's scores, and the verdicts they were made of.
 
     Any reply that is missing or cannot be read makes the scores missing, never a number.
-
-    Args:
-        item: what was judged.
-        replies: one per judging; none where rules decide.
-        judge: who replied, for the sample.
     """
     verdicts: tuple[Scored, ...] = ()
     error = item.error or next((reply.error for reply in replies if reply.text is None), None)

@@ -108,12 +108,7 @@ class ServerJudge:
     deadline = 600.0
 
     def __init__(self, server: ServerName, settings: JudgeSettings) -> None:
-        """Remember whom to ask; nothing is sent.
-
-        Args:
-            server: model and address.
-            settings: price, cap and rate, and the tokens for thinking.
-        """
+        """Remember whom to ask; nothing is sent."""
         address = server.address.rstrip("/")
         self.name = f"{SERVER}{server.model}" + ("" if address == OFFICIAL else f"@{address}")
         self.budget = Budget(settings.price, settings.cap)

@@ -207,11 +207,7 @@ def _verdicts(
 
 
 def open_judge(settings: JudgeSettings, *, device: str = "auto", dtype: str = "auto") -> Judge:
-    """Return the judge that settings name; nothing is sent or loaded yet.
-
-    Raises:
-        UsageError: see :func:`check`, and where a local model does not exist.
-    """
+    """Return the judge that settings name; nothing is sent or loaded yet."""
     check(settings)
     if settings.judge.startswith(SERVER):
         return ServerJudge(server_name(settings.judge, "--judge"), settings)
@@ -239,11 +235,7 @@ def write(
 
 
 def judged_samples(folder: Path, judging: Judging) -> dict[tuple[str, str], tuple[Sample, ...]]:
-    """Read a run's judged samples, by arm and benchmark.
-
-    Raises:
-        HarnessError: if a journal is absent, unfinished or damaged.
-    """
+    """Read a run's judged samples, by arm and benchmark."""
     return {
         (arm, bench): read_journal(place(folder, arm, bench), Sample)
         for arm in ARMS

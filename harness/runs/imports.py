@@ -82,11 +82,7 @@ def write_import(found: Sequence[Imported], out: Path, *, source: str, name: str
 def all_but(
     readers: Sequence[Callable[[], Imported]], left_out: list[str] | None
 ) -> tuple[Imported, ...]:
-    """Read everything that can be imported, and note why the rest cannot.
-
-    Raises:
-        HarnessError: the first reason, if nothing can be imported or ``left_out`` is ``None``.
-    """
+    """Read everything that can be imported, and note why the rest cannot."""
     found: list[Imported] = []
     errors: list[HarnessError] = []
     for read in readers:

@@ -146,11 +146,7 @@ def preflight(
 
 
 def _agreement(prompts: Sequence[Prompt], model: Model, alone: Model) -> str:
-    """Ask another engine and ``own`` the same; the engine is left ready for what comes next.
-
-    Raises:
-        HarnessError: if the engine answers as if it had other weights.
-    """
+    """Ask another engine and ``own`` the same; the engine is left ready for what comes next."""
     asked = [Request(each.question, (each.open_image(),), SHORT) for each in prompts]
     ours = [answer.text or "" for answer in alone.answer(asked)]
     alone.release()  # an engine on the same GPU needs the memory
@@ -171,11 +167,7 @@ def _agreement(prompts: Sequence[Prompt], model: Model, alone: Model) -> str:
 
 
 def _images(prompts: Sequence[Prompt]) -> str:
-    """Read the header of every image.
-
-    Raises:
-        HarnessError: if no image can be read.
-    """
+    """Read the header of every image."""
     broken = list(_unreadable(prompts))
     count = len({image for prompt in prompts for image in prompt.images})
     if not count:
@@ -205,11 +197,7 @@ def _unreadable(prompts: Sequence[Prompt]) -> Iterator[str]:
 def _made(
     prompts: Sequence[Prompt], model: Model, method: Method, options: Any, seed: int
 ) -> Pair | None:
-    """Let the method make pairs with short answers.
-
-    Raises:
-        HarnessError: if the model gave no answer.
-    """
+    """Let the method make pairs with short answers."""
     pair = None
     for item in method.make_pairs(prompts, model, _short(options), seed):
         if isinstance(item, Drop) and item.reason == "missing":
