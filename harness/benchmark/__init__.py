@@ -26,6 +26,7 @@ from harness.benchmark.metrics import (
     ratio_of,
     together,
 )
+from harness.benchmark.readings import numeric
 from harness.benchmark.rubric import Anchor, JudgePrompt, Rubric, UnparsableReply, judge_prompt
 from harness.benchmark.source_files import (
     Files,
@@ -100,6 +101,7 @@ __all__ = [
     "local_folder",
     "malformed",
     "mean_of",
+    "numeric",
     "place_of",
     "ratio_of",
     "read_columns",

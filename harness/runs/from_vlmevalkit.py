@@ -11,10 +11,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from functools import partial
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from harness.benchmark import numeric
 from harness.data import plain_cell
 from harness.errors import HarnessError, UsageError, some
 from harness.records import Answer, Sample, as_read, distinct, fingerprint
@@ -189,9 +189,7 @@ def _number(value: Any) -> float | None:
             value = float(text)
         except ValueError:
             return None
-    if not isinstance(value, bool | int | float):
-        return None
-    return float(value) if isfinite(value) else None
+    return numeric(value)
 
 
 def _table(path: Path) -> list[dict[str, Any]]:

@@ -410,9 +410,10 @@ def test_rows_that_lack_a_column_are_missing_and_those_without_an_index_are_refu
     rows = [{"index": n, "question": "?", "prediction": "Yes", "score": 1} for n in range(3)]
     file = tmp_path / "m_POPE_auxmatch.json"
     del rows[1]["score"]
+    rows[0]["score"] = 10**400  # no number that can be computed with
     file.write_text(json.dumps(rows))
     (found,) = read_vlmevalkit([file])
-    assert [row.scores["score"] for row in found.samples] == [1.0, None, 1.0]
+    assert [row.scores["score"] for row in found.samples] == [None, None, 1.0]
     del rows[2]["index"]
     file.write_text(json.dumps(rows))
     with pytest.raises(HarnessError, match=r"1 of 3 rows of .* have no index: rows 3\."):
