@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.benchmark import Benchmark, JudgePrompt, Row, Rubric, Task, UnparsableReply
-from harness.errors import HarnessError
+from harness.errors import HarnessError, reason_of
 from harness.judge.protocol import Reply
 from harness.judge.uncertainty import combined
 from harness.records import Sample, Scored
@@ -52,7 +53,19 @@ class JudgeItem:
         Raises:
             UnparsableReply: if the reply is not in the agreed form.
         """
-        return self.rubric.read(self.task, self.row, self.sample.answer or "", reply)
+        with _one_row():
+            return self.rubric.read(self.task, self.row, self.sample.answer or "", reply)
+
+
+@contextmanager
+def _one_row() -> Iterator[None]:
+    """Let whatever the code of a benchmark raises cost the row that it is about, and no other."""
+    try:
+        yield
+    except (HarnessError, UnparsableReply):
+        raise
+    except Exception as error:
+        raise UnparsableReply(f"the benchmark's code failed: {reason_of(error)}") from error
 
 
 def items_of(
@@ -79,7 +92,8 @@ def items_of(
             bare = dataclasses.replace(row, images=(), doc=_without_images(row.doc))
             item = JudgeItem(benchmark.name, benchmark.rubric, task, arm, sample, bare)
             try:
-                ask = item.rubric.ask(task, bare, str(sample.answer))
+                with _one_row():
+                    ask = item.rubric.ask(task, bare, str(sample.answer))
                 yield dataclasses.replace(item, ask=ask)
             except UnparsableReply as error:
                 yield dataclasses.replace(item, error=str(error))
