@@ -49,17 +49,16 @@ _MORE = "Differences, intervals and p values of each figure: the same command wi
 def _matrix(found: Leaderboard, width: int | None) -> list[list[str]]:
     """Return the matrix in as many blocks as the terminal's width asks for."""
     stands = standings(found)
-    columns = [_counts(stands, found), *(_column(n, stands, found) for n in _places(found))]
+    columns = [
+        _counts(stands, found),
+        *(_column(n, stands, found) for n in range(len(found.rankings))),
+    ]
     first = ["", "run", *(_named(each.run, found) for each in stands)]
     blocks = []
     for chosen in columns_that_fit(first, columns, width):
         head, *rows = zip(first, *chosen, strict=True)
         blocks.append(text_table(rows, head=head, width=width))
     return blocks
-
-
-def _places(found: Leaderboard) -> range:
-    return range(len(found.rankings))
 
 
 def _counts(stands: Sequence[Standing], found: Leaderboard) -> list[str]:

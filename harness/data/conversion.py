@@ -102,7 +102,10 @@ def convert(benchmark: Benchmark, source: Path, out: Path, *, partial: bool = Fa
         _check_keys(reading.rows)
         found, missing = _find_images(reading.rows, files)
         if missing and not partial:
-            raise _absent(missing, len(reading.rows))
+            raise HarnessError(
+                f"{len(missing)} of {len(reading.rows)} images are not there: {some(missing)}. "
+                "Fetch them, or leave their rows out with --partial."
+            )
         made_in = out / f".{folder.name}.new"
         beside = made_in / folder.name
         try:
@@ -203,13 +206,6 @@ def _find_images(rows: Sequence[SourceRow], files: Files) -> tuple[_Found, list[
         else:
             found.append((row, place))
     return found, missing
-
-
-def _absent(missing: Sequence[str], rows: int) -> HarnessError:
-    return HarnessError(
-        f"{len(missing)} of {rows} images are not there: {some(missing)}. Fetch them, or leave "
-        "their rows out with --partial."
-    )
 
 
 def _write_table(

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from harness.benchmark import Benchmark, JudgePrompt, Row, Rubric, Task, UnparsableReply
 from harness.errors import HarnessError, reason_of
@@ -89,7 +88,7 @@ def items_of(
                     f"Row {index} of {benchmark.name} in {data} is not the one that was answered. "
                     "The data has changed since the run: put the old data back, or run again."
                 )
-            bare = dataclasses.replace(row, images=(), doc=_without_images(row.doc))
+            bare = row.bare()
             item = JudgeItem(benchmark.name, benchmark.rubric, task, arm, sample, bare)
             try:
                 with _one_row():
@@ -134,7 +133,3 @@ def _words(verdicts: Sequence[Scored]) -> str | None:
     if len(texts) < 2:
         return texts[0] if texts else None
     return "\n\n".join(f"({turn}) {text}" for turn, text in enumerate(texts, start=1))
-
-
-def _without_images(doc: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in doc.items() if not hasattr(value, "tobytes")}

@@ -94,7 +94,10 @@ class Talker:
 
 def options_are_validated(trial: Trial) -> None:
     """Options are a frozen dataclass whose values can be written as text and read back."""
-    kind, presets = getattr(trial.method.module, "Options", None), _presets(trial)
+    kind, presets = (
+        getattr(trial.method.module, "Options", None),
+        getattr(trial.method.module, "PRESETS", {}),
+    )
     if kind is None:
         return
     params = getattr(kind, "__dataclass_params__", None)
@@ -222,10 +225,6 @@ CHECKS: Mapping[str, Callable[[Trial], None]] = {
     "the checkpoint can be loaded": checkpoint_can_be_loaded,
     "same seed, same weights": same_seed_same_weights,
 }
-
-
-def _presets(trial: Trial) -> dict[str, Any]:
-    return dict(getattr(trial.method.module, "PRESETS", {}))
 
 
 def _state(trial: Trial) -> tuple[Any, ...]:
