@@ -164,9 +164,9 @@ def join(adapters: Sequence[Path], out: Path) -> bool:
     Returns:
         Whether they could be joined: only plain LoRA can, and that exactly.
     """
-    from harness.dpo import joining
+    from harness.dpo import merging
 
-    return joining.join(tuple(adapters), Path(out))
+    return merging.join(tuple(adapters), Path(out))
 
 
 def image_ablation(

@@ -24,16 +24,19 @@ from trl.trainer.dpo_config import DPOConfig
 from harness import progress
 from harness.dpo.callback import Curves
 from harness.dpo.checks import checked, refuse_unused
-from harness.dpo.collator import Collator
 from harness.dpo.config import FULL, Training, refuse_misfit, shared
 from harness.dpo.effect import TrainingEffect, rates, write_effect
 from harness.dpo.encoding import encoder_for
-from harness.dpo.features import FeatureCache
-from harness.dpo.forward import private_copy, use_packed_attention, why_plain
-from harness.dpo.joining import train_on
+from harness.dpo.forward import (
+    Collator,
+    FeatureCache,
+    private_copy,
+    use_packed_attention,
+    why_plain,
+)
 from harness.dpo.loss_open import open_loss
 from harness.dpo.losses import Knobs
-from harness.dpo.merging import write_whole_model
+from harness.dpo.merging import train_on, write_whole_model
 from harness.dpo.moved import margins, update_norms
 from harness.dpo.parts import (
     lora_targets,
@@ -127,16 +130,7 @@ def build(
     *,
     told: bool = True,
 ) -> PackedTrainer:
-    """Make the trainer over a private copy of the model.
-
-    Args:
-        pairs: as returned by :func:`checked`.
-        model: the base; its weights are shared, nothing else.
-        state: folder for resumable checkpoints.
-        seed: see :func:`harness.dpo.train`.
-        training: the knobs.
-        told: say what is special about the model.
-    """
+    """Make the trainer over a private copy of the model."""
     network: Any = private_copy(model.network)
     reason = "it was asked for" if training.packed is False else why_plain(network)
     if reason is not None and training.packed:
@@ -146,7 +140,7 @@ def build(
     if reason is None:
         use_packed_attention(network)
     if training.quantize:
-        from harness.dpo.quantized import quantize
+        from harness.dpo.parts import quantize
 
         quantize(network)
     widen(network, training)

@@ -18,10 +18,9 @@ from torch import Tensor
 from harness.dpo.checks import checked
 from harness.dpo.config import KEEP, Training
 from harness.dpo.forward import private_copy
+from harness.dpo.pair import opened, turns_of
 from harness.dpo.parts import base_of
 from harness.dpo.session import build, own_randomness, quiet
-from harness.dpo.turns import turns_of
-from harness.dpo.views import opened
 from harness.engine import forced_through_generation
 from harness.errors import HarnessError
 from harness.model import Model, everywhere
@@ -120,12 +119,7 @@ def run(pairs: Sequence[Pair], model: Model, training: Training) -> Trial:
 
 
 def _fixed(network: Any, *others: Any) -> int:
-    """Return the bytes of all weights but the trained ones, those held in common once.
-
-    Args:
-        network: to be trained.
-        others: whatever else is in memory meanwhile; ``None`` for nothing.
-    """
+    """Return the bytes of all weights but the trained ones, those held in common once."""
     trained = {weight.data_ptr() for weight in network.parameters() if weight.requires_grad}
     found = {
         weight.data_ptr(): weight.nbytes
@@ -189,7 +183,7 @@ def _against_generation(
     """
     loaded = model.base.bare()
     if training.quantize:
-        from harness.dpo.quantized import quantize
+        from harness.dpo.parts import quantize
 
         loaded = dataclasses.replace(loaded, network=private_copy(loaded.network))
         quantize(loaded.network)

@@ -34,10 +34,6 @@ _CONVERTED = {
 def weight_files(folder: Path, config: dict[str, Any]) -> list[Path]:
     """Return the weight files that loading this folder reads, checked to be whole.
 
-    Args:
-        folder: the checkpoint's.
-        config: its ``config.json``.
-
     Raises:
         UsageError: if one is missing, cut short, outside of the folder or no safetensors file.
     """

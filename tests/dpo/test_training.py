@@ -15,7 +15,7 @@ from harness.dpo import Training, session
 from harness.dpo.encoding import Encoder
 from harness.dpo.forward import collate, image_features, packed_logits, plain_logits, why_plain
 from harness.dpo.packing import attend, token_log_probs
-from harness.dpo.unfit import check
+from harness.dpo.pair import check
 from harness.errors import HarnessError, UsageError
 from harness.model import Model
 from harness.records import Pair, Prompt

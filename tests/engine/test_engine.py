@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from harness.engine import Engine, EngineRequest, ImageDigests, Loaded
+from harness.engine.decoding import Ending, ending_of
 from harness.engine.fallback import answer_alone
 from harness.engine.inputs import prepare
-from harness.engine.stopping import Ending, ending_of
 from harness.model import Model
 from harness.records import Answer, Request
 from tests.support.checkpoints import BOS_TEMPLATE, LLAVA_HF_TEMPLATE, Sizes, write_llava

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.engine.host_memory import group_left
+from harness.engine.memory import group_left
 
 GB = 1 << 30
 REAL = Path("/sys/fs/cgroup/memory")
@@ -64,7 +64,7 @@ def test_a_real_limit_is_found():
         pytest.skip("control groups cannot be made here")
     code = (
         f"from pathlib import Path; Path({str(folder / 'cgroup.procs')!r}).write_text('0'); "
-        "from harness.engine.host_memory import available, unused; print(available(), unused())"
+        "from harness.engine.memory import available, unused; print(available(), unused())"
     )
     try:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
