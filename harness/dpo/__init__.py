@@ -12,11 +12,9 @@ from harness.dpo.api import (
     merge,
     pair_encoder,
     train,
+    try_step,
 )
-from harness.dpo.api import trial as try_step
 from harness.dpo.config import (
-    LOSSES,
-    ONE_NEGATIVE,
     SMALL,
     TRACKERS,
     Training,
@@ -25,7 +23,7 @@ from harness.dpo.config import (
     training_of,
 )
 from harness.dpo.effect import Curve, PairMargins, TrainingEffect, read_curves, read_effect
-from harness.dpo.loss_terms import BY_BOTH, BY_IMAGE, BY_TEXT, needs
+from harness.dpo.loss_terms import BY_BOTH, BY_IMAGE, BY_TEXT, LOSSES, ONE_NEGATIVE, needs
 from harness.dpo.pair import UNHELD, Unfit, kinds_of, sides_problem
 from harness.old_names import forward as _forward
 

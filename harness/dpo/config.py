@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Annotated, Any
 
-from harness.dpo.loss_terms import LOSSES, ONE_NEGATIVE, terms_of
+from harness.dpo.loss_terms import terms_of
 from harness.errors import UsageError
 from harness.plugins import Method
 from harness.records import LATER, Bounds, check_bounds
@@ -49,8 +49,6 @@ def _logged_in() -> bool:
         return False
 
 
-__all__ = ["LOSSES", "ONE_NEGATIVE", "Training", "refuse_misfit", "shared", "training_of"]
-
 SCHEDULERS = (
     "cosine",
     "linear",
@@ -88,8 +86,8 @@ class Training:
     """How to train. The defaults are plain DPO at moderate LoRA size.
 
     Attributes:
-        loss: one of :data:`LOSSES` or of another package, a weighted sum such as ``dpo+0.2*sft``,
-            or with knobs of its own, as in ``robust:label_smoothing=0.2``.
+        loss: one of ``LOSSES`` or of another package, a weighted sum such as ``dpo+0.2*sft``, or
+            with knobs of its own, as in ``robust:label_smoothing=0.2``.
         beta: weight of the reference; multiplies every log-ratio (``ipo``: its tau).
         learning_rate: peak learning rate.
         epochs: passes over the pairs; may be a fraction.
@@ -274,11 +272,6 @@ _SHARDING = {"FSDP": "ACCELERATE_USE_FSDP", "DeepSpeed": "ACCELERATE_USE_DEEPSPE
 
 def shared(most: int, together: int, world: int) -> tuple[int, int]:
     """Return pairs per forward pass, at most ``most``, and passes per step, of each process.
-
-    Args:
-        most: largest number of pairs in one pass.
-        together: pairs of one optimiser step, over all processes.
-        world: how many processes there are.
 
     Raises:
         UsageError: if the pairs of a step cannot be shared evenly, or the launcher was told to

@@ -139,14 +139,6 @@ class Encoder:
         kinds = () if self.only_chosen else kinds_of(pair)
         return replace(row, others=prefixes[1:], behind=behind, kinds=kinds, weights=weights)
 
-    def answers(self, pair: Pair) -> list[tuple[int, ...]]:
-        """Return the token ids of each answer in context, before ``max_length``; chosen first.
-
-        Raises:
-            Unfit: see :meth:`encode`.
-        """
-        return [self._made(pair, text, side)[0] for text, side in self._said(pair)]
-
     def _said(self, pair: Pair) -> tuple[tuple[str, Side], ...]:
         """The answers that are trained on, each with its side."""
         return pair.answers[:1] if self.only_chosen else pair.answers

@@ -77,10 +77,7 @@ def image_features(
 ) -> list[Tensor]:
     """Run vision tower and projector once; one ``(tokens, hidden)`` tensor per prefix.
 
-    Args:
-        network: the unwrapped model.
-        vision: the processor's image tensors of each prefix.
-        grad: whether the projector or the tower is being trained.
+    ``grad`` says whether the projector or the tower is being trained.
     """
     encode = network.get_image_features
     with torch.set_grad_enabled(grad and torch.is_grad_enabled()):
@@ -126,11 +123,7 @@ def packed_logits(
 ) -> Tensor:
     """Return ``(A, V)`` logits of the scored tokens of a packed batch.
 
-    Args:
-        model: what is called: the network in its adapter, and whatever wraps that.
-        network: the unwrapped model, for its embedding.
-        batch: from :func:`collate` with ``packed=True``.
-        features: from :func:`image_features`.
+    ``model`` is what is called: the network in its adapter, and whatever wraps that.
     """
     hidden = embed(network, batch["input_ids"], features, batch["rows"])
     out = model(

@@ -117,7 +117,7 @@ def train_on(network: Any, adapter: Path) -> None:
         raise UsageError(
             f"The model carries the adapter {adapter} ({theirs}), and this training asks for "
             f"{own} on other layers. Train with the same lora_rank, lora_alpha and lora_targets, "
-            "or merge the adapter first: harness.dpo.api.merge(base, adapter, out)."
+            "or merge the adapter first: harness.dpo.merge(base, adapter, out)."
         )
 
 

@@ -213,17 +213,9 @@ def attend(
 ) -> tuple[Tensor, None]:
     """Attention over a packed sequence, in the form ``transformers`` calls it.
 
-    Args:
-        module: the attention layer; only its grouping of key heads is read.
-        query: ``(1, H, T, d)``; ``key`` and ``value`` may have fewer heads.
-        key: see there.
-        value: see there.
-        attention_mask: must be absent; the layout says everything.
-        dropout: on the attention weights.
-        scaling: factor on the scores; ``None`` is ``d ** -0.5``.
-        layout: where prefixes and answers lie.
-        ready: keys and values of the tokens that are not kept, in a trimmed last layer; ``query``,
-            ``key`` and ``value`` then hold the kept ones.
+    ``query`` is ``(1, H, T, d)``; ``key`` and ``value`` may have fewer heads. The layout says where
+    prefixes and answers lie, so there is no mask. In a trimmed last layer these three hold the kept
+    tokens, and ``ready`` keys and values of the others.
 
     Returns:
         ``(1, T, H, d)``, trimmed ``(1, S, H, d)``; and no weights.

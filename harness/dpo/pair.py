@@ -52,8 +52,8 @@ def sides_problem(pair: Pair) -> str | None:
     for text, side in pair.answers:
         if not isinstance(side, Side):
             return f"its sides must be records of harness.Side, not {side!r:.60}."
-        if side.score is not None and not math.isfinite(side.score):
-            return f"a score is {side.score}; leave it out where it is not known."
+        if side.score is not None and not _is_number(side.score):
+            return f"a score is {side.score!r:.60}; leave it out where it is not known."
         if told := _weights_problem(text, side.weights):
             return told
     return None
@@ -74,10 +74,14 @@ def _weights_problem(text: str, weights: Sequence[tuple[int, int, float]]) -> st
             )
         if begin < at:
             return f"two weights overlap at character {begin} of the answer {text[:50]!r}."
-        if not (math.isfinite(weight) and weight >= 0):
+        if not (_is_number(weight) and weight >= 0):
             return f"a weight is {weight}; it must be a number of at least 0."
         at = end
     return None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _is_segment(each: Any) -> bool:
@@ -239,10 +243,12 @@ def _scores(pair: Pair) -> list[float] | None:
     scores = pair.meta.get("scores")
     if scores is None:
         return None
-    if not isinstance(scores, Sequence) or len(scores) != 1 + len(pair.rejected):
+    count = 1 + len(pair.rejected)
+    listed = isinstance(scores, list | tuple) and len(scores) == count
+    if not listed or not all(map(_is_number, scores)):
         raise HarnessError(
             f"meta['scores'] of {name_of(pair)} must hold one number per answer, chosen first: "
-            f"{1 + len(pair.rejected)} numbers, not {scores!r}."
+            f"{count} numbers, not {scores!r:.200}."
         )
     return [float(score) for score in scores]
 

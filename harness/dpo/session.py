@@ -41,12 +41,14 @@ from harness.dpo.moved import margins, update_norms
 from harness.dpo.parts import (
     lora_targets,
     open_weights,
+    quantize,
     saved_projectors,
     trains_vision,
     widen,
 )
 from harness.dpo.resume import References, latest
 from harness.dpo.trainer import PackedTrainer
+from harness.engine import quietly
 from harness.errors import HarnessError, UsageError
 from harness.model import Model, everywhere
 from harness.records import Pair, fingerprint, seed_of, to_json
@@ -79,7 +81,7 @@ def run(pairs: Sequence[Pair], model: Model, out: Path, seed: int, training: Tra
     if training.tune == FULL and model.adapter is not None:
         raise UsageError(
             f"The model carries the adapter {model.adapter}, which tune=full would not see. Merge "
-            "it first and train the merged model: harness.dpo.api.merge(base, adapter, out)."
+            "it first and train the merged model: harness.dpo.merge(base, adapter, out)."
         )
     made = out / ("model" if training.tune == FULL else "adapter")
     state = out / "state" / identity(pairs, model, training, seed)
@@ -140,8 +142,6 @@ def build(
     if reason is None:
         use_packed_attention(network)
     if training.quantize:
-        from harness.dpo.parts import quantize
-
         quantize(network)
     widen(network, training)
     whole = training.tune == FULL
@@ -342,22 +342,14 @@ def _publish(trainer: PackedTrainer, made: Path, model: Model) -> None:
 def quiet() -> Iterator[None]:
     """Keep the libraries' notices off the terminal while a training runs."""
     import datasets
-    import transformers
 
-    told: Any = transformers.logging
-    level, bars = told.get_verbosity(), datasets.is_progress_bar_enabled()
-    shown = told.is_progress_bar_enabled()
-    told.disable_progress_bar()
-    told.set_verbosity(40)
+    bars = datasets.is_progress_bar_enabled()
     datasets.disable_progress_bars()
     try:
-        with warnings.catch_warnings():
+        with quietly(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        told.set_verbosity(level)
-        if shown:
-            told.enable_progress_bar()
         if bars:
             datasets.enable_progress_bars()
 

@@ -297,13 +297,7 @@ def summed(tokens: Tensor, inputs: Mapping[str, Any]) -> Tensor:
 
 
 def arrange_tokens(policy: Tensor, reference: Tensor, inputs: Mapping[str, Any]) -> Tokens:
-    """Put flat per-token values into rows, columns and positions.
-
-    Args:
-        policy: over all tokens of the batch's answers, in their order.
-        reference: the same.
-        inputs: the batch: ``counts`` and ``lengths``, and ``rows`` for their sizes.
-    """
+    """Put flat per-token values into rows, columns and positions."""
     counts, lengths = inputs["counts"], inputs["lengths"]
     rows: Sequence[EncodedPair] = inputs["rows"]
     width = max(len(row.answers) for row in rows)
@@ -328,13 +322,7 @@ def arrange_tokens(policy: Tensor, reference: Tensor, inputs: Mapping[str, Any])
 
 
 def arrange(policy: Tensor, reference: Tensor, inputs: Mapping[str, Any]) -> Scores:
-    """Put flat per-answer values into rows and columns.
-
-    Args:
-        policy: ``(N,)`` over all answers of the batch.
-        reference: ``(N,)``.
-        inputs: the batch: ``counts`` and ``lengths``, and ``rows`` for targets.
-    """
+    """Put flat per-answer values into rows and columns."""
     counts: Tensor = inputs["counts"]
     rows: Sequence[EncodedPair] = inputs["rows"]
     width = max(len(row.answers) for row in rows)

@@ -106,10 +106,7 @@ def choice_tokens(tokenizer: Any, prompt: Sequence[int], choice: str) -> list[in
 def draw(logits: torch.Tensor, requests: Sequence[Request], steps: Sequence[int]) -> list[int]:
     """Return one sampled token id for each line of ``logits`` ``(rows, vocabulary)``.
 
-    Args:
-        logits: penalties applied, the temperature not.
-        requests: whose temperature, nucleus and seed hold for each line.
-        steps: how many tokens each of them has made so far.
+    Penalties are applied to them, temperatures are not; ``steps`` counts the tokens made so far.
     """
     if logits.device.type == "cpu":  # line by line, so that what is computed stays in the cache
         lines = zip(logits, requests, steps, strict=True)
@@ -264,14 +261,6 @@ def decode(
     """Continue every row to its end and return the generated ids, end tokens included.
 
     A row whose logits are not finite at any step has no answer: ``None``.
-
-    Args:
-        rows: the answers to make.
-        logits: ``(rows, vocabulary)`` after each prompt.
-        ending: end tokens and stop texts.
-        advance: feeds tokens to the network.
-        keep: drops finished rows from the network's state.
-        penalty: repetition penalty of the checkpoint's generation settings.
     """
     picker = Picker(rows, penalty, logits.device)
     made: list[list[int]] = [[] for _ in rows]

@@ -201,16 +201,21 @@ def same_logits(loaded: Loaded, prompt: Prepared, ours: Callable[[], torch.Tenso
     Returns:
         Whether they agree: to rounding in float32, and in 16-bit formats as closely as two
         correct orders of summation do. A family that treats images or positions differently from
-        what the shared path assumes is off by far more. ``None`` if the network's own logits are
-        not finite: this prompt decides nothing.
+        what the shared path assumes is off by far more. ``None`` where this prompt decides nothing:
+        the network itself refuses it or gives logits that are not finite, or memory ran out.
     """
     import torch
 
-    theirs = loaded.network(**network_inputs(loaded, prompt)).logits[0, -1].float()
+    try:
+        theirs = loaded.network(**network_inputs(loaded, prompt)).logits[0, -1].float()
+    except Exception:  # such as for a wrong number of image tokens; answered alone, it says why
+        return None
     if not theirs.amax().isfinite():
         return None
     try:
         found = ours().float()
+    except torch.OutOfMemoryError:
+        return None
     except (RuntimeError, ValueError, TypeError, AttributeError, KeyError, IndexError):
         return False
     if found.shape != theirs.shape:

@@ -18,6 +18,8 @@ from harness.engine.prefixes import Job
 
 _MOUNT, _OWN = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 _V2 = ("memory.max", "memory.current", "inactive_file")
+_UNKNOWN = 2 << 30
+"""Bytes that are taken for free where the system does not say."""
 _V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 
 
@@ -34,8 +36,11 @@ def available() -> int:
 
 def unused() -> int:
     """Return the bytes that nothing holds, not even the system's cache."""
-    pages = os.sysconf("SC_AVPHYS_PAGES") if hasattr(os, "sysconf") else 1 << 19
-    return _limited(pages * os.sysconf("SC_PAGE_SIZE"))
+    try:
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # no such number on macOS, no call on Windows
+        free = _UNKNOWN
+    return _limited(free)
 
 
 def group_left(mount: Path = _MOUNT, own: Path = _OWN) -> int | None:

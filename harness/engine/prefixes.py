@@ -138,11 +138,9 @@ def _common(first: Symbols, last: Symbols, start: int) -> int:
 
 
 def batches(jobs: Sequence[Job], fits: Callable[[Sequence[Job]], bool]) -> Iterator[list[Job]]:
-    """Cut jobs into batches that fit, whose own parts are about equally long.
+    """Cut jobs, as :func:`group_prefixes` orders them, into batches that fit.
 
-    Args:
-        jobs: in the order of :func:`group_prefixes`.
-        fits: whether these jobs may be computed together. One job alone is always tried.
+    One job alone is always tried.
 
     Yields:
         Batches whose prompts are all short, or differ by less than a factor of two in length,

@@ -136,10 +136,6 @@ def refuse_original_llava(source: str | Path, config: dict[str, Any]) -> None:
 def refuse_pickles(folder: Path, config: dict[str, Any] | None) -> None:
     """Refuse a folder whose weights are pickles, saying how they are converted.
 
-    Args:
-        folder: without any safetensors weights.
-        config: its ``config.json``; ``None`` where it holds an adapter.
-
     Raises:
         UsageError: if pickled weights lie there.
     """

@@ -29,7 +29,6 @@ from harness.pairs.measures import (
     length_gap,
     near_equal,
     reference_agreement,
-    word_distance,
 )
 from harness.pairs.tables import located
 from harness.records import Drop, Pair, from_json, seed_of
@@ -38,16 +37,6 @@ from harness.storage import Journal, parse_json
 if TYPE_CHECKING:
     from harness.pairs.measures import PairExample, PairReport
 
-
-__all__ = [
-    "PairReport",
-    "diagnose",
-    "diagnose_run",
-    "pair_report_text",
-    "pairs_fingerprint",
-    "read_pairs",
-    "word_distance",
-]
 
 EXAMPLES = 10
 

@@ -123,12 +123,7 @@ def moves_of(values: NDArray[float64], counts: NDArray[float64], span: float) ->
 
     Sizes become rarer by as much as tilting made them more frequent, so that the spread is the one
     that these images would show without an effect. Where nothing moved, one image that moved by
-    the whole span is taken for seen.
-
-    Args:
-        values: what images did to the difference.
-        counts: how many images did that.
-        span: largest possible change of the figure.
+    the whole span is taken for seen. ``counts`` says how many images did each of the values.
     """
     import numpy as np
 
