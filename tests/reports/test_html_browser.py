@@ -15,7 +15,7 @@ from harness_reports import html
 
 from harness.benchmark import mean_of
 from harness.compare import compare, examples_of
-from harness.pairs.records import PairExample
+from harness.pairs.measures import PairExample
 from harness.records import Sample
 from harness.run import run
 from harness.settings import Settings
