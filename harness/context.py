@@ -84,11 +84,7 @@ class EvalPlan:
         return {bench.name: bench.columns for bench in self.benchmarks}
 
     def prints(self, model: str) -> dict[str, str]:
-        """Return, by benchmark, the fingerprint of everything that determines its samples.
-
-        Args:
-            model: the model's fingerprint.
-        """
+        """Return, by benchmark, the fingerprint of everything that determines its samples."""
         rows = (self.settings.limit, *self._cut)
         return {
             bench.name: fingerprint(
@@ -109,12 +105,7 @@ class EvalPlan:
         return self.settings.out / folder_name("eval", self.settings.model, code)
 
     def record(self, model: str, engine: str = "") -> RunRecord:
-        """Return what ``settings.json`` keeps of the plan and of a model with this fingerprint.
-
-        Args:
-            model: the fingerprint.
-            engine: the identity of what answers; empty for the engine ``own``.
-        """
+        """Return what ``settings.json`` keeps of the plan and of a model with this fingerprint."""
         asked = {**to_json(self.settings), "data": kept_data(self.settings.data)}
         if self.settings.engine_options:
             asked["engine_options"] = dict(self.settings.engine_options)
@@ -165,11 +156,7 @@ class Plan(EvalPlan):
         return rubrics and self.settings.judging.judge != BUILTIN
 
     def pairs_print(self, model: str) -> str:
-        """Return the fingerprint of everything that determines the pairs.
-
-        Args:
-            model: the model's fingerprint.
-        """
+        """Return the fingerprint of everything that determines the pairs."""
         return fingerprint(model, ENGINE_VERSION, *self.determined)
 
     def folder(self, model: str) -> Path:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.benchmark.parquet import stored_texts
+from harness.benchmark.table_files import stored_texts
 from harness.errors import UsageError
 from harness.records import fingerprint
 from harness.storage import file_digest, folder_digest
@@ -75,12 +75,7 @@ class OwnData:
 def read_own_data(settings: Mapping[str, Any], homes: Mapping[str, Path]) -> OwnData | None:
     """Return the data that a task's settings name as files; ``None`` where they name a data set.
 
-    Args:
-        settings: of the task, with those it includes.
-        homes: the file that says each of them.
-
-    Raises:
-        UsageError: if a file is not there, lies on the network, or is of a kind that is refused.
+    ``homes`` are the files that say each setting.
     """
     source = str(settings.get("dataset_path") or "")
     given = settings.get("dataset_kwargs")

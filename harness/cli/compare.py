@@ -12,8 +12,7 @@ from urllib.parse import quote
 
 import click
 
-from harness.cli.next_step import say_next
-from harness.cli.options import ACCEPT_MISSING, ALPHA, JSON, MARGIN, PATH, lines, terms_of
+from harness.cli.options import ACCEPT_MISSING, ALPHA, JSON, MARGIN, PATH, lines, say_next, terms_of
 from harness.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli.next_step import say_next
-from harness.cli.options import JSON, OUT
+from harness.cli.options import JSON, OUT, say_next
 from harness.cli.tables import text_table
 from harness.errors import ExitCode, reason_of
 

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.judge_options import judge_flags, judge_settings
-from harness.cli.next_step import say_next
 from harness.cli.options import (
     BENCH,
     DATA,
@@ -21,9 +19,13 @@ from harness.cli.options import (
     MAX_NEW_TOKENS,
     NPROC,
     OUT,
+    PATH,
     PROTOCOL,
     QUIET,
     engine_values,
+    judge_flags,
+    judge_settings,
+    say_next,
 )
 from harness.cli.recipes import RecipeCommand
 from harness.errors import ExitCode
@@ -41,9 +43,7 @@ if TYPE_CHECKING:
     metavar="PATH_OR_ID",
     help="Folder or hub id of a checkpoint, openai:MODEL[@URL], or the built-in demo.",
 )
-@click.option(
-    "--adapter", metavar="DIR", type=click.Path(path_type=Path), help="PEFT adapter to apply."
-)
+@click.option("--adapter", metavar="DIR", type=PATH, help="PEFT adapter to apply.")
 @DATA
 @LIMIT
 @MAX_NEW_TOKENS

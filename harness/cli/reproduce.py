@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.next_step import say_next
-from harness.cli.options import PATH
+from harness.cli.options import PATH, say_next
 from harness.cli.tables import text_table
 
 if TYPE_CHECKING:

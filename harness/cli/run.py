@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.judge_options import judge_flags, judge_settings
-from harness.cli.next_step import say_next
 from harness.cli.options import (
     ACCEPT_MISSING,
     ALLOW_URLS,
@@ -28,11 +25,15 @@ from harness.cli.options import (
     NPROC,
     OUT,
     PAIR_IMAGES,
+    PATH,
     PROTOCOL,
     QUIET,
     TRACK,
     engine_values,
+    judge_flags,
+    judge_settings,
     key_values,
+    say_next,
     terms_of,
 )
 from harness.cli.recipes import RecipeCommand
@@ -131,7 +132,7 @@ _ROUNDS = {"round_prompts": "prompts", "replay": "replay", "round_reference": "r
 @click.option(
     "--baseline",
     metavar="BUNDLE|RUN",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Reuse the answers of the model before from this run or bundle, where nothing differs.",
 )
 @click.option(

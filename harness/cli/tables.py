@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from harness.errors import plain
 
+DASH = "–"
+BETTER = {True: "higher is better", False: "lower is better", None: "neither is better"}
 _UNBOUNDED = 1_000_000  # where stdout is no terminal, nothing has to fit
 
 
@@ -49,13 +51,7 @@ def text_table(
 def columns_that_fit(
     first: Sequence[str], columns: Sequence[Sequence[str]], width: int | None = None
 ) -> list[list[Sequence[str]]]:
-    """Return columns in blocks that each fit the terminal beside the first column.
-
-    Args:
-        first: cells of the column that every block begins with.
-        columns: cells of the others.
-        width: columns of the terminal; by default those of this one.
-    """
+    """Return columns in blocks that each fit the terminal beside the first column."""
     from rich.cells import cell_len
 
     def widest(column: Sequence[str]) -> int:
@@ -85,3 +81,12 @@ def _stacked(rows: Sequence[Sequence[str]], head: Sequence[str]) -> list[str]:
         names = [f"{name}: " for name in head[1:]] or [""] * len(rest)
         lines += [f"  {name}{cell}" for name, cell in zip(names, rest, strict=True) if cell]
     return lines
+
+
+def duration(seconds: float | None, unknown: str = DASH) -> str:
+    """Return a time in the unit that suits its length."""
+    if seconds is None:
+        return unknown
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -92,11 +92,7 @@ class Rule:
 
 
 def read_rule(text: str) -> Rule:
-    """Read one rule; whether a run has what it names is asked later.
-
-    Raises:
-        UsageError: if the text is no rule, naming the near miss of a verdict.
-    """
+    """Read one rule; whether a run has what it names is asked later."""
     stripped = text.strip()
     negated = stripped.startswith(_NOT)
     rest = stripped.removeprefix(_NOT).strip()

@@ -10,12 +10,86 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness.benchmark import OWN, Benchmark, SourceFiles, dataset_name
-from harness.data.manifest import MADE, Mirrored, hashes_in, known_in, read_manifest, write_manifest
 from harness.errors import HarnessError, UsageError, some
 from harness.records import Sample
-from harness.storage import cannot_write
+from harness.storage import cannot_write, file_digest, read_json, write_json
+
+MANIFEST = "manifest.json"
+MADE = "files:"
+"""Prefix of the revision of a data set that was converted; the hash of what it was made from."""
+
+
+@dataclass(frozen=True)
+class Mirrored:
+    """One data set: its name, the hub's commit or what it was made from, its files.
+
+    Attributes:
+        dataset: the name its task reads.
+        revision: the hub's commit; ``files:HASH`` where ``harness data convert`` made it.
+        files: size and SHA-256 of every file by path.
+    """
+
+    dataset: str
+    revision: str
+    files: Mapping[str, tuple[int, str]]
+
+
+def hashes_in(folder: Path) -> dict[str, tuple[int, str]]:
+    """Return size and SHA-256 of every file below a folder by path, hidden ones aside."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        inside = path.relative_to(folder)
+        if path.is_file() and not any(part.startswith(".") for part in inside.parts):
+            found[inside.as_posix()] = (path.stat().st_size, file_digest(path))
+    return found
+
+
+def write_manifest(out: Path, entries: Mapping[str, Mirrored]) -> None:
+    """Write the manifest of a folder; ``entries`` are named by the data set's folder."""
+    shown: dict[str, Any] = {
+        name: {
+            "dataset": entry.dataset,
+            "revision": entry.revision,
+            "files": {
+                path: {"bytes": size, "sha256": digest}
+                for path, (size, digest) in entry.files.items()
+            },
+        }
+        for name, entry in entries.items()
+    }
+    write_json(out / MANIFEST, {"version": 1, "datasets": shown})
+
+
+def known_in(out: Path) -> dict[str, Mirrored]:
+    """Return what the manifest of a folder names; nothing where there is none yet."""
+    return read_manifest(out) if (out / MANIFEST).is_file() else {}
+
+
+def read_manifest(folder: Path) -> dict[str, Mirrored]:
+    """Return what the manifest of a folder names."""
+    file = folder / MANIFEST
+    try:
+        shown = read_json(file)["datasets"]
+        return {
+            str(name): Mirrored(
+                str(entry["dataset"]),
+                str(entry["revision"]),
+                {
+                    str(path): (int(item["bytes"]), str(item["sha256"]))
+                    for path, item in entry["files"].items()
+                },
+            )
+            for name, entry in shown.items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(
+            f"The folder {folder} is not a mirror: {MANIFEST} cannot be read ({error}). Make one "
+            "with: harness data mirror --bench NAME DIR"
+        ) from error
+
 
 Fetch = Callable[[str, str | None, Path], str]
 """Copies a data set (hub name, wanted revision or ``None``) into a folder; returns the commit."""

@@ -18,10 +18,9 @@ from torch import Tensor
 from harness.dpo.checks import checked
 from harness.dpo.config import KEEP, Training
 from harness.dpo.forward import private_copy
-from harness.dpo.parts import base_of
+from harness.dpo.pair import opened, turns_of
+from harness.dpo.parts import base_of, quantize
 from harness.dpo.session import build, own_randomness, quiet
-from harness.dpo.turns import turns_of
-from harness.dpo.views import opened
 from harness.engine import forced_through_generation
 from harness.errors import HarnessError
 from harness.model import Model, everywhere
@@ -63,13 +62,7 @@ class Trial:
     difference: float
 
     def memory(self, rows: int, answers: int, length: int) -> float:
-        """Estimate the bytes of a training.
-
-        Args:
-            rows: pairs in a forward pass.
-            answers: of each pair.
-            length: tokens of an answer.
-        """
+        """Estimate the bytes of a training."""
         row = self.prompt + answers * length
         if not self.packed:
             row = answers * (self.prompt + length)
@@ -77,7 +70,7 @@ class Trial:
 
 
 def start(pair: Pair, model: Model, training: Training) -> Trial:
-    """Do what :func:`harness.dpo.api.trial` promises, in all processes of this run."""
+    """Do what :func:`harness.dpo.try_step` promises, in all processes of this run."""
     how = dataclasses.replace(
         training, holdout=0.0, eval_steps=0, patience=0, save_steps=0, report_to=(), cut=KEEP
     )
@@ -120,12 +113,7 @@ def run(pairs: Sequence[Pair], model: Model, training: Training) -> Trial:
 
 
 def _fixed(network: Any, *others: Any) -> int:
-    """Return the bytes of all weights but the trained ones, those held in common once.
-
-    Args:
-        network: to be trained.
-        others: whatever else is in memory meanwhile; ``None`` for nothing.
-    """
+    """Return the bytes of all weights but the trained ones, those held in common once."""
     trained = {weight.data_ptr() for weight in network.parameters() if weight.requires_grad}
     found = {
         weight.data_ptr(): weight.nbytes
@@ -189,8 +177,6 @@ def _against_generation(
     """
     loaded = model.base.bare()
     if training.quantize:
-        from harness.dpo.quantized import quantize
-
         loaded = dataclasses.replace(loaded, network=private_copy(loaded.network))
         quantize(loaded.network)
     truth = []

@@ -40,17 +40,7 @@ class LocalJudge:
     def __init__(
         self, source: str, judgings: int = 1, *, device: str = "auto", dtype: str = "auto"
     ) -> None:
-        """Find the model; its weights are loaded by the first question.
-
-        Args:
-            source: a folder, a hub id, or the name of a built-in demo.
-            judgings: how often each question will be asked.
-            device: see :meth:`harness.model.Model.open`.
-            dtype: see :meth:`harness.model.Model.open`.
-
-        Raises:
-            UsageError: if there is no such model.
-        """
+        """Find the model; its weights are loaded by the first question."""
         from harness.model import Model
 
         path = load("demos", source).model if source in names("demos") else source

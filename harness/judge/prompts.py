@@ -116,11 +116,7 @@ def _strings(code: str) -> list[str]:
 def with_prompts(
     benchmarks: Sequence[Benchmark], prompts: Mapping[str, OwnPrompt]
 ) -> list[Benchmark]:
-    """Return the benchmarks, those with a prompt of the user's judged with it.
-
-    Raises:
-        UsageError: if a prompt is for a benchmark that is not judged here.
-    """
+    """Return the benchmarks, those with a prompt of the user's judged with it."""
     names = [benchmark.name for benchmark in benchmarks]
     odd = [name for name in prompts if name not in names]
     if odd:

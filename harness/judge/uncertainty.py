@@ -64,13 +64,7 @@ class Judged:
 def errors_of(
     benchmark: Benchmark, before: Sequence[Judged], after: Sequence[Judged]
 ) -> tuple[JudgeError, ...]:
-    """Return the judge's standard error of each headline figure, over rows that both arms have.
-
-    Args:
-        benchmark: whose rows these are.
-        before: answers with their verdicts; those without any are left out.
-        after: the same of the other arm.
-    """
+    """Return the judge's standard error of each headline figure, over rows that both arms have."""
     found = []
     judged = [one.sample for one in (*before, *after)]
     for column in headline(fitted(benchmark.columns, judged)):

@@ -23,7 +23,7 @@ from harness.storage import files_digest, lines_of, parse_json
 
 _MARK = re.compile(r"^\s*<image>\s*|\s*<image>\s*$")
 """The place of the image in LLaVA's data; a chat template puts its own."""
-_ADDRESSES = ("http://", "https://")
+_ADDRESSES = ("http://", "https://", "data:")
 _NAMES = {"question": ("question", "text"), "reference": ("reference", "ground_truth")}
 
 
@@ -129,7 +129,7 @@ def _prompt(path: Path, number: int, line: str, folder: Path) -> Prompt:
 
 
 def _no_image(name: str, image: Path) -> str:
-    if name.startswith((*_ADDRESSES, "data:")):
+    if name.startswith(_ADDRESSES):
         return f"its image is an address ({name:.80}), not a file; save it, and name the file"
     return f"its image {str(image)!r:.300} does not exist" if name else "its image has no name"
 

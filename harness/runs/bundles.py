@@ -144,12 +144,7 @@ def _abandoned(folder: Path) -> bool:
 
 
 def wrong_members(path: Path) -> tuple[str, ...]:
-    """Say which members of a bundle are not what its manifest says.
-
-    Raises:
-        UsageError: if there is no such file.
-        HarnessError: if it is not a bundle.
-    """
+    """Say which members of a bundle are not what its manifest says."""
     with _opened(path) as file:
         return tuple(_wrong(_read(file, path)))
 

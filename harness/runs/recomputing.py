@@ -88,11 +88,7 @@ def followed(run: FinishedRun, folder: Path) -> tuple[list[Check], Comparison | 
 def recompute(
     run: FinishedRun, recorded: Comparison, columns: Mapping[str, Sequence[Metric]]
 ) -> Comparison:
-    """Compare the rows of a run again, with the recorded seed, draws, level and margin.
-
-    Raises:
-        HarnessError: if the rows cannot be compared.
-    """
+    """Compare the rows of a run again, with the recorded seed, draws, level and margin."""
     return compare(
         {name: run.before[name] for name in columns},
         {name: run.after[name] for name in columns},

@@ -56,12 +56,7 @@ _SECRET_NAME = re.compile(r"(?:KEY|TOKEN|SECRET|PASSWORD)S?$")
 
 
 def cleaned(path: Path, run: Path) -> str:
-    """Return the text of one of a run's JSON or JSON-lines files without the machine's paths.
-
-    Args:
-        path: the file.
-        run: the run folder, whose own place is private too.
-    """
+    """Return the text of one of a run's JSON or JSON-lines files without the machine's paths."""
     text = read_text(path, within=run)
     places = _places(run)
     if path.suffix == ".json":

@@ -241,7 +241,9 @@ def _rows(path: Path, wanted: str | None) -> Part:
         return Part(path.stem)
     lost = sum(not settled(row) for row in journal.rows)
     done = journal.complete and not lost
-    return Part(path.stem, len(journal.rows), _total(journal), done, lost)
+    return Part(
+        path.stem, len(journal.rows), len(journal.rows) if journal.complete else None, done, lost
+    )
 
 
 def _pairs(folder: Path, wanted: str | None, prompts: int | None) -> Part:
@@ -256,10 +258,6 @@ def _journal(path: Path, wanted: str | None, parse: Callable[[Any], T]) -> Journ
     """Open a journal without writing to it; ``None`` where there is none for these inputs."""
     found = header_of(path)
     return None if found is None or wanted not in (None, found) else Journal(path, found, parse)
-
-
-def _total(journal: Journal[Any]) -> int | None:
-    return len(journal.rows) if journal.complete else None
 
 
 def _prompt_id(row: Mapping[str, Any]) -> str:

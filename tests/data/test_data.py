@@ -12,7 +12,7 @@ from harness_tinyworld import DATA
 
 from harness.cli.data import data as data_commands
 from harness.data import describe, mirror, same_data, verify
-from harness.data.manifest import MANIFEST
+from harness.data.sources import MANIFEST
 from harness.errors import HarnessError, UsageError
 from harness.plugins import load
 from harness.records import Sample
