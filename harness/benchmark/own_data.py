@@ -41,11 +41,8 @@ _IMAGE = re.compile(rb"[^\s\"',;\t]*[^\"',;\t\r\n]*\.(?:png|jpe?g|webp|bmp|gif|t
 class OwnData:
     """What a task of one's own reads instead of a named data set.
 
-    Attributes:
-        source: what ``datasets.load_dataset`` takes: a reader or a folder.
-        options: what else it takes, with absolute paths.
-        splits: the files by split; none where the source is a folder.
-        task: the task file that names them.
+    ``source`` (a reader or a folder) and ``options`` are what ``datasets.load_dataset`` takes; a
+    folder has no ``splits``; ``task`` is the file that names them.
     """
 
     source: str

@@ -75,11 +75,8 @@ class Ruling:
 class Rule:
     """A rule as it is read; ``str`` gives a text that reads as the same rule.
 
-    Attributes:
-        target: what is asked: a benchmark, a column, and where it is no verdict a part of it.
-        sign: ``"<"`` or ``">"``, or ``":"`` before a verdict.
-        value: the threshold, or the verdict.
-        negated: whether it fails where the rule without ``not`` would not.
+    The target is a benchmark, a column or a part of it; the sign is ``"<"``, ``">"``, or ``":"``
+    before a verdict; a negated rule fails where the rule without ``not`` would not.
     """
 
     target: str

@@ -24,12 +24,9 @@ MADE = "files:"
 
 @dataclass(frozen=True)
 class Mirrored:
-    """One data set: its name, the hub's commit or what it was made from, its files.
+    """One data set: the name its task reads, its version, size and SHA-256 of its files by path.
 
-    Attributes:
-        dataset: the name its task reads.
-        revision: the hub's commit; ``files:HASH`` where ``harness data convert`` made it.
-        files: size and SHA-256 of every file by path.
+    The version is the hub's commit, or ``files:HASH`` where ``harness data convert`` made it.
     """
 
     dataset: str

@@ -33,15 +33,7 @@ PUBLISHED: Mapping[tuple[str, str], tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class OwnPrompt:
-    """A prompt that the user brought.
-
-    Attributes:
-        benchmark: whose answers are judged with it.
-        file: where it was read.
-        text: with its places.
-        sha256: of the prompt, without what is appended.
-        source: where it is published, if it is one that is known here.
-    """
+    """A prompt that the user brought; ``source`` is where it is published, if that is known."""
 
     benchmark: str
     file: str

@@ -47,11 +47,8 @@ class Scoring:
 class GivenArm:
     """Answers that exist already, scored: one arm of a comparison.
 
-    Attributes:
-        samples: by benchmark.
-        digest: fingerprint of the answers, in the place of a model's.
-        notes: how answers found their rows, and which did not.
-        rows: the first rows, for pictures of their images.
+    ``digest`` of the answers stands for a model's fingerprint; ``rows`` are the first ones, for the
+    pictures of their images.
     """
 
     samples: Mapping[str, tuple[Sample, ...]]

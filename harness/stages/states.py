@@ -111,10 +111,8 @@ def checked_stages(names: Sequence[str]) -> tuple[str, ...]:
 class Expected:
     """What the files of a run have to be made from; those of other inputs count as missing.
 
-    Attributes:
-        prints: by arm and benchmark, the fingerprint in the header of its journal.
-        pairs: the fingerprint in the header of the pairs; ``None`` for any.
-        prompts: how many pairs are made of.
+    Fingerprints of the journals by arm and benchmark, that of the pairs (``None`` for any), and how
+    many prompts there are.
     """
 
     prints: Mapping[str, Mapping[str, str]]
