@@ -7,7 +7,7 @@ A mirror is a folder that ``--data`` takes: one folder per data set, under its b
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,10 +88,6 @@ def read_manifest(folder: Path) -> dict[str, Mirrored]:
         ) from error
 
 
-Fetch = Callable[[str, str | None, Path], str]
-"""Copies a data set (hub name, wanted revision or ``None``) into a folder; returns the commit."""
-
-
 @dataclass(frozen=True)
 class Source:
     """Where the data of a benchmark is.
@@ -149,23 +145,15 @@ def _holds(official: SourceFiles) -> str:
     return ", ".join(f"{count} {what}" for what, count in held.items() if count is not None)
 
 
-def mirror(
-    benchmarks: Sequence[Benchmark],
-    out: Path,
-    *,
-    revisions: Mapping[str, str] | None = None,
-    fetch: Fetch | None = None,
-) -> tuple[Mirrored, ...]:
+def mirror(benchmarks: Sequence[Benchmark], out: Path) -> tuple[Mirrored, ...]:
     """Copy the data of some benchmarks into a folder and record every file's hash.
 
-    A data set that an earlier call has put there is fetched at the same commit again, unless
-    ``revisions`` says otherwise, so that a mirror does not move by itself.
+    A data set that an earlier call has put there is fetched at the same commit again, so that a
+    mirror does not move by itself.
 
     Args:
         benchmarks: whose data is wanted.
         out: the folder, which ``--data`` then takes.
-        revisions: commits by the hub's name; the newest where none is known.
-        fetch: how to copy a data set; from the hub by default.
 
     Raises:
         UsageError: if a data set is not on the hub, or cannot be fetched.
@@ -188,14 +176,13 @@ def mirror(
                 f"{out / source.folder} was made by harness data convert. Remove that folder, or "
                 "name another one for the mirror."
             )
-        name = str(source.dataset)
-        wanted[name] = (revisions or {}).get(name, last)
+        wanted[str(source.dataset)] = last
     done = dict(known)
     for name, revision in wanted.items():
         folder = out / name.rsplit("/", 1)[-1]
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            commit = (fetch or _from_hub)(name, revision, folder)
+            commit = _from_hub(name, revision, folder)
         except OSError as error:
             if error.filename is None:
                 raise _not_fetched(name, error) from error
@@ -277,6 +264,7 @@ def same_data(
 
 
 def _from_hub(name: str, revision: str | None, folder: Path) -> str:
+    """Copy a data set at a commit, or at the newest, into a folder; return the commit."""
     from huggingface_hub import HfApi, snapshot_download
 
     try:
