@@ -74,11 +74,7 @@ from harness.storage import RunRecord, Store, image_folder, locked, open_store, 
 _TOO_FEW = 2
 _KEPT = ("before", "after", "judged", "images")
 _FILES = (
-    "settings.json",
-    "versions.json",
-    "pairs.jsonl",
-    "pair_report.json",
-    "training.json",
+    *("settings.json", "versions.json", "pairs.jsonl", "pair_report.json", "training.json"),
     "checkpoint/curves.jsonl",
 )
 

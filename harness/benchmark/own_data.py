@@ -21,16 +21,7 @@ from harness.records import fingerprint
 from harness.storage import file_digest, folder_digest
 
 # The readers of ``datasets`` that take files, and those that would unpickle or ask a database.
-_READERS = (
-    "json",
-    "csv",
-    "parquet",
-    "arrow",
-    "text",
-    "xml",
-    "imagefolder",
-    "webdataset",
-)
+_READERS = ("json", "csv", "parquet", "arrow", "text", "xml", "imagefolder", "webdataset")
 _REFUSED = ("pandas", "sql", "spark", "generator", "cache")
 _TEXTS = (".json", ".jsonl", ".csv", ".tsv", ".txt")
 _TABLES = (".parquet", ".arrow")
