@@ -60,6 +60,7 @@ from harness.stages import (
     ablation,
     align,
     attribute,
+    bars_of,
     check_knobs,
     check_rounds,
     evaluate,
@@ -213,6 +214,7 @@ def _begun(settings: Settings) -> Iterator[tuple[Context[Plan], Model]]:
     with locked(plan.folder(model.fingerprint)) as folder:
         plan.record(model.fingerprint, model.answered_by).write(folder)
         write_json(folder / "versions.json", versions())
+        progress.current().stages(bars_of(plan))
         yield Context(plan, folder, store), model
 
 
@@ -325,9 +327,10 @@ def run_seeds(settings: Settings, count: int) -> Outcome:
         progress.say(TWO_SEEDS)
     writers = writers_of(settings.reports)  # a wrong name costs nothing yet
     outcomes = []
-    for seed in range(settings.seed, settings.seed + count):
-        progress.say(f"Seed {seed}: {seed - settings.seed + 1} of {count}.")
-        outcomes.append(run(replace(settings, seed=seed, reports=("json",)), alone=False))
+    with progress.current().repeated(count):
+        for seed in range(settings.seed, settings.seed + count):
+            progress.say(f"Seed {seed}: {seed - settings.seed + 1} of {count}.")
+            outcomes.append(run(replace(settings, seed=seed, reports=("json",)), alone=False))
     first = outcomes[0]
     folder = first.folder.with_name(f"{first.folder.name}-seeds{count}")
     with locked(first.folder):

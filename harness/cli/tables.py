@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 
+from harness import progress
 from harness.errors import plain
 
 DASH = "–"
@@ -85,8 +86,4 @@ def _stacked(rows: Sequence[Sequence[str]], head: Sequence[str]) -> list[str]:
 
 def duration(seconds: float | None, unknown: str = DASH) -> str:
     """Return a time in the unit that suits its length."""
-    if seconds is None:
-        return unknown
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+    return unknown if seconds is None else progress.duration(seconds)

@@ -15,7 +15,7 @@ from harness.benchmark import adhoc_columns
 from harness.errors import HarnessError, UsageError
 from harness.plugins import load
 from harness.records import Sample, distinct, fingerprint, to_json
-from harness.report import ReportInput, conclude_alone
+from harness.report import ReportInput, conclude_alone, write_reports
 from harness.storage import RunRecord, journal_of
 
 
@@ -75,7 +75,7 @@ def write_import(found: Sequence[Imported], out: Path, *, source: str, name: str
         {each.name: each.samples for each in found},
         {each.name: adhoc_columns(each.metrics, each.samples) for each in found},
     )
-    load("reports", "json")(report, out)
+    write_reports(report, out, {"json": load("reports", "json")})
     return out
 
 

@@ -158,6 +158,19 @@ def stages_of(
     return tuple(sorted(found, key=lambda each: STAGES.index(each.stage)))
 
 
+def bars_of(plan: Plan) -> list[str]:
+    """Return the bars that a run shows, in their order; what is done already shows none."""
+    asked = plan.settings
+    count = asked.rounds.count if asked.rounds is not None else 1
+    arms = [f"rounds/{number}/{AFTER}" for number in range(1, count) if asked.eval_rounds]
+    return [
+        *(f"{BEFORE} {benchmark.name}" for benchmark in plan.benchmarks),
+        *[PAIRS, TRAIN] * count,
+        *(f"{arm} {benchmark.name}" for arm in (AFTER, *arms) for benchmark in plan.benchmarks),
+        *([JUDGE] if plan.judged else []),
+    ]
+
+
 def stages_of_plan(plan: Plan, model: Model, folder: Path) -> tuple[StageState, ...]:
     """Read how far every stage of a run is, counting only what was made from the plan's inputs.
 
