@@ -21,7 +21,7 @@ from harness import progress
 from harness.compare import Comparison, Terms
 from harness.contamination import check_contamination
 from harness.context import Context, Plan
-from harness.dpo import read_curves, read_effect
+from harness.dpo import read_curves, read_effect, training_of
 from harness.errors import UsageError
 from harness.judge import Verdicts, judge
 from harness.model import Model, open_checkpoint
@@ -284,7 +284,10 @@ def _with_rounds(
 def _about(context: Context[Plan], trained: Trained, blanked: Ablation | None) -> ReportInput:
     """Say what was trained on what, for the reports."""
     plan, folder = context.plan, context.folder
-    options = to_json(plan.options) if plan.options is not None else {}
+    # A method that trains as another does has options of its own, and not those of the training.
+    trains = training_of(plan.method, plan.options)
+    asked = (each for each in (plan.options, trains) if each is not None)
+    options = {name: value for each in asked for name, value in to_json(each).items()}
     return ReportInput(
         comparison=None,
         method=plan.settings.method,
