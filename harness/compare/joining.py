@@ -55,11 +55,7 @@ def join(
 ) -> Joined:
     """Join two arms on the rows' ids and check that they are the same rows.
 
-    Args:
-        name: the benchmark's, for messages.
-        before: rows of the first arm.
-        after: rows of the second arm.
-        partial: compare what both hold, and count the rest as left out.
+    With ``partial``, what both hold is compared, and the rest counts as left out.
 
     Raises:
         HarnessError: if an id occurs twice, rows differ in content, or one arm lacks rows.

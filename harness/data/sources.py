@@ -151,10 +151,6 @@ def mirror(benchmarks: Sequence[Benchmark], out: Path) -> tuple[Mirrored, ...]:
     A data set that an earlier call has put there is fetched at the same commit again, so that a
     mirror does not move by itself.
 
-    Args:
-        benchmarks: whose data is wanted.
-        out: the folder, which ``--data`` then takes.
-
     Raises:
         UsageError: if a data set is not on the hub, or cannot be fetched.
         HarnessError: if the disk is full.
@@ -224,12 +220,8 @@ def same_data(
 ) -> None:
     """Refuse to compare two runs whose data differ.
 
-    Args:
-        name: the benchmark's.
-        before: rows of the first run.
-        after: rows of the second run.
-        prints: fingerprint of the data of each run; of an import it begins with ``import:`` and
-            knows its rows alone, whose order in a file says nothing.
+    The fingerprint of an import begins with ``import:`` and knows its rows alone: their order in a
+    file says nothing.
 
     Raises:
         HarnessError: if the fingerprints differ, or rows that share an id do; names the rows.

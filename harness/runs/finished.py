@@ -176,11 +176,7 @@ def compare_runs(
 ) -> ReportInput:
     """Compare what two methods made of a model, on the rows that both runs asked.
 
-    Args:
-        first: the run that stands for "before".
-        second: the run that stands for "after".
-        seed: of the resampling.
-        terms: margin, level, and benchmarks whose missing rows are accepted.
+    The first run stands for "before", the second for "after".
 
     Raises:
         UsageError: if the runs share no benchmark.

@@ -37,13 +37,7 @@ class Imported:
 
 
 def write_import(found: Sequence[Imported], out: Path, *, source: str, name: str) -> Path:
-    """Write a run folder that ``harness compare`` takes.
-
-    Args:
-        found: the benchmarks.
-        out: the folder.
-        source: the other harness, and its version where known.
-        name: what reports call the model or method.
+    """Write a run folder that ``harness compare`` takes, with the name that reports call the model.
 
     Raises:
         UsageError: if the folder holds another run, or nothing was found.

@@ -113,12 +113,7 @@ def attribute(
 ) -> tuple[Attribution, ...]:
     """Explain ``count`` rows, those first whose answers changed, the benchmarks in turn.
 
-    Args:
-        context: the benchmarks, their data, and the run folder.
-        models: before and after.
-        before: stored answers of the first.
-        after: stored answers of the second.
-        count: how many rows; those of several images and those without an answer are left out.
+    Rows of several images and those without an answer are left out.
     """
     if not count:
         return ()

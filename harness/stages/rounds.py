@@ -170,10 +170,6 @@ def check_rounds(plan: Plan) -> None:
 def align(context: Context[Plan], model: Any) -> Trained:
     """Make pairs and train on them, as often as was asked.
 
-    Args:
-        context: the plan and the run folder.
-        model: the model before.
-
     Raises:
         HarnessError: if a round makes no pairs or cannot be trained; it says which. Everything
             finished stays on disk.
