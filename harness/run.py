@@ -84,15 +84,8 @@ _FILES = (
 class Outcome:
     """What a run came to, and where it lies.
 
-    Attributes:
-        folder: the run folder.
-        comparison: the result.
-        pairs: what was trained on.
-        checkpoint: the result of the training.
-        report: what the reports were written from.
-        written: the files of the reports, by name.
-        calls: how many requests reached the model in this call, and not the store.
-        reused: whether every stage's work was found done.
+    ``calls`` counts the requests that reached the model in this call, and not the store; ``reused``
+    says whether every stage's work was found done.
     """
 
     folder: Path

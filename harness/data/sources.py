@@ -90,18 +90,10 @@ def read_manifest(folder: Path) -> dict[str, Mirrored]:
 
 @dataclass(frozen=True)
 class Source:
-    """Where the data of a benchmark is.
+    """Where the data of a benchmark is, and how to get it.
 
-    Attributes:
-        benchmark: its name.
-        title: as reports call it.
-        dataset: the hub's name, ``None`` where everyone lays it out for themselves.
-        folder: what its folder below ``--data`` is called.
-        licence: of the data.
-        source: paper, hub name, split and number of rows.
-        fetch: the files its authors publish, where they can be converted.
-        holds: how many rows and images those hold, in words.
-        advice: what to type to get it.
+    ``dataset`` is the hub's name, ``None`` where everyone lays it out for themselves; ``fetch`` are
+    the files that its authors publish, if they can be converted; ``advice`` is what to type.
     """
 
     benchmark: str

@@ -21,13 +21,9 @@ from harness.storage import RunRecord, journal_of
 
 @dataclass(frozen=True)
 class Imported:
-    """One benchmark as another harness measured it.
+    """One benchmark as another harness measured it, named with its prefix.
 
-    Attributes:
-        name: of the benchmark, with the other harness's prefix.
-        samples: its rows.
-        metrics: what was scored, with its direction, the headline first.
-        notes: what could not be had, and what was left out.
+    Metrics have a direction, the headline first; notes say what could not be had or was left out.
     """
 
     name: str

@@ -67,14 +67,7 @@ class Attribution:
 
 @dataclass(frozen=True)
 class Reliance:
-    """How much answers of one benchmark owe to their images, in nats.
-
-    Attributes:
-        benchmark: its name.
-        samples: over how many rows.
-        before: mean fall when the image is painted, of the model before.
-        after: of the trained one.
-    """
+    """How much answers of one benchmark owe to their images: mean falls in nats over its rows."""
 
     benchmark: str
     samples: int
