@@ -34,7 +34,7 @@ from harness.storage import (
 
 @dataclass(frozen=True)
 class EvalResult:
-    """What a measurement came to; ``calls`` counts requests that reached the model, not the store."""
+    """What a measurement came to; ``calls`` counts what reached the model, not the store."""
 
     folder: Path
     report: ReportInput

@@ -29,11 +29,7 @@ class Rejudged:
 
 
 def rejudge(
-    folder: Path,
-    settings: JudgeSettings,
-    *,
-    reports: Sequence[str] = (),
-    device: str = "auto",
+    folder: Path, settings: JudgeSettings, *, reports: Sequence[str] = (), device: str = "auto"
 ) -> Rejudged:
     """Judge the stored answers of a run or of one model, and write its result and reports anew.
 

@@ -27,14 +27,7 @@ from harness.judge import Verdicts, judge
 from harness.model import Model, open_checkpoint
 from harness.pairs import PairSet, make_pairs
 from harness.records import Samples, to_json
-from harness.report import (
-    TWO_SEEDS,
-    ReportInput,
-    conclude,
-    each_round,
-    write_reports,
-    writers_of,
-)
+from harness.report import TWO_SEEDS, ReportInput, conclude, each_round, write_reports, writers_of
 from harness.resolve import resolve, versions
 from harness.runs import (
     FinishedRun,

@@ -121,9 +121,7 @@ def images_in(joined: Joined) -> int:
     return len(set(_clusters([row.id for row in joined.before], joined, alone=True)))
 
 
-def arrays_of(
-    units: Iterable[Unit],
-) -> tuple[NDArray[float64], NDArray[float64], NDArray[Any]]:
+def arrays_of(units: Iterable[Unit]) -> tuple[NDArray[float64], NDArray[float64], NDArray[Any]]:
     """Return counters before and after, each (units, k), and cluster numbers, of paired units."""
     import numpy as np
 

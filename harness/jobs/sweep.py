@@ -219,12 +219,7 @@ class _Graph:
         return name
 
     def _job(
-        self,
-        entrant: Entrant,
-        name: str,
-        stage: str,
-        words: tuple[str, ...],
-        needs: Iterable[str],
+        self, entrant: Entrant, name: str, stage: str, words: tuple[str, ...], needs: Iterable[str]
     ) -> None:
         asked = self._resources.get(stage, Resources())
         usual = _gpus(stage, entrant.wanted.settings)

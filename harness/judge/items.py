@@ -61,10 +61,7 @@ def _one_row() -> Iterator[None]:
 
 
 def items_of(
-    benchmark: Benchmark,
-    task: Task,
-    arms: Mapping[str, Sequence[Sample]],
-    data: str | Path,
+    benchmark: Benchmark, task: Task, arms: Mapping[str, Sequence[Sample]], data: str | Path
 ) -> Iterator[JudgeItem]:
     """Yield every answer that is to be judged, with its question."""
     assert benchmark.rubric is not None

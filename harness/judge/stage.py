@@ -210,10 +210,7 @@ def open_judge(settings: JudgeSettings, *, device: str = "auto", dtype: str = "a
 
 
 def write(
-    folder: Path,
-    name: str,
-    samples: Mapping[tuple[str, str], Sequence[Sample]],
-    judging: Judging,
+    folder: Path, name: str, samples: Mapping[tuple[str, str], Sequence[Sample]], judging: Judging
 ) -> None:
     """Write the judged samples, by arm and benchmark, and the summary.
 

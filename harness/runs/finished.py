@@ -28,12 +28,7 @@ from harness.records import Sample, Samples, distinct, from_json
 from harness.report import ReportInput, conclude, conclude_alone
 from harness.runs.baseline import taken_in
 from harness.stages import kept_ablation
-from harness.storage import (
-    RunRecord,
-    image_folder,
-    read_journal,
-    read_json,
-)
+from harness.storage import RunRecord, image_folder, read_journal, read_json
 
 _LONG = 240  # bytes of a name that becomes a file's, with room for an ending
 

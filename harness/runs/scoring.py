@@ -117,10 +117,7 @@ def _letters(text: str) -> str:
 
 
 def _scored(
-    bench: Benchmark,
-    plan: EvalPlan,
-    given: Sequence[GivenAnswer],
-    shown: list[Row],
+    bench: Benchmark, plan: EvalPlan, given: Sequence[GivenAnswer], shown: list[Row]
 ) -> tuple[tuple[Sample, ...], list[str]]:
     limit = plan.settings.limit
     task = Task(bench.task, plan.data)

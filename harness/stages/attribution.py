@@ -98,11 +98,7 @@ def reliance_of(found: Sequence[Attribution]) -> tuple[Reliance, ...]:
 
 
 def attribute(
-    context: Context[EvalPlan],
-    models: tuple[Any, Any],
-    before: Samples,
-    after: Samples,
-    count: int,
+    context: Context[EvalPlan], models: tuple[Any, Any], before: Samples, after: Samples, count: int
 ) -> tuple[Attribution, ...]:
     """Explain ``count`` rows, those first whose answers changed, the benchmarks in turn.
 

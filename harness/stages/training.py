@@ -141,10 +141,7 @@ def _refuse_idle(
 
 
 def ablation(
-    checkpoint: Checkpoint,
-    pairs: Sequence[Pair],
-    model: Model,
-    folder: Path,
+    checkpoint: Checkpoint, pairs: Sequence[Pair], model: Model, folder: Path
 ) -> Ablation | None:
     """Blank the images of some pairs, before and after training, and see what that does.
 
