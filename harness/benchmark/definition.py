@@ -13,8 +13,8 @@ from harness.records import Scored
 
 if TYPE_CHECKING:
     from harness.benchmark.metrics import Metric
-    from harness.benchmark.official import SourceFiles
     from harness.benchmark.rubric import Rubric
+    from harness.benchmark.source_files import SourceFiles
     from harness.benchmark.task import Row, Task
     from harness.records import Answer
 

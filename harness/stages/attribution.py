@@ -218,13 +218,7 @@ def _read(
 
 
 def overlay(image: PIL.Image.Image, cells: Sequence[float], most: float) -> PIL.Image.Image:
-    """Colour each cell by how much the answer depends on it.
-
-    Args:
-        image: the image of the question.
-        cells: decrease of the log-probability by cell, row by row.
-        most: the decrease with the strongest colour; cells with an increase stay clear.
-    """
+    """Colour each cell by how much the answer depends on it; ``most`` has the strongest colour."""
     import PIL.Image
 
     made = image.convert("RGB")

@@ -121,10 +121,6 @@ class _Asking:
         """Ask few rows at a time until one can be measured, and return how many that took.
 
         Rows that cannot be read say nothing of the model: only asked ones are counted.
-
-        Raises:
-            HarnessError: if the model was asked the first rows and none can be measured, or there
-                are no more.
         """
         seen: list[Sample] = []
         limit = self._limit(task)

@@ -186,13 +186,7 @@ def align(context: Context[Plan], model: Any) -> Trained:
 
 @dataclass(frozen=True)
 class _Rounds:
-    """The rounds of one run.
-
-    Attributes:
-        context: of the run.
-        base: the model before the first round.
-        asked: how they are made.
-    """
+    """The rounds of one run; ``base`` is the model before the first."""
 
     context: Context[Plan]
     base: Any

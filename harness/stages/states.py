@@ -111,10 +111,8 @@ def checked_stages(names: Sequence[str]) -> tuple[str, ...]:
 class Expected:
     """What the files of a run have to be made from; those of other inputs count as missing.
 
-    Attributes:
-        prints: by arm and benchmark, the fingerprint in the header of its journal.
-        pairs: the fingerprint in the header of the pairs; ``None`` for any.
-        prompts: how many pairs are made of.
+    Fingerprints of the journals by arm and benchmark, that of the pairs (``None`` for any), and how
+    many prompts there are.
     """
 
     prints: Mapping[str, Mapping[str, str]]
@@ -158,6 +156,19 @@ def stages_of(
     whole = all(part.done and part.done == part.total for arm in arms for part in arm.parts)
     found.append(StageState(REPORT, "reports", (_reported(folder, whole),)))
     return tuple(sorted(found, key=lambda each: STAGES.index(each.stage)))
+
+
+def bars_of(plan: Plan) -> list[str]:
+    """Return the bars that a run shows, in their order; what is done already shows none."""
+    asked = plan.settings
+    count = asked.rounds.count if asked.rounds is not None else 1
+    arms = [f"rounds/{number}/{AFTER}" for number in range(1, count) if asked.eval_rounds]
+    return [
+        *(f"{BEFORE} {benchmark.name}" for benchmark in plan.benchmarks),
+        *[PAIRS, TRAIN] * count,
+        *(f"{arm} {benchmark.name}" for arm in (AFTER, *arms) for benchmark in plan.benchmarks),
+        *([JUDGE] if plan.judged else []),
+    ]
 
 
 def stages_of_plan(plan: Plan, model: Model, folder: Path) -> tuple[StageState, ...]:
@@ -241,7 +252,9 @@ def _rows(path: Path, wanted: str | None) -> Part:
         return Part(path.stem)
     lost = sum(not settled(row) for row in journal.rows)
     done = journal.complete and not lost
-    return Part(path.stem, len(journal.rows), _total(journal), done, lost)
+    return Part(
+        path.stem, len(journal.rows), len(journal.rows) if journal.complete else None, done, lost
+    )
 
 
 def _pairs(folder: Path, wanted: str | None, prompts: int | None) -> Part:
@@ -256,10 +269,6 @@ def _journal(path: Path, wanted: str | None, parse: Callable[[Any], T]) -> Journ
     """Open a journal without writing to it; ``None`` where there is none for these inputs."""
     found = header_of(path)
     return None if found is None or wanted not in (None, found) else Journal(path, found, parse)
-
-
-def _total(journal: Journal[Any]) -> int | None:
-    return len(journal.rows) if journal.complete else None
 
 
 def _prompt_id(row: Mapping[str, Any]) -> str:

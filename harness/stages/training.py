@@ -124,11 +124,7 @@ def train(
 def _refuse_idle(
     method: Method, path: Path, model: Model, effect: dpo.TrainingEffect | None
 ) -> None:
-    """Refuse a training that moved nothing, unless the method says that it trains nothing.
-
-    Raises:
-        HarnessError: says what was seen of the training.
-    """
+    """Refuse a training that moved nothing, unless the method says that it trains nothing."""
     if not getattr(method.module, "TRAINS", True):
         return
     moved = effect.moved if effect is not None else dpo.checkpoint_moved(path, model.path)

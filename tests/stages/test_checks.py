@@ -51,7 +51,7 @@ def prompts(folder):
 def tried(model, prompts, name="seva", **options):
     method = load_method(name)
     made = method.options(None, {**SMALL, **options})
-    return dict(preflight(prompts, model, method, made).facts)
+    return dict(preflight(prompts, model, method, made))
 
 
 def test_one_pair_goes_through_a_step_and_leaves_the_model_as_it_was(model, prompts):
