@@ -287,8 +287,9 @@ def power(
     Raises:
         UsageError: if something named is not there.
     """
-    from harness.analysis import estimate
-    from harness.benchmark import benchmark, expand
+    from harness import progress
+    from harness.analysis import estimate, throughputs_of
+    from harness.benchmark import benchmark, check_tables, expand
     from harness.resolve import data_of
     from harness.runs import open_run, unpacked
 
@@ -296,13 +297,17 @@ def power(
         if name not in _PLANNED:
             raise _unknown(name, _PLANNED)
     wanted = [benchmark(name) for name in expand(_names(bench))]
+    place = data_of(data)
+    for each in wanted:
+        tables = check_tables(each.task, place)
+        for note in tables.notes if tables is not None else ():
+            progress.say(f"{each.name}: {note}")
     if source is None:
-        return Power(estimate(wanted, data_of(data), **planned))
+        return Power(estimate(wanted, place, **planned))
     with unpacked(Path(source)) as folder:
-        found = estimate(
-            wanted, data_of(data), run=open_run(folder), name=Path(source).name, **planned
-        )
-    return Power(found)
+        run, paces = open_run(folder), throughputs_of(folder)
+    name = Path(source).name
+    return Power(estimate(wanted, place, run=run, throughputs=paces, name=name, **planned))
 
 
 _PLANNED = ("limit", "judgings", "seeds")

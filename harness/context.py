@@ -28,18 +28,8 @@ if TYPE_CHECKING:
     from harness.benchmark import Metric
 
 _NO_RESULT = (
-    *(
-        "out",
-        "reports",
-        "baseline",
-        "judging",
-        "pair_timeout",
-        "image_ablation",
-        "merge",
-        "merge_dtype",
-        "eval_rounds",
-        "attribution",
-    ),
+    *("out", "reports", "baseline", "judging", "pair_timeout", "image_ablation"),
+    *("merge", "merge_dtype", "eval_rounds", "attribution"),
     *("margin", "alpha", "accept_missing", "margins"),
     *("protocol", "engine", "engine_options"),  # part of the model's fingerprint
 )
@@ -84,11 +74,7 @@ class EvalPlan:
         return {bench.name: bench.columns for bench in self.benchmarks}
 
     def prints(self, model: str) -> dict[str, str]:
-        """Return, by benchmark, the fingerprint of everything that determines its samples.
-
-        Args:
-            model: the model's fingerprint.
-        """
+        """Return, by benchmark, the fingerprint of everything that determines its samples."""
         rows = (self.settings.limit, *self._cut)
         return {
             bench.name: fingerprint(
@@ -109,12 +95,7 @@ class EvalPlan:
         return self.settings.out / folder_name("eval", self.settings.model, code)
 
     def record(self, model: str, engine: str = "") -> RunRecord:
-        """Return what ``settings.json`` keeps of the plan and of a model with this fingerprint.
-
-        Args:
-            model: the fingerprint.
-            engine: the identity of what answers; empty for the engine ``own``.
-        """
+        """Return what ``settings.json`` keeps of the plan and of a model with this fingerprint."""
         asked = {**to_json(self.settings), "data": kept_data(self.settings.data)}
         if self.settings.engine_options:
             asked["engine_options"] = dict(self.settings.engine_options)
@@ -165,11 +146,7 @@ class Plan(EvalPlan):
         return rubrics and self.settings.judging.judge != BUILTIN
 
     def pairs_print(self, model: str) -> str:
-        """Return the fingerprint of everything that determines the pairs.
-
-        Args:
-            model: the model's fingerprint.
-        """
+        """Return the fingerprint of everything that determines the pairs."""
         return fingerprint(model, ENGINE_VERSION, *self.determined)
 
     def folder(self, model: str) -> Path:

@@ -12,7 +12,9 @@ import importlib.metadata
 import importlib.util
 import os
 import sys
+import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import Distribution, EntryPoint, EntryPoints
 from pathlib import Path
@@ -173,7 +175,7 @@ class Method:
                 f"The method '{self.name}' ({self.owner}) made no pairs: its make_pairs returned "
                 "None. It must yield Pair or Drop records; see docs/write-a-method.md."
             )
-        iterator = iter(made)
+        iterator: Iterator[Pair | Drop] = iter(made)
         while True:
             with _blamed(self, "make_pairs"):
                 try:
@@ -226,33 +228,25 @@ def load_method(name: str) -> Method:
     return Method(name, _owner(point), module, manager.hook)
 
 
-class _blamed:  # noqa: N801  (a context manager, used like a function)
+@contextmanager
+def _blamed(method: Method, hook: str) -> Iterator[None]:
     """Turn an exception of a plugin into one paragraph that names it."""
-
-    def __init__(self, method: Method, hook: str) -> None:
-        self.method, self.hook = method, hook
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if not isinstance(error, Exception | SystemExit) or isinstance(error, HarnessError):
-            return
-        if isinstance(error, StopIteration):
-            return
+    try:
+        yield
+    except HarnessError:
+        raise
+    except (Exception, SystemExit) as error:
         if disk_is_full(error):
             raise HarnessError(
-                f"The disk is full: {self.hook} of the method '{self.method.name}' could not write "
+                f"The disk is full: {hook} of the method '{method.name}' could not write "
                 f"({error}). Free some space, or name another folder with --out, then run the same "
                 "command again; finished work is reused."
             ) from error
-        import traceback
-
-        frame = traceback.extract_tb(trace)[-1]
+        frame = traceback.extract_tb(error.__traceback__)[-1]
         raise HarnessError(
-            f"The method '{self.method.name}' ({self.method.owner}) failed in {self.hook}: "
+            f"The method '{method.name}' ({method.owner}) failed in {hook}: "
             f"{type(error).__name__}: {error} ({Path(frame.filename).name}:{frame.lineno}). "
-            f"Report it to its authors, or test it with: harness check --method {self.method.name}"
+            f"Report it to its authors, or test it with: harness check --method {method.name}"
         ) from error
 
 

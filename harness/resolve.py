@@ -41,16 +41,8 @@ from harness.storage import files_digest, folder_digest
 
 _PAPER = "paper"
 PACKAGES = (
-    "vlm-harness",
-    "accelerate",
-    "datasets",
-    "lmms-eval",
-    "peft",
-    "tokenizers",
-    "torch",
-    "torchvision",
-    "transformers",
-    "trl",
+    *("vlm-harness", "accelerate", "datasets", "lmms-eval", "peft", "tokenizers"),
+    *("torch", "torchvision", "transformers", "trl"),
 )
 
 
@@ -227,11 +219,7 @@ def _given(settings: Settings) -> tuple[Given, str]:
 
 
 def _typed(settings: Settings, method: Method) -> dict[str, str]:
-    """Return the options of the method that the user set, the file of pairs among them.
-
-    Raises:
-        UsageError: if there are pairs, and the method makes its own; or the other way round.
-    """
+    """Return the options of the method that the user set, the file of pairs among them."""
     typed = dict(settings.options)
     fields = getattr(getattr(method.module, "Options", None), "__dataclass_fields__", {})
     if settings.pairs is not None:

@@ -18,9 +18,9 @@ from typing import Any
 
 from harness_tinyworld import DEMO
 
+from harness.engine.decoding import ending_of
 from harness.engine.fallback import answer_alone
 from harness.engine.inputs import prepare
-from harness.engine.stopping import ending_of
 from harness.model import Model
 from harness.pairs import read_prompts
 from harness.records import Request

@@ -287,9 +287,9 @@ def generation(place: Place) -> Found:
     """The 7B model: the engine against batches of 32 by ``generate``, and one row at a time."""
     import engine
 
+    from harness.engine.decoding import ending_of
     from harness.engine.fallback import answer_alone
     from harness.engine.inputs import prepare
-    from harness.engine.stopping import ending_of
     from tests.support.checkpoints import Sizes
 
     tiny = Sizes(vocabulary=engine.SEVEN_BILLION.vocabulary, eos_gain=0.0)

@@ -86,6 +86,10 @@ def test_a_wrong_name_is_an_error_with_the_closest_one(tmp_path, asked, message)
     assert not list(tmp_path.glob("seva-*"))
 
 
+def test_power_from_a_run_says_how_long_it_takes(found):
+    assert api.power("pope", source=found.folder, limit=8).estimate.seconds > 0
+
+
 def test_power_is_a_frame_too():
     planned = api.power("pope,mmvet", seeds=3)
     assert list(planned.to_frame()["benchmark"]) == ["pope", "mmvet"]

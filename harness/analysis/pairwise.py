@@ -65,13 +65,8 @@ def pairwise(
 ) -> tuple[dict[Key, MetricResult], list[str]]:
     """Compare every run with every later one: the second less the first.
 
-    Args:
-        arms: the arm after of each run, once for each of its training seeds. Of two runs as many
-            seeds are compared as both have.
-        columns: headline columns by benchmark.
-        seed: of the resampling.
-        draws: resamples per comparison.
-        terms: margins, level, and benchmarks whose missing rows are accepted.
+    A run has one arm after for each of its training seeds; of two runs as many seeds are compared
+    as both have.
 
     Returns:
         The figures, corrected over all of them together, and the notes of the comparisons.

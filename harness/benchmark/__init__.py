@@ -8,12 +8,7 @@ from harness.benchmark.catalog import benchmark, code_digest, expand
 from harness.benchmark.columns_read import read_columns
 from harness.benchmark.definition import Benchmark, Choices, Papers
 from harness.benchmark.foreign import is_adhoc_result
-from harness.benchmark.foreign_columns import (
-    adhoc_columns,
-    fitted,
-    known_columns,
-    scores_in,
-)
+from harness.benchmark.foreign_columns import adhoc_columns, fitted, known_columns, scores_in
 from harness.benchmark.json_stream import BrokenListError, list_items
 from harness.benchmark.metrics import (
     Metric,
@@ -26,11 +21,19 @@ from harness.benchmark.metrics import (
     ratio_of,
     together,
 )
-from harness.benchmark.official import Reading, SourceFiles, SourceRow, texts_of, value_of
-from harness.benchmark.parquet import stored_rows
+from harness.benchmark.readings import numeric
 from harness.benchmark.rubric import Anchor, JudgePrompt, Rubric, UnparsableReply, judge_prompt
-from harness.benchmark.shards import check_files, check_shards
-from harness.benchmark.source_files import Files, SourcePath, malformed
+from harness.benchmark.source_files import (
+    Files,
+    Reading,
+    SourceFiles,
+    SourcePath,
+    SourceRow,
+    malformed,
+    texts_of,
+    value_of,
+)
+from harness.benchmark.table_files import check_files, check_shards, stored_rows
 from harness.benchmark.tables import check_tables, facts_of, tables_below
 from harness.benchmark.task import Row, Task
 from harness.benchmark.task_files import (
@@ -93,6 +96,7 @@ __all__ = [
     "local_folder",
     "malformed",
     "mean_of",
+    "numeric",
     "place_of",
     "ratio_of",
     "read_columns",

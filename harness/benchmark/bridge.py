@@ -51,13 +51,7 @@ _known: weakref.WeakKeyDictionary[Task, Readings] = weakref.WeakKeyDictionary()
 
 
 def examined(task: Task, means: frozenset[str], beside: frozenset[str]) -> Readings:
-    """Return how a task's metrics are read, found out at the first call for a task.
-
-    Args:
-        task: loaded.
-        means: metrics whose file says that they are a mean of numbers.
-        beside: metrics that are no figure, such as a file to submit.
-    """
+    """Return how a task's metrics are read, found out at the first call for a task."""
     if task not in _known:
         _known[task] = _examine(task, means, beside)
     return _known[task]
@@ -177,11 +171,7 @@ def _by_name(results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def score(readings: Readings, task: Task, row: Row, answer: str) -> Scored:
-    """Score one answer as the task does; what a language model would have to say is missing.
-
-    Raises:
-        HarnessError: if the task needs something that is not available here.
-    """
+    """Score one answer as the task does; what a language model would have to say is missing."""
     try:
         told = scored(lambda: task.results(row, answer))
     except Asked:
@@ -253,11 +243,7 @@ def units(readings: Readings, task: Task, row: Row) -> dict[str, str]:
 
 
 def ask(task: Task, row: Row, answer: str) -> JudgePrompt | None:
-    """Return what the task's scoring asks about an answer; ``None`` where its rules decide.
-
-    Raises:
-        UnparsableReply: if it asks for more than one reply in words.
-    """
+    """Return what the task's scoring asks about an answer; ``None`` where its rules decide."""
     try:
         scored(lambda: task.results(row, answer))
     except Asked as asked:
@@ -272,9 +258,6 @@ def read(readings: Readings, task: Task, row: Row, answer: str, reply: str) -> S
 
     Most tasks turn a reply that they cannot read into a wrong answer. A reply counts as read if
     it holds a number, a letter or a word that decides, or if it scores otherwise than nonsense.
-
-    Raises:
-        UnparsableReply: if the reply cannot be read.
     """
     try:
         scores = _scores(readings, task, scored(lambda: task.results(row, answer), reply or None))

@@ -13,8 +13,8 @@ from harness.records import Scored
 
 if TYPE_CHECKING:
     from harness.benchmark.metrics import Metric
-    from harness.benchmark.official import SourceFiles
     from harness.benchmark.rubric import Rubric
+    from harness.benchmark.source_files import SourceFiles
     from harness.benchmark.task import Row, Task
     from harness.records import Answer
 
@@ -164,7 +164,4 @@ class Benchmark:
         top = max(logs)
         right = logs[wanted.right]
         share = math.exp(right - top) / math.fsum(math.exp(value - top) for value in logs)
-        return {
-            "logit": float(right == top and logs.count(top) == 1),
-            "logit_right": share,
-        }
+        return {"logit": float(right == top and logs.count(top) == 1), "logit_right": share}

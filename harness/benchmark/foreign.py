@@ -83,11 +83,7 @@ class Described:
 
 
 def foreign(name: str) -> Benchmark:
-    """Build a benchmark from ``lmms:TASK``, ``lmms:TASK:METRIC`` or the path of a task file.
-
-    Raises:
-        UsageError: if there is no such task or file, or its file says that it cannot be measured.
-    """
+    """Build a benchmark from ``lmms:TASK``, ``lmms:TASK:METRIC`` or the path of a task file."""
     path, head = task_file(name), _metric_named(name)
     found = described(path)
     if found.refused:
@@ -189,11 +185,7 @@ def _is_total(metric: str) -> bool:
 
 
 def described(path: Path) -> Described:
-    """Read what a task's file says; none of its code runs.
-
-    Raises:
-        UsageError: if lmms-eval does not know the task.
-    """
+    """Read what a task's file says; none of its code runs."""
     merged = task_settings(path)
     if not isinstance(merged.get("task"), str) or not merged.get("dataset_path"):
         raise UsageError(
@@ -264,11 +256,7 @@ def _metric_named(name: str) -> str | None:
 
 
 def task_file(name: str) -> Path:
-    """Return the file of ``lmms:TASK``, ``lmms:TASK:METRIC`` or a path.
-
-    Raises:
-        UsageError: if there is none.
-    """
+    """Return the file of ``lmms:TASK``, ``lmms:TASK:METRIC`` or a path."""
     if not name.startswith(PREFIX):
         path = Path(name).resolve()
         if not path.is_file():

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from harness.benchmark.metrics import Metric, has, ratio_of
+from harness.benchmark.metrics import Metric, Ratio, all_of, divided, has, ratio_of, together
 from harness.benchmark.readings import BELOW, BETWEEN, CELLS, GROUPS, RATIO, WORDS, numeric
 
 if TYPE_CHECKING:
@@ -31,12 +31,7 @@ _SCALE = re.compile(r"0 to (?P<top>[\d.e+]+)")
 def pending_columns(
     metrics: Mapping[str, bool | None], head: str | None = None
 ) -> tuple[Metric, ...]:
-    """Return the columns of a task before any of its rows was scored; see :func:`fitted`.
-
-    Args:
-        metrics: name and direction of each.
-        head: the metric that the user names for the headline.
-    """
+    """Return the columns of a task before any of its rows was scored; see :func:`fitted`."""
     return tuple(
         replace(_column(name, better, ()), count=_Pending(name), primary=name == head)
         for name, better in metrics.items()
@@ -92,9 +87,7 @@ def known_columns(
 ) -> tuple[Metric, ...]:
     """Return the columns of a finished run by the names in its records.
 
-    Args:
-        named: direction of each column, and whether it is a headline.
-        rows: of all arms.
+    Each name has a direction and says whether it is a headline; rows are those of all arms.
     """
     return tuple(
         replace(_column(name, better, rows), primary=primary)
@@ -116,36 +109,33 @@ def _column(name: str, better: bool | None, rows: Sequence[Sample]) -> Metric:
         "applies": has(name),
     }
     if kind == GROUPS:
-        return Metric(name, _All(name), _Mean(times), group=_Unit(name), mean=True, **common)
+        return all_of(name, group=together(name), **common)
     if kind == CELLS:
         cells = tuple(sorted({row.units[name] for row in rows if name in row.units}))
         return Metric(name, _InCells(name, cells), _OverCells(times, cells), **common)
     if kind == RATIO:
         del common["high"]
         return ratio_of(name, name + BELOW, name=name, scale=times, **common)
-    return Metric(name, _Given(name), _Mean(times), mean=True, **common)
+    return Metric(name, _Given(name), Ratio(times), mean=True, **common)
 
 
 def adhoc_columns(
-    metrics: Mapping[str, bool | None], largest: Mapping[str, float] | None = None
+    metrics: Mapping[str, bool | None], rows: Sequence[Sample] = ()
 ) -> tuple[Metric, ...]:
     """Return one column for each metric, with its direction; the first is the headline.
 
-    Args:
-        metrics: name and direction of each.
-        largest: the largest value of a row, where it is known. Up to 1 the column is in
-            hundredths, as where nothing is known; above, it is the plain mean, and its scale is
-            taken to end at the next power of ten.
+    Where no row has a value above 1 the column is in hundredths. Else it is the plain mean, and its
+    scale is taken to end at the next power of ten.
     """
     columns: list[Metric] = []
     for metric, better in metrics.items():
-        top = (largest or {}).get(metric, 1.0)
+        top = max((row.scores.get(metric) or 0.0 for row in rows), default=0.0)
         scale, high = (100.0, 100.0) if top <= 1 else (1.0, 10.0 ** math.ceil(math.log10(top)))
         columns.append(
             Metric(
                 metric,
                 _Given(metric),
-                _Mean(scale),
+                Ratio(scale),
                 higher_is_better=better,
                 high=high,
                 digits=1 if high >= 100 else 2,
@@ -164,27 +154,6 @@ class _Pending:
 
     def __call__(self, rows: Sequence[Sample]) -> tuple[float, float] | None:
         return _Given(self.metric)(rows)
-
-
-@dataclass(frozen=True)
-class _Unit:
-    """The group of a row; one that has none is alone."""
-
-    column: str
-
-    def __call__(self, row: Sample) -> str:
-        return row.units.get(self.column, f"row {row.id}")
-
-
-@dataclass(frozen=True)
-class _All:
-    """One if every row of a group is right."""
-
-    column: str
-
-    def __call__(self, rows: Sequence[Sample]) -> tuple[float, float] | None:
-        values = [row.scores.get(self.column) for row in rows]
-        return None if None in values else (float(all(values)), 1.0)
 
 
 @dataclass(frozen=True)
@@ -217,9 +186,7 @@ class _OverCells:
         import numpy as np
 
         names = [tuple(cell.split(BETWEEN)) for cell in self.cells]
-        sums, counts = totals[..., 0::2], totals[..., 1::2]
-        level: NDArray[float64] = np.full(np.shape(sums), np.nan)
-        np.divide(sums, counts, out=level, where=counts > 0)
+        level = divided(totals[..., 0::2], totals[..., 1::2])
         while names and names[0]:
             above = list(dict.fromkeys(name[:-1] for name in names))
             parts = [
@@ -238,11 +205,7 @@ def _known_mean(values: NDArray[float64]) -> NDArray[float64]:
     import numpy as np
 
     there = np.isfinite(values)
-    count = there.sum(axis=-1)
-    total = np.where(there, values, 0.0).sum(axis=-1)
-    mean: NDArray[float64] = np.full(np.shape(total), np.nan)
-    np.divide(total, count, out=mean, where=count > 0)
-    return mean
+    return divided(np.where(there, values, 0.0).sum(axis=-1), there.sum(axis=-1))
 
 
 @dataclass(frozen=True)
@@ -256,20 +219,6 @@ class _Given:
         values = [row.scores.get(self.metric) for row in rows if applies(row) is not False]
         known = [value for value in values if value is not None]
         return (float(sum(known)), float(len(known))) if len(known) == len(values) else None
-
-
-@dataclass(frozen=True)
-class _Mean:
-    """Scale times the sum over the number of rows that have the metric."""
-
-    scale: float
-
-    def __call__(self, totals: NDArray[float64]) -> NDArray[float64]:
-        import numpy as np
-
-        empty: NDArray[float64] = np.full(np.shape(totals)[:-1], np.nan)
-        over, under = self.scale * totals[..., 0], totals[..., 1]
-        return np.divide(over, under, out=empty, where=under != 0)
 
 
 def scores_in(values: Mapping[str, Any]) -> dict[str, float | None]:

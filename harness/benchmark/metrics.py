@@ -75,7 +75,7 @@ def mean_of(
     fields.setdefault("name", metric)
     return Metric(
         count=_Counts((metric,), _one),
-        value=_Ratio(scale),
+        value=Ratio(scale),
         low=low * scale,
         high=high * scale,
         mean=True,
@@ -93,7 +93,7 @@ def all_of(metric: str, *, group: Callable[[Sample], str], **fields: Any) -> Met
     """
     fields.setdefault("name", metric)
     count = _Every(metric)
-    return Metric(count=count, value=_Ratio(100.0), group=group, mean=True, **fields)
+    return Metric(count=count, value=Ratio(100.0), group=group, mean=True, **fields)
 
 
 def ratio_of(over: str, under: str, *, scale: float = 100.0, **fields: Any) -> Metric:
@@ -107,7 +107,7 @@ def ratio_of(over: str, under: str, *, scale: float = 100.0, **fields: Any) -> M
     """
     fields.setdefault("name", f"{over}/{under}")
     fields.setdefault("high", scale)
-    return Metric(count=_Counts((over, under), tuple), value=_Ratio(scale), **fields)
+    return Metric(count=_Counts((over, under), tuple), value=Ratio(scale), **fields)
 
 
 def f1_of(said: str, label: str, *, scale: float = 100.0, **fields: Any) -> Metric:
@@ -205,13 +205,14 @@ def _hits(values: Sequence[float]) -> Counters:
 
 
 @dataclass(frozen=True)
-class _Ratio:
+class Ratio:
     """Scale times the first counter over the second."""
 
     scale: float
 
     def __call__(self, totals: NDArray[float64]) -> NDArray[float64]:
-        return _divide(self.scale * totals[..., 0], totals[..., 1])
+        """Return the figure."""
+        return divided(self.scale * totals[..., 0], totals[..., 1])
 
 
 @dataclass(frozen=True)
@@ -220,10 +221,11 @@ class _F1:
 
     def __call__(self, totals: NDArray[float64]) -> NDArray[float64]:
         hits = 2 * totals[..., 0]
-        return _divide(self.scale * hits, hits + totals[..., 1] + totals[..., 2])
+        return divided(self.scale * hits, hits + totals[..., 1] + totals[..., 2])
 
 
-def _divide(over: NDArray[float64], under: NDArray[float64]) -> NDArray[float64]:
+def divided(over: NDArray[float64], under: NDArray[float64]) -> NDArray[float64]:
+    """Return over / under; NaN where that is undefined."""
     import numpy as np
 
     undefined: NDArray[float64] = np.full(np.shape(over), np.nan)

@@ -15,22 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.benchmark.parquet import stored_texts
+from harness.benchmark.table_files import stored_texts
 from harness.errors import UsageError
 from harness.records import fingerprint
 from harness.storage import file_digest, folder_digest
 
 # The readers of ``datasets`` that take files, and those that would unpickle or ask a database.
-_READERS = (
-    "json",
-    "csv",
-    "parquet",
-    "arrow",
-    "text",
-    "xml",
-    "imagefolder",
-    "webdataset",
-)
+_READERS = ("json", "csv", "parquet", "arrow", "text", "xml", "imagefolder", "webdataset")
 _REFUSED = ("pandas", "sql", "spark", "generator", "cache")
 _TEXTS = (".json", ".jsonl", ".csv", ".tsv", ".txt")
 _TABLES = (".parquet", ".arrow")
@@ -41,11 +32,8 @@ _IMAGE = re.compile(rb"[^\s\"',;\t]*[^\"',;\t\r\n]*\.(?:png|jpe?g|webp|bmp|gif|t
 class OwnData:
     """What a task of one's own reads instead of a named data set.
 
-    Attributes:
-        source: what ``datasets.load_dataset`` takes: a reader or a folder.
-        options: what else it takes, with absolute paths.
-        splits: the files by split; none where the source is a folder.
-        task: the task file that names them.
+    ``source`` (a reader or a folder) and ``options`` are what ``datasets.load_dataset`` takes; a
+    folder has no ``splits``; ``task`` is the file that names them.
     """
 
     source: str
@@ -75,12 +63,7 @@ class OwnData:
 def read_own_data(settings: Mapping[str, Any], homes: Mapping[str, Path]) -> OwnData | None:
     """Return the data that a task's settings name as files; ``None`` where they name a data set.
 
-    Args:
-        settings: of the task, with those it includes.
-        homes: the file that says each of them.
-
-    Raises:
-        UsageError: if a file is not there, lies on the network, or is of a kind that is refused.
+    ``homes`` are the files that say each setting.
     """
     source = str(settings.get("dataset_path") or "")
     given = settings.get("dataset_kwargs")

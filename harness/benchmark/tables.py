@@ -18,8 +18,7 @@ from typing import Any
 
 from harness.benchmark.columns_read import read_columns
 from harness.benchmark.own_data import OwnData
-from harness.benchmark.parquet import reading_table
-from harness.benchmark.shards import SHARD, check_files, upper
+from harness.benchmark.table_files import SHARD, arrow_table, check_files, reading_table, upper
 from harness.benchmark.task_files import (
     HUB,
     configs_of,
@@ -47,15 +46,7 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class Tables:
-    """The tables of one split.
-
-    Attributes:
-        where: the data set, in words.
-        files: of the split, in their order.
-        rows: how many they hold; ``None`` where their headers do not say.
-        columns: of the first of them; empty where they are unknown.
-        notes: what a reader should know.
-    """
+    """The tables of one split; ``rows`` and ``columns`` as far as their headers say."""
 
     where: str
     files: tuple[Path, ...]
@@ -110,11 +101,7 @@ def check_tables(task: str, data: str | Path) -> Tables | None:
 
 
 def _refuse_form(task: str, folder: Path) -> None:
-    """Refuse a data set that is there, and not in a form in which a task can read it.
-
-    Raises:
-        UsageError: naming what is there, and the command that lays it out.
-    """
+    """Refuse a data set that is there, and not in a form in which a task can read it."""
     tables = tables_below(folder)
     told = None
     if (folder / "state.json").is_file():
@@ -213,13 +200,7 @@ def _facts(path: Path) -> tuple[int | None, tuple[str, ...], list[object]]:
         found = [value["id"] for value in values if isinstance(value.get("id"), str | int)]
         return len(values), every, found
     if path.suffix == ".arrow":
-        from pyarrow import ipc, memory_map  # type: ignore[import-untyped]
-
-        with memory_map(str(path)) as source:
-            try:  # as datasets writes them
-                table = ipc.open_stream(source).read_all()
-            except ValueError:
-                table = ipc.open_file(source).read_all()
+        with arrow_table(path) as table:
             return table.num_rows, tuple(map(str, table.schema.names)), []
     if path.suffix in (".csv", ".tsv"):
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -229,11 +210,7 @@ def _facts(path: Path) -> tuple[int | None, tuple[str, ...], list[object]]:
 
 
 def _in_folder(own: OwnData) -> Mapping[str, Sequence[Path]]:
-    """Return the tables of a folder that ``save_to_disk`` wrote, or of images with their list.
-
-    Raises:
-        UsageError: if a file that the folder's own list names is not there.
-    """
+    """Return the tables of a folder that ``save_to_disk`` wrote, or of images with their list."""
     folder = Path(str(own.options.get("data_dir") or own.source))
     states = [path for path in sorted(folder.rglob("state.json")) if path.is_file()]
     found: dict[str, Sequence[Path]] = {}
@@ -294,11 +271,7 @@ def tables_below(folder: Path) -> list[Path]:
 
 
 def _splits(folder: Path, name: str | None) -> Mapping[str, Sequence[Path]]:
-    """Return the tables of each split, as ``datasets`` finds them; nothing where it is not clear.
-
-    Raises:
-        UsageError: if a file that the card names is not there.
-    """
+    """Return the tables of each split as ``datasets`` finds them; nothing where that is unclear."""
     configs = _configs(folder)
     if configs:
         return _named_in_card(folder, configs, name)

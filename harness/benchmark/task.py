@@ -15,7 +15,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
@@ -66,6 +66,15 @@ class Row:
     target: str
     doc: Mapping[str, Any]
     problem: str | None = None
+
+    def bare(self) -> Row:
+        """Return the row without its images, in its document too: they take most of its memory."""
+        texts = {
+            name: value
+            for name, value in self.doc.items()
+            if not hasattr(value, "tobytes") and next(_images_in([value]), None) is None
+        }
+        return replace(self, images=(), doc=texts)
 
 
 class _Images:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from harness.benchmark.hub import hub_commit
 from harness.benchmark.own_data import OwnData, read_own_data
 from harness.errors import HarnessError, UsageError
 from harness.storage import folder_digest, parse_yaml, read_text
@@ -99,11 +98,7 @@ def configs_of(settings: Mapping[str, Any]) -> tuple[str | None, ...]:
 
 
 def yaml_chain(path: str) -> tuple[Path, ...]:
-    """Return a task's file, the file that it includes, and so on.
-
-    Raises:
-        UsageError: if one of them is no YAML, or includes itself.
-    """
+    """Return a task's file, the file that it includes, and so on."""
     found = [yaml_file(path)]
     while include := _read_yaml(found[-1]).get("include"):
         file = yaml_file(str((found[-1].parent / str(include)).resolve()))
@@ -165,11 +160,7 @@ def yaml_file(path: str) -> Path:
 
 
 def tasks_folder() -> Path:
-    """Return the folder of lmms-eval's task files.
-
-    Raises:
-        HarnessError: if lmms-eval is not installed.
-    """
+    """Return the folder of lmms-eval's task files."""
     spec = find_spec("lmms_eval")
     if spec is None or spec.origin is None:
         raise HarnessError("lmms-eval is not installed. Install it with: pip install lmms-eval")
@@ -223,14 +214,32 @@ def _snapshots(name: str, data: Path) -> list[Path]:
 
 
 def own_data(path: str) -> OwnData | None:
-    """Return the data that a user's own task defines; ``None`` where its data set has a name.
-
-    Raises:
-        UsageError: if a file it names is not there, lies on the network or is a pickle.
-    """
+    """Return the data that a user's own task defines; ``None`` where its data set has a name."""
     chain = yaml_chain(path)
     settings = task_settings(chain[0])
     homes = {}
     for file in reversed(chain):
         homes.update(dict.fromkeys(_read_yaml(file), file))
     return read_own_data(settings, homes)
+
+
+_SECONDS = 10
+
+
+@cache
+def hub_commit(name: str, revision: str | None = None) -> str | None:
+    """Return the commit of a data set that this process reads; the same at every call.
+
+    The hub is asked; without a network it is the commit that was fetched last, or ``None``.
+    """
+    from huggingface_hub import HfApi, constants
+
+    if not constants.HF_HUB_OFFLINE:
+        try:
+            return HfApi().dataset_info(name, revision=revision, timeout=_SECONDS).sha
+        except Exception:  # loading the data set says in words what is wrong
+            pass
+    kept = Path(constants.HF_HUB_CACHE) / f"datasets--{name.replace('/', '--')}" / "snapshots"
+    fetched = [path for path in kept.glob("*") if path.is_dir()]
+    last = max(fetched, key=lambda path: path.stat().st_mtime_ns, default=None)
+    return last.name if last is not None else None

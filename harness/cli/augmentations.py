@@ -7,8 +7,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli.next_step import say_next
-from harness.cli.options import DEVICE, DTYPE, EVENTS, PATH
+from harness.cli.options import DEVICE, DTYPE, EVENTS, PATH, say_next
 from harness.cli.tables import text_table
 from harness.errors import UsageError
 

@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.next_step import say_next
-from harness.cli.options import JSON
+from harness.cli.options import JSON, PATH, say_next
 from harness.cli.tables import text_table
 from harness.errors import ExitCode, plain
 
 if TYPE_CHECKING:
     from harness.runs import Verification
-
-PATH = click.Path(path_type=Path)
 
 
 @click.command()

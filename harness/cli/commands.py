@@ -6,6 +6,7 @@ Nothing heavy is imported before a command needs it, so that ``--help`` answers 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -148,6 +149,13 @@ def _code() -> int:
     except OSError as error:
         from harness.storage import disk_is_full
 
+        if error.errno == errno.ENAMETOOLONG:
+            return _complain(
+                f"{str(error.filename)[:60]!r}... is too long for the name of a file. Name an "
+                "existing file or folder.",
+                ExitCode.USAGE,
+                error,
+            )
         if not disk_is_full(error):
             return _complain(unexpected(error), ExitCode.FAILED, error)
         return _complain(

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from harness.cli.options import PATH
 from harness.errors import ExitCode
 
 
 @click.command()
-@click.argument("folder", metavar="OUT", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="OUT", type=PATH)
 def compact(folder: Path) -> ExitCode:
     """Merge the answers that jobs of a cluster wrote into one file.
 

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli.next_step import say_next
-from harness.cli.options import PATH
+from harness.cli.options import PATH, say_next
 
 
 @click.command("convert-checkpoint")

@@ -7,11 +7,8 @@ from pathlib import Path
 import click
 
 from harness.cli.help import SectionedGroup
-from harness.cli.next_step import say_next
-from harness.cli.options import BENCH
+from harness.cli.options import BENCH, PATH, say_next
 from harness.errors import plain
-
-FOLDER = click.Path(path_type=Path)
 
 
 @click.group(cls=SectionedGroup)
@@ -39,7 +36,7 @@ def describe(bench: tuple[str, ...]) -> None:
 
 @data.command()
 @BENCH
-@click.argument("folder", metavar="DIR", type=FOLDER)
+@click.argument("folder", metavar="DIR", type=PATH)
 def mirror(bench: tuple[str, ...], folder: Path) -> None:
     """Fetch benchmark data from the hub into DIR, with a hash of every file.
 
@@ -63,10 +60,8 @@ def mirror(bench: tuple[str, ...], folder: Path) -> None:
 
 @data.command()
 @click.argument("bench", metavar="BENCH")
-@click.argument("source", metavar="FOLDER", type=FOLDER)
-@click.option(
-    "--out", required=True, metavar="DIR", type=FOLDER, help="Folder to write, for --data."
-)
+@click.argument("source", metavar="FOLDER", type=PATH)
+@click.option("--out", required=True, metavar="DIR", type=PATH, help="Folder to write, for --data.")
 @click.option("--partial", is_flag=True, help="Leave out rows without an image, and list them.")
 def convert(bench: str, source: Path, out: Path, partial: bool) -> None:
     """Convert the files that BENCH's authors publish, or tables in another form.
@@ -97,7 +92,7 @@ def convert(bench: str, source: Path, out: Path, partial: bool) -> None:
 
 
 @data.command()
-@click.argument("folder", metavar="DIR", type=FOLDER)
+@click.argument("folder", metavar="DIR", type=PATH)
 def verify(folder: Path) -> None:
     """Check the files against their hashes, and every table as an evaluation does.
 

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli.next_step import say_next
-from harness.cli.options import JSON, OUT
+from harness.cli.options import JSON, OUT, say_next
 from harness.cli.tables import text_table
 from harness.errors import ExitCode, reason_of
 
@@ -22,13 +21,7 @@ _ROOM = 2 * 1024**3  # the demo's run takes far less; a 7B adapter run more than
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
-
-    Attributes:
-        what: it is.
-        state: ``"ok"``, ``"note"`` or ``"PROBLEM"``.
-        told: what was found, and where it is a problem, what to do.
-    """
+    """What was found of one thing; ``state`` is ``"ok"``, ``"note"`` or ``"PROBLEM"``."""
 
     what: str
     state: str

@@ -7,23 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.judge_options import judge_flags, judge_settings
-from harness.cli.next_step import say_next
 from harness.cli.options import (
     BENCH,
     DATA,
-    DEVICE,
-    DTYPE,
-    ENGINE,
-    ENGINE_SET,
     EVENTS,
     LIMIT,
     MAX_NEW_TOKENS,
-    NPROC,
-    OUT,
-    PROTOCOL,
+    PATH,
     QUIET,
     engine_values,
+    judge_flags,
+    judge_settings,
+    model_flags,
+    say_next,
 )
 from harness.cli.recipes import RecipeCommand
 from harness.errors import ExitCode
@@ -41,19 +37,11 @@ if TYPE_CHECKING:
     metavar="PATH_OR_ID",
     help="Folder or hub id of a checkpoint, openai:MODEL[@URL], or the built-in demo.",
 )
-@click.option(
-    "--adapter", metavar="DIR", type=click.Path(path_type=Path), help="PEFT adapter to apply."
-)
+@click.option("--adapter", metavar="DIR", type=PATH, help="PEFT adapter to apply.")
 @DATA
 @LIMIT
 @MAX_NEW_TOKENS
-@DEVICE
-@DTYPE
-@PROTOCOL
-@ENGINE
-@ENGINE_SET
-@NPROC
-@OUT
+@model_flags
 @judge_flags
 @EVENTS
 @QUIET

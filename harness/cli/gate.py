@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.next_step import say_next
-from harness.cli.options import JSON, NAMES
+from harness.cli.options import JSON, NAMES, PATH, say_next
 from harness.cli.tables import text_table
 from harness.errors import ExitCode, UsageError
 from harness.stats import MOST_LOOKS, SPENDING
@@ -44,11 +43,11 @@ class _Looks(click.ParamType):  # type: ignore[type-arg]  # generic from click 8
 
 
 @click.command()
-@click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="RUN", type=PATH)
 @click.option(
     "--baseline",
     metavar="RUN_OR_BUNDLE",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Compare with the trained model of this run; by default with RUN's model before training.",
 )
 @click.option(

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli.help import SectionedGroup
-from harness.cli.next_step import say_next
-from harness.cli.options import PATH
+from harness.cli.options import PATH, say_next
 from harness.errors import plain
 
 if TYPE_CHECKING:

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.eval import summary
-from harness.cli.judge_options import judge_flags, judge_settings
-from harness.cli.next_step import say_next
-from harness.cli.options import JSON, NAMES, QUIET
+from harness.cli.options import JSON, NAMES, PATH, QUIET, judge_flags, judge_settings, say_next
 from harness.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="RUN", type=PATH)
 @judge_flags
 @click.option("--only-missing", is_flag=True, hidden=True)  # the name of version 0.0
 @click.option(
@@ -39,12 +37,7 @@ if TYPE_CHECKING:
 @JSON
 @QUIET
 def judge(
-    folder: Path,
-    reports: tuple[str, ...],
-    device: str,
-    events: bool,
-    quiet: bool,
-    **asked: Any,
+    folder: Path, reports: tuple[str, ...], device: str, events: bool, quiet: bool, **asked: Any
 ) -> ExitCode:
     """Judge the stored answers of a run or eval again.
 

@@ -6,11 +6,10 @@ import html
 from collections.abc import Sequence
 
 from harness.analysis import Leaderboard, RankedRun, Ranking, Standing, conclusion, standings
-from harness.cli.tables import columns_that_fit, text_table
+from harness.cli.tables import BETTER, DASH, columns_that_fit, text_table
 from harness.errors import as_markdown
 from harness.stats import half_up
 
-_DASH = "–"
 _HEAD = ("rank", "run", "figure", "difference", "p (Holm)", "verdict", "missing")
 _SIGNS = {"gain": " ▲", "loss": " ▼"}
 
@@ -18,10 +17,7 @@ _SIGNS = {"gain": " ▲", "loss": " ▼"}
 def leaderboard_text(found: Leaderboard, *, every: bool = False, width: int | None = None) -> str:
     """Return plain text: who is better, a matrix of runs and figures, and what to know of it.
 
-    Args:
-        found: the leaderboard.
-        every: also a table for each figure, with differences and p values.
-        width: columns of the terminal; by default those of this one.
+    With ``every`` also a table for each figure, with differences and p values.
     """
     parts = [conclusion(found), *("\n".join(lines) for lines in _matrix(found, width))]
     for board in found.rankings if every else ():
@@ -53,7 +49,10 @@ _MORE = "Differences, intervals and p values of each figure: the same command wi
 def _matrix(found: Leaderboard, width: int | None) -> list[list[str]]:
     """Return the matrix in as many blocks as the terminal's width asks for."""
     stands = standings(found)
-    columns = [_counts(stands, found), *(_column(n, stands, found) for n in _places(found))]
+    columns = [
+        _counts(stands, found),
+        *(_column(n, stands, found) for n in range(len(found.rankings))),
+    ]
     first = ["", "run", *(_named(each.run, found) for each in stands)]
     blocks = []
     for chosen in columns_that_fit(first, columns, width):
@@ -62,12 +61,8 @@ def _matrix(found: Leaderboard, width: int | None) -> list[list[str]]:
     return blocks
 
 
-def _places(found: Leaderboard) -> range:
-    return range(len(found.rankings))
-
-
 def _counts(stands: Sequence[Standing], found: Leaderboard) -> list[str]:
-    told = [_DASH if each.run == found.baseline else _balance(each) for each in stands]
+    told = [DASH if each.run == found.baseline else _balance(each) for each in stands]
     return ["better/", "worse", *told]
 
 
@@ -98,7 +93,7 @@ def _markdown_matrix(found: Leaderboard) -> str:
     ]
     lines = [_line(["run", "better / worse", *names]), _line(["---"] * (2 + len(names)))]
     for each in stands:
-        count = _DASH if each.run == found.baseline else _balance(each)
+        count = DASH if each.run == found.baseline else _balance(each)
         cells = [_figure(cell, board) for cell, board in zip(each.cells, boards, strict=True)]
         lines.append(_line([_code(_named(each.run, found)), count, *map(_escaped, cells)]))
     return "\n".join(lines)
@@ -109,10 +104,9 @@ def _named(run: str, found: Leaderboard) -> str:
 
 
 def _title(board: Ranking) -> str:
-    better = {True: "higher is better", False: "lower is better", None: "neither is better"}
     return (
         f"{board.benchmark} {board.column} ({board.samples} rows, {board.clusters} images; "
-        f"{better[board.higher_is_better]})"
+        f"{BETTER[board.higher_is_better]})"
     )
 
 
@@ -123,22 +117,22 @@ def _cells(standing: RankedRun, board: Ranking, found: Leaderboard) -> list[str]
         _number(standing.figure, board.digits),
         _difference(standing, board.digits),
         _p(standing.p_holm),
-        standing.verdict or _DASH,
+        standing.verdict or DASH,
         str(standing.missing),
     ]
 
 
 def _rank(standing: RankedRun, board: Ranking) -> str:
     if board.higher_is_better is None:
-        return _DASH
+        return DASH
     if standing.best == standing.worst:
         return str(standing.best)
-    return f"{standing.best}{_DASH}{standing.worst}"
+    return f"{standing.best}{DASH}{standing.worst}"
 
 
 def _difference(standing: RankedRun, digits: int) -> str:
     if standing.difference is None:
-        return _DASH
+        return DASH
     text = f"{half_up(standing.difference, digits):+}"
     if standing.interval is not None:
         low, high = (half_up(end, digits) for end in standing.interval)
@@ -147,12 +141,12 @@ def _difference(standing: RankedRun, digits: int) -> str:
 
 
 def _number(value: float | None, digits: int) -> str:
-    return _DASH if value is None else str(half_up(value, digits))
+    return DASH if value is None else str(half_up(value, digits))
 
 
 def _p(value: float | None) -> str:
     if value is None:
-        return _DASH
+        return DASH
     return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
@@ -162,7 +156,7 @@ def _remarks(found: Leaderboard) -> list[str]:
         f"Differences are to {found.baseline}, paired, with {coverage} % intervals; verdicts, p "
         f"and ranks are corrected together over the {found.family} differences between any two "
         "runs (Holm).",
-        f"Ranks stand in brackets; one such as 1{_DASH}3 is a tie: these runs do not differ "
+        f"Ranks stand in brackets; one such as 1{DASH}3 is a tie: these runs do not differ "
         "significantly. ▲ is better than the baseline and ▼ worse; ↓: lower is better.",
     ]
     lines += [told for board in found.rankings if (told := _best(board))]

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import click
 
-from harness.cli.next_step import say_next
-from harness.cli.tables import text_table
+from harness.cli.options import say_next
+from harness.cli.tables import BETTER, text_table
 from harness.plugins import KINDS
 
 
@@ -85,10 +85,9 @@ def _describe(name: str) -> None:
     from harness.benchmark import benchmark
 
     known = benchmark(name)
-    better = {True: "higher is better", False: "lower is better", None: "neither is better"}
     facts = [("source", known.source), ("licence", known.licence)]
     facts += [
-        (f"column {column.name}", f"{column.unit}, {better[column.higher_is_better]}")
+        (f"column {column.name}", f"{column.unit}, {BETTER[column.higher_is_better]}")
         for column in known.columns
     ]
     facts += [(f"published {model}", told) for model, told in known.published.items()]

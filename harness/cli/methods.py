@@ -7,8 +7,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli.next_step import say_next
-from harness.cli.options import DEVICE, DTYPE, key_values
+from harness.cli.options import DEVICE, DTYPE, PATH, key_values, say_next
 from harness.errors import ExitCode, UsageError
 
 
@@ -22,11 +21,7 @@ from harness.errors import ExitCode, UsageError
 @click.option("--model", metavar="PATH_OR_ID", help="Try a training of this model.")
 @click.option("--prompts", metavar="FILE", help="Try it on these training prompts.")
 @click.option(
-    "--set",
-    "options",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Set one option of the method.",
+    "--set", "options", multiple=True, metavar="KEY=VALUE", help="Set one option of the method."
 )
 @DEVICE
 @DTYPE
@@ -103,7 +98,7 @@ def _tried(
         opened = open_checkpoint(
             demos[0].model if demos[0] else where[0], device=device, dtype=dtype
         )
-        return preflight(prompts, opened).facts
+        return preflight(prompts, opened)
     plan = resolve(
         Settings(
             method=method,
@@ -116,7 +111,7 @@ def _tried(
     )
     check_knobs(plan.method, plan.options)
     opened = open_checkpoint(plan.model, device=device, dtype=dtype)
-    return preflight(plan.prompts, opened, plan.method, plan.options).facts
+    return preflight(plan.prompts, opened, plan.method, plan.options)
 
 
 def _scaffold(kind: str, then: str) -> click.Command:
@@ -124,13 +119,7 @@ def _scaffold(kind: str, then: str) -> click.Command:
 
     @click.command(f"new-{kind}")
     @click.argument("name")
-    @click.option(
-        "--out",
-        required=True,
-        metavar="DIR",
-        type=click.Path(path_type=Path),
-        help="New folder to write.",
-    )
+    @click.option("--out", required=True, metavar="DIR", type=PATH, help="New folder to write.")
     def new(name: str, out: Path) -> None:
         from harness.testing import new_package
 
@@ -154,7 +143,7 @@ SCAFFOLDS = (
 
 
 @click.command()
-@click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("run", metavar="RUN", type=PATH)
 @click.argument("repo", metavar="USER/NAME")
 @click.option(
     "--private", is_flag=True, help="Make the repository private, if it does not exist yet."

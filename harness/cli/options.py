@@ -1,11 +1,14 @@
-"""Options that several commands share, and how the words that users type are read."""
+"""What several commands share: options, how values are read, and the last line of output."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+import shlex
+import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -13,8 +16,21 @@ from harness.errors import UsageError, plain
 
 if TYPE_CHECKING:
     from harness.compare import Terms
+    from harness.settings import JudgeSettings
 
+F = TypeVar("F", bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)
+
+
+def together(*options: Callable[[Any], Any]) -> Callable[[F], F]:
+    """Return what gives a command several options, in this order."""
+
+    def give(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return give
 
 
 class _Names(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.3 on
@@ -121,11 +137,12 @@ NPROC = click.option(
 )
 OUT = click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=PATH,
     default=Path("runs"),
     show_default=True,
     help="Folder for run folders and the answer cache.",
 )
+model_flags = together(DEVICE, DTYPE, PROTOCOL, ENGINE, ENGINE_SET, NPROC, OUT)
 EVENTS = click.option("--json", "events", is_flag=True, help="One JSON event per line on stdout.")
 JSON = click.option(
     "--json", "events", is_flag=True, help="Print the result as one JSON object on stdout."
@@ -159,14 +176,59 @@ ACCEPT_MISSING = click.option(
     metavar="A,B",
     help='Benchmarks whose missing rows do not veto a gain or "no worse".',
 )
+comparison_flags = together(MARGIN, ALPHA, ACCEPT_MISSING)
+judge_flags = together(
+    click.option("--judge", metavar="JUDGE", help="openai:MODEL[@URL], hf:PATH_OR_ID or builtin."),
+    click.option(
+        "--judge-repeats",
+        "judgings",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Verdicts per answer; their mean is the score.",
+    ),
+    click.option(
+        "--judge-rpm",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Limit of requests to the judge per minute.",
+    ),
+    click.option(
+        "--judge-price",
+        metavar="IN/OUT",
+        help="Price of a million input tokens and of a million output tokens.",
+    ),
+    click.option(
+        "--judge-cap",
+        type=click.FloatRange(min=0),
+        metavar="COST",
+        help="Stop judging before this cost is exceeded.",
+    ),
+    click.option(
+        "--judge-thinking",
+        type=click.IntRange(min=0),
+        metavar="TOKENS",
+        help="Extra tokens for a judge that thinks before it replies (default 4096).",
+    ),
+    click.option(
+        "--judge-prompt",
+        "judge_prompts",
+        metavar="BENCH=FILE",
+        multiple=True,
+        help="Judge prompt for a benchmark, such as the one of its authors; may be repeated.",
+    ),
+    click.option(
+        "--accept-judge",
+        metavar="JUDGE",
+        help="Use this judge although it fails its anchor answers.",
+    ),
+    click.option(
+        "--accept-drift", is_flag=True, help="If the judge has changed, judge everything again."
+    ),
+)
 
 
 def engine_values(texts: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """Return ``--engine-set`` texts as pairs, sorted by key.
-
-    Raises:
-        UsageError: if one is not a KEY=VALUE.
-    """
+    """Return ``--engine-set`` texts as pairs, sorted by key."""
     return key_values(texts, "--engine-set", "tensor_parallel=2")
 
 
@@ -176,11 +238,7 @@ def terms_of(
     accept_missing: tuple[str, ...],
     like: Terms | None = None,
 ) -> Terms:
-    """Return the terms of a comparison: what was typed, in the place of what ``like`` says.
-
-    Raises:
-        UsageError: if a margin cannot be read, or is out of range.
-    """
+    """Return the terms of a comparison: what was typed, in the place of what ``like`` says."""
     from harness.compare import Terms
 
     found = like or Terms()
@@ -221,11 +279,7 @@ def _margins(text: str) -> tuple[float | None, dict[str, float]]:
 def key_values(
     texts: tuple[str, ...], option: str = "--set", example: str = "beta=0.1"
 ) -> tuple[tuple[str, str], ...]:
-    """Return ``--set`` texts as pairs, sorted by key.
-
-    Raises:
-        UsageError: if one is not a KEY=VALUE.
-    """
+    """Return ``--set`` texts as pairs, sorted by key."""
     values: dict[str, str] = {}
     for text in texts:
         key, sign, value = text.partition("=")
@@ -240,3 +294,39 @@ def key_values(
 def lines(text: str) -> str:
     """Make every line of a table harmless for a terminal."""
     return "".join(plain(line) + "\n" for line in text.split("\n")[:-1])
+
+
+def say_next(*words: object) -> None:
+    """Say on stderr which call of the harness follows; words are quoted as a shell needs them."""
+    sys.stdout.flush()  # it comes last, and not at all where nobody reads
+    click.echo(f"Next: {shlex.join(('harness', *map(str, words)))}", err=True)
+
+
+def judge_settings(asked: dict[str, Any]) -> JudgeSettings:
+    """Take the judge's flags out of a command's parameters."""
+    from harness.settings import JudgeSettings
+
+    price = asked.pop("judge_price")
+    given = {
+        "judge": asked.pop("judge"),
+        "judgings": asked.pop("judgings"),
+        "rpm": asked.pop("judge_rpm"),
+        "price": None if price is None else _price(price),
+        "cap": asked.pop("judge_cap"),
+        "thinking": asked.pop("judge_thinking"),
+        "prompts": asked.pop("judge_prompts") or None,
+        "accept_judge": asked.pop("accept_judge"),
+        "accept_drift": asked.pop("accept_drift"),
+    }
+    return JudgeSettings(**{name: value for name, value in given.items() if value is not None})
+
+
+def _price(text: str) -> tuple[float, float]:
+    try:
+        into, out = (float(part) for part in text.split("/"))
+    except ValueError:
+        raise UsageError(
+            f"--judge-price {text} is not a price. Give that of a million tokens in and out, as in "
+            "--judge-price 2.5/10"
+        ) from None
+    return into, out

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli.next_step import say_next
-from harness.cli.options import ALLOW_URLS, EVENTS, PAIR_IMAGES, PATH, lines
+from harness.cli.options import ALLOW_URLS, EVENTS, PAIR_IMAGES, PATH, lines, say_next
 from harness.errors import UsageError
 
 

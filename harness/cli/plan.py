@@ -7,10 +7,8 @@ from pathlib import Path
 
 import click
 
-from harness.cli.next_step import say_next
-from harness.cli.options import BENCH, DATA, JSON, LIMIT, PATH, lines
+from harness.cli.options import BENCH, DATA, JSON, LIMIT, PATH, lines, say_next
 from harness.cli.recipes import RecipeCommand
-from harness.errors import plain
 
 
 @click.command(cls=RecipeCommand)
@@ -59,33 +57,15 @@ def plan(
     harness plan --bench pope,mmvet --data hub
     harness plan --bench pope,mmvet --data hub --from seva.zip
     """
-    from harness.analysis import estimate, throughputs_of
-    from harness.benchmark import benchmark, check_tables, expand
+    from harness.api import power
     from harness.cli.plan_text import power_text
+    from harness.progress import Reporter, showing
     from harness.records import to_json
-    from harness.resolve import data_of
-    from harness.runs import open_run, unpacked
 
-    names = expand(bench)
-    benchmarks, place = [benchmark(name) for name in names], data_of(data)
-    for each in benchmarks:
-        tables = check_tables(each.task, place)
-        for note in tables.notes if tables is not None else ():
-            click.echo(plain(f"{each.name}: {note}"), err=True)
-    run, throughputs = None, None
-    if source is not None:
-        with unpacked(source) as folder:
-            run, throughputs = open_run(folder), throughputs_of(folder)
-    found = estimate(
-        benchmarks,
-        place,
-        run=run,
-        throughputs=throughputs,
-        name=source.name if source is not None else None,
-        limit=limit,
-        judgings=judgings,
-        seeds=seeds,
-    )
+    with showing(Reporter()):
+        found = power(
+            bench, data=data, source=source, limit=limit, judgings=judgings, seeds=seeds
+        ).estimate
     if events:
         click.echo(json.dumps({**to_json(found), "seconds": found.seconds}))
     else:

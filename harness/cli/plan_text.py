@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.analysis import CAUTIOUS, TYPICAL, Cost, Detectable, Estimate
-from harness.cli.tables import text_table
+from harness.cli.tables import DASH, duration, text_table
 from harness.stats import CURVE, half_up
 
-_DASH = "–"
 _MDD = ("column", "rows", "images", "MDD", "corrected", "cautious")
 _FOR = ("2 %: rows", "2 %: images", "2 %: seeds")
 _CURVE = ("power after correction", *(f"{percent:g} %" for percent in CURVE))
@@ -62,7 +61,7 @@ def _cost(cost: Cost) -> tuple[str, ...]:
     return (
         cost.benchmark,
         _count(answers),
-        _time(cost.seconds),
+        duration(cost.seconds),
         _count(cost.questions) if cost.judged else "none",
         _count(cost.tokens) if cost.judged else "none",
     )
@@ -115,7 +114,7 @@ def _terms(found: Estimate) -> list[str]:
     lines = []
     if found.seconds is not None:
         lines.append(
-            f"Together at most {_time(found.seconds)} at the throughput of {found.source}; rows "
+            f"Together at most {duration(found.seconds)} at the throughput of {found.source}; rows "
             "that repeat a question on an image are answered once."
         )
     elif found.source is not None:
@@ -141,18 +140,10 @@ def _table(rows: Sequence[Sequence[str]], head: Sequence[str]) -> list[str]:
 
 
 def _count(value: int | None) -> str:
-    return _DASH if value is None else str(value)
+    return DASH if value is None else str(value)
 
 
 def _number(value: float | None, reach: Detectable, known: object) -> str:
     if value is None:
-        return _NEVER if known else _DASH
+        return _NEVER if known else DASH
     return str(half_up(value, reach.digits))
-
-
-def _time(seconds: float | None) -> str:
-    if seconds is None:
-        return _DASH
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

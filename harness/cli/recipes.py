@@ -105,11 +105,7 @@ def _typed_all(
 
 
 def words_of(command: click.Command, asked: Mapping[str, Any], path: Path) -> tuple[str, ...]:
-    """Return the options of a recipe as they would be typed.
-
-    Raises:
-        UsageError: if one does not exist, naming the near miss, or has no fitting value.
-    """
+    """Return the options of a recipe as they would be typed."""
     words: list[str] = []
     for name, value in _typed_all(command, asked, path):
         if isinstance(value, bool):
@@ -121,11 +117,7 @@ def words_of(command: click.Command, asked: Mapping[str, Any], path: Path) -> tu
 
 
 def recipe_file(path: Path) -> Mapping[str, Any]:
-    """Read a recipe.
-
-    Raises:
-        UsageError: if it cannot be read, or holds nothing.
-    """
+    """Read a recipe."""
     import yaml
 
     from harness.storage import parse_yaml, read_text

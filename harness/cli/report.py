@@ -6,13 +6,12 @@ from pathlib import Path
 
 import click
 
-from harness.cli.next_step import say_next
-from harness.cli.options import NAMES, TRACK
+from harness.cli.options import NAMES, PATH, TRACK, say_next
 from harness.errors import ExitCode
 
 
 @click.command()
-@click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="RUN", type=PATH)
 @click.option(
     "--report",
     "reports",

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.next_step import say_next
-from harness.cli.options import PATH
+from harness.cli.options import PATH, say_next
 from harness.cli.tables import text_table
 
 if TYPE_CHECKING:
@@ -29,14 +28,13 @@ def reproduce(method: str, source: Path | None) -> None:
     harness reproduce sima runs/sima-llava-1.5-7b-1a2b3c4d
     """
     from harness.analysis import ledger_of
-    from harness.runs import open_run, report_of, unpacked
+    from harness.runs import open_evidence, report_of
 
     ledger = ledger_of(method)
     click.echo(f"{ledger.paper}; {ledger.model}")
     report = None
     if source is not None:
-        with unpacked(source) as folder:
-            report = report_of(open_run(folder))
+        report = report_of(open_evidence(source))
         click.echo(f"beside it {source}: {report.method}, model {report.model}")
         click.echo(f"protocol  {report.protocol}")
         click.echo(f"{report.notice}\n" if report.notice else "", nl=False)

@@ -3,36 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.judge_options import judge_flags, judge_settings
-from harness.cli.next_step import say_next
 from harness.cli.options import (
-    ACCEPT_MISSING,
     ALLOW_URLS,
-    ALPHA,
     BENCH,
     DATA,
-    DEVICE,
-    DTYPE,
-    ENGINE,
-    ENGINE_SET,
     EVENTS,
     LIMIT,
-    MARGIN,
     MAX_NEW_TOKENS,
     NAMES,
-    NPROC,
-    OUT,
     PAIR_IMAGES,
-    PROTOCOL,
+    PATH,
     QUIET,
     TRACK,
+    comparison_flags,
     engine_values,
+    judge_flags,
+    judge_settings,
     key_values,
+    model_flags,
+    say_next,
     terms_of,
 )
 from harness.cli.recipes import RecipeCommand
@@ -106,10 +99,7 @@ _ROUNDS = {"round_prompts": "prompts", "replay": "replay", "round_reference": "r
 @LIMIT
 @MAX_NEW_TOKENS
 @click.option(
-    "--max-prompts",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Use only the first N prompts.",
+    "--max-prompts", type=click.IntRange(min=1), metavar="N", help="Use only the first N prompts."
 )
 @click.option(
     "--report",
@@ -121,17 +111,11 @@ _ROUNDS = {"round_prompts": "prompts", "replay": "replay", "round_reference": "r
     help="Reports to write, comma-separated; see harness list reports.",
 )
 @TRACK
-@DEVICE
-@DTYPE
-@PROTOCOL
-@ENGINE
-@ENGINE_SET
-@NPROC
-@OUT
+@model_flags
 @click.option(
     "--baseline",
     metavar="BUNDLE|RUN",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Reuse the answers of the model before from this run or bundle, where nothing differs.",
 )
 @click.option(
@@ -194,9 +178,7 @@ _ROUNDS = {"round_prompts": "prompts", "replay": "replay", "round_reference": "r
     show_default=True,
     help="Number format of the merged checkpoint; auto is that of the model.",
 )
-@MARGIN
-@ALPHA
-@ACCEPT_MISSING
+@comparison_flags
 @judge_flags
 @click.option(
     "--only",
@@ -209,12 +191,7 @@ _ROUNDS = {"round_prompts": "prompts", "replay": "replay", "round_reference": "r
 @EVENTS
 @QUIET
 def run(
-    seeds: int,
-    nproc: int,
-    only: tuple[str, ...],
-    events: bool,
-    quiet: bool,
-    **asked: Any,
+    seeds: int, nproc: int, only: tuple[str, ...], events: bool, quiet: bool, **asked: Any
 ) -> int:
     """Make pairs, train on them, evaluate before and after, and compare.
 

@@ -9,9 +9,18 @@ import click
 
 from harness.cli.eval import summary
 from harness.cli.help import SectionedCommand
-from harness.cli.judge_options import judge_flags, judge_settings
-from harness.cli.next_step import say_next
-from harness.cli.options import BENCH, DATA, EVENTS, LIMIT, OUT, PATH, QUIET
+from harness.cli.options import (
+    BENCH,
+    DATA,
+    EVENTS,
+    LIMIT,
+    OUT,
+    PATH,
+    QUIET,
+    judge_flags,
+    judge_settings,
+    say_next,
+)
 from harness.errors import ExitCode
 
 _FORMATS = ("llava", "lmms-eval", "vlmevalkit", "pope", "jsonl")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.options import JSON, lines
-from harness.cli.tables import text_table
+from harness.cli.options import JSON, PATH, lines
+from harness.cli.tables import DASH, duration, text_table
 from harness.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="FOLDER", type=PATH)
 @JSON
 def status(folder: Path, events: bool) -> ExitCode:
     """Show the progress of a run or a sweep: what is done, left, and failed.
@@ -58,7 +58,7 @@ def _run_text(found: RunStatus) -> str:
         left = found.seconds.get(state.stage)
         for number, part in enumerate(state.parts):
             name = state.stage if number == 0 else ""
-            rest = _time(left) if number == 0 and not state.complete else ""
+            rest = duration(left, "not known") if number == 0 and not state.complete else ""
             rows.append((name, part.name, _part(part, state), rest))
     table = text_table(rows, head=("stage", "benchmark", "on disk", "time left"))
     return "\n".join([str(found.folder), "", *table, *_failed(found.failures)]) + "\n"
@@ -99,7 +99,7 @@ def _summary(found: SweepStatus) -> str:
     elif counts["waiting"] or counts["failed"]:
         text += "; nobody is at work on it, the same harness sweep command goes on"
     if found.driver is not None and found.seconds:
-        text += f"; about {_time(found.seconds)} left"
+        text += f"; about {duration(found.seconds)} left"
     return text
 
 
@@ -107,7 +107,7 @@ def _cell(state: StageState) -> str:
     if state.complete:
         return "done"
     if not state.done:
-        return "–"
+        return DASH
     return f"{state.done}/{state.total}" if state.total is not None else str(state.done)
 
 
@@ -117,11 +117,3 @@ def _failed(failures: Sequence[Failure]) -> list[str]:
         code = f"exit code {each.code}" if each.code is not None else "not run to its end"
         told += ["", f"{each.job} failed ({code}): {each.reason}", f"  {each.log}"]
     return told
-
-
-def _time(seconds: float | None) -> str:
-    if seconds is None:
-        return "not known"
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

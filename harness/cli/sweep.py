@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.options import EVENTS, QUIET
+from harness.cli.options import EVENTS, PATH, QUIET
 from harness.cli.recipes import recipe_file, words_of
 from harness.cli.run import run, settings_of
 from harness.errors import ExitCode, HarnessError, UsageError
@@ -23,7 +23,7 @@ _OF_THE_COMMAND = ("seeds", "nproc", "only", "events", "quiet")
 
 
 @click.command()
-@click.argument("recipe", metavar="RECIPE", type=click.Path(path_type=Path))
+@click.argument("recipe", metavar="RECIPE", type=PATH)
 @click.option(
     "--executor",
     metavar="NAME[:KEY=VALUE,...]",
@@ -38,7 +38,7 @@ _OF_THE_COMMAND = ("seeds", "nproc", "only", "events", "quiet")
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Folder of the sweep; by default as the recipe says, else runs/ and the recipe's name.",
 )
 @click.option("--print-jobs", is_flag=True, help="Print the jobs and exit.")

@@ -5,8 +5,11 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 
+from harness import progress
 from harness.errors import plain
 
+DASH = "–"
+BETTER = {True: "higher is better", False: "lower is better", None: "neither is better"}
 _UNBOUNDED = 1_000_000  # where stdout is no terminal, nothing has to fit
 
 
@@ -49,13 +52,7 @@ def text_table(
 def columns_that_fit(
     first: Sequence[str], columns: Sequence[Sequence[str]], width: int | None = None
 ) -> list[list[Sequence[str]]]:
-    """Return columns in blocks that each fit the terminal beside the first column.
-
-    Args:
-        first: cells of the column that every block begins with.
-        columns: cells of the others.
-        width: columns of the terminal; by default those of this one.
-    """
+    """Return columns in blocks that each fit the terminal beside the first column."""
     from rich.cells import cell_len
 
     def widest(column: Sequence[str]) -> int:
@@ -85,3 +82,8 @@ def _stacked(rows: Sequence[Sequence[str]], head: Sequence[str]) -> list[str]:
         names = [f"{name}: " for name in head[1:]] or [""] * len(rest)
         lines += [f"  {name}{cell}" for name, cell in zip(names, rest, strict=True) if cell]
     return lines
+
+
+def duration(seconds: float | None, unknown: str = DASH) -> str:
+    """Return a time in the unit that suits its length."""
+    return unknown if seconds is None else progress.duration(seconds)

@@ -19,6 +19,7 @@ from harness.compare.records import (
     Comparison,
     Example,
     MetricResult,
+    check_words,
 )
 from harness.compare.terms import Terms, strictest
 from harness.compare.uncertainty import Components, by_rows, components, partially_pooled
@@ -54,6 +55,7 @@ __all__ = [
     "arrays_of",
     "by_rows",
     "check_rules",
+    "check_words",
     "compare",
     "components",
     "confidence_of",

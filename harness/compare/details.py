@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness import stats
 from harness.benchmark import Metric, flip_column
 from harness.compare.flips import alike_in_length, sides
 from harness.compare.joining import Joined, Unit, arrays_of
 from harness.compare.records import GroupResult, Length, MetricResult
-from harness.compare.unmeasured import lost_and_kept
 from harness.records import Sample
 from harness.stats import clipped, half_up, rounded
+
+if TYPE_CHECKING:
+    from numpy import float64
+    from numpy.typing import NDArray
 
 _DRAWS = 2_000  # nothing here gets a verdict, so the ends of intervals may be rougher
 _MANY = 0.05  # share of missing rows from which a note warns
@@ -22,11 +25,7 @@ _FEW = 20  # images below which a note warns
 def missing_of(
     trained: Iterable[tuple[Joined, Sequence[Sequence[Unit]]]],
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return ids of rows without an answer, or without a score in any of these columns, by arm.
-
-    Args:
-        trained: for each training the joined rows, and the units of each column.
-    """
+    """Return ids of rows without an answer, or without a score in any of these columns, by arm."""
     lacking: tuple[set[str], set[str]] = (set(), set())
     for joined, units in trained:
         for arm, samples in zip(lacking, (joined.before, joined.after), strict=True):
@@ -171,3 +170,89 @@ def _names(sample: Sample) -> list[tuple[str, str]]:
 
 def _mean(values: Sequence[int]) -> float | None:
     return rounded(sum(values) / len(values)) if values else None
+
+
+def worst_case(
+    column: Metric, trained: Sequence[Sequence[Unit]], difference: float | None
+) -> tuple[float, float] | None:
+    """Return the lowest and the highest difference that any scores of the missing rows could give.
+
+    ``difference`` is over the units that both arms have in every training.
+
+    These are Manski's bounds (1989, "Anatomy of the selection problem"): nothing is assumed of
+    missing scores but the column's range. In a plain mean the score that the other arm has is used;
+    of other figures the missing share may move by the whole range.
+
+    Returns:
+        ``None`` where nothing is missing, or nothing was measured.
+    """
+    units = list(zip(*trained, strict=True))
+    lost = [one for one in units if any(u.lacks("before") or u.lacks("after") for u in one)]
+    if difference is None or not lost:
+        return None
+    kept = sum(all(unit.paired for unit in one) for one in units)
+    total = kept + len(lost)
+    span = column.high - column.low
+    if not column.mean:
+        moved = len(lost) * span
+        return (kept * difference - moved) / total, (kept * difference + moved) / total
+    each = [[_range(column, unit) for unit in one] for one in lost]
+    low, high = (sum(sum(ends[side] for ends in one) / len(one) for one in each) for side in (0, 1))
+    return (kept * difference + low) / total, (kept * difference + high) / total
+
+
+def unread_of(trained: Sequence[Joined]) -> tuple[float, float]:
+    """Return the share of answered rows, before and after, whose answer says nothing readable.
+
+    An answer says nothing where it is empty, or where the benchmark's strict reading found none
+    (the score ``unparsed``).
+    """
+    before, after = (
+        [row for joined in trained for row in getattr(joined, arm)] for arm in ("before", "after")
+    )
+    return _share(before), _share(after)
+
+
+def lost_and_kept(column: Metric, units: Sequence[Unit], arm: str) -> tuple[float, float] | None:
+    """Return the other arm's mean over the units that ``arm`` lacks, and over those it has."""
+    if not column.mean or not any(unit.lacks(arm) for unit in units):
+        return None
+    other = "after" if arm == "before" else "before"
+    lost, kept = (
+        [
+            _own(column, getattr(unit, other))
+            for unit in units
+            if (unit.lacks(arm) if gone else unit.paired) and getattr(unit, other) is not None
+        ]
+        for gone in (True, False)
+    )
+    if not lost or not kept:
+        return None
+    return sum(lost) / len(lost), sum(kept) / len(kept)
+
+
+def _range(column: Metric, unit: Unit) -> tuple[float, float]:
+    """Return how far a unit may have moved, given the arms that were measured."""
+    before = [column.low, column.high]
+    after = [column.low, column.high]
+    if unit.before is not None:
+        before = [_own(column, unit.before)] * 2
+    if unit.after is not None:
+        after = [_own(column, unit.after)] * 2
+    return after[0] - before[1], after[1] - before[0]
+
+
+def _own(column: Metric, counters: tuple[float, ...]) -> float:
+    import numpy as np
+
+    own: NDArray[float64] = np.array(counters, dtype=np.float64)
+    return float(column.value(own))
+
+
+def _share(rows: Sequence[Sample]) -> float:
+    said = [
+        bool((row.answer or "").strip()) and not row.scores.get("unparsed")
+        for row in rows
+        if row.answer is not None
+    ]
+    return round(said.count(False) / len(said), 10) if said else 0.0

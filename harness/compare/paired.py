@@ -12,7 +12,16 @@ from typing import Any
 
 from harness import stats
 from harness.benchmark import Metric, flip_column, headline
-from harness.compare.details import groups_of, length_of, lost_notes, missing_of, moves_of, notes_of
+from harness.compare.details import (
+    groups_of,
+    length_of,
+    lost_notes,
+    missing_of,
+    moves_of,
+    notes_of,
+    unread_of,
+    worst_case,
+)
 from harness.compare.flips import flips_of
 from harness.compare.joining import Joined, Unit, images_in, join, units_of
 from harness.compare.pooled import estimate
@@ -24,7 +33,6 @@ from harness.compare.records import (
     MetricResult,
 )
 from harness.compare.terms import Terms
-from harness.compare.unmeasured import unread_of, worst_case
 from harness.compare.verdicts import decide, overall
 from harness.errors import HarnessError
 from harness.records import Sample, Samples, count_states, distinct, seed_of

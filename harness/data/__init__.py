@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from harness.data.conversion import convert
 from harness.data.inspection import Inspection, inspect
-from harness.data.manifest import MANIFEST
-from harness.data.sources import describe, mirror, same_data, verify
+from harness.data.sources import MANIFEST, describe, mirror, same_data, verify
 from harness.data.tables import ENDINGS, Placed, is_read, placed_records, plain_cell
 
 __all__ = [

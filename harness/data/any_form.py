@@ -41,14 +41,7 @@ _Table = list[tuple[str, Mapping[str, Any]]]
 def rows_in_any_form(benchmark: Benchmark, files: Files, most: int | None = None) -> Reading | None:
     """Read the rows of a benchmark; ``None`` where no table has the columns that its task reads.
 
-    Args:
-        benchmark: whose rows they are.
-        files: where they may be.
-        most: bytes of a file that is looked at; what authors publish beside may be very large.
-
-    Raises:
-        UsageError: if several tables do, or the rows hold images in another form.
-        HarnessError: if a table is damaged and no other one fits.
+    Files of more than ``most`` bytes are not looked at: what authors publish beside may be large.
     """
     wanted = set(read_columns(benchmark.task))
     if not wanted:
@@ -94,11 +87,7 @@ def _in_whole(found: Any) -> Sequence[Any]:
 def _of_split(
     benchmark: Benchmark, files: Files, places: Sequence[SourcePath]
 ) -> Sequence[SourcePath]:
-    """Return the tables of the split and config that the task reads, by the words of their paths.
-
-    Raises:
-        UsageError: if there are several that are no shards of one table.
-    """
+    """Return the tables of the split and config of the task, by the words of their paths."""
     settings = task_settings(yaml_file(benchmark.task))
     words = [str(settings.get("test_split") or ""), *filter(None, configs_of(settings))]
     for word in words:

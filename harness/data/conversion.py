@@ -31,7 +31,7 @@ from harness.benchmark import (
 )
 from harness.benchmark import benchmark as find
 from harness.data.any_form import rows_in_any_form
-from harness.data.manifest import MADE, Mirrored, hashes_in, known_in, write_manifest
+from harness.data.sources import MADE, Mirrored, hashes_in, known_in, write_manifest
 from harness.errors import HarnessError, UsageError, plain, reason_of, some
 from harness.records import IMAGE_FORMATS, fingerprint
 from harness.storage import cannot_write, folder_digest, write_whole
@@ -51,16 +51,8 @@ _Found = list[tuple[SourceRow, SourcePath | None]]
 class Converted:
     """What was written.
 
-    Attributes:
-        benchmark: its name.
-        folder: the data set's folder.
-        rows: of its table.
-        expected: rows that the authors' files hold; ``None`` where that is not known.
-        images: different images of those rows.
-        size: of all files, in bytes.
-        fingerprint: SHA-256 of the folder, which every result measured on it carries.
-        missing: images that are absent or damaged, by file; their rows were left out.
-        notes: what else a reader should know.
+    ``expected`` are the rows that the authors' files hold, if that is known; ``fingerprint`` is
+    what every result measured on it carries; rows of ``missing`` images were left out.
     """
 
     benchmark: str
@@ -102,7 +94,10 @@ def convert(benchmark: Benchmark, source: Path, out: Path, *, partial: bool = Fa
         _check_keys(reading.rows)
         found, missing = _find_images(reading.rows, files)
         if missing and not partial:
-            raise _absent(missing, len(reading.rows))
+            raise HarnessError(
+                f"{len(missing)} of {len(reading.rows)} images are not there: {some(missing)}. "
+                "Fetch them, or leave their rows out with --partial."
+            )
         made_in = out / f".{folder.name}.new"
         beside = made_in / folder.name
         try:
@@ -165,11 +160,7 @@ def _read(benchmark: Benchmark, files: Files) -> tuple[Reading, SourceFiles | No
 
 
 def _try(benchmark: Benchmark, data: Path) -> None:
-    """Read the first row as an evaluation does.
-
-    Raises:
-        UsageError: if it cannot be asked.
-    """
+    """Read the first row as an evaluation does."""
     try:
         problem = next(Task(benchmark.task, data).rows(0, 1)).problem
     except UsageError as error:
@@ -207,13 +198,6 @@ def _find_images(rows: Sequence[SourceRow], files: Files) -> tuple[_Found, list[
         else:
             found.append((row, place))
     return found, missing
-
-
-def _absent(missing: Sequence[str], rows: int) -> HarnessError:
-    return HarnessError(
-        f"{len(missing)} of {rows} images are not there: {some(missing)}. Fetch them, or leave "
-        "their rows out with --partial."
-    )
 
 
 def _write_table(

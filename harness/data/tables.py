@@ -38,9 +38,7 @@ def is_read(path: Path) -> bool:
 def placed_records(path: Path, whole: Callable[[Any], Iterable[Any]]) -> Placed:
     """Yield the records of a file, each with its place.
 
-    Args:
-        path: the file.
-        whole: returns the records of a JSON file that is one value and no list.
+    ``whole`` returns those of a JSON file that is one value and no list.
 
     Raises:
         UsageError: if the file is of another kind.
@@ -59,17 +57,7 @@ def placed_records(path: Path, whole: Callable[[Any], Iterable[Any]]) -> Placed:
 
 
 def records_of(path: Path, data: bytes, whole: Callable[[Any], Iterable[Any]]) -> Placed:
-    """Yield the records of a file that has been read; see :func:`placed_records`.
-
-    Args:
-        path: where it was, for its ending and for errors; it may lie in an archive.
-        data: its bytes.
-        whole: see :func:`placed_records`.
-
-    Raises:
-        UsageError: if values were lost when it was saved.
-        HarnessError: if it is damaged.
-    """
+    """Yield the records of a file that has been read; see :func:`placed_records`."""
     ending = _ending(path)
     try:
         if path.suffix.lower() == ".gz":

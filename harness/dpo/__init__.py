@@ -12,15 +12,19 @@ from harness.dpo.api import (
     merge,
     pair_encoder,
     train,
+    try_step,
 )
-from harness.dpo.api import trial as try_step
-from harness.dpo.config import LOSSES, ONE_NEGATIVE, SMALL, Training, shared, training_of
-from harness.dpo.curves import Curve, read_curves
-from harness.dpo.effect import PairMargins, TrainingEffect, read_effect
-from harness.dpo.loss_terms import BY_BOTH, BY_IMAGE, BY_TEXT, needs
-from harness.dpo.sides import kinds_of, sides_problem
-from harness.dpo.trackers import TRACKERS, refuse_tracker
-from harness.dpo.unfit import UNHELD, Unfit
+from harness.dpo.config import (
+    SMALL,
+    TRACKERS,
+    Training,
+    refuse_tracker,
+    shared,
+    training_of,
+)
+from harness.dpo.effect import Curve, PairMargins, TrainingEffect, read_curves, read_effect
+from harness.dpo.loss_terms import BY_BOTH, BY_IMAGE, BY_TEXT, LOSSES, ONE_NEGATIVE, needs
+from harness.dpo.pair import UNHELD, Unfit, kinds_of, sides_problem
 from harness.old_names import forward as _forward
 
 __all__ = [

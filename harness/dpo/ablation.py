@@ -25,8 +25,7 @@ from harness.dpo.forward import (
     why_plain,
 )
 from harness.dpo.packing import token_log_probs
-from harness.dpo.unfit import check
-from harness.dpo.views import Look
+from harness.dpo.pair import Look, check
 from harness.errors import HarnessError, UsageError
 from harness.records import Pair
 
@@ -105,12 +104,7 @@ def score(
 ) -> tuple[float, float]:
     """Return the log-probability of the chosen answer and the mean of the rejected ones.
 
-    Args:
-        network: the model, in its adapter or not.
-        encoder: of the training.
-        pair: a checked one.
-        look: what is done to every image first.
-        packed: whether the row is read once.
+    ``look`` is applied to every image of the pair, which has passed :func:`check`, first.
     """
     rows, family = [encoder.encode(0, pair, look)], network.config.model_type
     batch = _moved(collate(rows, packed=packed, family=family), network.device)

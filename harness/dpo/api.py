@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.dpo.config import LOSSES, ONE_NEGATIVE, Training
+from harness.dpo.config import Training
 from harness.records import Pair
 
 if TYPE_CHECKING:
@@ -20,20 +20,6 @@ if TYPE_CHECKING:
     from harness.dpo.encoding import Encoder
     from harness.dpo.trial import Trial
     from harness.model import Model
-
-__all__ = [
-    "LOSSES",
-    "ONE_NEGATIVE",
-    "Training",
-    "check_loss",
-    "checkpoint_moved",
-    "image_ablation",
-    "join",
-    "merge",
-    "pair_encoder",
-    "train",
-    "trial",
-]
 
 
 def check_loss(text: str) -> Mapping[str, str]:
@@ -98,7 +84,7 @@ def pair_encoder(model: Model, training: Training) -> Encoder:
     return encoder_for(model.processor, model.network, training, model.protocol)
 
 
-def trial(pair: Pair, model: Model, training: Training) -> Trial:
+def try_step(pair: Pair, model: Model, training: Training) -> Trial:
     """Take one pair through a whole optimiser step on a copy of the model, and look at it.
 
     Encoder, forward pass, loss, backward pass and optimiser are the training's own. The
@@ -113,9 +99,9 @@ def trial(pair: Pair, model: Model, training: Training) -> Trial:
         UsageError: if a knob does not fit the model or the pair.
         HarnessError: if the step fails, moves nothing, or training and generation differ.
     """
-    from harness.dpo import trial as trying
+    from harness.dpo import trial
 
-    return trying.start(pair, model, training)
+    return trial.start(pair, model, training)
 
 
 def checkpoint_moved(path: Path, base: Path) -> bool:
@@ -164,9 +150,9 @@ def join(adapters: Sequence[Path], out: Path) -> bool:
     Returns:
         Whether they could be joined: only plain LoRA can, and that exactly.
     """
-    from harness.dpo import joining
+    from harness.dpo import merging
 
-    return joining.join(tuple(adapters), Path(out))
+    return merging.join(tuple(adapters), Path(out))
 
 
 def image_ablation(

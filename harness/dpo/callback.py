@@ -13,7 +13,7 @@ from transformers import TrainerCallback
 
 from harness.errors import HarnessError
 from harness.progress import Bar
-from harness.storage import parse_json
+from harness.storage import parse_json, write_whole
 
 HELD_OUT = "held_out.jsonl"
 """Beside the curves: one object for each measurement of the held-out pairs."""
@@ -48,15 +48,12 @@ class Curves(TrainerCallback):
         if not state.is_world_process_zero:
             return
         for path in (self.path, self.path.with_name(HELD_OUT)):
-            kept = []
+            kept: list[str] = []
             if state.global_step and path.is_file():
-                for line in path.read_text(encoding="utf-8").splitlines():
-                    if _step(line) is not None and (_step(line) or 0) <= state.global_step:
-                        kept.append(line)
+                lines = path.read_text(encoding="utf-8").splitlines()
+                kept = [line for line in lines if 0 <= _step(line) <= state.global_step]
             if path == self.path or path.is_file():
-                part = path.with_name(path.name + ".part")
-                part.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-                part.replace(path)
+                write_whole(path, "".join(line + "\n" for line in kept))
         self.bar.expect(state.max_steps)
         self.bar.advance(state.global_step)
         self.began = time.monotonic()
@@ -102,11 +99,12 @@ class Curves(TrainerCallback):
         self.bar.advance(1, self.note)
 
 
-def _step(line: str) -> int | None:
+def _step(line: str) -> int:
+    """Return the step of a line; -1 for one that was cut off by a kill."""
     try:
         return int(parse_json(line)["step"])
     except (ValueError, KeyError, TypeError):
-        return None
+        return -1
 
 
 def peak_megabytes() -> float:

@@ -8,8 +8,7 @@ from harness import progress
 from harness.dpo.config import Training
 from harness.dpo.loss_open import combined
 from harness.dpo.loss_terms import BY_IMAGE, WITHOUT_SCORES, is_sft, terms_of
-from harness.dpo.sides import kinds_of, scores_of
-from harness.dpo.unfit import check, name_of
+from harness.dpo.pair import check, kinds_of, name_of, scores_of
 from harness.errors import UsageError
 from harness.records import Pair
 
@@ -19,7 +18,7 @@ def checked(pairs: Sequence[Pair], training: Training) -> list[Pair]:
 
     Raises:
         UsageError: if there are none, or the loss takes one rejected answer and a pair has more.
-        HarnessError: see :func:`harness.dpo_rows.check`.
+        HarnessError: see :func:`harness.dpo.pair.check`.
     """
     if not pairs:
         raise UsageError("There are no pairs to train on; see dropped.jsonl for the reasons.")
@@ -48,9 +47,7 @@ def checked(pairs: Sequence[Pair], training: Training) -> list[Pair]:
 def refuse_unused(pairs: Sequence[Pair], training: Training) -> None:
     """Refuse a loss that asks for what no pair has; say what pairs have that no loss asks for.
 
-    Args:
-        pairs: before :func:`checked` took out what the loss does not look at.
-        training: how they are trained on.
+    The pairs are those before :func:`checked` took out what the loss does not look at.
 
     Raises:
         UsageError: names what is missing.

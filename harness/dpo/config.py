@@ -1,20 +1,64 @@
-"""The knobs of a preference training."""
+"""The knobs of a preference training, and the experiment trackers it can report to."""
 
 from __future__ import annotations
 
+import importlib.util
+import netrc
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Annotated, Any
 
-from harness.dpo.loss_terms import LOSSES, ONE_NEGATIVE, terms_of
-from harness.dpo.trackers import TRACKERS
-from harness.errors import UsageError
+from harness.dpo.loss_terms import terms_of
+from harness.errors import UsageError, brief
 from harness.plugins import Method
 from harness.records import LATER, Bounds, check_bounds
 
-__all__ = ["LOSSES", "ONE_NEGATIVE", "Training", "refuse_misfit", "shared", "training_of"]
+TRACKERS = ("wandb", "tensorboard", "mlflow", "trackio")
+_PACKAGES = {"tensorboard": ("tensorboard", "tensorboardX")}
+"""Packages that any one of suffices, where a tracker's package has another name."""
+
+
+def refuse_tracker(name: str) -> None:
+    """Refuse a tracker that could not be used.
+
+    Raises:
+        UsageError: if its package is missing, nobody is logged in, or its store cannot be used.
+    """
+    packages = _PACKAGES.get(name, (name,))
+    if not any(importlib.util.find_spec(package) for package in packages):
+        raise UsageError(
+            f"Tracker {name}: the package {packages[0]} is not installed. Install it with "
+            f"pip install {packages[0]}, or leave {name} out."
+        )
+    if name == "wandb" and not _logged_in():
+        raise UsageError(
+            "Tracker wandb: no login to W&B was found. Log in with: wandb login, set "
+            "WANDB_API_KEY, or keep the figures here with WANDB_MODE=offline."
+        )
+    if name == "mlflow":
+        import mlflow
+
+        try:
+            mlflow.MlflowClient()
+        except Exception as error:
+            raise UsageError(
+                f"Tracker mlflow: the store {mlflow.get_tracking_uri()} cannot be used "
+                f"({brief(str(error)).rstrip('.')}). Name a server with MLFLOW_TRACKING_URI, or "
+                "leave mlflow out."
+            ) from error
+
+
+def _logged_in() -> bool:
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_MODE") in ("offline", "disabled"):
+        return True
+    host = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai").split("//")[-1].split("/")[0]
+    try:
+        return netrc.netrc().authenticators(host) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
+
 
 SCHEDULERS = (
     "cosine",
@@ -53,8 +97,8 @@ class Training:
     """How to train. The defaults are plain DPO at moderate LoRA size.
 
     Attributes:
-        loss: one of :data:`LOSSES` or of another package, a weighted sum such as ``dpo+0.2*sft``,
-            or with knobs of its own, as in ``robust:label_smoothing=0.2``.
+        loss: one of ``LOSSES`` or of another package, a weighted sum such as ``dpo+0.2*sft``, or
+            with knobs of its own, as in ``robust:label_smoothing=0.2``.
         beta: weight of the reference; multiplies every log-ratio (``ipo``: its tau).
         learning_rate: peak learning rate.
         epochs: passes over the pairs; may be a fraction.
@@ -163,6 +207,11 @@ def refuse_misfit(training: Training) -> None:
     """
     check_bounds(training)
     terms_of(training.loss)
+    if training.lora_targets == "":
+        raise UsageError(
+            "lora_targets is empty. Leave it out for every linear layer of parts, or name layers: "
+            "lora_targets=q_proj,v_proj."
+        )
     if len(training.loss_weights) != 3 or not any(training.loss_weights):
         raise UsageError(
             f"loss_weights is {training.loss_weights}; give three numbers, zero or more and not "
@@ -239,11 +288,6 @@ _SHARDING = {"FSDP": "ACCELERATE_USE_FSDP", "DeepSpeed": "ACCELERATE_USE_DEEPSPE
 
 def shared(most: int, together: int, world: int) -> tuple[int, int]:
     """Return pairs per forward pass, at most ``most``, and passes per step, of each process.
-
-    Args:
-        most: largest number of pairs in one pass.
-        together: pairs of one optimiser step, over all processes.
-        world: how many processes there are.
 
     Raises:
         UsageError: if the pairs of a step cannot be shared evenly, or the launcher was told to

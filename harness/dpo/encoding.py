@@ -14,22 +14,26 @@ from harness.dpo.config import KEEP, Training
 from harness.dpo.forward import PACKED_FAMILIES
 from harness.dpo.loss_open import combined
 from harness.dpo.loss_terms import BY_IMAGE, is_sft
-from harness.dpo.rows import EncodedPair, Prefix, one_bos
-from harness.dpo.sides import kinds_of, scores_of, token_weights
-from harness.dpo.turns import refuse_unheld, turns_of
-from harness.dpo.unfit import (
+from harness.dpo.pair import (
     CONTROL,
     CUT,
     DROP,
     EQUAL,
     TOO_LONG,
     UNHELD,
+    Look,
     Unfit,
     check,
+    kinds_of,
     name_of,
+    opened,
+    refuse_unheld,
+    scores_of,
+    token_weights,
+    turns_of,
     with_answers,
 )
-from harness.dpo.views import Look, opened
+from harness.dpo.rows import EncodedPair, Prefix, one_bos
 from harness.engine import processed_through
 from harness.errors import HarnessError, UsageError
 from harness.protocol import HF, IMAGE, Conversation, Message, answered, texts_of, token_ids
@@ -134,14 +138,6 @@ class Encoder:
         )
         kinds = () if self.only_chosen else kinds_of(pair)
         return replace(row, others=prefixes[1:], behind=behind, kinds=kinds, weights=weights)
-
-    def answers(self, pair: Pair) -> list[tuple[int, ...]]:
-        """Return the token ids of each answer in context, before ``max_length``; chosen first.
-
-        Raises:
-            Unfit: see :meth:`encode`.
-        """
-        return [self._made(pair, text, side)[0] for text, side in self._said(pair)]
 
     def _said(self, pair: Pair) -> tuple[tuple[str, Side], ...]:
         """The answers that are trained on, each with its side."""
@@ -377,14 +373,7 @@ class Encoder:
 
 
 def encoder_for(processor: Any, network: Any, training: Training, protocol: str = HF) -> Encoder:
-    """Make the encoder of a training: the pair stage, the training and the ablation use this one.
-
-    Args:
-        processor: of the model.
-        network: the model itself; its configuration is read.
-        training: how it is trained.
-        protocol: how image and conversation are laid out.
-    """
+    """Make the encoder that pair stage, training and ablation have in common."""
     ends = getattr(network.generation_config, "eos_token_id", None)
     return Encoder(
         processor,

@@ -1,23 +1,28 @@
 """The forward pass: packed where the family allows it, else one full row per answer.
 
-Also what a family is asked before: whether the packed layout means the same to it as separate rows.
+Also what a family is asked before: whether the packed layout means the same to it as separate rows;
+and how batches are made, with image features that are kept from one visit of a row to the next.
 """
 
 from __future__ import annotations
 
 import copy
+import hashlib
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from harness.dpo.last_layer import trim_last_layer
-from harness.dpo.packing import ATTENTION, attend, pack
+from harness.dpo.packing import ATTENTION, attend, pack, trim_last_layer
 from harness.dpo.rows import EncodedPair
 from harness.engine import ANSWER_TYPES, why_not_shared
 from harness.errors import HarnessError
+from harness.records import Pair
+
+if TYPE_CHECKING:
+    from harness.dpo.encoding import Encoder
 
 PACKED_FAMILIES = ("idefics3", "internvl", "llava", "llava_next", "qwen2_5_vl", "smolvlm")
 """``model_type`` of the families whose packed results are tested against separate rows."""
@@ -72,10 +77,7 @@ def image_features(
 ) -> list[Tensor]:
     """Run vision tower and projector once; one ``(tokens, hidden)`` tensor per prefix.
 
-    Args:
-        network: the unwrapped model.
-        vision: the processor's image tensors of each prefix.
-        grad: whether the projector or the tower is being trained.
+    ``grad`` says whether the projector or the tower is being trained.
     """
     encode = network.get_image_features
     with torch.set_grad_enabled(grad and torch.is_grad_enabled()):
@@ -121,11 +123,7 @@ def packed_logits(
 ) -> Tensor:
     """Return ``(A, V)`` logits of the scored tokens of a packed batch.
 
-    Args:
-        model: what is called: the network in its adapter, and whatever wraps that.
-        network: the unwrapped model, for its embedding.
-        batch: from :func:`collate` with ``packed=True``.
-        features: from :func:`image_features`.
+    ``model`` is what is called: the network in its adapter, and whatever wraps that.
     """
     hidden = embed(network, batch["input_ids"], features, batch["rows"])
     out = model(
@@ -167,11 +165,6 @@ def _positions(network: Any, batch: Mapping[str, Any]) -> Tensor:
 def plain_logits(model: Any, network: Any, batch: Mapping[str, Any]) -> Tensor:
     """Return ``(A, V)`` logits of the scored tokens of a batch with one row per answer.
 
-    Args:
-        model: what is called, as in :func:`packed_logits`.
-        network: the unwrapped model; if it can, it projects the last ``ends`` tokens only.
-        batch: from :func:`collate` with ``packed=False``.
-
     Raises:
         HarnessError: if the model refuses the batch, such as for a wrong number of image tokens.
     """
@@ -199,7 +192,7 @@ def collate(
     """Make a batch: token tensors for the chosen path, and what both paths share.
 
     Returns:
-        See :func:`harness.dpo_pack.pack`; besides, ``rows`` the rows without their pixels,
+        See :func:`harness.dpo.packing.pack`; besides, ``rows`` the rows without their pixels,
         ``counts`` ``(B,)`` answers per row, ``lengths`` ``(N,)`` scored tokens per answer.
     """
     batch = pack(rows) if packed else _pad(rows, padding, ANSWER_TYPES.get(family, {}))
@@ -266,3 +259,82 @@ def _joined(parts: Sequence[Tensor]) -> Tensor:
         joined[(slice(at, at + len(part)), *map(slice, part.shape[1:]))] = part
         at += len(part)
     return joined
+
+
+def pixel_key(vision: Mapping[str, Tensor]) -> str:
+    """Hash what the tower reads of a row, so that another view of an image is another key."""
+    made = hashlib.sha256()
+    for name, value in sorted(vision.items()):
+        made.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        made.update(value.contiguous().numpy().tobytes())
+    return made.hexdigest()
+
+
+class FeatureCache:
+    """Features of frozen tower and projector, held in the host's memory up to a limit.
+
+    Each image is read alone, so that its features are the same bytes whatever batch it is in and
+    whether they were kept or not.
+
+    Attributes:
+        limit: bytes.
+        held: bytes that are kept now.
+        computed: how many images were read.
+    """
+
+    def __init__(self, limit: float) -> None:
+        """Begin with nothing."""
+        self.limit, self.held, self.computed = limit, 0, 0
+        self._kept: dict[str, Tensor] = {}
+
+    def of(
+        self, network: Any, vision: Sequence[Mapping[str, Tensor]], keys: Sequence[str]
+    ) -> list[Tensor]:
+        """Return what :func:`~harness.dpo.forward.image_features` does, one tensor for each row."""
+        return [self._one(network, one, key) for one, key in zip(vision, keys, strict=True)]
+
+    def _one(self, network: Any, vision: Mapping[str, Tensor], key: str) -> Tensor:
+        if vision and key in self._kept:
+            return self._kept[key].to(vision["pixel_values"].device)
+        (made,) = image_features(network, [vision], grad=False)
+        self.computed += 1
+        if self.held + made.nbytes <= self.limit:
+            self.held += made.nbytes
+            # A copy: what the tower returns may be a view of something larger.
+            self._kept[key] = made.detach().clone().cpu()
+        return made
+
+
+class Collator:
+    """Opens the images of a batch and packs its rows; called by the data loader."""
+
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        encoder: Encoder,
+        *,
+        packed: bool,
+        family: str = "",
+        keyed: bool = False,
+    ) -> None:
+        """Remember the pairs; nothing is opened yet. ``keyed`` batches tell images apart."""
+        self.pairs, self.encoder, self.packed = pairs, encoder, packed
+        self.family, self.keyed = family, keyed
+        self._cut: dict[int, tuple[int, int]] = {}
+
+    def __call__(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Make the batch of the examples' ``row`` numbers."""
+        numbers = [int(example["row"]) for example in examples]
+        rows = [self.encoder.encode(number, self.pairs[number]) for number in numbers]
+        self._cut.update((row.index, (row.cut, len(row.answers))) for row in rows)
+        padding = self.encoder.tokenizer.pad_token_id or 0
+        batch = collate(rows, packed=self.packed, padding=padding, family=self.family)
+        if self.keyed:
+            batch["keys"] = [pixel_key(vision) for vision in batch["vision"]]
+        return batch
+
+    @property
+    def cut_share(self) -> float:
+        """Share of the answers seen so far that end without an end token."""
+        answers = sum(count for _, count in self._cut.values())
+        return sum(cut for cut, _ in self._cut.values()) / answers if answers else 0.0

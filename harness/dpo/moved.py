@@ -17,9 +17,7 @@ from harness.dpo.effect import PairMargins
 def update_norms(network: Any, before: Any = None) -> tuple[float, float]:
     """Return the L2 norm of the change of the trained weights, and that of these weights before.
 
-    Args:
-        network: a PEFT model over its base, or a model whose own weights were trained.
-        before: of such a model, what it was.
+    ``network`` is a PEFT model, or one whose own weights were trained from those of ``before``.
     """
     from peft.tuners.tuners_utils import BaseTunerLayer
     from peft.utils import ModulesToSaveWrapper
@@ -61,10 +59,6 @@ def _square(value: Tensor) -> float:
 def margins(trainer: Any, rows: Sequence[int]) -> tuple[PairMargins, PairMargins] | None:
     """Order pairs by the model before and after; all processes of a training share the work.
 
-    Args:
-        trainer: the :class:`~harness.dpo.trainer.PackedTrainer`, trained.
-        rows: numbers of the pairs in its collator.
-
     Returns:
         Before and after; ``None`` where the pairs have no rejected answers.
     """
@@ -100,12 +94,7 @@ def _gaps(values: Tensor, counts: Tensor) -> Tensor:
 
 
 def checkpoint_moved(path: Path, base: Path) -> bool:
-    """Whether a checkpoint of any trainer holds other weights than the model before.
-
-    Args:
-        path: an adapter, or a full model.
-        base: folder of the model before.
-    """
+    """Whether a checkpoint of any trainer holds other weights than the model before."""
     if (path / "adapter_config.json").is_file():
         return any(
             bool(value.any()) or "lora_" not in name

@@ -8,6 +8,10 @@ A row has one prefix, and one more for each further image or view that an answer
 under. An answer attends to its own prefix and to itself, and its positions continue that prefix, as
 if it were alone. Its last token is not fed, since nothing is predicted from it. Prefixes are plain
 causal attention; the answers of a block are a small batch of queries against prefix and own keys.
+
+Nothing is predicted from a prompt token but the last one, so in the last decoder layer the others
+are needed as keys and values only: no query, no output projection, no MLP, forward or backward. The
+result is the same. A layer's share of the saving is one over the number of layers.
 """
 
 from __future__ import annotations
@@ -20,9 +24,55 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from harness.dpo.last_layer import whole
 from harness.dpo.rows import EncodedPair
 from harness.errors import HarnessError
+
+TRIMMED_LAYERS = ("LlamaDecoderLayer", "MistralDecoderLayer", "Qwen2DecoderLayer")
+"""Layers whose keys are ``rope(k_proj(input_layernorm(x)))``; others run on all tokens."""
+
+
+def trim_last_layer(network: Any) -> bool:
+    """Hook the last layer of a private copy's language model; say whether it could be."""
+    layers = getattr(network.get_decoder(), "layers", None)
+    if layers is None or type(layers[-1]).__name__ not in TRIMMED_LAYERS:
+        return False
+    layers[-1].register_forward_pre_hook(_trim, with_kwargs=True)
+    return True
+
+
+def _trim(
+    layer: Any, args: tuple[Tensor, ...], known: dict[str, Any]
+) -> tuple[tuple[Tensor, ...], dict[str, Any]] | None:
+    """Let the layer see the kept tokens, and the others only as ready keys and values."""
+    layout = known.get("layout")
+    if layout is None:
+        return None
+    from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
+
+    hidden, (cos, sin) = args[0], known["position_embeddings"]
+    kept, rest = layout.kept, layout.rest
+    normed = layer.input_layernorm(hidden.index_select(1, rest))
+    shape = (*normed.shape[:2], -1, layer.self_attn.head_dim)
+    key, value = (
+        project(normed).view(shape).transpose(1, 2)
+        for project in (layer.self_attn.k_proj, layer.self_attn.v_proj)
+    )
+    _, key = apply_rotary_pos_emb(key, key, cos.index_select(1, rest), sin.index_select(1, rest))
+    changed = {
+        **known,
+        "position_embeddings": (cos.index_select(1, kept), sin.index_select(1, kept)),
+        "ready": (key, value),
+    }
+    return (hidden.index_select(1, kept), *args[1:]), changed
+
+
+def whole(layout: Any, query: Tensor, key: Tensor, value: Tensor, ready: Any) -> list[Tensor]:
+    """Put kept and other tokens back into the order of the sequence; other queries are zero."""
+    order = torch.cat([layout.rest, layout.kept]).argsort()
+    empty = query.new_zeros(1, query.shape[1], len(layout.rest), query.shape[3])
+    pieces = ((empty, query), (ready[0], key), (ready[1], value))
+    return [torch.cat(piece, dim=2).index_select(2, order) for piece in pieces]
+
 
 ATTENTION = "harness_packed"
 """Name under which the attention is registered with ``transformers``."""
@@ -163,17 +213,9 @@ def attend(
 ) -> tuple[Tensor, None]:
     """Attention over a packed sequence, in the form ``transformers`` calls it.
 
-    Args:
-        module: the attention layer; only its grouping of key heads is read.
-        query: ``(1, H, T, d)``; ``key`` and ``value`` may have fewer heads.
-        key: see there.
-        value: see there.
-        attention_mask: must be absent; the layout says everything.
-        dropout: on the attention weights.
-        scaling: factor on the scores; ``None`` is ``d ** -0.5``.
-        layout: where prefixes and answers lie.
-        ready: keys and values of the tokens that are not kept, in a trimmed last layer; ``query``,
-            ``key`` and ``value`` then hold the kept ones.
+    ``query`` is ``(1, H, T, d)``; ``key`` and ``value`` may have fewer heads. The layout says where
+    prefixes and answers lie, so there is no mask. In a trimmed last layer these three hold the kept
+    tokens, and ``ready`` keys and values of the others.
 
     Returns:
         ``(1, T, H, d)``, trimmed ``(1, S, H, d)``; and no weights.
@@ -264,10 +306,6 @@ def token_log_probs(logits: Tensor, labels: Tensor) -> Tensor:
     """Return ``log softmax(logits)[label]`` per row, in at least float32.
 
     The backward pass reuses the memory of ``logits``: they must not be read afterwards.
-
-    Args:
-        logits: ``(A, V)``.
-        labels: ``(A,)`` token ids.
     """
     result: Tensor = _TokenLogProb.apply(logits, labels)
     return result

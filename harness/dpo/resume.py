@@ -6,8 +6,6 @@ safetensors, the rest is numbers in JSON, and both are checked while they are re
 
 from __future__ import annotations
 
-import json
-import os
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,21 +17,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from harness.errors import HarnessError
-from harness.storage import read_json
+from harness.storage import read_json, write_json
 
 _WEIGHTS = "trained.safetensors"
 MARKER = "complete.json"
 """Written last into a checkpoint: names and sizes of its files."""
-
-
-def _write(path: Path, content: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    with part.open("w", encoding="utf-8") as file:
-        json.dump(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
 
 
 def _read(path: Path) -> Any:
@@ -77,8 +65,8 @@ def save_state(folder: Path, optimizer: Any, scheduler: Any) -> None:
             else:
                 numbers[str(key)][name] = value
     _save_tensors(folder / "optimizer.safetensors", tensors)
-    _write(folder / "optimizer.json", {"state": numbers, "param_groups": state["param_groups"]})
-    _write(folder / "scheduler.json", scheduler.state_dict())
+    write_json(folder / "optimizer.json", {"state": numbers, "param_groups": state["param_groups"]})
+    write_json(folder / "scheduler.json", scheduler.state_dict())
 
 
 def load_state(folder: Path, optimizer: Any, scheduler: Any) -> None:
@@ -131,7 +119,7 @@ def save_random(folder: Path, process: int) -> None:
         tensors["cuda"] = torch.cuda.get_rng_state()
     _save_tensors(folder / f"random-{process}.safetensors", tensors)
     content = {"numpy": [kind, *rest], "python": [version, list(internal), gauss]}
-    _write(folder / f"random-{process}.json", content)
+    write_json(folder / f"random-{process}.json", content)
 
 
 def load_random(folder: Path, process: int) -> None:
@@ -156,7 +144,7 @@ def seal(folder: Path) -> None:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name != MARKER
     }
-    _write(folder / MARKER, files)
+    write_json(folder / MARKER, files)
 
 
 def is_complete(folder: Path) -> bool:

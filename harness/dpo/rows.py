@@ -48,7 +48,7 @@ class EncodedPair:
         extra: see there.
         others: further prefixes, of answers that are read under another image or view.
         behind: number of each answer's prefix; empty where all are read behind the first.
-        kinds: what each answer is rejected by, see :func:`harness.dpo.sides.kinds_of`; empty
+        kinds: what each answer is rejected by, see :func:`harness.dpo.pair.kinds_of`; empty
             where all are by their text.
         weights: of each token of each answer; empty where all weigh 1.
     """

@@ -24,26 +24,31 @@ from trl.trainer.dpo_config import DPOConfig
 from harness import progress
 from harness.dpo.callback import Curves
 from harness.dpo.checks import checked, refuse_unused
-from harness.dpo.collator import Collator
 from harness.dpo.config import FULL, Training, refuse_misfit, shared
 from harness.dpo.effect import TrainingEffect, rates, write_effect
 from harness.dpo.encoding import encoder_for
-from harness.dpo.features import FeatureCache
-from harness.dpo.forward import private_copy, use_packed_attention, why_plain
-from harness.dpo.joining import train_on
+from harness.dpo.forward import (
+    Collator,
+    FeatureCache,
+    private_copy,
+    use_packed_attention,
+    why_plain,
+)
 from harness.dpo.loss_open import open_loss
 from harness.dpo.losses import Knobs
-from harness.dpo.merging import write_whole_model
+from harness.dpo.merging import train_on, write_whole_model
 from harness.dpo.moved import margins, update_norms
 from harness.dpo.parts import (
     lora_targets,
     open_weights,
+    quantize,
     saved_projectors,
     trains_vision,
     widen,
 )
 from harness.dpo.resume import References, latest
 from harness.dpo.trainer import PackedTrainer
+from harness.engine import quietly
 from harness.errors import HarnessError, UsageError
 from harness.model import Model, everywhere
 from harness.records import Pair, fingerprint, seed_of, to_json
@@ -76,7 +81,7 @@ def run(pairs: Sequence[Pair], model: Model, out: Path, seed: int, training: Tra
     if training.tune == FULL and model.adapter is not None:
         raise UsageError(
             f"The model carries the adapter {model.adapter}, which tune=full would not see. Merge "
-            "it first and train the merged model: harness.dpo.api.merge(base, adapter, out)."
+            "it first and train the merged model: harness.dpo.merge(base, adapter, out)."
         )
     made = out / ("model" if training.tune == FULL else "adapter")
     state = out / "state" / identity(pairs, model, training, seed)
@@ -127,16 +132,7 @@ def build(
     *,
     told: bool = True,
 ) -> PackedTrainer:
-    """Make the trainer over a private copy of the model.
-
-    Args:
-        pairs: as returned by :func:`checked`.
-        model: the base; its weights are shared, nothing else.
-        state: folder for resumable checkpoints.
-        seed: see :func:`harness.dpo.train`.
-        training: the knobs.
-        told: say what is special about the model.
-    """
+    """Make the trainer over a private copy of the model."""
     network: Any = private_copy(model.network)
     reason = "it was asked for" if training.packed is False else why_plain(network)
     if reason is not None and training.packed:
@@ -146,8 +142,6 @@ def build(
     if reason is None:
         use_packed_attention(network)
     if training.quantize:
-        from harness.dpo.quantized import quantize
-
         quantize(network)
     widen(network, training)
     whole = training.tune == FULL
@@ -348,22 +342,14 @@ def _publish(trainer: PackedTrainer, made: Path, model: Model) -> None:
 def quiet() -> Iterator[None]:
     """Keep the libraries' notices off the terminal while a training runs."""
     import datasets
-    import transformers
 
-    told: Any = transformers.logging
-    level, bars = told.get_verbosity(), datasets.is_progress_bar_enabled()
-    shown = told.is_progress_bar_enabled()
-    told.disable_progress_bar()
-    told.set_verbosity(40)
+    bars = datasets.is_progress_bar_enabled()
     datasets.disable_progress_bars()
     try:
-        with warnings.catch_warnings():
+        with quietly(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        told.set_verbosity(level)
-        if shown:
-            told.enable_progress_bar()
         if bars:
             datasets.enable_progress_bars()
 

@@ -18,8 +18,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 from trl.trainer.dpo_trainer import DPOTrainer
 
-from harness.dpo.features import FeatureCache
-from harness.dpo.forward import collate, image_features, packed_logits, plain_logits
+from harness.dpo.forward import FeatureCache, collate, image_features, packed_logits, plain_logits
 from harness.dpo.loss_open import Combined
 from harness.dpo.loss_terms import BY_TEXT, Needs
 from harness.dpo.losses import Knobs, Scores, Tokens, competitors, dpo
@@ -93,13 +92,7 @@ class PackedTrainer(DPOTrainer):
     def policy_and_reference(
         self, model: Any, network: Any, inputs: dict[str, Any]
     ) -> tuple[Tensor, Tensor]:
-        """``(N,)`` log-probabilities of a batch's answers, after and before.
-
-        Args:
-            model: what is called, as in :func:`harness.dpo.forward.packed_logits`.
-            network: the same without what is wrapped around its adapter.
-            inputs: the batch.
-        """
+        """``(N,)`` log-probabilities of a batch's answers, after and before."""
         policy, reference = self._both(model, network, inputs, wanted=not self.loss.only_chosen)
         if self.loss.needs.tokens:
             policy, reference = summed(policy, inputs), summed(reference, inputs)
@@ -304,13 +297,7 @@ def summed(tokens: Tensor, inputs: Mapping[str, Any]) -> Tensor:
 
 
 def arrange_tokens(policy: Tensor, reference: Tensor, inputs: Mapping[str, Any]) -> Tokens:
-    """Put flat per-token values into rows, columns and positions.
-
-    Args:
-        policy: over all tokens of the batch's answers, in their order.
-        reference: the same.
-        inputs: the batch: ``counts`` and ``lengths``, and ``rows`` for their sizes.
-    """
+    """Put flat per-token values into rows, columns and positions."""
     counts, lengths = inputs["counts"], inputs["lengths"]
     rows: Sequence[EncodedPair] = inputs["rows"]
     width = max(len(row.answers) for row in rows)
@@ -335,13 +322,7 @@ def arrange_tokens(policy: Tensor, reference: Tensor, inputs: Mapping[str, Any])
 
 
 def arrange(policy: Tensor, reference: Tensor, inputs: Mapping[str, Any]) -> Scores:
-    """Put flat per-answer values into rows and columns.
-
-    Args:
-        policy: ``(N,)`` over all answers of the batch.
-        reference: ``(N,)``.
-        inputs: the batch: ``counts`` and ``lengths``, and ``rows`` for targets.
-    """
+    """Put flat per-answer values into rows and columns."""
     counts: Tensor = inputs["counts"]
     rows: Sequence[EncodedPair] = inputs["rows"]
     width = max(len(row.answers) for row in rows)

@@ -18,10 +18,10 @@ from torch import Tensor
 from harness.dpo.checks import checked
 from harness.dpo.config import KEEP, Training
 from harness.dpo.forward import private_copy
-from harness.dpo.parts import base_of
+from harness.dpo.loss_terms import BY_IMAGE
+from harness.dpo.pair import opened, turns_of
+from harness.dpo.parts import base_of, quantize
 from harness.dpo.session import build, own_randomness, quiet
-from harness.dpo.turns import turns_of
-from harness.dpo.views import opened
 from harness.engine import forced_through_generation
 from harness.errors import HarnessError
 from harness.model import Model, everywhere
@@ -63,13 +63,7 @@ class Trial:
     difference: float
 
     def memory(self, rows: int, answers: int, length: int) -> float:
-        """Estimate the bytes of a training.
-
-        Args:
-            rows: pairs in a forward pass.
-            answers: of each pair.
-            length: tokens of an answer.
-        """
+        """Estimate the bytes of a training."""
         row = self.prompt + answers * length
         if not self.packed:
             row = answers * (self.prompt + length)
@@ -77,7 +71,7 @@ class Trial:
 
 
 def start(pair: Pair, model: Model, training: Training) -> Trial:
-    """Do what :func:`harness.dpo.api.trial` promises, in all processes of this run."""
+    """Do what :func:`harness.dpo.try_step` promises, in all processes of this run."""
     how = dataclasses.replace(
         training, holdout=0.0, eval_steps=0, patience=0, save_steps=0, report_to=(), cut=KEEP
     )
@@ -120,12 +114,7 @@ def run(pairs: Sequence[Pair], model: Model, training: Training) -> Trial:
 
 
 def _fixed(network: Any, *others: Any) -> int:
-    """Return the bytes of all weights but the trained ones, those held in common once.
-
-    Args:
-        network: to be trained.
-        others: whatever else is in memory meanwhile; ``None`` for nothing.
-    """
+    """Return the bytes of all weights but the trained ones, those held in common once."""
     trained = {weight.data_ptr() for weight in network.parameters() if weight.requires_grad}
     found = {
         weight.data_ptr(): weight.nbytes
@@ -168,9 +157,15 @@ def _step(trainer: PackedTrainer, batch: Any) -> float:
     optimizer = trainer.create_optimizer()
     optimizer.step()
     if all(torch.equal(old, new) for old, new in zip(before, weights, strict=True)):
+        advice = "Raise learning_rate, or train on pairs whose answers the model can tell apart."
+        if trainer.loss.needs.images and BY_IMAGE not in batch["rows"][0].kinds:
+            advice = (
+                f"loss={trainer.loss.text} compares the chosen answer under two images, and this "
+                "pair has it under one. Leave conditional out, or take a method or a file that "
+                "gives such pairs (docs/pairs.md, rejected_image)."
+            )
         raise HarnessError(
-            f"One training step on one pair changed no weight (loss {loss.item():.4g}). Raise "
-            "learning_rate; a pair whose answers the model cannot distinguish has no gradient."
+            f"One training step on one pair changed no weight (loss {loss.item():.4g}). {advice}"
         )
     return float(sum(kept.values()))
 
@@ -189,8 +184,6 @@ def _against_generation(
     """
     loaded = model.base.bare()
     if training.quantize:
-        from harness.dpo.quantized import quantize
-
         loaded = dataclasses.replace(loaded, network=private_copy(loaded.network))
         quantize(loaded.network)
     truth = []

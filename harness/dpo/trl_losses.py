@@ -25,15 +25,13 @@ ld_dpo        dpo, where tokens beyond the shorter answer's length weigh alpha; 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from types import MappingProxyType
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from harness.dpo.loss_terms import needs
-from harness.dpo.losses import Knobs, Loss, Scores, mean_rejected, sft
+from harness.dpo.losses import Knobs, Scores, mean_rejected, sft
 
 
 def _margins(scores: Scores, knobs: Knobs) -> Tensor:
@@ -170,14 +168,3 @@ def ld_dpo(scores: Scores, knobs: Knobs, *, alpha: float = 0.5) -> Tensor:
     rejected = (1 - alpha) * others + alpha * whole[:, 1:]
     loss = -functional.logsigmoid(knobs.beta * (chosen - rejected))
     return mean_rejected(loss, scores.mask)
-
-
-TRL_LOSSES: Mapping[str, Loss] = MappingProxyType(
-    {
-        function.__name__: function
-        for function in (
-            aot, aot_unpaired, apo_down, apo_zero, bco_pair, cdpo, discopop, exo_pair, hinge,
-            ld_dpo, orpo, robust, simpo, sppo_hard,
-        )
-    }
-)  # fmt: skip

@@ -9,14 +9,13 @@ from harness.engine.checkpoint import (
     sees,
     weights_fingerprint,
 )
+from harness.engine.decoding import choice_tokens
 from harness.engine.engine import Engine
-from harness.engine.fallback import forced_through_generation
+from harness.engine.fallback import forced_through_generation, why_not_shared
 from harness.engine.inputs import ANSWER_TYPES, processed_through
 from harness.engine.keys import ENGINE_VERSION, EngineRequest, ImageDigests, answer_key
-from harness.engine.loading import Loaded, Source, gpus, load, pick_device, pick_dtype
+from harness.engine.loading import Loaded, Source, gpus, load, pick_device, pick_dtype, quietly
 from harness.engine.original_llava import Converted, convert
-from harness.engine.stopping import choice_tokens
-from harness.engine.support import why_not_shared
 from harness.engine.weights import read_json
 
 __all__ = [
@@ -39,6 +38,7 @@ __all__ = [
     "pick_device",
     "pick_dtype",
     "processed_through",
+    "quietly",
     "read_json",
     "resolve",
     "sees",

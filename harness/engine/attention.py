@@ -275,12 +275,8 @@ def _look(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Attend and also return the log of the softmax denominator.
 
-    Args:
-        query: ``(lines, heads, tokens, d)``.
-        key: ``(lines, kv heads, columns, d)``.
-        value: like ``key``.
-        scale: factor on the scores.
-        hidden: ``(lines or 1, 1, tokens or 1, columns)``, true where a key must not be seen.
+    The query is ``(lines, heads, tokens, d)``, keys and values ``(lines, kv heads, columns, d)``;
+    ``hidden`` is ``(lines or 1, 1, tokens or 1, columns)``, true where a key must not be seen.
 
     Returns:
         ``(lines, heads, tokens, d)`` and float32 ``(lines, heads, tokens)``.

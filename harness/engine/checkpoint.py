@@ -127,16 +127,6 @@ def _checked(folder: Path) -> Path:
     return folder
 
 
-def _listed(index: Path) -> set[str]:
-    """Return the files that an index names."""
-    found = read_json(index).get("weight_map")
-    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found.values()):
-        raise UsageError(
-            f"{index} names no files (weight_map). Save or download the checkpoint again."
-        )
-    return set(found.values())
-
-
 def sees(folder: Path) -> bool:
     """Tell whether a checkpoint reads images too, by its configuration or its processor's.
 
@@ -201,7 +191,7 @@ def weights_fingerprint(path: Path) -> str:
 def adapter_fingerprint(path: Path) -> str:
     """Hash an adapter's weights and settings; where its base lay while training plays no part."""
     settings = {
-        key: sorted(value) if isinstance(value, list) and all(map(_is_text, value)) else value
+        key: sorted(value) if _are_texts(value) else value
         for key, value in read_json(path / _ADAPTER_CONFIG).items()
         if key not in _PLACES
     }
@@ -210,8 +200,8 @@ def adapter_fingerprint(path: Path) -> str:
     return total.hexdigest()
 
 
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
+def _are_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
 def _digest(folder: Path, names: Sequence[Path]) -> str:

@@ -13,18 +13,15 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from harness.engine.decoding import DecodingRow, decode
-from harness.engine.fallback import NotFinite, answer_alone
+from harness.engine.decoding import DecodingRow, choice_tokens, decode, ending_of
+from harness.engine.fallback import NotFinite, answer_alone, can_share, same_logits
 from harness.engine.forward import Passes
 from harness.engine.inputs import Prepared, describe
 from harness.engine.keys import EngineRequest
-from harness.engine.kv_cache import State
 from harness.engine.loading import Loaded
 from harness.engine.memory import Budget
-from harness.engine.prefixes import Job, Symbols, batches, group_prefixes
+from harness.engine.prefixes import Job, State, Symbols, batches, group_prefixes
 from harness.engine.step import Live
-from harness.engine.stopping import choice_tokens, ending_of
-from harness.engine.support import can_share, same_logits
 from harness.engine.vision import Features, Preparer
 from harness.errors import HarnessError
 from harness.records import NOT_FINITE, Answer, Request

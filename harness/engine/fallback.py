@@ -1,15 +1,16 @@
-"""One request alone through ``network.generate``: the reference, and the path of odd families."""
+"""One request alone through ``network.generate``: the reference, and the path of odd families.
+
+Which families the shared path can drive is asked of the configuration, then proven by a try.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.engine.decoding import finite
+from harness.engine.decoding import Ending, choice_tokens, draw, finite
 from harness.engine.inputs import ANSWER_TYPES, Prepared, network_inputs, prepare
 from harness.engine.loading import Loaded
-from harness.engine.sampling import draw
-from harness.engine.stopping import Ending, choice_tokens
 from harness.records import Answer, Request
 
 if TYPE_CHECKING:
@@ -137,13 +138,88 @@ def forced_log_prob(loaded: Loaded, prepared: Prepared, tokens: tuple[int, ...])
 def forced_through_generation(
     loaded: Loaded, request: Request, rendered: str, answers: Sequence[tuple[int, ...]]
 ) -> list[float]:
-    """Return :func:`forced_log_prob` of several answers to one request.
-
-    Args:
-        loaded: the network, without an adapter.
-        request: question and image.
-        rendered: the prompt as the model reads it.
-        answers: token ids.
-    """
+    """Return :func:`forced_log_prob` of several answers to one request, without an adapter."""
     prepared = prepare(loaded, request, rendered)
     return [forced_log_prob(loaded, prepared, tokens) for tokens in answers]
+
+
+_ODD_SETTINGS = (
+    "no_repeat_ngram_size",
+    "bad_words_ids",
+    "suppress_tokens",
+    "begin_suppress_tokens",
+    "forced_bos_token_id",
+    "forced_eos_token_id",
+    "min_length",
+    "min_new_tokens",
+    "sequence_bias",
+    "exponential_decay_length_penalty",
+    "encoder_repetition_penalty",
+)
+_NEEDED = ("num_hidden_layers", "num_attention_heads", "hidden_size")
+_EXACT, _ROUNDED = 1e-3, 0.1
+
+
+def can_share(network: Any) -> bool:
+    """Tell whether answers may be decoded by the shared path.
+
+    Besides the decoder, generation settings count: some change logits in ways the decode loop does
+    not know and lead to the one-by-one path.
+    """
+    settings = network.generation_config
+    odd = any(getattr(settings, name, None) for name in _ODD_SETTINGS)
+    return not odd and why_not_shared(network) is None
+
+
+def why_not_shared(network: Any) -> str | None:
+    """Say why prefixes of this decoder cannot be shared, or ``None`` where they can.
+
+    They can where it is a plain causal stack over full attention: each position sees all before it
+    and nothing else. Engine and training both ask here.
+    """
+    try:
+        decoder, head = network.get_decoder(), network.get_output_embeddings()
+        config = decoder.config
+    except (AttributeError, NotImplementedError):
+        return "it does not say which part is its language model"
+    if head is None or decoder is network or network.config.is_encoder_decoder:
+        return "its language model is not a decoder with a head of its own"
+    if getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True):
+        return "its attention has a sliding window"
+    if set(getattr(config, "layer_types", None) or ["full_attention"]) != {"full_attention"}:
+        return "not all of its layers attend to the whole sequence"
+    if getattr(config, "attn_logit_softcapping", None):
+        return "its attention caps the scores"
+    if not all(hasattr(config, name) for name in _NEEDED):
+        return f"its configuration lacks one of {', '.join(_NEEDED)}"
+    return None
+
+
+def same_logits(loaded: Loaded, prompt: Prepared, ours: Callable[[], torch.Tensor]) -> bool | None:
+    """Compare the logits after one prompt with those of the network's own forward.
+
+    Returns:
+        Whether they agree: to rounding in float32, and in 16-bit formats as closely as two
+        correct orders of summation do. A family that treats images or positions differently from
+        what the shared path assumes is off by far more. ``None`` where this prompt decides nothing:
+        the network itself refuses it or gives logits that are not finite, or memory ran out.
+    """
+    import torch
+
+    try:
+        theirs = loaded.network(**network_inputs(loaded, prompt)).logits[0, -1].float()
+    except Exception:  # such as for a wrong number of image tokens; answered alone, it says why
+        return None
+    if not theirs.amax().isfinite():
+        return None
+    try:
+        found = ours().float()
+    except torch.OutOfMemoryError:
+        return None
+    except (RuntimeError, ValueError, TypeError, AttributeError, KeyError, IndexError):
+        return False
+    if found.shape != theirs.shape:
+        return False
+    limit = _EXACT if loaded.dtype == torch.float32 else _ROUNDED
+    spread = (theirs - theirs.mean()).norm()
+    return bool((found - theirs).norm() <= limit * spread)

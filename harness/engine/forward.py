@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from harness.engine.attention import Fresh, Grid, Layout, Own, attending
 from harness.engine.inputs import Prepared, network_inputs
-from harness.engine.kv_cache import Segment, State, joined, stacked
 from harness.engine.loading import Loaded
-from harness.engine.prefixes import Job, Node
+from harness.engine.prefixes import Job, Node, Segment, State, joined, stacked
 from harness.engine.vision import Features, Recent
 
 if TYPE_CHECKING:
@@ -55,9 +54,7 @@ class Passes:
     def begin(self, jobs: Sequence[Job], prompts: Sequence[Prepared]) -> tuple[State, Any]:
         """Compute the jobs' prompts and return the state and the logits after each.
 
-        Args:
-            jobs: one per row; jobs of one node lie together.
-            prompts: all requests of the window; jobs point into it.
+        Jobs of one node lie together; they point into ``prompts``, all requests of the window.
 
         Returns:
             The state with one row per job, and float logits ``(jobs, vocabulary)``.

@@ -150,13 +150,6 @@ def processed_as(
 ) -> Any:
     """Return what the processor makes of one conversation, by the protocol: ids, mask, pixels.
 
-    Args:
-        protocol: see ``harness.protocol``.
-        processor: of ``transformers``.
-        text: the conversation, with a mark for each image.
-        images: in the order of their marks.
-        settings: for the tokeniser, where the processor itself calls it.
-
     Raises:
         ValueError: if the text marks another number of images.
     """

@@ -57,14 +57,7 @@ class ImageDigests:
 
 
 def answer_key(model: str, rendered: str, request: Request, digests: ImageDigests) -> str:
-    """Return the key under which the answer to ``request`` is stored.
-
-    Args:
-        model: the model's fingerprint.
-        rendered: the prompt as the model reads it.
-        request: the request; every field of it counts.
-        digests: hashes of the images of this window.
-    """
+    """Return the key under which the answer to a request is stored; every field of it counts."""
     # A greedy answer does not depend on seed and nucleus, so their values must not split it.
     sampled = [request.temperature, request.top_p, request.seed, SAMPLING_VERSION]
     settings: list[object] = [

@@ -36,14 +36,7 @@ def tower_folder(settings: Mapping[str, Any], tower: Path | None) -> Path:
 def build_processor(
     folder: Path, base: Path | None, tower: Path, settings: Mapping[str, Any]
 ) -> tuple[Any, Any]:
-    """Return processor and configuration, as transformers has them.
-
-    Args:
-        folder: the original checkpoint.
-        base: an adapter's language model, for the tokeniser where the folder has none.
-        tower: folder of the vision tower.
-        settings: the original configuration.
-    """
+    """Return processor and configuration, as transformers has them."""
     import transformers
 
     hub: Any = transformers

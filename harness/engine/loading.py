@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -43,9 +44,9 @@ def pick_device(device: str) -> str:
     if device == "auto":
         local = os.environ.get("LOCAL_RANK", "0")
         return f"cuda:{local}" if torch.cuda.is_available() else "cpu"
-    kind, _, number = device.partition(":")
-    count = torch.cuda.device_count() if kind == "cuda" else 0
-    if kind != "cuda" or (number and not number.isdigit()) or int(number or 0) >= count:
+    named = re.fullmatch(r"cuda(?::([0-9]+))?", device)
+    count = torch.cuda.device_count() if named else 0
+    if named is None or int(named[1] or 0) >= count:
         raise UsageError(
             f"The device '{device}' cannot be used: torch finds {count} CUDA device(s). Use "
             "auto, cpu, cuda or cuda:N."
@@ -273,7 +274,7 @@ def _opened(source: Source) -> tuple[Any, Any, dict[str, Any]]:
         reader, kind = hub.AutoTokenizer, hub.AutoModelForCausalLM
         wanted = "a causal text model with its tokeniser files"
     try:
-        with _quietly():
+        with quietly():
             processor = reader.from_pretrained(str(source.path), **known)
             network, info = kind.from_pretrained(
                 str(source.path),
@@ -309,7 +310,7 @@ def _unopened(source: Source, wanted: str, error: Exception) -> UsageError:
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """Keep transformers' bars and advice off stderr; what matters is raised as an error."""
     import transformers
 

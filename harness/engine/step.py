@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.engine.attention import Grid, Own, Prefixes
 from harness.engine.forward import Passes
-from harness.engine.kv_cache import State
+from harness.engine.prefixes import State
 
 if TYPE_CHECKING:
     import torch

@@ -78,7 +78,7 @@ class Preparer:
         self._seen: Recent[Pictures] = Recent(256 << 20)
 
     def prepare(self, item: EngineRequest) -> Prepared:
-        """Return the inputs of one request; see :func:`harness.model_inputs.prepare`.
+        """Return the inputs of one request; see :func:`harness.engine.inputs.prepare`.
 
         Several images under one view stay together: the view sees them as one tensor.
         """

@@ -34,10 +34,6 @@ _CONVERTED = {
 def weight_files(folder: Path, config: dict[str, Any]) -> list[Path]:
     """Return the weight files that loading this folder reads, checked to be whole.
 
-    Args:
-        folder: the checkpoint's.
-        config: its ``config.json``.
-
     Raises:
         UsageError: if one is missing, cut short, outside of the folder or no safetensors file.
     """
@@ -139,10 +135,6 @@ def refuse_original_llava(source: str | Path, config: dict[str, Any]) -> None:
 
 def refuse_pickles(folder: Path, config: dict[str, Any] | None) -> None:
     """Refuse a folder whose weights are pickles, saying how they are converted.
-
-    Args:
-        folder: without any safetensors weights.
-        config: its ``config.json``; ``None`` where it holds an adapter.
 
     Raises:
         UsageError: if pickled weights lie there.

@@ -5,8 +5,7 @@ from __future__ import annotations
 from harness.jobs.driver import drive, worst
 from harness.jobs.graph import Workers, walk
 from harness.jobs.local import LocalExecutor
-from harness.jobs.model import MINUTES, Ended, Executor, Job
-from harness.jobs.open import open_executor
+from harness.jobs.model import MINUTES, Ended, Executor, Job, open_executor
 from harness.jobs.ray import RayExecutor
 from harness.jobs.recipe import Recipe, Wish, read_recipe, wishes_of
 from harness.jobs.slurm import SlurmExecutor

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from harness.errors import UsageError
+from harness.plugins import filled, load
+
 MINUTES = 60
 
 
@@ -60,10 +63,33 @@ class Executor(Protocol):
     def run(self, jobs: Sequence[Job]) -> Iterator[Ended]:
         """Start each job when all that it needs are done, and yield how each ended, as they end.
 
+        They come in any order; names are unique and there is no circle of needs.
         Jobs that need one that is not done are not run; they are yielded with the reason. When the
         iterator is closed or interrupted, the jobs that are under way are ended.
-
-        Args:
-            jobs: in any order; names are unique and there is no circle of needs.
         """
         ...
+
+
+def open_executor(text: str) -> Executor:
+    """Return the executor that a text such as ``slurm:partition=a,minutes=60`` names.
+
+    An executor is a frozen dataclass whose fields are its options; one that rests on something
+    that is not installed says so in its ``__post_init__``.
+
+    Raises:
+        UsageError: for an unknown name or option, a value that does not fit, or what is not
+            installed.
+    """
+    name, _, options = text.partition(":")
+    kind = load("executors", name)
+    values: dict[str, str] = {}
+    for part in filter(None, options.split(",")):
+        key, sign, value = part.partition("=")
+        if not sign:
+            raise UsageError(
+                f"--executor {text}: '{part}' has no value. Write options as KEY=VALUE, "
+                f"separated by commas, as in: --executor local:at_once=2"
+            )
+        values[key.strip()] = value.strip()
+    executor: Executor = filled(f"executor '{name}'", kind(), values, f"--executor {name}:")
+    return executor

@@ -50,11 +50,7 @@ def begin(job: Job, cwd: Path, extra: Mapping[str, str] | None = None) -> subpro
 
 
 def run_here(job: Job, cwd: Path) -> int:
-    """Run a job to its end and return its exit code; called on the node that a scheduler chose.
-
-    Raises:
-        OSError: as :func:`begin` does.
-    """
+    """Run a job to its end and return its exit code; called on the node that a scheduler chose."""
     process = begin(job, cwd)
     try:
         return exit_code(process.wait())

@@ -126,6 +126,7 @@ class _Queue:
     options: SlurmExecutor
     running: dict[str, _Submitted] = field(default_factory=dict)
     told: dict[str, str] = field(default_factory=dict)
+    silent: bool = False
 
     def start(self, jobs: Sequence[Job]) -> None:
         alike: dict[tuple[Path, int, int], list[Job]] = defaultdict(list)
@@ -180,6 +181,9 @@ class _Queue:
     def ended(self) -> list[Ended]:
         while True:
             states = _states()
+            if states is None and not self.silent:
+                say("SLURM does not answer (squeue); asking again, the jobs go on meanwhile")
+            self.silent = states is None
             found = [each for one in self.running.values() if (each := self._look(one, states))]
             for each in found:
                 _record(self.running.pop(each.name).job).unlink(missing_ok=True)
@@ -262,11 +266,7 @@ def _found_again(job: Job, states: dict[str, _State] | None) -> SlurmJob[int] | 
     if (
         state is None
         or not state.active
-        or (state.name, command)
-        != (
-            name,
-            fingerprint(job.command),
-        )
+        or (state.name, command) != (name, fingerprint(job.command))
     ):
         return None
     from submitit import SlurmJob

@@ -4,16 +4,6 @@ from __future__ import annotations
 
 from harness.judge.protocol import check
 from harness.judge.records import Judging
-from harness.judge.results import FOLDER as JUDGED
-from harness.judge.results import last_judging, place
-from harness.judge.stage import Verdicts, judge
+from harness.judge.stage import JUDGED, Verdicts, judge, last_judging, place
 
-__all__ = [
-    "JUDGED",
-    "Judging",
-    "Verdicts",
-    "check",
-    "judge",
-    "last_judging",
-    "place",
-]
+__all__ = ["JUDGED", "Judging", "Verdicts", "check", "judge", "last_judging", "place"]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from harness.benchmark import Benchmark, JudgePrompt, Row, Rubric, Task, UnparsableReply
-from harness.errors import HarnessError
+from harness.errors import HarnessError, reason_of
 from harness.judge.protocol import Reply
 from harness.judge.uncertainty import combined
 from harness.records import Sample, Scored
@@ -19,17 +19,10 @@ ARMS = ("before", "after")
 
 @dataclass(frozen=True, eq=False)
 class JudgeItem:
-    """One answer of one arm on its way to the judge.
+    """One answer of one arm on its way to the judge, who never learns the arm.
 
-    Attributes:
-        benchmark: whose row it is.
-        rubric: its terms.
-        task: for the rubric.
-        arm: ``"before"`` or ``"after"``; the judge never learns it.
-        sample: the stored answer.
-        row: the row without its images, which no judge sees.
-        ask: the question; ``None`` where rules decide, or nothing can be asked.
-        error: why it cannot be judged.
+    The row has no images, which no judge sees; ``ask`` is ``None`` where rules decide, or where
+    nothing can be asked and ``error`` says why.
     """
 
     benchmark: str
@@ -50,22 +43,27 @@ class JudgeItem:
         """Return the verdict.
 
         Raises:
-            Unreadable: if the reply is not in the agreed form.
+            UnparsableReply: if the reply is not in the agreed form.
         """
-        return self.rubric.read(self.task, self.row, self.sample.answer or "", reply)
+        with _one_row():
+            return self.rubric.read(self.task, self.row, self.sample.answer or "", reply)
+
+
+@contextmanager
+def _one_row() -> Iterator[None]:
+    """Let whatever the code of a benchmark raises cost the row that it is about, and no other."""
+    try:
+        yield
+    except (HarnessError, UnparsableReply):
+        raise
+    except Exception as error:
+        raise UnparsableReply(f"the benchmark's code failed: {reason_of(error)}") from error
 
 
 def items_of(
-    benchmark: Benchmark,
-    task: Task,
-    arms: Mapping[str, Sequence[Sample]],
-    data: str | Path,
+    benchmark: Benchmark, task: Task, arms: Mapping[str, Sequence[Sample]], data: str | Path
 ) -> Iterator[JudgeItem]:
-    """Yield every answer that is to be judged, with its question.
-
-    Raises:
-        HarnessError: if the data does not hold the rows that were answered.
-    """
+    """Yield every answer that is to be judged, with its question."""
     assert benchmark.rubric is not None
     wanted: dict[int, list[tuple[str, Sample]]] = {}
     for arm, samples in arms.items():
@@ -80,10 +78,11 @@ def items_of(
                     f"Row {index} of {benchmark.name} in {data} is not the one that was answered. "
                     "The data has changed since the run: put the old data back, or run again."
                 )
-            bare = dataclasses.replace(row, images=(), doc=_without_images(row.doc))
+            bare = row.bare()
             item = JudgeItem(benchmark.name, benchmark.rubric, task, arm, sample, bare)
             try:
-                ask = item.rubric.ask(task, bare, str(sample.answer))
+                with _one_row():
+                    ask = item.rubric.ask(task, bare, str(sample.answer))
                 yield dataclasses.replace(item, ask=ask)
             except UnparsableReply as error:
                 yield dataclasses.replace(item, error=str(error))
@@ -95,11 +94,6 @@ def marked(
     """Return the sample with the judge's scores, and the verdicts they were made of.
 
     Any reply that is missing or cannot be read makes the scores missing, never a number.
-
-    Args:
-        item: what was judged.
-        replies: one per judging; none where rules decide.
-        judge: who replied, for the sample.
     """
     verdicts: tuple[Scored, ...] = ()
     error = item.error or next((reply.error for reply in replies if reply.text is None), None)
@@ -129,7 +123,3 @@ def _words(verdicts: Sequence[Scored]) -> str | None:
     if len(texts) < 2:
         return texts[0] if texts else None
     return "\n\n".join(f"({turn}) {text}" for turn, text in enumerate(texts, start=1))
-
-
-def _without_images(doc: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in doc.items() if not hasattr(value, "tobytes")}

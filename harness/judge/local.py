@@ -25,13 +25,8 @@ class LocalJudge:
     """Judges with a model in memory: greedily, or by drawing where it judges more than once.
 
     What is drawn depends on the question and the number of the judging alone, so the same question
-    has the same replies another time, and equal answers have equal verdicts.
-
-    Attributes:
-        name: ``hf:`` and the hash of the weights, wherever they lie, and how it replies.
-        steady: the same question has the same reply.
-        spent: nothing.
-        model: whom to ask.
+    has the same replies another time, and equal answers have equal verdicts. The name holds the
+    hash of the weights, wherever they lie, and how it replies.
     """
 
     steady = True
@@ -40,17 +35,7 @@ class LocalJudge:
     def __init__(
         self, source: str, judgings: int = 1, *, device: str = "auto", dtype: str = "auto"
     ) -> None:
-        """Find the model; its weights are loaded by the first question.
-
-        Args:
-            source: a folder, a hub id, or the name of a built-in demo.
-            judgings: how often each question will be asked.
-            device: see :meth:`harness.model.Model.open`.
-            dtype: see :meth:`harness.model.Model.open`.
-
-        Raises:
-            UsageError: if there is no such model.
-        """
+        """Find the model; its weights are loaded by the first question."""
         from harness.model import Model
 
         path = load("demos", source).model if source in names("demos") else source

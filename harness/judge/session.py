@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from harness import progress
 from harness.benchmark import JudgePrompt, UnparsableReply
 from harness.errors import HarnessError
-from harness.judge.budget import estimate
 from harness.judge.items import JudgeItem
 from harness.judge.protocol import Judge, Question, Reply
 from harness.judge.records import AnchorCheck
+from harness.judge.server import estimate
 from harness.judge.verdict_cache import VerdictCache, VerdictKey
 from harness.records import FIRST, MISSING, distinct, most_frequent, seed_of, stopped
 from harness.settings import JudgeSettings
@@ -24,11 +24,8 @@ from harness.storage import Store
 class Replies:
     """What a session came to.
 
-    Attributes:
-        replies: by benchmark and question, one per judging.
-        models: what the judge calls itself, by benchmark; empty where it never replied.
-        checks: of the anchors, one per benchmark.
-        calls: questions that reached the judge, anchors included.
+    One reply per judging by benchmark and question, what the judge calls itself and how it scored
+    the anchors by benchmark, and the number of questions that reached it.
     """
 
     replies: Mapping[tuple[str, JudgePrompt], tuple[Reply, ...]]
@@ -40,11 +37,7 @@ class Replies:
 def collect(
     judge: Judge, items: Sequence[JudgeItem], store: Store, settings: JudgeSettings, seed: int
 ) -> Replies:
-    """Return the replies to all items; a question that both arms share is asked once.
-
-    Raises:
-        HarnessError: if the judge is not the one it was, or its first verdicts are all missing.
-    """
+    """Return the replies to all items; a question that both arms share is asked once."""
     readers: dict[tuple[str, JudgePrompt], JudgeItem] = {}
     for item in items:
         if item.ask is not None:
@@ -162,11 +155,7 @@ def _ask(
 
 
 def _refuse_hopeless(first: Sequence[Reply], judge: Judge) -> None:
-    """End a judging whose first verdicts are all missing, before the others are paid for.
-
-    Raises:
-        HarnessError: if they are.
-    """
+    """End a judging whose first verdicts are all missing, before the others are paid for."""
     if any(reply.text is not None for reply in first):
         return
     errors = Counter(reply.error or "no reply" for reply in first)

@@ -21,22 +21,16 @@ from harness.judge.local import LocalJudge
 from harness.judge.prompts import read_prompts, with_prompts
 from harness.judge.protocol import LOCAL, SERVER, Judge, check
 from harness.judge.records import JudgeError, Judging
-from harness.judge.results import (
-    finished,
-    judged_samples,
-    last_judging,
-    write,
-)
 from harness.judge.server import ServerJudge
 from harness.judge.session import Replies, collect
 from harness.judge.uncertainty import Judged, errors_of
 from harness.model import server_name
-from harness.records import Sample, Samples, fingerprint
+from harness.records import Sample, Samples, fingerprint, to_json
 from harness.settings import BUILTIN, JudgeSettings
+from harness.storage import Memo, journal_of, read_journal, seal_of
 
-__all__ = ["Verdicts", "check", "judge", "judged_samples", "last_judging"]
-
-
+JUDGED = "judged"
+"""Folder of a run with its judged samples."""
 _REASONS = 3
 READING = 2
 """Version of how replies are read. Verdicts in a run folder that an earlier one read are read
@@ -64,12 +58,6 @@ class Verdicts:
 
 def judge(context: Context[EvalPlan], before: Samples, after: Samples) -> Verdicts:
     """Let a judge score the answers of every benchmark that has a rubric.
-
-    Args:
-        context: who judges which benchmarks, the run folder, and the store that keeps verdicts;
-            the built-in grader has scored everything already.
-        before: stored answers of the first arm.
-        after: stored answers of the second.
 
     Raises:
         UsageError: if there is no such judge, or two judges' verdicts would be mixed.
@@ -213,13 +201,60 @@ def _verdicts(
 
 
 def open_judge(settings: JudgeSettings, *, device: str = "auto", dtype: str = "auto") -> Judge:
-    """Return the judge that settings name; nothing is sent or loaded yet.
-
-    Raises:
-        UsageError: see :func:`check`, and where a local model does not exist.
-    """
+    """Return the judge that settings name; nothing is sent or loaded yet."""
     check(settings)
     if settings.judge.startswith(SERVER):
         return ServerJudge(server_name(settings.judge, "--judge"), settings)
     source = settings.judge.removeprefix(LOCAL)
     return LocalJudge(source, settings.judgings, device=device, dtype=dtype)
+
+
+def write(
+    folder: Path, name: str, samples: Mapping[tuple[str, str], Sequence[Sample]], judging: Judging
+) -> None:
+    """Write the judged samples, by arm and benchmark, and the summary.
+
+    ``name`` is the fingerprint of everything that determines the verdicts.
+    """
+    for (arm, bench), rows in samples.items():
+        journal = journal_of(place(folder, arm, bench), name, Sample)
+        journal.forget(0)
+        journal.append(*rows)
+        raw = folder / arm / f"{bench}.jsonl"
+        journal.finish(source=seal_of(raw).digest if raw.is_file() else "")
+    _summary(folder).write(name, judging=to_json(judging))
+
+
+def judged_samples(folder: Path, judging: Judging) -> dict[tuple[str, str], tuple[Sample, ...]]:
+    """Read a run's judged samples, by arm and benchmark."""
+    return {
+        (arm, bench): read_journal(place(folder, arm, bench), Sample)
+        for arm in ARMS
+        for bench in judging.benchmarks
+    }
+
+
+def last_judging(folder: Path) -> tuple[str, Judging] | None:
+    """Return fingerprint and summary of the last judging of a run, if there is one."""
+    memo = _summary(folder)
+    judging, content = memo.record("judging", Judging), memo.read()
+    return None if judging is None or content is None else (content[memo.key], judging)
+
+
+def _summary(folder: Path) -> Memo:
+    return Memo(folder / JUDGED / "judging.json")
+
+
+def place(folder: Path, arm: str, bench: str) -> Path:
+    """Name the journal of one arm and benchmark."""
+    return folder / JUDGED / arm / f"{bench}.jsonl"
+
+
+def finished(folder: Path, name: str, chosen: Sequence[Benchmark]) -> Judging | None:
+    """Return the summary of a judging that was made from these very inputs and is whole."""
+    last = last_judging(folder)
+    if last is None or last[0] != name:
+        return None
+    paths = [place(folder, arm, bench.name) for arm in ARMS for bench in chosen]
+    whole = all(journal_of(path, name, Sample).complete for path in paths)
+    return last[1] if whole else None

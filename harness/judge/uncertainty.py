@@ -48,13 +48,7 @@ def combined(
 
 @dataclass(frozen=True)
 class Judged:
-    """An answer with all verdicts on it.
-
-    Attributes:
-        sample: with the scores that count.
-        verdicts: what each judging gave.
-        question: equal where the judge was asked but once.
-    """
+    """An answer with all verdicts on it; equal questions were asked once."""
 
     sample: Sample
     verdicts: tuple[Scored, ...]
@@ -64,13 +58,7 @@ class Judged:
 def errors_of(
     benchmark: Benchmark, before: Sequence[Judged], after: Sequence[Judged]
 ) -> tuple[JudgeError, ...]:
-    """Return the judge's standard error of each headline figure, over rows that both arms have.
-
-    Args:
-        benchmark: whose rows these are.
-        before: answers with their verdicts; those without any are left out.
-        after: the same of the other arm.
-    """
+    """Return the judge's standard error of each headline figure, over rows that both arms have."""
     found = []
     judged = [one.sample for one in (*before, *after)]
     for column in headline(fitted(benchmark.columns, judged)):

@@ -42,14 +42,7 @@ class VerdictCache:
     """
 
     def __init__(self, judge: str, item: JudgeItem, store: Store, settings: JudgeSettings) -> None:
-        """Look up the current term.
-
-        Args:
-            judge: its name.
-            item: any answer of the benchmark.
-            store: where verdicts are kept.
-            settings: the judge as it was named, and whether its anchors may fail.
-        """
+        """Look up the current term."""
         self.name = item.benchmark
         self.closed: str | None = None
         self.anchors = _anchors(item)
@@ -87,15 +80,7 @@ class VerdictCache:
         return reply
 
     def check_drift(self, replies: Mapping[str, Sequence[Reply]], *, accept: bool) -> None:
-        """Begin or go on with a term, given fresh replies to the anchors.
-
-        Args:
-            replies: by anchor, one for each time it was asked.
-            accept: begin a new term with a judge that has changed.
-
-        Raises:
-            HarnessError: if the judge is another one than in this term, and that is not accepted.
-        """
+        """Begin or go on with a term, given fresh replies to the anchors."""
         names = sorted({reply.model for each in replies.values() for reply in each if reply.model})
         if len(names) > 1:
             raise HarnessError(

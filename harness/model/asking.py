@@ -193,7 +193,7 @@ def choice_logprobs(reply: ChatReply, choices: tuple[str, ...]) -> tuple[float, 
 
 def _why_silent(reply: ChatReply) -> str:
     if reply.finish == "refused":
-        return "the model refused to reply"
+        return "the model or a filter of its server refused to reply"
     if not reply.silent:
         return "the server sent no text"
     if reply.thought:

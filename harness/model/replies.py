@@ -53,7 +53,8 @@ class ChatReply:
     """One reply.
 
     Attributes:
-        text: what was said, without the thinking part; ``None`` where the server sent no text.
+        text: what was said, without the thinking part; ``None`` where the server sent no text, or
+            a filter or refusal ended it.
         thought: the thinking part.
         finish: ``"stop"``, ``"length"`` where it was cut, or ``"refused"``.
         model: what the server calls the model; empty where it does not say.
@@ -119,11 +120,13 @@ def read_reply(body: bytes) -> ChatReply:
     apart = [message.get(name) for name in ("reasoning_content", "reasoning")] + [aside]
     thought = "\n".join(dict.fromkeys(filter(None, [*map(_string, apart), inline])))
     tokens_in, tokens_out, reasoning = _usage(found.get("usage"))
-    finish = _FINISHES.get(ended, "stop")
+    finish = "refused" if _string(message.get("refusal")) else _FINISHES.get(ended, "stop")
+    if finish == "refused":  # what a filter left of an answer is none
+        text = None
     return ChatReply(
         text=None if text is None else without_keys(text.strip()),
         thought=without_keys(thought.strip()),
-        finish="refused" if _string(message.get("refusal")) else finish,
+        finish=finish,
         model=clean(_string(found.get("model")), 200),
         tokens_in=tokens_in,
         tokens_out=tokens_out,

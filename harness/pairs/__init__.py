@@ -5,17 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.old_names import forward as _forward
-from harness.pairs.augmentations import Augmentation, augmentations_of, contact_sheet
-from harness.pairs.diagnostics import diagnose, diagnose_run, open_pairs
+from harness.pairs.diagnostics import diagnose, diagnose_run, facts, open_pairs, pair_report_text
 from harness.pairs.export import export_pairs
-from harness.pairs.gallery import pair_diagnostics, read_pair_report
-from harness.pairs.generate import PairSet, make_pairs, time_limit
+from harness.pairs.gallery import (
+    Augmentation,
+    augmentations_of,
+    contact_sheet,
+    pair_diagnostics,
+    read_pair_report,
+)
+from harness.pairs.generate import PairSet, Sieve, make_pairs, time_limit
 from harness.pairs.given import Given, bound, given_answers, given_text, read_given
-from harness.pairs.measures import differing, thoughts_of, word_distance
-from harness.pairs.observing import Sieve
+from harness.pairs.measures import PairReport, differing, thoughts_of, word_distance
 from harness.pairs.prompts import gather, prompts_fingerprint, read_prompts
-from harness.pairs.records import PairReport
-from harness.pairs.render import facts, pair_report_text
 from harness.pairs.tables import located
 
 __all__ = [

@@ -12,6 +12,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -66,9 +67,9 @@ def export_pairs(pairs: Sequence[Pair], form: str, out: Path) -> Exported:
         )
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} is not empty. Name a new folder with --out.")
-    marked = [pair for pair in pairs if (form != "trl" and _strays(pair)) or _own(pair)]
-    left_out = tuple(pair.prompt.id for pair in marked)
-    kept = [pair for pair in pairs if pair.prompt.id not in left_out]
+    fits = [not ((form != "trl" and _strays(pair)) or _own(pair)) for pair in pairs]
+    kept = list(compress(pairs, fits))
+    left_out = tuple(pair.prompt.id for pair, fit in zip(pairs, fits, strict=True) if not fit)
     if not kept:
         raise HarnessError("There are no pairs to export. Look at them without --export first.")
     write, advice = WRITERS[form]

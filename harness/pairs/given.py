@@ -112,12 +112,7 @@ def read_given(
 def _prompt(id_: str, found: Found, finder: Images, *, answers: bool) -> Prompt:
     """Make a prompt whose images are files.
 
-    Args:
-        id_: its id.
-        found: what the row holds.
-        finder: finds image files.
-        answers: whether the row is a pair; where a model is still to be asked, a prompt is one
-            question about one image.
+    Where a model is still to be asked (no ``answers``), a prompt is one question about one image.
 
     Raises:
         Unusable: if that cannot be; says why.

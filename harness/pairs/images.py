@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
 import io
+import os
 from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Any
@@ -28,11 +31,8 @@ class Images:
     ) -> None:
         """Remember where to look; nothing is read.
 
-        Args:
-            table: the file or folder that holds the rows.
-            folder: where image paths begin; beside the table where it is ``None``.
-            keep: folder for images that are no files yet; ``None`` keeps none of them.
-            allow_urls: whether addresses are fetched.
+        Paths begin in ``folder`` and beside the ``table``; ``keep`` is for images that are no files
+        yet, and ``None`` keeps none of them.
         """
         beside = table if table.is_dir() else table.parent
         self._bases = [beside] if folder is None else [folder, beside]
@@ -71,6 +71,11 @@ class Images:
                 return self._kept(fetched(name, _SECONDS), name[:120])
             except OSError as error:
                 raise Unusable("image not fetched", f"{name[:120]}: {error}") from error
+        if name.startswith("data:"):
+            try:
+                return self._kept(base64.b64decode(name.partition(",")[2], validate=True), name)
+            except binascii.Error as error:
+                raise Unusable("image unreadable", f"{name[:120]}: {error}") from error
         path = PurePath(name.removeprefix("file://"))
         if "\0" in name or ".." in path.parts:
             raise Unusable("image outside", plain(f"{name[:120]!r} is outside of the image folder"))
@@ -96,7 +101,7 @@ class Images:
         path = self._keep / name
         if not path.exists():
             self._keep.mkdir(parents=True, exist_ok=True)
-            part = path.with_suffix(".part")
+            part = path.with_name(f".{path.name}.{os.getpid()}")
             part.write_bytes(data)
             part.replace(path)
         return path

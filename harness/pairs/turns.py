@@ -117,9 +117,6 @@ def question_of(turns: Sequence[Turn]) -> tuple[str, History, int]:
     Nothing of a template is left around a question. Image marks are left out where all of them
     stand before the first question, and stay where the texts place them otherwise.
 
-    Args:
-        turns: what stands before the answer.
-
     Raises:
         Unusable: if there is a system message, turns do not alternate, an answer has an image, or
             nothing is asked.

@@ -16,7 +16,7 @@ from harness.protocol import HF, sentence
 from harness.records import LATER, Samples, StateCount, distinct, sentences
 from harness.settings import BUILTIN
 from harness.stages import Ablation, Attribution, Rounds, reliance_of
-from harness.storage import Looks, thumbnail_in
+from harness.storage import Looks, thumbnail_in, write_manifest
 
 ARMS = ("before", "after")
 """What the two sides of a comparison are called, unless they are two runs."""
@@ -225,6 +225,8 @@ def write_reports(
 ) -> dict[str, Path]:
     """Let each writer write its file into the run folder and return the files by report name.
 
+    With the result itself goes the manifest, which later readers hold the run against.
+
     Raises:
         HarnessError: if a writer fails; the others' files are written all the same.
     """
@@ -235,6 +237,9 @@ def write_reports(
             written[name] = write(report, folder)
         except Exception as error:
             failed[name] = error
+    result = folder / "comparison.json"
+    if result in written.values() and (folder / "settings.json").is_file():
+        write_manifest(folder, besides=[path for path in written.values() if path != result])
     for name, cause in failed.items():
         if isinstance(cause, HarnessError):
             raise cause

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.runs.baseline import take_before
+from harness.runs.baseline import take_before, taken_in
 from harness.runs.bundles import unpacked
 from harness.runs.finished import (
     FinishedRun,
@@ -11,7 +11,6 @@ from harness.runs.finished import (
     open_run,
     report_of,
     seed_folder,
-    taken_in,
 )
 from harness.runs.from_lmms_eval import read_lmms
 from harness.runs.from_vlmevalkit import read_vlmevalkit

@@ -64,11 +64,7 @@ class NoAnswersError(UsageError):
 
 
 def files_in(path: Path) -> list[Path]:
-    """Return the answer files that a path names: itself, or those below a folder.
-
-    Raises:
-        UsageError: if there is none.
-    """
+    """Return the answer files that a path names: itself, or those below a folder."""
     if path.is_file():
         return [path]
     found = files_below(path)
@@ -95,18 +91,7 @@ def _hidden(path: Path) -> bool:
 def read_answers(
     path: Path, kind: str | None = None, answer: str | None = None, row_id: str | None = None
 ) -> tuple[GivenAnswer, ...]:
-    """Read one file.
-
-    Args:
-        path: the file.
-        kind: one of :data:`FORMATS`; told from the file where it is ``None``.
-        answer: the column that holds the answers, where its name is another one.
-        row_id: the column of the rows' ids.
-
-    Raises:
-        UsageError: if the columns are unknown.
-        HarnessError: if the file is damaged.
-    """
+    """Read one file; format and columns that are not named follow from the names of its columns."""
     records = list(records_in(path))
     if not records:
         raise HarnessError(f"{path} holds no answers. Copy it again from where it was made.")
@@ -149,11 +134,7 @@ def read_answers(
 def _refuse_doubt(
     path: Path, said: str, records: Sequence[_Record], known: Collection[str | None]
 ) -> None:
-    """Refuse a file whose "answer" may be the right one, as another column may be the model's.
-
-    Raises:
-        UsageError: naming both.
-    """
+    """Refuse a file whose "answer" may be the right one, as another column may be the model's."""
     columns = dict.fromkeys(str(name) for _, record in records for name in record)
     others = [
         name
@@ -170,11 +151,7 @@ def _refuse_doubt(
 
 
 def _texts(path: Path, said: str, records: Sequence[_Record]) -> list[str | None]:
-    """Return the answers of a column.
-
-    Raises:
-        UsageError: if some are no text, with their number and examples.
-    """
+    """Return the answers of a column."""
     found: list[str | None] = []
     odd: list[tuple[str, str]] = []
     for where, record in records:
@@ -242,12 +219,7 @@ def _plain(value: Any) -> str:
 
 
 def records_in(path: Path) -> Placed:
-    """Yield the records of a file, each with its place.
-
-    Raises:
-        UsageError: if the file is of another kind.
-        HarnessError: if it is damaged.
-    """
+    """Yield the records of a file, each with its place."""
     return placed_records(path, _in_whole)
 
 
@@ -294,19 +266,9 @@ def answers_of(
     answer: str | None,
     row_id: str | None,
 ) -> tuple[tuple[GivenAnswer, ...], tuple[str, ...]]:
-    """Read several files as one; see :func:`read_answers`.
+    """Read several files as one, and return the answers and what a reader should know.
 
-    Files that were found in a folder, and have no column of answers, are left out.
-
-    Args:
-        paths: the files.
-        named: those that were named, and not found in a folder.
-        kind: see :func:`read_answers`.
-        answer: see :func:`read_answers`.
-        row_id: see :func:`read_answers`.
-
-    Returns:
-        The answers, and what a reader should know.
+    Files that were found in a folder, not ``named``, and have no column of answers are left out.
     """
     found: list[GivenAnswer] = []
     others: list[tuple[Path, NoAnswersError]] = []

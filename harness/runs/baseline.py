@@ -13,19 +13,18 @@ from typing import Any
 from harness import progress
 from harness.context import Context, Plan
 from harness.records import Sample
+from harness.report import Taken
 from harness.runs.bundles import unpacked
-from harness.runs.finished import BEFORE, taken_memo
-from harness.storage import RunRecord, file_digest, journal_of, write_whole
+from harness.storage import Memo, RunRecord, file_digest, journal_of, memos_in, write_whole
+
+BEFORE = "before"
+_TAKEN = "taken.json"
 
 
 def take_before(context: Context[Plan], model: str) -> None:
     """Copy the journals of the run's baseline that are the ones this run needs.
 
     What the run has finished itself is kept.
-
-    Args:
-        context: the plan, which names a baseline, and the run folder.
-        model: fingerprint of the model that the answers before must be of.
 
     Raises:
         UsageError: if there is no such bundle or run.
@@ -77,3 +76,19 @@ def _parts(name: str, folder: Path) -> dict[str, Any]:
         "another --limit": record.asked.get("limit"),
         "another --max-new-tokens": record.asked.get("max_new_tokens"),
     }
+
+
+def taken_in(folder: Path) -> tuple[Taken, ...]:
+    """Return which benchmarks' answers before a run has taken, and from where."""
+    taken: dict[str, list[str]] = {}
+    for memo in memos_in(folder / BEFORE / _TAKEN):
+        noted, journal = memo.read(), folder / BEFORE / f"{memo.part}.jsonl"
+        # A journal that was begun anew since, by another engine, is this run's own.
+        if noted and journal_of(journal, noted[memo.key], Sample).complete:
+            taken.setdefault(str(noted.get("source")), []).append(str(memo.part))
+    return tuple(Taken(source, tuple(names)) for source, names in taken.items())
+
+
+def taken_memo(folder: Path, name: str) -> Memo:
+    """Return the note on a benchmark whose answers before were taken from another run."""
+    return Memo(folder / BEFORE / _TAKEN, part=name)

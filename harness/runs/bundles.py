@@ -7,8 +7,6 @@ bytes. What it holds was cleaned of this machine's paths (:mod:`harness.runs.red
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shutil
 import stat
@@ -25,18 +23,19 @@ from harness.errors import HarnessError, UsageError, some
 from harness.judge import JUDGED
 from harness.runs.redact import cleaned, leaks_in
 from harness.storage import (
+    MANIFEST,
     cannot_write,
     digest_of,
     disk_is_full,
+    entries_in,
+    entry_of,
     file_digest,
     locked,
-    parse_json,
+    manifest_text,
     read_bytes,
     sealed,
 )
 
-MANIFEST = "manifest.json"
-VERSION = 1
 _NEEDED = ("comparison.json", "settings.json")
 _DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that zip knows
 _LARGEST = 2 << 30  # bytes a bundle may unpack to; 20,000 rows with pictures stay far below
@@ -70,12 +69,8 @@ def pack(run: Path, out: Path | None = None, *, images: bool = False) -> Packed:
     out = out or Path(f"{run.resolve().name}.zip")
     members = {path.relative_to(run).as_posix(): _bytes(path, run) for path in _wanted(run, images)}
     _tie(members)
-    manifest = {
-        "version": VERSION,
-        "made_by": f"vlm-harness {version('vlm-harness')}",
-        "members": {name: _entry(data) for name, data in members.items()},
-    }
-    text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
+    entries = {name: entry_of(data) for name, data in members.items()}
+    text = manifest_text(entries, made_by=f"vlm-harness {version('vlm-harness')}")
     _write(out, {**members, MANIFEST: text.encode()})
     return Packed(out, len(members), file_digest(out))
 
@@ -84,9 +79,7 @@ def pack(run: Path, out: Path | None = None, *, images: bool = False) -> Packed:
 def unpacked(path: Path, *, damaged: bool = False) -> Iterator[Path]:
     """Lend a folder with the contents of a bundle; a run folder is lent as it is.
 
-    Args:
-        path: the bundle or the run folder.
-        damaged: lend it even if members are not what the manifest says.
+    A bundle whose members are not what its manifest says is refused, unless ``damaged`` is set.
 
     Raises:
         UsageError: if there is neither.
@@ -149,12 +142,7 @@ def _abandoned(folder: Path) -> bool:
 
 
 def wrong_members(path: Path) -> tuple[str, ...]:
-    """Say which members of a bundle are not what its manifest says.
-
-    Raises:
-        UsageError: if there is no such file.
-        HarnessError: if it is not a bundle.
-    """
+    """Say which members of a bundle are not what its manifest says."""
     with _opened(path) as file:
         return tuple(_wrong(_read(file, path)))
 
@@ -163,7 +151,8 @@ def _wanted(run: Path, images: bool) -> Iterator[Path]:
     """Yield what is packed: records and curves; of the checkpoint nothing else."""
     for path in sorted(run.rglob("*")):
         parts = path.relative_to(run).parts
-        if any(part.startswith(".") for part in parts) or not path.is_file():
+        hidden = any(part.startswith(".") for part in parts)
+        if hidden or parts == (MANIFEST,) or not path.is_file():
             continue
         if "checkpoint" in parts:
             if path.name == "curves.jsonl":
@@ -200,10 +189,6 @@ def _tie(members: dict[str, bytes]) -> None:
         raw = members.get(head + tail)
         if found and raw is not None and name.endswith(".jsonl"):
             members[name] = sealed(data, source=digest_of(raw))
-
-
-def _entry(data: bytes) -> dict[str, object]:
-    return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
 def _write(out: Path, members: Mapping[str, bytes]) -> None:
@@ -270,9 +255,8 @@ def _inside(name: str) -> bool:
 
 def _wrong(members: Mapping[str, bytes]) -> list[str]:
     try:
-        noted = parse_json(members[MANIFEST])["members"]
-        known = {name: entry["sha256"] for name, entry in noted.items()}
-    except (ValueError, KeyError, TypeError, AttributeError):
+        known = entries_in(members[MANIFEST])
+    except ValueError:
         return [f"{MANIFEST} cannot be read"]
     found = {name: data for name, data in members.items() if name != MANIFEST}
     wrong = []
@@ -281,7 +265,7 @@ def _wrong(members: Mapping[str, bytes]) -> list[str]:
             wrong.append(f"{name} is missing")
         elif name not in known:
             wrong.append(f"{name} is not in the manifest")
-        elif hashlib.sha256(found[name]).hexdigest() != known[name]:
+        elif entry_of(found[name]) != known[name]:
             wrong.append(f"{name} has changed")
     return wrong
 

@@ -9,7 +9,15 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from harness.benchmark import Metric, adhoc_columns, benchmark, is_adhoc_result, known_columns
-from harness.compare import Comparison, Example, MetricLevel, MetricResult, Terms, examples_of
+from harness.compare import (
+    Comparison,
+    Example,
+    MetricLevel,
+    MetricResult,
+    Terms,
+    check_words,
+    examples_of,
+)
 from harness.contamination import ImageOverlap
 from harness.data import same_data
 from harness.dpo import read_curves
@@ -17,22 +25,11 @@ from harness.errors import HarnessError, UsageError
 from harness.judge import Verdicts, place
 from harness.pairs import read_pair_report
 from harness.records import Sample, Samples, distinct, from_json
-from harness.report import ReportInput, Taken, conclude, conclude_alone
-from harness.runs.likeness import called, unlike
-from harness.runs.vocabulary import check_words
+from harness.report import ReportInput, conclude, conclude_alone
+from harness.runs.baseline import taken_in
 from harness.stages import kept_ablation
-from harness.storage import (
-    Memo,
-    RunRecord,
-    image_folder,
-    journal_of,
-    memos_in,
-    read_journal,
-    read_json,
-)
+from harness.storage import RunRecord, image_folder, read_journal, read_json
 
-BEFORE = "before"
-_TAKEN = "taken.json"
 _LONG = 240  # bytes of a name that becomes a file's, with room for an ending
 
 
@@ -145,32 +142,12 @@ def _arms(
 
 
 def arm_of(folder: Path, arm: str, names: Iterable[str], judged: Sequence[str]) -> Samples:
-    """Return the samples of one arm, by benchmark, those with a judge's scores where it gave any.
-
-    Raises:
-        HarnessError: if a journal is absent or damaged.
-    """
+    """Return the samples of one arm, by benchmark, with a judge's scores where it gave any."""
     return {name: read_journal(_journal(folder, arm, name, judged), Sample) for name in names}
 
 
 def _journal(folder: Path, arm: str, name: str, judged: Sequence[str]) -> Path:
     return place(folder, arm, name) if name in judged else folder / arm / f"{name}.jsonl"
-
-
-def taken_in(folder: Path) -> tuple[Taken, ...]:
-    """Return which benchmarks' answers before a run has taken, and from where."""
-    taken: dict[str, list[str]] = {}
-    for memo in memos_in(folder / BEFORE / _TAKEN):
-        noted, journal = memo.read(), folder / BEFORE / f"{memo.part}.jsonl"
-        # A journal that was begun anew since, by another engine, is this run's own.
-        if noted and journal_of(journal, noted[memo.key], Sample).complete:
-            taken.setdefault(str(noted.get("source")), []).append(str(memo.part))
-    return tuple(Taken(source, tuple(names)) for source, names in taken.items())
-
-
-def taken_memo(folder: Path, name: str) -> Memo:
-    """Return the note on a benchmark whose answers before were taken from another run."""
-    return Memo(folder / BEFORE / _TAKEN, part=name)
 
 
 def _same_run(first: FinishedRun, second: FinishedRun) -> bool:
@@ -194,11 +171,7 @@ def compare_runs(
 ) -> ReportInput:
     """Compare what two methods made of a model, on the rows that both runs asked.
 
-    Args:
-        first: the run that stands for "before".
-        second: the run that stands for "after".
-        seed: of the resampling.
-        terms: margin, level, and benchmarks whose missing rows are accepted.
+    The first run stands for "before", the second for "after".
 
     Raises:
         UsageError: if the runs share no benchmark.
@@ -320,7 +293,7 @@ def columns_of(name: str, *runs: FinishedRun) -> tuple[Metric, ...]:
                 f"{name}: {' and '.join(str(run.folder) for run in runs)} share no metric. Import "
                 "both from files of the same kind."
             )
-        return imported_columns(metrics, [row for run in runs for row in run.after.get(name, ())])
+        return adhoc_columns(metrics, [row for run in runs for row in run.after.get(name, ())])
     if not is_adhoc_result(name):
         columns = benchmark(name).under(first.report.protocol).columns
         rows = [row for run in runs for arm in (run.before, run.after) for row in arm.get(name, ())]
@@ -340,17 +313,6 @@ def _known(column: Metric, rows: Sequence[Sample]) -> bool:
     """Whether rows have a figure at all; those of an earlier version may lack a later one."""
     scored = [row for row in rows if row.scores]  # what a missing row would have is not known
     return not scored or any(column.applies(row) is not False for row in scored)
-
-
-def imported_columns(
-    metrics: Mapping[str, bool | None], rows: Sequence[Sample]
-) -> tuple[Metric, ...]:
-    """Return the columns of imported metrics, scaled by the largest value that a row takes."""
-    largest = {
-        metric: max((row.scores.get(metric) or 0.0 for row in rows), default=0.0)
-        for metric in metrics
-    }
-    return adhoc_columns(metrics, largest)
 
 
 def _chosen(samples: Samples, names: Sequence[str]) -> dict[str, tuple[Sample, ...]]:
@@ -390,3 +352,37 @@ def _of_the_version_before(report: ReportInput, record: RunRecord, folder: Path)
         ablation=kept_ablation(folder),
         seeds=tuple(range(first, first + len(record.seeds))) if record.seeds else (),
     )
+
+
+Measured = tuple[Path, ReportInput]
+
+
+def unlike(first: Measured, second: Measured) -> list[str]:
+    """Say that two runs were measured by different protocols; refuse two engines."""
+    (one, before), (two, after) = first, second
+    if before.engine != after.engine:
+        raise HarnessError(
+            f"{one} was answered by the engine {before.engine or 'own'}, and {two} by "
+            f"{after.engine or 'own'}. Engines differ in rounding, so a difference would not be "
+            "one of the models alone. Measure one of them again, with the --engine of the other."
+        )
+    if before.protocol == after.protocol:
+        return []
+    return [
+        f"{one.name} was measured by the protocol {before.protocol} and {two.name} "
+        f"by {after.protocol}: images, conversations and some questions differ between them, so a "
+        "difference is not one of the models alone."
+    ]
+
+
+def called(first: Measured, second: Measured) -> tuple[str, str]:
+    """Call two runs by their methods, else by their folders, else by their places."""
+    methods, folders = (
+        (first[1].method, second[1].method),
+        (first[0].resolve().stem, second[0].resolve().stem),
+    )
+    if methods[0] != methods[1]:
+        return methods
+    if folders[0] != folders[1]:
+        return folders
+    return f"{folders[0]} (first)", f"{folders[1]} (second)"

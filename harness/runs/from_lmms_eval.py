@@ -35,9 +35,7 @@ _CLOSE = 1e-6
 def read_lmms(paths: Iterable[Path], left_out: list[str] | None = None) -> tuple[Imported, ...]:
     """Read sample files, or every one below a folder.
 
-    Args:
-        paths: files and folders.
-        left_out: where to say which tasks cannot be imported, if the others shall be all the same.
+    Tasks that cannot be imported are noted in ``left_out``; without it, the first is an error.
 
     Raises:
         UsageError: if there are none, or two of one task.
@@ -75,7 +73,7 @@ def _imported(task: str, file: Path) -> Imported:
     if not rows:
         raise HarnessError(f"{file} holds no rows. Evaluate again with --log_samples.")
     results = _results(file)
-    directions = results.get("higher_is_better", {}).get(task, {})
+    directions = _of_task(results, "higher_is_better", task) or {}
     scored = [scores_in({key: row[key] for key in row if key not in _BESIDE}) for row in rows]
     values = {
         metric: [each.get(metric) for each in scored]
@@ -87,7 +85,7 @@ def _imported(task: str, file: Path) -> Imported:
             f"{file} holds no number for a single row, so it cannot be compared row by row. Its "
             f"answers can be scored anew: harness score {file.name} --bench lmms:{task}"
         )
-    names, told = _named(values, results.get("results", {}).get(task))
+    names, told = _named(values, _of_task(results, "results", task))
     counted = [_tokens(row) for row in rows]
     in_words = any(count is None for count in counted)
     samples = tuple(
@@ -102,7 +100,7 @@ def _imported(task: str, file: Path) -> Imported:
     notes = [note_on_images(samples), *told]
     if in_words:
         notes.append("tokens were not counted, lengths are in words")
-    wanted = (results.get("n-samples", {}).get(task) or {}).get("effective")
+    wanted = (_of_task(results, "n-samples", task) or {}).get("effective")
     if isinstance(wanted, int) and wanted > len(samples):
         last = ", ".join(row.id for row in samples[-3:])
         notes.append(
@@ -190,6 +188,13 @@ def _results(file: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def _of_task(results: Mapping[str, Any], part: str, task: str) -> Mapping[str, Any] | None:
+    """Return what a part of the results says of a task; ``None`` where it says nothing."""
+    tasks = results.get(part)
+    told = tasks.get(task) if isinstance(tasks, Mapping) else None
+    return told if isinstance(told, Mapping) else None
+
+
 def _sample(
     row: Mapping[str, Any], scores: Mapping[str, float | None], *, in_words: bool
 ) -> Sample:
@@ -223,7 +228,12 @@ def _sample(
 
 def _read(row: Mapping[str, Any]) -> Answer:
     """Return what the model said, without its thinking part."""
-    text = _text(row.get("filtered_resps"))
+    said = row.get("filtered_resps")
+    while isinstance(said, list) and len(said) == 1:
+        said = said[0]
+    if said is None or said == []:
+        return Answer(None, finish="missing", error="lmms-eval kept no answer")
+    text = _text(said)
     if text.startswith(FAILED):
         return Answer(None, finish="missing", error="lmms-eval could not get an answer")
     tokens = _tokens(row)
@@ -237,6 +247,7 @@ def _text(value: Any) -> str:
 
 
 def _tokens(row: Mapping[str, Any]) -> int | None:
-    counts = row.get("token_counts") or [None]
-    count = counts[0].get("output_tokens") if isinstance(counts[0], Mapping) else None
+    counts = row.get("token_counts")
+    first = counts[0] if isinstance(counts, list) and counts else counts
+    count = first.get("output_tokens") if isinstance(first, Mapping) else None
     return count if isinstance(count, int) else None

@@ -11,13 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from functools import partial
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from harness.benchmark import numeric
 from harness.data import plain_cell
-from harness.errors import HarnessError, UsageError
-from harness.records import Answer, Sample, as_read, fingerprint
+from harness.errors import HarnessError, UsageError, some
+from harness.records import Answer, Sample, as_read, distinct, fingerprint
 from harness.runs.answer_files import FAILED, files_below, records_in
 from harness.runs.imports import Imported, all_but, note_on_images, words_in
 
@@ -43,9 +43,7 @@ def read_vlmevalkit(
 ) -> tuple[Imported, ...]:
     """Read result files: ``.xlsx``, ``.tsv``, ``.csv`` or ``.json``, or those below a folder.
 
-    Args:
-        paths: files and folders.
-        left_out: where to say which files cannot be imported, if the others shall be all the same.
+    Files that cannot be imported are noted in ``left_out``; without it, the first is an error.
 
     Raises:
         UsageError: if a file is absent, of another kind, without verdicts, or named twice.
@@ -91,6 +89,13 @@ def _imported(path: Path) -> Imported:
         raise UsageError(
             f"{path} holds two marks a row, and its figure is the ratio of their sums. Score its "
             "answers anew: harness score FILE --bench llavabench"
+        )
+    nameless = [str(number) for number, row in enumerate(table, start=1) if row["index"] is None]
+    if nameless:
+        raise HarnessError(
+            f"{len(nameless)} of {len(table)} rows of {path} have no index: rows "
+            f"{some(nameless, most=3)}. Nothing of it was taken. Copy the file again from where it "
+            "was made."
         )
     values = [_number(row[score]) for row in table]
     samples = tuple(_sample(row, score, value) for row, value in zip(table, values, strict=True))
@@ -182,16 +187,15 @@ def _number(value: Any) -> float | None:
             value = float(text)
         except ValueError:
             return None
-    if not isinstance(value, bool | int | float):
-        return None
-    return float(value) if isfinite(value) else None
+    return numeric(value)
 
 
 def _table(path: Path) -> list[dict[str, Any]]:
-    return [
-        {
-            name: None if value in ("", None) or value != value else value
-            for name, value in row.items()
-        }
-        for _, row in records_in(path)
-    ]
+    """Return the rows, each with every column; what is empty or absent is ``None``."""
+    records = [record for _, record in records_in(path)]
+    names = distinct(name for record in records for name in record)
+    return [{name: _kept(record.get(name)) for name in names} for record in records]
+
+
+def _kept(value: Any) -> Any:
+    return None if value is None or value == "" or value != value else value

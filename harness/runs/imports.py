@@ -11,23 +11,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from harness.benchmark import adhoc_columns
 from harness.errors import HarnessError, UsageError
 from harness.plugins import load
 from harness.records import Sample, distinct, fingerprint, to_json
-from harness.report import ReportInput, conclude_alone
-from harness.runs.finished import imported_columns
+from harness.report import ReportInput, conclude_alone, write_reports
 from harness.storage import RunRecord, journal_of
 
 
 @dataclass(frozen=True)
 class Imported:
-    """One benchmark as another harness measured it.
+    """One benchmark as another harness measured it, named with its prefix.
 
-    Attributes:
-        name: of the benchmark, with the other harness's prefix.
-        samples: its rows.
-        metrics: what was scored, with its direction, the headline first.
-        notes: what could not be had, and what was left out.
+    Metrics have a direction, the headline first; notes say what could not be had or was left out.
     """
 
     name: str
@@ -37,13 +33,7 @@ class Imported:
 
 
 def write_import(found: Sequence[Imported], out: Path, *, source: str, name: str) -> Path:
-    """Write a run folder that ``harness compare`` takes.
-
-    Args:
-        found: the benchmarks.
-        out: the folder.
-        source: the other harness, and its version where known.
-        name: what reports call the model or method.
+    """Write a run folder that ``harness compare`` takes, with the name that reports call the model.
 
     Raises:
         UsageError: if the folder holds another run, or nothing was found.
@@ -73,20 +63,16 @@ def write_import(found: Sequence[Imported], out: Path, *, source: str, name: str
     report = conclude_alone(
         about,
         {each.name: each.samples for each in found},
-        {each.name: imported_columns(each.metrics, each.samples) for each in found},
+        {each.name: adhoc_columns(each.metrics, each.samples) for each in found},
     )
-    load("reports", "json")(report, out)
+    write_reports(report, out, {"json": load("reports", "json")})
     return out
 
 
 def all_but(
     readers: Sequence[Callable[[], Imported]], left_out: list[str] | None
 ) -> tuple[Imported, ...]:
-    """Read everything that can be imported, and note why the rest cannot.
-
-    Raises:
-        HarnessError: the first reason, if nothing can be imported or ``left_out`` is ``None``.
-    """
+    """Read everything that can be imported, and note why the rest cannot."""
     found: list[Imported] = []
     errors: list[HarnessError] = []
     for read in readers:

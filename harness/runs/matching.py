@@ -32,12 +32,7 @@ _Index = dict[str, dict[str, list[int]]]
 
 @dataclass(frozen=True)
 class Matched:
-    """What was found.
-
-    Attributes:
-        answers: by the row's id; rows without an answer are absent.
-        notes: how answers found their rows, and what a reader should know.
-    """
+    """Answers by the id of their row, and what a reader should know of how they were matched."""
 
     answers: Mapping[str, GivenAnswer]
     notes: tuple[str, ...]
@@ -51,16 +46,7 @@ def match(
     An id of the file may be a value of any column of the data, or a row's position; columns that
     file and data have in common count together. That way is taken which finds most answers a row
     with the same question. The rest is found by the questions: one that only one row asks, or a
-    run of them in the order of the data.
-
-    Args:
-        name: of the benchmark, for errors.
-        rows: of the benchmark.
-        given: the answers.
-        some_rows: ``rows`` are not all of the benchmark; answers to others are left out.
-
-    Raises:
-        UsageError: if answers have no row, or rows have several answers, with examples.
+    run of them in the order of the data. With ``some_rows``, answers to other rows are left out.
     """
     given = [replace(one, place=place) for place, one in enumerate(given)]
     asked = [(_plain(row.text), _plain(str(row.doc.get("question") or row.text))) for row in rows]
@@ -260,11 +246,7 @@ def _no_row(
 
 
 def _checked(
-    name: str,
-    rows: Sequence[Row],
-    given: Sequence[GivenAnswer],
-    pairs: Mapping[int, int],
-    how: str,
+    name: str, rows: Sequence[Row], given: Sequence[GivenAnswer], pairs: Mapping[int, int], how: str
 ) -> Matched:
     told: dict[str, list[GivenAnswer]] = {}
     for one in given:

@@ -16,30 +16,11 @@ from typing import Any
 from harness.storage import parse_json, read_text
 
 _SPOKEN = frozenset(
-    (
-        "answer",
-        "answers",
-        "chosen",
-        "cluster",
-        "content",
-        "group",
-        "groups",
-        "id",
-        "key",
-        "missing_after",
-        "missing_before",
-        "prompt",
-        "question",
-        "reference",
-        "rejected",
-        "row",
-        "rows",
-        "target",
-        "thought",
-        "value",
-        "verdict",
-        "words",
-    )
+    {
+        *("answer", "answers", "chosen", "cluster", "content", "group", "groups", "id", "key"),
+        *("missing_after", "missing_before", "prompt", "question", "reference", "rejected"),
+        *("row", "rows", "target", "thought", "value", "verdict", "words"),
+    }
 )
 """Keys whose texts come from the data, a model or a judge."""
 _PATH = re.compile(r"(?:file://|(?<![\w/.:]))(?:/[^\s/'\"]+)+/([^\s/'\"]+)")
@@ -56,12 +37,7 @@ _SECRET_NAME = re.compile(r"(?:KEY|TOKEN|SECRET|PASSWORD)S?$")
 
 
 def cleaned(path: Path, run: Path) -> str:
-    """Return the text of one of a run's JSON or JSON-lines files without the machine's paths.
-
-    Args:
-        path: the file.
-        run: the run folder, whose own place is private too.
-    """
+    """Return the text of one of a run's JSON or JSON-lines files without the machine's paths."""
     text = read_text(path, within=run)
     places = _places(run)
     if path.suffix == ".json":

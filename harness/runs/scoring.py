@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness import progress
@@ -47,11 +47,8 @@ class Scoring:
 class GivenArm:
     """Answers that exist already, scored: one arm of a comparison.
 
-    Attributes:
-        samples: by benchmark.
-        digest: fingerprint of the answers, in the place of a model's.
-        notes: how answers found their rows, and which did not.
-        rows: the first rows, for pictures of their images.
+    ``digest`` of the answers stands for a model's fingerprint; ``rows`` are the first ones, for the
+    pictures of their images.
     """
 
     samples: Mapping[str, tuple[Sample, ...]]
@@ -120,15 +117,12 @@ def _letters(text: str) -> str:
 
 
 def _scored(
-    bench: Benchmark,
-    plan: EvalPlan,
-    given: Sequence[GivenAnswer],
-    shown: list[Row],
+    bench: Benchmark, plan: EvalPlan, given: Sequence[GivenAnswer], shown: list[Row]
 ) -> tuple[tuple[Sample, ...], list[str]]:
     limit = plan.settings.limit
     task = Task(bench.task, plan.data)
     notes = list(bench.prepare(task))
-    rows = list(_bare(task, limit))
+    rows = [row.bare() for row in task.rows(0, limit)]
     found = match(bench.name, rows, given, some_rows=limit is not None)
     samples: list[Sample] = []
     for row in task.rows(0, limit):
@@ -146,7 +140,3 @@ def _scored(
 
 def _no_answer(given: GivenAnswer | None) -> str:
     return f"{given.where}: has no answer" if given else "the file has no answer to this row"
-
-
-def _bare(task: Task, limit: int | None) -> list[Row]:
-    return [replace(row, images=()) for row in task.rows(0, limit)]

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.compare import Comparison
-from harness.errors import HarnessError, UsageError
+from harness.errors import HarnessError, UsageError, some
 from harness.records import distinct
 from harness.runs.bundles import Packed, pack, unpacked, wrong_members
 from harness.runs.finished import FinishedRun, open_run
 from harness.runs.recomputing import ALONE, DIFFERS, OK, OLDER, UNKNOWN, Check, followed
-from harness.storage import file_digest
+from harness.storage import changed_records, file_digest
 
 _SHOWN = 3  # differences in a message
 
@@ -27,12 +27,8 @@ _SHOWN = 3  # differences in a message
 class Verification:
     """What the check of a run or a bundle came to.
 
-    Attributes:
-        path: what was checked.
-        digest: SHA-256 of the bundle file; ``None`` for a run folder.
-        changed: members of a bundle that are not what its manifest says.
-        checks: everything that was recomputed.
-        rows: how many rows of both arms, and of every training seed, it was recomputed from.
+    ``digest`` is that of a bundle file; ``changed`` are members that are not what its manifest
+    says; ``rows`` counts those of both arms and every training seed.
     """
 
     path: str
@@ -60,7 +56,7 @@ def verify(path: Path) -> Verification:
         HarnessError: if a file in it cannot be read.
     """
     packed = path.is_file()
-    changed = wrong_members(path) if packed else ()
+    changed = wrong_members(path) if packed else changed_records(path)
     checks: list[Check] = []
     rows = 0
     with unpacked(path, damaged=True) as folder:
@@ -94,6 +90,13 @@ def open_evidence(path: Path) -> FinishedRun:
         UsageError: if there is neither, or a package that brings a benchmark is not installed.
         HarnessError: if a file is damaged, or something does not follow from the rows.
     """
+    changed = changed_records(path) if path.is_dir() else ()
+    if changed:
+        raise HarnessError(
+            f"{path} is not as it was written, so nothing is decided from it: "
+            f"{some(changed, '; ')}. See what follows from its rows with: harness verify {path}; "
+            "get it again from where it came, or call the command that made the run again."
+        )
     with unpacked(path) as folder:
         run = open_run(folder)
         checks, found = followed(run, folder)

@@ -24,20 +24,14 @@ from harness.stages.states import (
     TRAIN,
     Part,
     StageState,
+    bars_of,
     checked_stages,
     require,
     stages_of,
     stages_of_plan,
     told,
 )
-from harness.stages.training import (
-    Ablation,
-    Checkpoint,
-    ablation,
-    kept_ablation,
-    merged,
-    train,
-)
+from harness.stages.training import Ablation, Checkpoint, ablation, kept_ablation, merged, train
 
 __all__ = [
     "AFTER",
@@ -61,6 +55,7 @@ __all__ = [
     "ablation",
     "align",
     "attribute",
+    "bars_of",
     "check_knobs",
     "check_rounds",
     "checked_stages",

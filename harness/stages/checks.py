@@ -11,21 +11,12 @@ import dataclasses
 import importlib.util
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from harness import progress
 from harness.context import Context, Plan
-from harness.dpo import (
-    Training,
-    Unfit,
-    pair_encoder,
-    refuse_tracker,
-    shared,
-    training_of,
-    try_step,
-)
+from harness.dpo import Training, Unfit, pair_encoder, refuse_tracker, shared, training_of, try_step
 from harness.errors import HarnessError, UsageError, plain
 from harness.model import Model, processes
 from harness.pairs import Sieve, time_limit
@@ -46,13 +37,6 @@ TRIED, SHORT = 2, 8
 """Prompts that pairs are made of, and the longest answers to them, in tokens."""
 _MEMO = "preflight.json"
 _SHOWN = ("adapter", "weights", "memory", "engine")
-
-
-@dataclass(frozen=True)
-class Preflight:
-    """What was found out, as names and values in words."""
-
-    facts: tuple[tuple[str, str], ...]
 
 
 def check_knobs(method: Method | None, options: Any) -> Training | None:
@@ -90,7 +74,7 @@ def preflight_once(context: Context[Plan], model: Model) -> None:
     began = time.monotonic()
     limit = 60 * plan.settings.pair_timeout
     found = preflight(plan.prompts, model, plan.method, plan.options, plan.seed, limit)
-    told = dict(found.facts)
+    told = dict(found)
     seconds = time.monotonic() - began
     progress.say(
         f"Preflight in {seconds:.1f} s: {len(plan.prompts)} prompts, "
@@ -107,7 +91,7 @@ def preflight(
     options: Any = None,
     seed: int = 0,
     seconds: float = 600.0,
-) -> Preflight:
+) -> tuple[tuple[str, str], ...]:
     """Try everything that a training will meet, small.
 
     Args:
@@ -117,6 +101,9 @@ def preflight(
         options: of the method.
         seed: of the run.
         seconds: how long the method may take for its first pairs.
+
+    Returns:
+        What was found out, as names and values in words.
 
     Raises:
         UsageError: if a knob does not fit the model or the pairs.
@@ -147,15 +134,11 @@ def preflight(
         facts += _trained(first[0], pair, model, training, options)
     if model.answered_by:
         facts.append(("engine", _agreement(first, model, alone)))
-    return Preflight(tuple(facts))
+    return tuple(facts)
 
 
 def _agreement(prompts: Sequence[Prompt], model: Model, alone: Model) -> str:
-    """Ask another engine and ``own`` the same; the engine is left ready for what comes next.
-
-    Raises:
-        HarnessError: if the engine answers as if it had other weights.
-    """
+    """Ask another engine and ``own`` the same; the engine is left ready for what comes next."""
     asked = [Request(each.question, (each.open_image(),), SHORT) for each in prompts]
     ours = [answer.text or "" for answer in alone.answer(asked)]
     alone.release()  # an engine on the same GPU needs the memory
@@ -176,11 +159,7 @@ def _agreement(prompts: Sequence[Prompt], model: Model, alone: Model) -> str:
 
 
 def _images(prompts: Sequence[Prompt]) -> str:
-    """Read the header of every image.
-
-    Raises:
-        HarnessError: if no image can be read.
-    """
+    """Read the header of every image."""
     broken = list(_unreadable(prompts))
     count = len({image for prompt in prompts for image in prompt.images})
     if not count:
@@ -210,11 +189,7 @@ def _unreadable(prompts: Sequence[Prompt]) -> Iterator[str]:
 def _made(
     prompts: Sequence[Prompt], model: Model, method: Method, options: Any, seed: int
 ) -> Pair | None:
-    """Let the method make pairs with short answers.
-
-    Raises:
-        HarnessError: if the model gave no answer.
-    """
+    """Let the method make pairs with short answers."""
     pair = None
     for item in method.make_pairs(prompts, model, _short(options), seed):
         if isinstance(item, Drop) and item.reason == "missing":

@@ -46,11 +46,6 @@ class Evaluation:
 def evaluate(arm: str, model: AnyModel, context: Context[EvalPlan]) -> Evaluation:
     """Return every benchmark's samples, from the journals as far as they go.
 
-    Args:
-        arm: names the folder of the journals and the bars.
-        model: whom to ask.
-        context: the benchmarks, their data, and the run folder.
-
     Raises:
         HarnessError: if none of a benchmark's first rows can be measured; it says why.
     """
@@ -121,10 +116,6 @@ class _Asking:
         """Ask few rows at a time until one can be measured, and return how many that took.
 
         Rows that cannot be read say nothing of the model: only asked ones are counted.
-
-        Raises:
-            HarnessError: if the model was asked the first rows and none can be measured, or there
-                are no more.
         """
         seen: list[Sample] = []
         limit = self._limit(task)

@@ -111,10 +111,8 @@ def checked_stages(names: Sequence[str]) -> tuple[str, ...]:
 class Expected:
     """What the files of a run have to be made from; those of other inputs count as missing.
 
-    Attributes:
-        prints: by arm and benchmark, the fingerprint in the header of its journal.
-        pairs: the fingerprint in the header of the pairs; ``None`` for any.
-        prompts: how many pairs are made of.
+    Fingerprints of the journals by arm and benchmark, that of the pairs (``None`` for any), and how
+    many prompts there are.
     """
 
     prints: Mapping[str, Mapping[str, str]]
@@ -133,13 +131,8 @@ def stages_of(
 ) -> tuple[StageState, ...]:
     """Read how far every stage of a run is.
 
-    Args:
-        folder: the run folder.
-        benches: names of its benchmarks.
-        trained: whether it makes pairs and trains; else it measures one model, as after.
-        judged: whether a judge has to score its answers.
-        limit: most rows of a benchmark.
-        expected: what its files have to be made from, where that is known.
+    A run that is not ``trained`` measures one model, as after; where it is ``judged``, a judge has
+    to score its answers; ``expected`` is what its files have to be made from, if that is known.
     """
     prints = expected.prints if expected is not None else {}
     arms = []
@@ -160,14 +153,21 @@ def stages_of(
     return tuple(sorted(found, key=lambda each: STAGES.index(each.stage)))
 
 
-def stages_of_plan(plan: Plan, model: Model, folder: Path) -> tuple[StageState, ...]:
-    """Read how far every stage of a run is, counting only what was made from the plan's inputs.
+def bars_of(plan: Plan) -> list[str]:
+    """Return the bars that a run shows, in their order; what is done already shows none."""
+    asked = plan.settings
+    count = asked.rounds.count if asked.rounds is not None else 1
+    arms = [f"rounds/{number}/{AFTER}" for number in range(1, count) if asked.eval_rounds]
+    return [
+        *(f"{BEFORE} {benchmark.name}" for benchmark in plan.benchmarks),
+        *[PAIRS, TRAIN] * count,
+        *(f"{arm} {benchmark.name}" for arm in (AFTER, *arms) for benchmark in plan.benchmarks),
+        *([JUDGE] if plan.judged else []),
+    ]
 
-    Args:
-        plan: of the run.
-        model: the model before.
-        folder: the run folder.
-    """
+
+def stages_of_plan(plan: Plan, model: Model, folder: Path) -> tuple[StageState, ...]:
+    """Read how far every stage of a run is, counting only what was made from the plan's inputs."""
     before = plan.prints(model.fingerprint)
     after = dict.fromkeys(before, "none")
     path = checkpoint_in(folder)
@@ -241,7 +241,9 @@ def _rows(path: Path, wanted: str | None) -> Part:
         return Part(path.stem)
     lost = sum(not settled(row) for row in journal.rows)
     done = journal.complete and not lost
-    return Part(path.stem, len(journal.rows), _total(journal), done, lost)
+    return Part(
+        path.stem, len(journal.rows), len(journal.rows) if journal.complete else None, done, lost
+    )
 
 
 def _pairs(folder: Path, wanted: str | None, prompts: int | None) -> Part:
@@ -256,10 +258,6 @@ def _journal(path: Path, wanted: str | None, parse: Callable[[Any], T]) -> Journ
     """Open a journal without writing to it; ``None`` where there is none for these inputs."""
     found = header_of(path)
     return None if found is None or wanted not in (None, found) else Journal(path, found, parse)
-
-
-def _total(journal: Journal[Any]) -> int | None:
-    return len(journal.rows) if journal.complete else None
 
 
 def _prompt_id(row: Mapping[str, Any]) -> str:

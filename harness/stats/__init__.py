@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from harness.stats.confidence import Confidence
+from harness.stats.corrections import MOST as MOST_LOOKS
+from harness.stats.corrections import SPENDING, Pooled, look_levels, partial_pooling
 from harness.stats.inference import (
     Estimate,
     benjamini_hochberg,
@@ -13,7 +15,6 @@ from harness.stats.inference import (
     mcnemar,
     swap_test,
 )
-from harness.stats.pooling import Pooled, partial_pooling
 from harness.stats.power import (
     CURVE,
     WANTED,
@@ -26,8 +27,6 @@ from harness.stats.power import (
 )
 from harness.stats.resampling import Value, bootstrap, canonical, jackknife_error, sums_of
 from harness.stats.rounding import clipped, half_up, rounded
-from harness.stats.sequential import MOST as MOST_LOOKS
-from harness.stats.sequential import SPENDING, look_levels
 
 __all__ = [
     "CURVE",

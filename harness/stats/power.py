@@ -123,12 +123,7 @@ def moves_of(values: NDArray[float64], counts: NDArray[float64], span: float) ->
 
     Sizes become rarer by as much as tilting made them more frequent, so that the spread is the one
     that these images would show without an effect. Where nothing moved, one image that moved by
-    the whole span is taken for seen.
-
-    Args:
-        values: what images did to the difference.
-        counts: how many images did that.
-        span: largest possible change of the figure.
+    the whole span is taken for seen. ``counts`` says how many images did each of the values.
     """
     import numpy as np
 
@@ -158,14 +153,7 @@ def moves_of(values: NDArray[float64], counts: NDArray[float64], span: float) ->
 
 
 def power_at(moves: Moves, design: Design, effect: float, *, alpha: float = 0.05) -> float:
-    """Return the simulated power of a comparison against a true difference of ``effect``.
-
-    Args:
-        moves: of single images, from a comparison or assumed.
-        design: of the comparison that is asked about.
-        effect: in the figure's unit, regardless of its direction.
-        alpha: level of the test.
-    """
+    """Return the simulated power of a comparison against a true difference of ``effect``."""
     if design.images < 2 or not 0 < effect <= moves.largest:
         return 0.0
     low, high = _SLIGHTEST, _STEEPEST
@@ -179,11 +167,6 @@ def power_at(moves: Moves, design: Design, effect: float, *, alpha: float = 0.05
 
 def detectable(moves: Moves, design: Design, *, alpha: float = 0.05) -> float | None:
     """Return the true difference that a comparison detects with 80 % power.
-
-    Args:
-        moves: of single images, from a comparison or assumed.
-        design: of the comparison that is asked about.
-        alpha: level of the test.
 
     Returns:
         ``None`` where no difference of any size reaches that power.

@@ -1,4 +1,4 @@
-"""What is kept on disk: journals, whole files, memos, answers, thumbnails, throughput."""
+"""What is kept on disk: journals, files, manifests, memos, answers, thumbnails, throughput."""
 
 from __future__ import annotations
 
@@ -24,6 +24,14 @@ from harness.storage.journal import (
     write_whole,
 )
 from harness.storage.looks import Look, Looks, note_look
+from harness.storage.manifest import (
+    MANIFEST,
+    changed_records,
+    entries_in,
+    entry_of,
+    manifest_text,
+    write_manifest,
+)
 from harness.storage.memo import Memo, memos_in
 from harness.storage.reading import (
     check_depth,
@@ -43,6 +51,7 @@ from harness.storage.thumbnails import image_folder, save_thumbnail, thumbnail_i
 
 __all__ = [
     "KEY",
+    "MANIFEST",
     "InUseError",
     "Journal",
     "Look",
@@ -54,10 +63,13 @@ __all__ = [
     "Store",
     "Throughput",
     "cannot_write",
+    "changed_records",
     "check_depth",
     "compact",
     "digest_of",
     "disk_is_full",
+    "entries_in",
+    "entry_of",
     "file_digest",
     "files_digest",
     "folder_digest",
@@ -66,6 +78,7 @@ __all__ = [
     "journal_of",
     "lines_of",
     "locked",
+    "manifest_text",
     "memos_in",
     "note_look",
     "note_throughput",
@@ -86,5 +99,6 @@ __all__ = [
     "thumbnail_in",
     "without_keys",
     "write_json",
+    "write_manifest",
     "write_whole",
 ]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from harness.testing.check import Check, MethodReport, assert_method, check_method
+from harness.testing.contract import Scripted
 from harness.testing.engines import Agreement, assert_engine
 from harness.testing.promises import assert_benchmark, assert_report
 from harness.testing.scaffold import new_loss, new_method, new_package
-from harness.testing.scripted import Scripted
 
 __all__ = [
     "Agreement",

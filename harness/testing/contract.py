@@ -94,7 +94,10 @@ class Talker:
 
 def options_are_validated(trial: Trial) -> None:
     """Options are a frozen dataclass whose values can be written as text and read back."""
-    kind, presets = getattr(trial.method.module, "Options", None), _presets(trial)
+    kind, presets = (
+        getattr(trial.method.module, "Options", None),
+        getattr(trial.method.module, "PRESETS", {}),
+    )
     if kind is None:
         return
     params = getattr(kind, "__dataclass_params__", None)
@@ -224,10 +227,6 @@ CHECKS: Mapping[str, Callable[[Trial], None]] = {
 }
 
 
-def _presets(trial: Trial) -> dict[str, Any]:
-    return dict(getattr(trial.method.module, "PRESETS", {}))
-
-
 def _state(trial: Trial) -> tuple[Any, ...]:
     images = {image: image.read_bytes() for prompt in trial.prompts for image in prompt.images}
     return copy.deepcopy((list(trial.prompts), trial.options, images))
@@ -265,3 +264,22 @@ def _said(trial: Trial, model: Model) -> str:
     if answer.text is None:
         raise HarnessError(f"{trial.who} left a model that cannot answer: {answer.error}")
     return answer.text
+
+
+class Scripted:
+    """Answers from a list, in its order.
+
+    Attributes:
+        texts: what is left to say.
+        seen: the requests so far.
+    """
+
+    def __init__(self, *texts: str) -> None:
+        self.texts = list(texts)
+        self.seen: list[Request] = []
+
+    def answer(self, requests: Iterable[Request]) -> Iterator[Answer]:
+        """Give each request the next text."""
+        for request in requests:
+            self.seen.append(request)
+            yield Answer(self.texts.pop(0))

@@ -8,7 +8,6 @@ else.
 
 from __future__ import annotations
 
-import base64
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -135,10 +134,7 @@ def _names(report: ReportInput) -> Iterator[str]:
 
 def _inside(found: Mapping[str, Path]) -> dict[str, str]:
     try:
-        return {
-            name: "data:image/webp;base64," + base64.b64encode(path.read_bytes()).decode()
-            for name, path in found.items()
-        }
+        return {name: templates.inside(path.read_bytes()) for name, path in found.items()}
     except OSError as error:
         raise HarnessError(f"A picture of the run cannot be read: {error}") from error
 

@@ -69,7 +69,7 @@ def _metrics(report: ReportInput, name: str) -> tuple[str, ...]:
 def _told_of(report: ReportInput) -> Mapping[str, Mapping[str, tuple[str, str]]]:
     """Return, by benchmark, status and reason of every row that is not simply as most are."""
     if report.comparison is not None:
-        return {each.name: _told(each) for each in report.comparison.benchmarks}
+        return {each.name: became(each) for each in report.comparison.benchmarks}
     return {
         name: {
             row.id: ("missing", "missing")
@@ -101,8 +101,8 @@ def _rows(
             words.visible(key),
             status,
             label,
-            _bounded(some.prompt),
-            _bounded(some.target),
+            bounded(some.prompt),
+            bounded(some.target),
             sides[0],
             0 if sides[0] == sides[1] else sides[1],
             {words.visible(k): words.visible(v) for k, v in some.groups.items()},
@@ -110,7 +110,7 @@ def _rows(
         )
 
 
-def _told(benchmark: BenchmarkComparison) -> Mapping[str, tuple[str, str]]:
+def became(benchmark: BenchmarkComparison) -> Mapping[str, tuple[str, str]]:
     """Return status and reason of every row that is not simply unchanged."""
     told = {
         row: (_STATUS[flip.direction], flip.label)
@@ -126,16 +126,17 @@ def _side(sample: Sample | None, metrics: Sequence[str]) -> tuple[Any, ...] | No
         return None
     said = (sample.answer, sample.verdict, sample.error, sample.judge, sample.thought)
     return (
-        *(None if text is None else _bounded(text) for text in said),
+        *(None if text is None else bounded(text) for text in said),
         sample.state,
         sample.tokens,
         tuple(_known(sample.scores.get(metric)) for metric in metrics),
     )
 
 
-def _bounded(text: str) -> str:
-    more = len(text) - LONGEST
-    shown = words.visible(text[:LONGEST])
+def bounded(text: str, longest: int = LONGEST) -> str:
+    """Return visible text, cut where it is longest, with a word on what is left out."""
+    more = len(text) - longest
+    shown = words.visible(text[:longest])
     return f"{shown} … ({more:,} more characters, in the run folder)" if more > 0 else shown
 
 

@@ -23,7 +23,7 @@ from harness.compare import (
     unreadable,
 )
 from harness.dpo import TrainingEffect
-from harness.report import ReportInput
+from harness.report import ARMS, ReportInput
 from harness.storage import write_whole
 from harness_reports import numbers, words
 
@@ -42,10 +42,11 @@ def write(report: ReportInput, folder: Path) -> Path:
 
 def render(report: ReportInput) -> str:
     """Return the XML; every text of the model's or the data's is escaped and cut to one line."""
-    suite = ET.Element("testsuite", name=_text(f"harness {report.method} {report.model}"))
+    about = report.method if report.arms == ARMS else " vs ".join(report.arms)
+    suite = ET.Element("testsuite", name=_text(f"harness {about} {report.model}"))
     if report.comparison is not None:
         for benchmark, figure in deciding(report.comparison):
-            _case(suite, benchmark, figure)
+            _case(suite, benchmark, figure, report.arms)
     for level in report.levels:
         if level.primary:
             _level(suite, level)
@@ -65,24 +66,30 @@ def render(report: ReportInput) -> str:
     return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'
 
 
-def _case(suite: ET.Element, benchmark: BenchmarkComparison, figure: MetricResult) -> None:
+def _case(
+    suite: ET.Element,
+    benchmark: BenchmarkComparison,
+    figure: MetricResult,
+    arms: tuple[str, str],
+) -> None:
     case = ET.SubElement(
         suite, "testcase", classname=_text(benchmark.name), name=_text(figure.column), time="0"
     )
+    first, second = (words.one_line(name, 60) for name in arms)
     told = (
-        f"{numbers.figure(figure.before, figure.digits)} to "
-        f"{numbers.figure(figure.after, figure.digits)}, difference "
+        f"{first} {numbers.figure(figure.before, figure.digits)}, "
+        f"{second} {numbers.figure(figure.after, figure.digits)}, difference "
         f"{numbers.difference(figure.difference, figure.interval, figure.digits)} {figure.unit}, "
         f"p {numbers.p_value(figure.p_holm)}: {words.verdict(figure)}"
     )
     gone = figure.missing_before + figure.missing_after
-    told += "".join(f"; {note}" for note in words.notes(benchmark)[len(benchmark.notes) :])
+    told += "".join(f"; {note}" for note in words.notes(benchmark, arms)[len(benchmark.notes) :])
     if gone:
-        told += f"; {words.missing(benchmark)} rows without a score before / after"
+        told += f"; {words.missing(benchmark)} rows without a score, {first} / {second}"
     if figure.verdict == "loss":
         ET.SubElement(case, "failure", type="loss", message=_text(told))
     elif unreadable(benchmark):
-        ET.SubElement(case, "error", type="unread", message=_text(words.unread(benchmark)))
+        ET.SubElement(case, "error", type="unread", message=_text(words.unread(benchmark, arms)))
     elif gone:
         ET.SubElement(case, "error", type="missing", message=_text(told))
     elif figure.difference is None:

@@ -24,7 +24,7 @@ from harness.analysis import (
 )
 from harness.records import distinct
 from harness.storage import write_whole
-from harness_reports import numbers, plots, rounds, table, templates, words
+from harness_reports import numbers, plots, rounds, side_by_side, table, templates, words
 
 _MIRRORED = {"gain": "loss", "loss": "gain"}
 
@@ -75,9 +75,17 @@ def render(overview: Overview) -> str:
 
     board = overview.board
     tallies = list(_tallies(overview))
+    order = [each.run for each in tallies]
+    beside = side_by_side.table_of(overview, order)
+    curves = {name: overview.runs[name].curves for name in order if name in overview.runs}
+    places = {name: number for number, name in enumerate(order, 1)}
+    pictures = {
+        name: templates.inside(picture)
+        for name, picture in side_by_side.pictures_of(overview, beside["rows"]).items()
+    }
     return templates.page(
         "many",
-        (),
+        pictures.values(),
         board=board,
         answer=conclusion(board),
         settings=_settings(overview),
@@ -85,8 +93,14 @@ def render(overview: Overview) -> str:
         notes=board.notes,
         coverage=f"{100 * (1 - board.alpha):g}",
         tallies=tallies,
-        figures=list(_figures(board, [each.run for each in tallies])),
-        costs=Markup(plots.costs(_costs(overview, tallies))),
+        figures=list(_figures(board, order)),
+        beside=Markup(templates.script_json(beside)),
+        pictures=Markup(templates.script_json(pictures)),
+        benches=[(n, beside["benches"][n]) for n in distinct(row[0] for row in beside["rows"])],
+        count=len(beside["rows"]),
+        curves=Markup(plots.overlaid(curves, places)),
+        lasts=plots.lasts(curves),
+        costs=Markup(plots.costs(_costs(overview, tallies, places))),
         rounds=[
             (name, rounds.head(run), rounds.rows(run), Markup(plots.rounds(rounds.lines(run), n)))
             for n, (name, run) in enumerate(overview.runs.items(), 1)
@@ -168,10 +182,11 @@ def _forest(board: Leaderboard, ranking: Ranking, number: int) -> str:
     return plots.forest_of([each for each in found if each is not None], f"forest{number}")
 
 
-def _costs(overview: Overview, tallies: Sequence[Tally]) -> list[plots.Cost]:
+def _costs(
+    overview: Overview, tallies: Sequence[Tally], places: Mapping[str, int]
+) -> list[plots.Cost]:
     """Return gain by optimiser steps, figure by figure, of the runs that recorded a training."""
     steps = {each.run: each.steps for each in tallies if each.steps}
-    places = {each.run: number for number, each in enumerate(tallies, 1)}
     if len(set(steps.values())) < 2:
         return []
     found = []

@@ -1,56 +1,22 @@
-"""Figures as SVG that stands in the page: its colours are the page's, its text stays text.
-
-Matplotlib draws with colours that stand for roles (:data:`ROLES`); afterwards they become classes,
-so that one drawing serves light and dark, and no style attribute is left that a strict content
-security policy would refuse. The same input gives the same bytes.
-"""
+"""What the pages draw: differences with their intervals, curves, rounds, and gain against cost."""
 
 from __future__ import annotations
 
-import io
-import re
-import warnings
-import xml.etree.ElementTree as ET
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from harness.compare import Comparison
 from harness.dpo import Curve
-from harness_reports import numbers, words
+from harness_reports import numbers, svg, words
 from harness_reports.rounds import Line
+from harness_reports.svg import ROLES, Mark
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Drawing
 
-ROLES = {
-    "ink": "#000001",
-    "quiet": "#000002",
-    "line": "#000003",
-    "gain": "#000004",
-    "loss": "#000005",
-    "panel": "#000006",
-    "paper": "#000007",
-}
-_BY_COLOUR = {colour: role for role, colour in ROLES.items()}
 _SHAPES = {"gain": "^", "loss": "v"}
-_WIDTH = 4.6  # inches, 331 units of the drawing: about as wide as a phone
-_SETTINGS = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "harness",
-    "text.parse_math": False,
-    "font.size": 9,
-    "axes.edgecolor": ROLES["line"],
-    "axes.labelcolor": ROLES["quiet"],
-    "text.color": ROLES["ink"],
-    "xtick.color": ROLES["quiet"],
-    "ytick.color": ROLES["quiet"],
-    "axes.facecolor": "none",
-    "figure.facecolor": "none",
-}
 _STEPS = 12  # of a training, in the table of its curves
-_SVG = "http://www.w3.org/2000/svg"
 _PANELS = (
     ("loss", ("loss",)),
     ("learning rate", ("learning_rate",)),
@@ -61,6 +27,13 @@ _PANELS = (
     ("tokens", ("length_chosen", "length_rejected")),
 )
 """Titles, and one or two curves: what was chosen is solid, what was rejected is dashed."""
+_OVERLAID = {
+    "loss": "loss",
+    "margin": "margin of the rewards",
+    "accuracy": "accuracy of the rewards",
+    "kl": "KL from the start, nats",
+}
+"""What several trainings show in one panel: curve and title."""
 
 
 class Differing(Protocol):
@@ -181,47 +154,115 @@ def forest_of(found: Sequence[Whisker], name: str) -> str:
     if not found:
         return ""
     found = _ordered(found)
-    with _drawing(0.62 + 0.42 * len(found)) as drawing:
+    with svg.drawn(0.62 + 0.42 * len(found)) as drawing:
         axes = drawing.subplots()
         for place, each in enumerate(found):
             band = [place - 0.17, place + 0.33]
             axes.fill_betweenx(band, -each.margin, each.margin, color=ROLES["panel"], lw=0)
             axes.plot([0, 0], band, color=ROLES["quiet"], lw=1)
             _interval(axes, place + 0.08, each)
-        _framed(axes)
+        svg.framed(axes)
         axes.set_ylim(len(found) - 0.5, -0.6)
         axes.set_yticks([])
         axes.set_xlabel("← worse  ·  difference in % of the scale  ·  better →")
         told = "; ".join(f"{each.name} {each.told}, {each.verdict}" for each in found)
-        return _themed(drawing, name, f"Differences with intervals: {told}")
+        return svg.themed(drawing, name, f"Differences with intervals: {told}")
+
+
+def _interval(axes: Axes, place: float, each: Whisker) -> None:
+    role = each.verdict if each.verdict in _SHAPES else "ink"
+    if each.corrected is not None:
+        axes.plot(each.corrected, [place, place], color=ROLES[role], lw=0.8)
+    axes.plot(each.interval, [place, place], color=ROLES[role], lw=2.4, solid_capstyle="butt")
+    for value in each.seeds:
+        axes.plot([value], [place + 0.14], "|", color=ROLES["quiet"], ms=4)
+    axes.plot([each.difference], [place], _SHAPES.get(each.verdict, "o"), color=ROLES[role], ms=6)
+    across = axes.get_yaxis_transform()
+    axes.text(0, place - 0.32, each.name, transform=across, weight="bold")
+    axes.text(1, place - 0.32, each.told, transform=across, ha="right", color=ROLES["quiet"])
 
 
 def curves(found: Sequence[Curve]) -> str:
     """Return the training's curves as small panels, or an empty string without any."""
     known = {curve.name: curve.points for curve in found}
-    panels = [
-        (title, lines)
+    shown = {
+        title: lines
         for title, wanted in _PANELS
         if (lines := [known[key] for key in wanted if key in known])
-    ]
-    if not panels:
+    }
+    if not shown:
         return ""
-    height = (len(panels) + 1) // 2
-    with _drawing(1.55 * height + 0.1) as drawing:
-        grid = drawing.subplots(height, 2, squeeze=False)
-        for axes, (title, lines) in zip(grid.flat, panels, strict=False):
-            for points, role in zip(lines, ("gain", "loss"), strict=False):
-                steps, values = zip(*points, strict=True)
-                dashes = "-" if role == "gain" else (0, (3, 2))
-                axes.plot(steps, values, color=ROLES[role], lw=1.3, ls=dashes)
-            axes.set_title(title, fontsize=9, loc="left")
-            _framed(axes)
-        for axes in list(grid.flat)[len(panels) :]:
-            axes.set_visible(False)
+    marks = []
+    with svg.panels(list(shown)) as (drawing, grid):
+        for axes, lines in zip(grid, shown.values(), strict=True):
+            for points, role, dashes in zip(
+                lines, ("gain", "loss"), ("-", (0, (3, 2))), strict=False
+            ):
+                axes.plot(*zip(*points, strict=True), color=ROLES[role], lw=1.3, ls=dashes)
+            marks += _steps(axes, lines)
         told = "; ".join(
-            f"{title} {' and '.join(_ends(points) for points in lines)}" for title, lines in panels
+            f"{title} {' and '.join(map(_ends, lines))}" for title, lines in shown.items()
         )
-        return _themed(drawing, "curves", f"Training curves, first to last step: {told}")
+        return svg.themed(drawing, "curves", f"Training curves, first to last step: {told}", marks)
+
+
+def _steps(axes: Axes, lines: Sequence[Sequence[tuple[float, float]]]) -> list[Mark]:
+    """Return marks that say the values of all lines of a panel at one step."""
+    chosen = [step for step, _ in svg.thinned(lines[0])]
+    values = [dict(points) for points in lines]
+    marks = []
+    for step, ends in zip(chosen, svg.reach(axes, chosen), strict=True):
+        there = [value[step] for value in values if step in value]
+        told = f"step {step:g}: {' / '.join(map(_value, there))}"
+        marks.append(Mark(axes, told, [(step, value) for value in there], ends))
+    return marks
+
+
+def overlaid(runs: Mapping[str, Sequence[Curve]], places: Mapping[str, int]) -> str:
+    """Return the curves of several trainings over each other; empty with fewer than two.
+
+    Args:
+        runs: curves by the name of the run.
+        places: numbers that stand at the ends of the lines.
+    """
+    shown = {
+        title: lines
+        for key, title in _OVERLAID.items()
+        if len(lines := {run: found for run, own in runs.items() if (found := _of(own, key))}) > 1
+    }
+    if not shown:
+        return ""
+    marks = []
+    with svg.panels(list(shown), 1.9) as (drawing, grid):
+        for axes, lines in zip(grid, shown.values(), strict=True):
+            for run, points in lines.items():
+                axes.plot(*zip(*points, strict=True), color=ROLES["quiet"], lw=0.8)
+                axes.annotate(
+                    str(places[run]),
+                    points[-1],
+                    (2, -2),
+                    textcoords="offset points",
+                    fontsize=7,
+                    annotation_clip=False,
+                )
+                told = f"{words.one_line(run, 24)}: {_value(points[-1][1])}"
+                marks.append(Mark(axes, told, points))
+        told = f"Training curves of {len(runs)} runs over each other: {', '.join(shown)}"
+        return svg.themed(drawing, "curves", told, marks)
+
+
+def _of(own: Sequence[Curve], key: str) -> list[tuple[float, float]]:
+    return svg.thinned([point for curve in own if curve.name == key for point in curve.points])
+
+
+def lasts(runs: Mapping[str, Sequence[Curve]]) -> list[list[str]]:
+    """Return the first and last values of several trainings as a table, its head first."""
+    rows = [
+        [run, *(_ends(points) if (points := _of(own, key)) else numbers.DASH for key in _OVERLAID)]
+        for run, own in runs.items()
+        if own
+    ]
+    return [["run", *_OVERLAID.values()], *rows] if rows else []
 
 
 def values(found: Sequence[Curve]) -> list[list[str]]:
@@ -231,9 +272,10 @@ def values(found: Sequence[Curve]) -> list[list[str]]:
     steps = sorted({step for name in names for step in known[name]})
     if not steps:
         return []
-    last, count = len(steps) - 1, min(len(steps), _STEPS)
-    chosen = [steps[round(last * place / max(count - 1, 1))] for place in range(count)]
-    rows = [[f"{step:g}", *(_value(known[name].get(step)) for name in names)] for step in chosen]
+    rows = [
+        [f"{step:g}", *(_value(known[name].get(step)) for name in names)]
+        for step in svg.thinned(steps, _STEPS)
+    ]
     return [["step", *(name.replace("_", " ") for name in names)], *rows]
 
 
@@ -252,25 +294,22 @@ def rounds(found: Sequence[Line], number: int = 0) -> str:
     """
     if not found:
         return ""
-    height = (len(found) + 1) // 2
-    with _drawing(1.55 * height + 0.1) as drawing:
-        grid = drawing.subplots(height, 2, squeeze=False)
-        for axes, line in zip(grid.flat, found, strict=False):
+    marks = []
+    with svg.panels([line.name for line in found]) as (drawing, grid):
+        for axes, line in zip(grid, found, strict=True):
             places, values = zip(*line.points, strict=True)
             axes.axhline(values[0], color=ROLES["line"], lw=1)
             for place, ends in zip(places, line.intervals, strict=True):
                 if ends is not None:
                     axes.plot([place, place], list(ends), color=ROLES["quiet"], lw=1.3)
             axes.plot(places, values, "o-", color=ROLES["gain"], lw=1.3, ms=4)
-            axes.set_title(words.one_line(line.name, 34), fontsize=9, loc="left")
             axes.set_xticks(list(places))
-            _framed(axes)
-        for axes in list(grid.flat)[len(found) :]:
-            axes.set_visible(False)
+            for point, ends in zip(line.points, svg.reach(axes, places), strict=True):
+                told = f"{f'round {point[0]}' if point[0] else 'before'}: {_value(point[1])}"
+                marks.append(Mark(axes, told, [point], ends))
         names = ", ".join(words.one_line(line.name, 60) for line in found)
-        return _themed(
-            drawing, f"rounds{number or ''}", f"Figures after each round, before is 0: {names}"
-        )
+        told = f"Figures after each round, before is 0: {names}"
+        return svg.themed(drawing, f"rounds{number or ''}", told, marks)
 
 
 @dataclass(frozen=True)
@@ -290,10 +329,8 @@ def costs(found: Sequence[Cost]) -> str:
     """Return a panel for each figure, gain against optimiser steps; empty without any."""
     if not found:
         return ""
-    height = (len(found) + 1) // 2
-    with _drawing(1.75 * height + 0.1) as drawing:
-        grid = drawing.subplots(height, 2, squeeze=False)
-        for axes, each in zip(grid.flat, found, strict=False):
+    with svg.panels([each.name for each in found], 1.75) as (drawing, grid):
+        for axes, each in zip(grid, found, strict=True):
             axes.axhline(0, color=ROLES["line"], lw=1)
             for steps, gain, verdict, label in each.points:
                 role = ROLES[verdict if verdict in _SHAPES else "ink"]
@@ -301,100 +338,7 @@ def costs(found: Sequence[Cost]) -> str:
                 axes.annotate(
                     label, (steps, gain), (3, 2), textcoords="offset points", fontsize=7, color=role
                 )
-            axes.set_title(words.one_line(each.name, 34), fontsize=9, loc="left")
             axes.margins(0.12)
-            _framed(axes)
-        for axes in list(grid.flat)[len(found) :]:
-            axes.set_visible(False)
         names = ", ".join(words.one_line(each.name, 60) for each in found)
         told = "Gain in % of the scale by optimiser steps; the numbers stand in the table above"
-        return _themed(drawing, "costs", f"{told}: {names}")
-
-
-def _interval(axes: Axes, place: float, each: Whisker) -> None:
-    role = each.verdict if each.verdict in _SHAPES else "ink"
-    if each.corrected is not None:
-        axes.plot(each.corrected, [place, place], color=ROLES[role], lw=0.8)
-    axes.plot(each.interval, [place, place], color=ROLES[role], lw=2.4, solid_capstyle="butt")
-    for value in each.seeds:
-        axes.plot([value], [place + 0.14], "|", color=ROLES["quiet"], ms=4)
-    axes.plot([each.difference], [place], _SHAPES.get(each.verdict, "o"), color=ROLES[role], ms=6)
-    across = axes.get_yaxis_transform()
-    axes.text(0, place - 0.32, each.name, transform=across, weight="bold")
-    axes.text(1, place - 0.32, each.told, transform=across, ha="right", color=ROLES["quiet"])
-
-
-def _framed(axes: Axes) -> None:
-    for side in ("left", "right", "top"):
-        axes.spines[side].set_visible(False)
-    axes.tick_params(length=2, labelsize=8)
-
-
-class _drawing:  # noqa: N801  (a context manager, used like a function)
-    """Give a drawing without any global state left behind; glyphs that a font lacks are no news."""
-
-    def __init__(self, height: float) -> None:
-        self.height = height
-
-    def __enter__(self) -> Drawing:
-        import matplotlib
-        from matplotlib.figure import Figure as Drawing
-
-        self._settings = matplotlib.rc_context(_SETTINGS)
-        self._settings.__enter__()
-        self._warnings = warnings.catch_warnings()
-        self._warnings.__enter__()
-        warnings.simplefilter("ignore")
-        return Drawing(figsize=(_WIDTH, self.height), layout="constrained")
-
-    def __exit__(self, *error: Any) -> None:
-        self._warnings.__exit__(*error)
-        self._settings.__exit__(*error)
-
-
-def _themed(drawing: Drawing, name: str, told: str) -> str:
-    """Return the SVG with classes for colours, plain attributes for styles, and ids of its own."""
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-
-    text = io.StringIO()
-    FigureCanvasSVG(drawing).print_svg(text, metadata={"Date": None})
-    root = ET.fromstring(text.getvalue())
-    for parent in list(root.iter()):
-        for child in list(parent):
-            if child.tag in (f"{{{_SVG}}}metadata", f"{{{_SVG}}}style"):
-                parent.remove(child)
-        _restyled(parent, name)
-    for key in ("width", "height"):
-        root.attrib.pop(key, None)
-    root.set("role", "img")
-    root.set("aria-label", words.visible(told))
-    ET.register_namespace("", _SVG)
-    return ET.tostring(root, encoding="unicode")
-
-
-def _restyled(element: ET.Element, name: str) -> None:
-    given = dict(element.attrib)
-    element.attrib.clear()
-    for pair in given.pop("style", "").split(";"):
-        key, _, value = pair.partition(":")
-        if value and key.strip() != "font":
-            given[key.strip()] = value.strip()
-        elif value:
-            size, weight = re.search(r"([\d.]+)px", value), "bold" if "bold" in value else None
-            given |= {"font-size": size[1]} if size else {}
-            given |= {"font-weight": weight} if weight else {}
-    classes = []
-    for key, value in given.items():
-        role = _BY_COLOUR.get(value.lower())
-        if role is not None:
-            classes.append(f"{key}-{role}")
-        elif key == "id":
-            element.set("id", f"{name}-{value}")
-        elif key.endswith("}href"):
-            element.set("href", value.replace("#", f"#{name}-"))
-        else:
-            element.set(key, value.replace("url(#", f"url(#{name}-"))
-    if element.tag == f"{{{_SVG}}}text" and "fill" not in given:
-        classes.append("fill-ink")
-    if classes:
-        element.set("class", " ".join(sorted(classes)))
+        return svg.themed(drawing, "costs", f"{told}: {names}")

@@ -50,6 +50,11 @@ def page(template: str, addresses: Iterable[str], /, **values: Any) -> str:
     )
 
 
+def inside(picture: bytes) -> str:
+    """Return the address of a picture that stands in the page itself."""
+    return "data:image/webp;base64," + base64.b64encode(picture).decode()
+
+
 def script_json(value: Any) -> str:
     """Return JSON that may stand inside a ``script`` element: nothing in it can end the element."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)

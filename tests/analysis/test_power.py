@@ -14,7 +14,7 @@ import pytest
 from harness_tinyworld import DATA
 
 from harness.analysis import estimate, throughputs_of
-from harness.analysis.sizes import size_of
+from harness.analysis.power import size_of
 from harness.benchmark import benchmark, expand, mean_of
 from harness.cli.plan_text import power_text
 from harness.compare import compare

@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.benchmark import Benchmark, Choices, benchmark, code_digest, expand, together
-from harness.benchmark.code_files import code_files
+from harness.benchmark.catalog import code_files
 from harness.errors import HarnessError, UsageError
 from harness.plugins import find, load, names
 from harness.records import Answer, Sample, Scored

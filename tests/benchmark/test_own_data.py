@@ -141,7 +141,7 @@ def test_a_task_that_includes_itself_is_refused(tmp_path: Path) -> None:
 
 def test_a_data_set_on_the_hub_is_known_by_its_commit(tmp_path, monkeypatch) -> None:
     """Without a network: what was fetched last."""
-    from harness.benchmark.hub import hub_commit
+    from harness.benchmark.task_files import hub_commit
 
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import subprocess
 import sys
@@ -17,6 +18,7 @@ RAISED = {
     "value": ValueError("odd\nthing"),
     "exit": SystemExit(0),
     "os": OSError(5, "bad"),
+    "long": OSError(errno.ENAMETOOLONG, "File name too long", "x" * 300),
     "memory": MemoryError(),
     "deep": RecursionError("deep"),
     "pipe": BrokenPipeError(),
@@ -38,6 +40,13 @@ def fall(*words, **environment):
         main()
 
     return harness(*words, env=environment, call=with_it)
+
+
+def test_a_name_that_is_too_long_for_a_file_is_no_fault_of_ours():
+    done = fall("fall", "long")
+    assert done.returncode == 2
+    assert f"{'x' * 60!r}... is too long for the name of a file" in done.stderr
+    assert "report it" not in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from harness_reports import junit, words
 
 from harness.benchmark import headline, mean_of, ratio_of
 from harness.compare import check_rules, compare, exit_code, summary
-from harness.compare.unmeasured import worst_case
+from harness.compare.details import worst_case
 from harness.errors import ExitCode
 from harness.records import Sample
 from tests.support.hostile import report

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from harness.benchmark import Task, check_tables
 from harness.benchmark.json_stream import BrokenListError, list_items
 from harness.cli.data import data as data_commands
-from harness.contamination.detect import coco_number
+from harness.contamination import coco_number
 from harness.data import convert, inspect, mirror, verify
 from harness.data.conversion import Converted
 from harness.errors import HarnessError, UsageError

@@ -142,7 +142,7 @@ def test_a_family_that_differs_is_refused(pairs, tmp_path, monkeypatch):
 def test_choices_are_what_generation_gives(family, pairs):
     """Scores of given answers too: PaliGemma's must not see their own future."""
     from harness.engine import forced_through_generation
-    from harness.engine.stopping import choice_tokens
+    from harness.engine.decoding import choice_tokens
 
     _, model = family
     request = Request("is there", (pairs[1].prompt.open_image(),), 1, choices=(REJECTED[1],))

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from harness import dpo
 from harness.dpo import Training
-from harness.dpo.features import FeatureCache, pixel_key
+from harness.dpo.forward import FeatureCache, pixel_key
 from harness.errors import UsageError
 from tests.dpo.test_training import folder, model, one_thread, pairs  # noqa: F401
 

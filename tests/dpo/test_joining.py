@@ -11,7 +11,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from harness.dpo.joining import join, train_on
+from harness.dpo.merging import join, train_on
 from harness.errors import UsageError
 
 

@@ -9,7 +9,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.dpo.losses import LOSSES, Knobs, Scores, competitors
+from harness.dpo import losses
+from harness.dpo.losses import Knobs, Scores, competitors
+
+LOSSES = {
+    name: getattr(losses, name)
+    for name in (
+        *("dpo", "dpo_norm", "infonca", "ipo", "mpo", "multi_mean", "multi_softmax", "nca"),
+        *("plackett_luce", "sft", "sima_released"),
+    )
+}
 
 BETA = 0.5
 KNOBS = Knobs(beta=BETA)

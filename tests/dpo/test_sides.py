@@ -12,7 +12,7 @@ from harness import dpo, progress
 from harness.dpo import BY_BOTH, BY_IMAGE, BY_TEXT, Training, kinds_of
 from harness.dpo.checks import refuse_unused
 from harness.dpo.encoding import encoder_for
-from harness.dpo.unfit import Unfit, check
+from harness.dpo.pair import Unfit, check
 from harness.errors import HarnessError, UsageError
 from harness.model import Model
 from harness.records import Pair, Prompt, Side

@@ -15,10 +15,10 @@ from harness.dpo import Training, session
 from harness.dpo.encoding import Encoder
 from harness.dpo.forward import collate, image_features, packed_logits, plain_logits, why_plain
 from harness.dpo.packing import attend, token_log_probs
-from harness.dpo.unfit import check
+from harness.dpo.pair import check
 from harness.errors import HarnessError, UsageError
 from harness.model import Model
-from harness.records import Pair, Prompt
+from harness.records import Pair, Prompt, Side
 from harness.storage import read_json
 from tests.support.checkpoints import BOS_TEMPLATE, LLAVA_HF_TEMPLATE, write_llava
 
@@ -239,6 +239,10 @@ def test_a_family_that_is_not_known_takes_the_plain_path(model):
         ({"rejected": ("no", "yes a red circle ")}, "pair 'p0' is also rejected"),
         ({"chosen": "yes <image>"}, "pair 'p0' contains the image placeholder"),
         ({"meta": {"scores": [1.0]}}, "one number per answer"),
+        ({"meta": {"scores": ["good", "bad"]}}, "one number per answer"),
+        ({"meta": {"scores": "12"}}, "one number per answer"),
+        ({"meta": {"scores": [1.0, float("nan")]}}, "one number per answer"),
+        ({"sides": (Side(score="good"), Side())}, "a score is 'good'"),
     ],
 )
 def test_a_pair_that_teaches_nothing_is_refused_by_name(model, pairs, tmp_path, change, message):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
 from collections import defaultdict
@@ -18,13 +19,11 @@ from trl.experimental.orpo.orpo_trainer import ORPOTrainer
 from trl.trainer.dpo_trainer import DPOTrainer
 
 from harness import dpo
-from harness.dpo.loss_check import CHECKS, Case, case
-from harness.dpo.loss_open import check_loss, combined, open_loss
-from harness.dpo.loss_terms import Needs, terms_of
-from harness.dpo.losses import LOSSES, Knobs, Scores
-from harness.dpo.side_losses import SIDE_LOSSES
-from harness.dpo.trl_losses import TRL_LOSSES
+from harness.dpo.loss_open import CHECKS, Case, case, check_loss, combined, open_loss
+from harness.dpo.loss_terms import Needs, _knobs_in_source, terms_of
+from harness.dpo.losses import Knobs, Scores, multi_mean
 from harness.errors import HarnessError, UsageError
+from harness.plugins import load
 
 BETA = 0.3
 KNOBS = Knobs(beta=BETA)
@@ -268,9 +267,15 @@ def test_what_a_sum_needs_is_what_its_parts_need():
 def test_what_is_no_loss_is_refused_by_name(text, told):
     with pytest.raises(UsageError, match=f"(?s){told}"):
         open_loss(text)
-    if "knob" not in told and "sum" not in told and "below" not in told:
-        with pytest.raises(UsageError, match=f"(?s){told}"):
-            dpo.Training(loss=text)
+    with pytest.raises(UsageError, match=f"(?s){told}"):
+        dpo.Training(loss=text)
+
+
+def test_the_knobs_in_the_source_of_a_loss_are_those_of_the_function():
+    for name in dpo.LOSSES:
+        kinds = inspect.signature(load("losses", name)).parameters.values()
+        known = [each.name for each in kinds if each.kind is each.KEYWORD_ONLY]
+        assert _knobs_in_source(name) == known
 
 
 @pytest.mark.parametrize("name", dpo.LOSSES)
@@ -281,13 +286,12 @@ def test_every_loss_that_ships_keeps_all_promises(name):
 def test_the_names_are_those_of_the_functions_and_of_the_entry_points():
     from importlib.metadata import entry_points
 
-    every = {**LOSSES, **TRL_LOSSES, **SIDE_LOSSES}
-    assert sorted(every) == list(dpo.LOSSES) == sorted(dpo.LOSSES)
     shipped = {
         point.name: point.load() for point in entry_points(group="harness.losses")
         if point.value.startswith("harness.dpo.")
     }  # fmt: skip
-    assert shipped == every
+    assert sorted(shipped) == list(dpo.LOSSES) == sorted(dpo.LOSSES)
+    assert all(loss.__name__ == name for name, loss in shipped.items())
     assert set(dpo.ONE_NEGATIVE) == {
         name for name in shipped if combined(name).needs.one_rejected
     }  # fmt: skip
@@ -302,19 +306,19 @@ def ignores_the_mask(scores, knobs):
 
 
 def wrong_sign(scores, knobs):
-    return -LOSSES["multi_mean"](scores, knobs)
+    return -multi_mean(scores, knobs)
 
 
 def one_number(scores, knobs):
-    return LOSSES["multi_mean"](scores, knobs).mean()
+    return multi_mean(scores, knobs).mean()
 
 
 def detached(scores, knobs):
-    return LOSSES["multi_mean"](scores, knobs).detach()
+    return multi_mean(scores, knobs).detach()
 
 
 def sums_the_batch(scores, knobs):
-    return LOSSES["multi_mean"](scores, knobs) * len(scores.policy)
+    return multi_mean(scores, knobs) * len(scores.policy)
 
 
 def explodes(scores, knobs):
@@ -352,7 +356,7 @@ def test_a_broken_loss_is_caught_by_name(monkeypatch, loss):
 
 
 @QUICK
-@given(st.sampled_from(sorted({**TRL_LOSSES, **SIDE_LOSSES})), st.floats(-30, 30), st.booleans())
+@given(st.sampled_from(dpo.LOSSES), st.floats(-30, 30), st.booleans())
 def test_values_and_gradients_are_finite_for_any_gap(name, gap, single):
     loss = combined(name)
     made = case(loss.needs, gap=gap, dtype=torch.float32 if single else torch.float64)

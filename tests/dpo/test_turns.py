@@ -16,7 +16,7 @@ from harness import dpo
 from harness.dpo import UNHELD, Training, Unfit, session
 from harness.dpo.ablation import blanked
 from harness.dpo.encoding import encoder_for
-from harness.dpo.unfit import check
+from harness.dpo.pair import check
 from harness.errors import HarnessError
 from harness.model import Model
 from harness.pairs import export_pairs, read_given

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from harness.engine import Engine, EngineRequest, ImageDigests, Loaded
+from harness.engine.decoding import Ending, ending_of
 from harness.engine.fallback import answer_alone
-from harness.engine.inputs import prepare
-from harness.engine.stopping import Ending, ending_of
+from harness.engine.inputs import Prepared, prepare
+from harness.engine.vision import Preparer
 from harness.model import Model
 from harness.records import Answer, Request
 from tests.support.checkpoints import BOS_TEMPLATE, LLAVA_HF_TEMPLATE, Sizes, write_llava
@@ -281,6 +282,26 @@ def test_a_request_that_fails_is_missing_and_its_neighbours_are_not(bench: Bench
     assert answers[1].text is None
     assert answers[1].finish == "missing"
     assert "no such noise" in (answers[1].error or "")
+
+
+def test_a_prompt_that_the_network_refuses_is_missing_and_its_neighbours_are_not(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it is the first one, by which the shared path is tried."""
+    real = Preparer.prepare
+
+    def prepare(self: Preparer, item: EngineRequest) -> Prepared:
+        made = real(self, item)
+        token = bench.loaded.processor.image_token_id
+        more = (token,) * (item.request.prompt == QUESTIONS[1])
+        return replace(made, ids=(*made.ids, *more))
+
+    monkeypatch.setattr(Preparer, "prepare", prepare)
+    window = [Request(q, (IMAGES[0],), max_new_tokens=4) for q in (QUESTIONS[1], QUESTIONS[0])]
+    refused, answered = bench.shared(window)
+    assert (refused.text, refused.finish) == (None, "missing")
+    assert "image tokens" in (refused.error or "")
+    assert answered == bench.alone(window[1])
 
 
 def test_running_out_of_memory_halves_the_batch(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.engine.host_memory import group_left
+from harness.engine.memory import group_left, unused
 
 GB = 1 << 30
 REAL = Path("/sys/fs/cgroup/memory")
@@ -35,6 +35,17 @@ def test_the_tightest_group_above_a_process_counts(tmp_path):
     group(tmp_path / "job", V2, 8 * GB, 6 * GB, 1 * GB)  # 3 GB left
     group(tmp_path / "job" / "step", V2, 5 * GB, 1 * GB, 0)  # 4 GB left
     assert group_left(tmp_path, named(tmp_path, "0::/job/step\n")) == 3 * GB
+
+
+@pytest.mark.parametrize("error", [ValueError("unrecognized configuration name"), AttributeError()])
+def test_a_system_that_does_not_say_what_is_free_has_some(monkeypatch, error):
+    """As macOS, which has no such number, and Windows, which has no such call."""
+
+    def refused(name):
+        raise error
+
+    monkeypatch.setattr(os, "sysconf", refused)
+    assert 0 < unused() <= 2 * GB
 
 
 def test_without_a_limit_there_is_none(tmp_path):
@@ -64,7 +75,7 @@ def test_a_real_limit_is_found():
         pytest.skip("control groups cannot be made here")
     code = (
         f"from pathlib import Path; Path({str(folder / 'cgroup.procs')!r}).write_text('0'); "
-        "from harness.engine.host_memory import available, unused; print(available(), unused())"
+        "from harness.engine.memory import available, unused; print(available(), unused())"
     )
     try:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

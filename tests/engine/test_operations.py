@@ -12,7 +12,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from harness.engine.attention import Prefixes
 from harness.engine.forward import Passes
-from harness.engine.kv_cache import State
+from harness.engine.prefixes import State
 from harness.engine.step import Step
 
 MOST = 60

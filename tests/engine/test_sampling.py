@@ -12,11 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from harness.engine.decoding import _gumbel, _key, draw, ending_of
 from harness.engine.fallback import answer_alone
 from harness.engine.inputs import prepare
 from harness.engine.keys import ImageDigests, answer_key
-from harness.engine.sampling import _gumbel, _key, draw
-from harness.engine.stopping import ending_of
 from harness.model import Model
 from harness.records import Request
 from tests.support.checkpoints import write_llava

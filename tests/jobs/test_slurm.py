@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 
 from harness.errors import HarnessError, UsageError
 from harness.jobs import Job, SlurmExecutor, open_executor
+from harness.progress import Reporter, showing
 from tests.support.held_server import held_server
 from tests.support.slurm import slurm
 
@@ -128,6 +130,16 @@ def test_jobs_are_cancelled_when_the_driver_is_interrupted(tmp_path):
         while {"RUNNING", "PENDING", "COMPLETING"} & set(states().values()):
             time.sleep(0.2)
         assert not list(tmp_path.glob("*.json"))
+
+
+def test_a_queue_that_does_not_answer_is_told_once_and_costs_no_job(monkeypatch, tmp_path, capsys):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "squeue").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "bin" / "squeue").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    with showing(Reporter()):
+        (ended,) = SlurmExecutor(poll=0.2).run([job(tmp_path, "a", "list", "losses")])
+    assert (ended.code, capsys.readouterr().err.count("SLURM does not answer (squeue)")) == (0, 1)
 
 
 def test_what_slurm_refuses_is_told_in_its_words(tmp_path):

@@ -13,7 +13,16 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from harness_benchmarks import hallusion, llavabench, mementos, mmbench, mmhal, mmvet, shr
+from harness_benchmarks import (
+    hallusion,
+    llavabench,
+    mathvista,
+    mementos,
+    mmbench,
+    mmhal,
+    mmvet,
+    shr,
+)
 from harness_tinyworld import DEMO
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,8 +38,9 @@ from harness.benchmark import (
     ratio_of,
 )
 from harness.benchmark.rubric import fenced
-from harness.judge.budget import Budget, estimate
-from harness.judge.protocol import Question
+from harness.judge.items import JudgeItem, marked
+from harness.judge.protocol import Question, Reply
+from harness.judge.server import Budget, estimate
 from harness.judge.uncertainty import Judged, errors_of
 from harness.plugins import load, names
 from harness.records import Sample, Scored
@@ -448,3 +458,13 @@ def test_an_estimate_by_hand():
     questions = [Question("x" * 400, 10), Question("x" * 800, 30)]
     assert estimate(questions, None) == "2 questions: about 300 tokens in, at most 40 out"
     assert estimate(questions, (1000.0, 10_000.0)).endswith("cost about 0.3000 to 0.7000")
+
+
+def test_a_reply_on_which_a_benchmarks_code_fails_costs_that_row_alone():
+    doc = {"choices": None, "answer": "14", "answer_type": "integer", "precision": None}
+    sample = Sample("0", "", "", "How many?", "14", "some", 1, "stop", None, {"right": None})
+    item = JudgeItem("mathvista", mathvista.RUBRIC, TASK, "before", sample, row(**doc))
+    for reply, score in (("14", 1.0), ("9" * 400, None)):
+        found, _ = marked(item, [Reply(reply)], "a judge")
+        assert found.scores == {"right": score}
+    assert "no verdict: the benchmark's code failed: OverflowError" in found.error

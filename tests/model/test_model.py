@@ -122,6 +122,8 @@ def test_unknown_names_are_refused_with_advice(
         Model.open(folder, revision="main")
     with pytest.raises(UsageError, match="CUDA"):
         Model.open(folder, device="cuda:99")
+    with pytest.raises(UsageError, match="CUDA"):
+        Model.open(folder, device="cuda:²")
     with pytest.raises(UsageError, match="dtype"):
         Model.open(folder, dtype="int4")
     with pytest.raises(UsageError, match="no adapter"):

@@ -326,6 +326,12 @@ def test_other_words_for_the_end_of_a_reply(finish, state):
     assert reply("Yes", finish).finish == state
 
 
+@pytest.mark.parametrize("finish", ["content_filter", "SAFETY", "refusal"])
+def test_what_a_filter_left_of_an_answer_is_no_answer(finish):
+    assert reply("The man is", finish).text is None
+    assert reply("Yes", refusal="I cannot help with that.").text is None
+
+
 def test_thought_in_a_part_of_its_own_is_no_part_of_the_answer():
     parts = [
         {"type": "reasoning", "text": "No? No."},

@@ -132,6 +132,12 @@ def test_an_image_mark_in_a_text_is_left_out_where_it_would_count(pairs, tmp_pat
     assert export_pairs(pairs, "trl", tmp_path / "two").left_out == ()
 
 
+def test_only_the_marked_one_of_a_prompts_pairs_is_left_out(pairs, tmp_path):
+    pairs[1] = Pair(pairs[0].prompt, "a <image> b", ("c",))
+    done = export_pairs(pairs, "ms-swift", tmp_path / "out")
+    assert (done.pairs, done.left_out) == (2, (pairs[0].prompt.id,))
+
+
 def test_wrong_requests_leave_nothing_behind(pairs, tmp_path):
     with pytest.raises(UsageError, match=r"'llama_factory'.*Did you mean 'llama-factory'"):
         export_pairs(pairs, "llama_factory", tmp_path / "out")

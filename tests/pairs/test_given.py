@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import http.server
 import json
@@ -172,6 +173,24 @@ def test_an_image_in_the_table_is_kept_by_its_content_once(tmp_path):
     found = read_given(parquet(tmp_path, rows), keep=tmp_path / "kept")
     assert len(list((tmp_path / "kept").iterdir())) == 2
     assert found.prompts[0].image == found.prompts[2].image
+
+
+def test_what_another_process_is_writing_meanwhile_is_left_alone(tmp_path):
+    table = parquet(tmp_path, [row(image={"bytes": picture(1), "path": "x"})])
+    kept = read_given(table, keep=tmp_path / "one").prompts[0].image
+    (tmp_path / "two").mkdir()
+    part = (tmp_path / "two" / kept.name).with_suffix(".part")
+    part.write_bytes(b"half of")
+    assert read_given(table, keep=tmp_path / "two").prompts[0].image.read_bytes() == picture(1)
+    assert part.read_bytes() == b"half of"
+
+
+def test_an_image_written_as_a_data_uri_is_its_bytes(tmp_path):
+    uri = "data:image/png;base64," + base64.b64encode(picture(1)).decode()
+    rows = [row(image=uri), row(image="data:image/png;base64,%%%", question="other?")]
+    found = read_given(parquet(tmp_path, rows), keep=tmp_path / "kept")
+    assert found.prompts[0].image.read_bytes() == picture(1)
+    assert [drop.reason for drop in found.dropped] == ["image unreadable"]
 
 
 def test_the_fingerprint_knows_the_bytes_and_not_the_places(tmp_path):

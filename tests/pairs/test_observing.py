@@ -13,7 +13,7 @@ from harness.dpo import Training
 from harness.errors import HarnessError
 from harness.model import Model
 from harness.pairs import make_pairs
-from harness.pairs.observing import Watched
+from harness.pairs.generate import Watched
 from harness.records import Pair, Prompt, Request
 from tests.pairs.test_pairs import method_of
 from tests.support.checkpoints import write_llava

@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from harness.contamination.detect import seen_in
+from harness.contamination import seen_in
 from harness.errors import HarnessError
 from harness.pairs import bound, diagnose, export_pairs, given_answers, pair_report_text, read_given
+from harness.pairs.generate import Sieve
 from harness.pairs.given import given_fingerprint
-from harness.pairs.observing import Sieve
 from harness.pairs.prompts import gather
 from harness.records import Pair, Prompt, from_json, to_json
 from tests.support.pair_files import embedded, images, json_file, parquet

@@ -21,8 +21,7 @@ from harness.engine import EngineRequest, ImageDigests
 from harness.engine.vision import Preparer
 from harness.errors import UsageError
 from harness.model import Model
-from harness.protocol import HF, LLAVA, Checkpoint, misfit
-from harness.protocol.llava import padded, pixels
+from harness.protocol import HF, LLAVA, Checkpoint, misfit, padded, pixels
 from harness.records import Pair, Prompt, Request
 from tests.support.checkpoints import Sizes, llava_processor, write_llava
 

@@ -269,4 +269,6 @@ def test_figures_carry_no_style_no_script_and_no_colour_of_their_own():
     ids = [element.get("id") for element in root.iter() if element.get("id")]
     assert len(ids) == len(set(ids))
     assert all(name.startswith("curves-") for name in ids)
+    told = [mark.find(f"{SVG}text").text for mark in root if mark.get("class") == "at"]
+    assert told == ["step 1: 0.7", "step 2: 0.6", "step 1: 0"]
     assert plots.curves([]) == ""

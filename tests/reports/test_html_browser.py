@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
+import re
 import time
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from harness_reports import html
 
 from harness.benchmark import mean_of
 from harness.compare import compare, examples_of
-from harness.pairs.records import PairExample
+from harness.pairs.measures import PairExample
 from harness.records import Sample
 from harness.run import run
 from harness.settings import Settings
@@ -270,9 +271,30 @@ def test_axe_finds_nothing_to_object(browser, outcome, scheme, width):
         assert told == []
         shown = opened.page.locator("#attribution img")
         assert shown.count() == 2 * len(outcome.report.attribution) == 4
-        shown.first.scroll_into_view_if_needed()  # it is loaded lazily
         assert shown.first.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
         assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_on_a_phone_a_row_is_a_card_with_every_cell_in_sight(browser, outcome):
+    with window(browser, viewport={"width": 390, "height": 844}) as opened:
+        opened.open(outcome.written["html"])
+        figure = outcome.comparison.benchmarks[0].figures[0]
+        card = opened.page.locator("#figures tbody tr").first
+        assert f"{figure.before:.1f}" in card.inner_text()
+        cells = card.locator("th, td")
+        for at in range(cells.count()):
+            box = cells.nth(at).bounding_box()
+            assert box is None or 0 <= box["x"] < box["x"] + box["width"] <= 390
+        heads = card.locator("td[data-head]").evaluate_all("all => all.map(td => td.dataset.head)")
+        assert heads[:3] == ["before", "after", "difference"]
+
+
+def test_pointing_at_a_curve_tells_the_step(page):
+    hit = page.page.locator("#training .at rect").nth(1)
+    hit.hover()
+    told = page.page.locator("#training .at:hover text")
+    assert told.is_visible()
+    assert re.match(r"step \d+: ", told.text_content())
 
 
 def test_the_theme_can_be_chosen(browser, outcome):
@@ -295,6 +317,10 @@ def test_paper_gets_everything_but_the_controls(page):
     for section in ("results-title", "categories-title", "pairs-title", "training-title"):
         assert page.page.is_visible(f"#{section}")
     assert page.page.evaluate("[...document.querySelectorAll('details')].every(d => d.open)")
+    assert page.page.is_visible("#sample img")
+    assert page.page.evaluate(
+        "[...document.querySelectorAll('main img[src]')].every(i => i.complete)"
+    )
     assert page.page.pdf()[:5] == b"%PDF-"
 
 

@@ -51,6 +51,16 @@ def test_a_loss_fails_and_a_missing_row_is_an_error(before, after, tag, counts):
         assert "0 / 1 rows without a score" in case.find("system-out").text
 
 
+def test_two_runs_are_called_by_their_names():
+    given = dataclasses.replace(scored([1] * 40, [0] * 39 + [None]), arms=("seva", "gt_dpo"))
+    suite = suite_of(given)
+    told = suite[0].find("failure").get("message")
+    assert told.startswith("seva 100.0, gt_dpo 0.0, difference ")
+    assert "0 / 1 rows without a score, seva / gt_dpo" in told
+    assert suite.get("name") == "harness seva vs gt_dpo plain"
+    assert "before" not in told
+
+
 def test_a_rule_of_the_gate_is_a_test_too():
     suite = suite_of(report(["plain"] * 6))
     case = suite[-1]

@@ -13,7 +13,7 @@ from harness_reports import many, markdown
 
 from harness.analysis import Overview
 from harness.cli import app
-from harness.dpo import TrainingEffect
+from harness.dpo import Curve, TrainingEffect
 from harness.runs import open_run
 from tests.reports.test_html import Page
 from tests.support.finished import mmvet, pope, write_run
@@ -88,6 +88,40 @@ def test_a_figure_links_to_its_runs_samples_where_the_run_has_a_page(written):
     assert links == {f"../a%20b/report.html#show?bench={name}" for name in ("pope", "mmvet")}
     (place, *_) = [unquote(link.split("#")[0]) for link in links]
     assert (file.parent / place).read_text() == "its page"
+
+
+def test_rows_on_which_runs_differ_stand_side_by_side_most_divided_first(written):
+    """What became of each row is worked out here from the scores themselves."""
+    shown = Page(written[0].read_text()).block("beside")
+    assert (shown["runs"][shown["baseline"]], len(shown["runs"])) == ("before", 4)
+    runs = [open_run(written[0].parent.parent / name) for name in ("better", "a b", "worse")]
+    metric = {"pope": "strict", "mmvet": "score"}
+    by_id = {}
+    for number, bench in enumerate(shown["benches"]):
+        arms = [runs[0].before[bench], *(run.after[bench] for run in runs)]
+        for rows in zip(*arms, strict=True):
+            right = [row.scores[metric[bench]] >= 0.5 for row in rows]
+            statuses = [int(one) - int(right[0]) for one in right]
+            by_id[number, rows[0].id] = 4 - max(map(statuses.count, statuses))
+    divided = sorted((key for key, count in by_id.items() if count), key=lambda key: key[0])
+    assert sorted(divided) == sorted((row[0], row[1]) for row in shown["rows"])
+    counts = [(row[0], -by_id[row[0], row[1]]) for row in shown["rows"]]
+    assert counts == sorted(counts)
+    for _, _, question, _, _, groups in shown["rows"]:
+        assert question.startswith("Question ")
+        assert sorted(run for together, _, _ in groups for run in together) == [0, 1, 2, 3]
+        (own,) = [status for together, _, status in groups if shown["baseline"] in together]
+        assert own == "unchanged"
+
+
+def test_trainings_are_drawn_over_each_other_with_their_values_in_a_table():
+    made = overview(["a", "b"], 1)
+    one = (Curve("loss", ((1.0, 0.7), (2.0, 0.5))),)
+    runs = {"a": replace(report(["x"] * 6), curves=one), "b": report(["x"] * 6)}
+    text = many.render(Overview(made.board, runs, {}))
+    assert sorted(re.findall(r">([ab]: [0-9.]+)</text>", text)) == ["a: 0.5", "b: 0.6"]
+    table = text.split("Values of the curves")[1].split("</table>")[0]
+    assert re.findall(r"<td[^>]*>(0.*?)</td>", table) == ["0.7 to 0.5", "0.7 to 0.6"]
 
 
 @pytest.mark.parametrize("text", HOSTILE[::3], ids=range(len(HOSTILE[::3])))

@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from harness_reports import many
 
 from tests.support.browser import chromium, window
-from tests.support.many_runs import overview
+from tests.support.many_runs import overview, runs_of
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +35,7 @@ def browser():
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Path:
-    given = overview(NAMES, 3)
+    given = replace(overview(NAMES, 3), runs=runs_of(NAMES, 3))
     given.pages.update({"plain": "plain/report.html"})
     return many.write(given, tmp_path_factory.mktemp("many") / "runs.html")
 
@@ -74,7 +76,7 @@ def test_a_heading_sorts_up_down_and_not_at_all(page, made):
 
 
 def test_what_is_shown_is_what_is_saved_and_no_cell_is_a_formula(page):
-    assert page.page.locator("#runs a").count() == 3
+    assert page.page.locator("#runs a").count() == 3, "one run has a page"
     page.page.locator("#runs thead th", has_text="bench1").locator("button").click()
     rows = list(csv.DictReader(io.StringIO(saved(page, "csv"))))
     assert [row["run"].lstrip("'") for row in rows[::3]] == shown(page)
@@ -106,6 +108,27 @@ def test_what_is_shown_is_what_is_saved_and_no_cell_is_a_formula(page):
     page.wait("#count", f"{len(losers)} of 7 runs")
 
 
+def test_samples_stand_side_by_side_and_a_line_says_whose_it_is(page):
+    first = page.page.inner_text("#place")
+    assert re.fullmatch("1 of [0-9]+ rows", first)
+    assert page.page.is_disabled("#back")
+    page.page.click("#next")
+    assert page.page.inner_text("#place") == first.replace("1 ", "2 ", 1)
+    page.page.select_option("#bench", label="bench2")
+    assert page.page.inner_text("#sample h3").startswith("bench2 / ")
+    shown = page.page.inner_text("#sample")
+    assert all(f"{name} says." in shown for name in NAMES), "all as text"
+    link = page.page.locator("#sample h4 a", has_text="plain")
+    assert link.get_attribute("href").startswith("plain/report.html#bench2/")
+    line = page.page.locator("#training .at polyline").nth(NAMES.index("@sum(1)"))
+    line.scroll_into_view_if_needed()
+    x, y = line.evaluate(
+        "l => { const p = l.points[9].matrixTransform(l.getScreenCTM()); return [p.x, p.y] }"
+    )
+    page.page.mouse.move(x, y)
+    assert page.page.locator("#training .at:hover text:visible").count() == 1
+
+
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
 def test_axe_finds_nothing_to_object(browser, made, scheme, width):
     from axe_playwright_python.sync_playwright import Axe
@@ -121,7 +144,8 @@ def test_axe_finds_nothing_to_object(browser, made, scheme, width):
 
 def test_thirty_runs_and_fourteen_figures_open_and_sort(browser, tmp_path):
     """Prints how long it takes to open; docs/evidence.md has the figure."""
-    given = overview([f"method-{number}" for number in range(30)], 14)
+    names = [f"method-{number}" for number in range(30)]
+    given = replace(overview(names, 14), runs=runs_of(names, 14))
     file = many.write(given, tmp_path / "runs.html")
     with window(browser) as opened:
         opened.open(file)

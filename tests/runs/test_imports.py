@@ -404,3 +404,45 @@ def test_a_partial_file_is_said_with_counts(tmp_path):
     (tmp_path / "x_results.json").write_text(json.dumps({"n-samples": counted}))
     (found,) = read_lmms([tmp_path])
     assert any("holds 5 of the 8 rows" in note and "2, 3, 4" in note for note in found.notes)
+
+
+def test_rows_that_lack_a_column_are_missing_and_those_without_an_index_are_refused(tmp_path):
+    rows = [{"index": n, "question": "?", "prediction": "Yes", "score": 1} for n in range(3)]
+    file = tmp_path / "m_POPE_auxmatch.json"
+    del rows[1]["score"]
+    rows[0]["score"] = 10**400  # no number that can be computed with
+    file.write_text(json.dumps(rows))
+    (found,) = read_vlmevalkit([file])
+    assert [row.scores["score"] for row in found.samples] == [None, None, 1.0]
+    del rows[2]["index"]
+    file.write_text(json.dumps(rows))
+    with pytest.raises(HarnessError, match=r"1 of 3 rows of .* have no index: rows 3\."):
+        read_vlmevalkit([file])
+
+
+@pytest.mark.parametrize("wrong", [None, [], "x", {"pope": None}, {"pope": [1]}])
+@pytest.mark.parametrize("part", ["results", "higher_is_better", "n-samples"])
+def test_results_in_another_form_are_no_figures(tmp_path, part, wrong):
+    row = {"doc_id": 0, "input": "?", "target": "yes", "filtered_resps": ["yes"], "exact_match": 1}
+    (tmp_path / "now_samples_pope.jsonl").write_text(json.dumps(row))
+    told = {"results": {"pope": {"exact_match,none": 1.0}}}
+    (tmp_path / "now_results.json").write_text(json.dumps({**told, part: wrong}))
+    (found,) = read_lmms([tmp_path])
+    assert dict(found.metrics) == {"exact_match": True}
+
+
+@pytest.mark.parametrize(
+    ("more", "answer", "tokens"),
+    [
+        ({"token_counts": {"output_tokens": 3}}, "yes", 3),
+        ({"token_counts": 3}, "yes", 1),
+        ({"filtered_resps": [["yes no"]]}, "yes no", 2),
+        ({"filtered_resps": None}, None, 0),
+        ({"filtered_resps": []}, None, 0),
+    ],
+)
+def test_an_answer_of_lmms_eval_is_its_text_or_missing(tmp_path, more, answer, tokens):
+    row = {"doc_id": 0, "input": "?", "target": "yes", "filtered_resps": ["yes"], "exact_match": 1}
+    (tmp_path / "now_samples_pope.jsonl").write_text(json.dumps({**row, **more}))
+    (found,) = read_lmms([tmp_path])
+    assert [(one.answer, one.tokens) for one in found.samples] == [(answer, tokens)]

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,24 @@ def files_of(rows: list[Row], folder: Path) -> dict[str, Path]:
 def _write(file: Path, text: str) -> Path:
     file.write_text(text)
     return file
+
+
+def test_rows_that_wait_for_their_answers_hold_no_image(
+    rows: list[Row], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting: list[Row] = []
+
+    def watched(name: str, rows: list[Row], *given: Any, **more: Any) -> Any:
+        waiting.extend(rows)
+        return match(name, rows, *given, **more)
+
+    monkeypatch.setattr("harness.runs.scoring.match", watched)
+    file = _write(tmp_path / "a.jsonl", json.dumps({"question_id": "0", "text": "Yes"}))
+    score_answers(Scoring((file,), "a"), EvalSettings(benches=("pope",), limit=1, out=tmp_path))
+    assert "image" in rows[0].doc
+    assert [set(row.doc) for row in waiting] == [set(rows[0].doc) - {"image"}]
+    listed = {"images": [rows[0].doc["image"]], "texts": ["a"]}
+    assert replace(rows[0], doc=listed).bare().doc == {"texts": ["a"]}
 
 
 def test_one_evaluation_in_eight_files_is_one_arm(rows: list[Row], tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def prompts(folder):
 def tried(model, prompts, name="seva", **options):
     method = load_method(name)
     made = method.options(None, {**SMALL, **options})
-    return dict(preflight(prompts, model, method, made).facts)
+    return dict(preflight(prompts, model, method, made))
 
 
 def test_one_pair_goes_through_a_step_and_leaves_the_model_as_it_was(model, prompts):
@@ -88,6 +88,7 @@ def test_the_memory_grows_with_rank_length_and_batch(model, prompts):
     ("options", "told"),
     [
         ({"lora_targets": "nothing"}, "names nothing"),
+        ({"loss": "conditional"}, "compares the chosen answer under two images"),
         ({"lora_targets": ".*vision.*q_proj"}, "also matches model.vision_tower"),
         ({"max_length": "20"}, "leaves|no answer is left"),
         ({"packed": "true", "lora_dropout": "0.1", "max_length": "3"}, "no answer is left"),

@@ -8,7 +8,7 @@ from harness.benchmark import mean_of
 from harness.compare import Ruling, compare, examples_of
 from harness.dpo import Curve
 from harness.pairs import PairReport
-from harness.pairs.records import Change, Guess, LengthGap, PairExample
+from harness.pairs.measures import Change, Guess, LengthGap, PairExample
 from harness.records import Sample
 from harness.report import ReportInput
 

@@ -8,6 +8,9 @@ from itertools import combinations
 
 from harness.analysis import Leaderboard, Overview, RankedRun, Ranking, RunPair
 from harness.compare import Terms
+from harness.dpo import Curve
+from harness.report import ReportInput
+from tests.support.finished import row
 
 
 def overview(names: Sequence[str], figures: int, *, seed: int = 0) -> Overview:
@@ -63,3 +66,23 @@ def overview(names: Sequence[str], figures: int, *, seed: int = 0) -> Overview:
         pairs=tuple(pairs),
     )
     return Overview(board, {}, {})
+
+
+def runs_of(names: Sequence[str], figures: int, *, seed: int = 0) -> dict[str, ReportInput]:
+    """Return what each of the runs reported: 40 rows of each benchmark, and curves of 400 steps."""
+    chance = random.Random(seed)
+    found = {}
+    for name in names:
+        curves = tuple(
+            Curve(key, tuple((float(step), chance.random()) for step in range(400)))
+            for key in ("loss", "learning_rate", "margin", "accuracy", "kl")
+        )
+        rows = {
+            f"bench{number}": tuple(
+                row(at, "yes", f"{chance.choice(['Yes', 'No'])}, {name} says.", {"right": 1.0}, at)
+                for at in range(40)
+            )
+            for number in range(figures)
+        }
+        found[name] = ReportInput(None, name, "model", curves=curves, before=rows, after=rows)
+    return found

@@ -1,13 +1,7 @@
 (() => {
   const ROW = 60;
   const SPARE = 8;
-  const MARKS = { fixed: "▲ fixed", broken: "▼ broken", missing: "○ missing", unchanged: "– unchanged", answered: "answered" };
   const data = JSON.parse(byId("samples").textContent);
-  let pictures = null;
-
-  const mark = (status, label) =>
-    make("span", { class: `mark ${status}` }, MARKS[status] + (label && label !== "missing" ? `: ${label}` : ""));
-  const oneLine = (text) => (text === null ? "no answer" : text.slice(0, 300).replace(/\s+/g, " ").trim() || "(empty)");
 
   // A row of the data is an array; 0 for an "after" means that it equals the "before". Of fifty
   // thousand rows a reader looks at few, so what an arm said is unpacked when it is asked for.
@@ -63,54 +57,6 @@
   const addressOf = (sample) => `#${encodeURIComponent(sample.bench)}/${encodeURIComponent(sample.id)}`;
   const sides = (sample) => [sample.before, sample.after];
 
-  // ---- difference of two texts, word by word (longest common subsequence)
-  const words = (text) => text.match(/\s+|[\p{L}\p{N}_]+|[^\s\p{L}\p{N}_]/gu) || [];
-  const difference = (one, two) => {
-    const a = words(one), b = words(two);
-    let head = 0;
-    while (head < a.length && head < b.length && a[head] === b[head]) head += 1;
-    let tail = 0;
-    while (tail < a.length - head && tail < b.length - head
-      && a[a.length - 1 - tail] === b[b.length - 1 - tail]) tail += 1;
-    const x = a.slice(head, a.length - tail), y = b.slice(head, b.length - tail);
-    const kept = new Set(), held = new Set();
-    if (x.length * y.length <= 2e6) {
-      const width = y.length + 1;
-      const best = new Uint16Array((x.length + 1) * width);
-      for (let i = x.length - 1; i >= 0; i -= 1) {
-        for (let j = y.length - 1; j >= 0; j -= 1) {
-          best[i * width + j] = x[i] === y[j] ? best[(i + 1) * width + j + 1] + 1
-            : Math.max(best[(i + 1) * width + j], best[i * width + j + 1]);
-        }
-      }
-      for (let i = 0, j = 0; i < x.length && j < y.length;) {
-        if (x[i] === y[j]) { kept.add(head + i); held.add(head + j); i += 1; j += 1; }
-        else if (best[(i + 1) * width + j] >= best[i * width + j + 1]) i += 1;
-        else j += 1;
-      }
-    }
-    const same = (at, length, common) => at < head || at >= length - tail || common.has(at);
-    return [
-      a.map((word, at) => [word, same(at, a.length, kept)]),
-      b.map((word, at) => [word, same(at, b.length, held)]),
-    ];
-  };
-  const shown = (parts, tag) => {
-    const said = make("div", { class: "said" });
-    let run = "", plain = true;
-    const close = () => { if (run) said.append(plain ? run : make(tag, {}, run)); run = ""; };
-    for (const [word, same] of parts) {
-      if (same !== plain) { close(); plain = same; }
-      run += word;
-    }
-    close();
-    return said;
-  };
-  const paragraph = (label, text) => [
-    make("p", { class: "label" }, label),
-    make("div", { class: "said" }, text === "" ? "(empty)" : text),
-  ];
-
   // ---- the pairs: mark what the rejected answer says otherwise
   for (const pair of document.querySelectorAll(".pair")) {
     const chosen = pair.querySelector("[data-said=chosen]"), rejected = pair.querySelector("[data-said=rejected]");
@@ -123,21 +69,6 @@
   if (!byId("list")) return;
 
   // ---- one sample
-  const picture = (name, question) => {
-    pictures = pictures || JSON.parse(byId("pictures").textContent);
-    const none = () => make("div", { class: "nopicture" }, "no picture");
-    if (!Object.hasOwn(pictures, name)) return none();
-    const image = make("img", { alt: `Image of the question: ${oneLine(question)}`, decoding: "async" });
-    const enlarge = make("button", { type: "button", class: "zoom", "aria-label": "Enlarge the image" }, image);
-    image.addEventListener("error", () => enlarge.replaceWith(none()));
-    image.src = pictures[name];
-    enlarge.addEventListener("click", () => {
-      byId("large-image").src = image.src;
-      byId("large-image").alt = image.alt;
-      byId("large").showModal();
-    });
-    return enlarge;
-  };
   const titled = (name) => ({ before: "Before", after: "After" }[name] || name);
   const number = (value) => (value === null || value === undefined ? "–" : String(Math.round(value * 1e4) / 1e4));
   const arm = (name, side, said) => {
@@ -186,8 +117,6 @@
         arm(data.alone ? "Answer" : titled(data.arms[1]), after, shown(two, "ins"))),
     );
   };
-
-  byId("large").addEventListener("click", () => byId("large").close());
 
   // ---- filter, list, selection
   let found = [];

@@ -7,22 +7,30 @@ photograph across editions: train2017 holds most of val2014, on which POPE and C
 The hash is a dHash (Krawetz): the image in grey, shrunk to 9 x 8, one bit for each pair of
 neighbours in a row. Scaling and compression leave it nearly as it is. Images that are mostly empty
 have similar hashes by chance, so a thumbnail in colour has to agree too. Neither survives cropping
-or turning: a check that is silent proves nothing about those.
+or turning: a check that finds nothing proves nothing about those.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING
 
-from harness.records import Prompt, open_image
+from harness import progress
+from harness.benchmark import Metric, Task, headline
+from harness.compare import Comparison, compare
+from harness.context import Context, Plan
+from harness.errors import HarnessError
+from harness.records import Prompt, Samples, fingerprint, open_image, to_json
+from harness.stats import half_up
 
 if TYPE_CHECKING:
     import PIL.Image
 
-    from harness.benchmark import Benchmark, Task
+    from harness.benchmark import Benchmark
+
 
 THRESHOLD = 8
 """Bits of 64 in which the hashes of copies may differ. Re-coding at JPEG quality 50, halving and
@@ -75,7 +83,6 @@ class Touch:
 class Contamination:
     """What was found in one benchmark: how many rows were looked at, and the touched ones."""
 
-    benchmark: str
     rows: int
     touched: tuple[Touch, ...]
 
@@ -139,22 +146,28 @@ def seen(prompts: Iterable[tuple[str, str, PIL.Image.Image]]) -> tuple[Seen, ...
 def seen_in(prompts: Iterable[Prompt]) -> tuple[Seen, ...]:
     """Hash the images of a prompt file, each file once.
 
-    Raises:
-        HarnessError: if an image cannot be decoded.
+    One that cannot be read was not trained on: the pair stage has dropped its prompts.
     """
     files = {image: prompt.id for prompt in prompts for image in prompt.images}
-    return seen((owner, str(file), open_image(file, owner)) for file, owner in files.items())
+    found: list[Seen] = []
+    for file, owner in files.items():
+        with contextlib.suppress(HarnessError):
+            found += seen([(owner, str(file), open_image(file, owner))])
+    if len(found) < len(files):
+        progress.say(
+            f"{len(files) - len(found)} images of the training prompts cannot be read, and are not "
+            "looked for in the benchmarks."
+        )
+    return tuple(found)
 
 
 def scan(
-    benchmark: str,
     rows: Iterable[tuple[str, Sequence[str], Sequence[PIL.Image.Image]]],
     known: Sequence[Seen],
 ) -> Contamination:
     """Look for the images of a benchmark among those of the training prompts.
 
     Args:
-        benchmark: its name.
         rows: id, texts that may hold a COCO number (``image_source``, ``question_id`` ...), and
             images, of each row.
         known: what :func:`seen` found.
@@ -171,19 +184,22 @@ def scan(
             touched.append(Touch(row, found[1].owner, found[0], next(iter(shared), None)))
         elif shared:
             touched.append(Touch(row, numbers[shared[0]].owner, None, shared[0]))
-    return Contamination(benchmark, count, tuple(touched))
+    return Contamination(count, tuple(touched))
 
 
 def inspect(
     benchmark: Benchmark, task: Task, known: Sequence[Seen], limit: int | None = None
-) -> Contamination:
+) -> ImageOverlap:
     """Look for the images of a loaded benchmark among those of the training prompts."""
     rows = (
         (row.id, (*names_in(row.doc), benchmark.image_source(row.doc)), row.images)
         for row in task.rows(0, limit)
         if row.problem is None
     )
-    return scan(benchmark.name, rows, known)
+    found = scan(rows, known)
+    ids = tuple(touch.row for touch in found.touched)
+    by_number = sum(touch.bits is None for touch in found.touched)
+    return ImageOverlap(benchmark.name, found.rows, ids, by_number)
 
 
 def names_in(doc: Mapping[str, object]) -> tuple[str, ...]:
@@ -215,3 +231,155 @@ class _Known:
             )
             self._found[look] = min(close, key=lambda hit: hit[0], default=None)
         return self._found[look]
+
+
+_VERSION = 1  # of the contamination check itself: grows when it would find something else
+
+
+@dataclass(frozen=True)
+class ImageOverlap:
+    """Rows of one benchmark whose image was found among the training prompts.
+
+    Attributes:
+        benchmark: as in ``--bench``.
+        rows: how many rows were looked at.
+        ids: those that show an image of the training prompts.
+        by_number: of these, rows that only share a photograph's number in its collection, such as
+            a COCO number; their pixels may differ.
+    """
+
+    benchmark: str
+    rows: int
+    ids: tuple[str, ...]
+    by_number: int
+
+
+@dataclass(frozen=True)
+class CleanResult:
+    """One headline column over the rows that were not touched; fields as in ``MetricResult``."""
+
+    column: str
+    unit: str
+    digits: int
+    samples: int
+    before: float | None
+    after: float | None
+    difference: float | None
+    interval: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """The contamination check's finding on one benchmark.
+
+    Attributes:
+        touched: the rows.
+        figures: headline columns without them; empty where none was touched, or all were.
+    """
+
+    touched: ImageOverlap
+    figures: tuple[CleanResult, ...] = ()
+
+    @property
+    def note(self) -> str:
+        """One or two sentences for a reader; empty where nothing was touched."""
+        found = self.touched
+        if not found.ids:
+            return ""
+        number = f", {found.by_number} of them by its number only" if found.by_number else ""
+        text = (
+            f"{found.benchmark}: {len(found.ids)} of {found.rows} rows show an image of the "
+            f"training prompts{number}."
+        )
+        told = "; ".join(_told(figure) for figure in self.figures)
+        return f"{text} Without them: {told}." if told else f"{text} None is left without them."
+
+
+def check_contamination(context: Context[Plan]) -> tuple[ImageOverlap, ...]:
+    """Look for the images of the training prompts in every benchmark.
+
+    Findings are kept in the store, so that a second run on the same prompts and data, with
+    whatever method, decodes nothing.
+    """
+    plan, store = context.plan, context.store
+    limit = plan.settings.limit
+    keys = {
+        benchmark.name: "radar:"
+        + fingerprint(
+            [_VERSION, THRESHOLD, LEVELS],
+            [prompt.id for prompt in plan.prompts],
+            plan.inputs["prompts"],
+            plan.inputs[f"bench:{benchmark.name}"],
+            limit,
+        )
+        for benchmark in plan.benchmarks
+    }
+    found = store.records(keys.values(), ImageOverlap)
+    waiting = [benchmark for benchmark in plan.benchmarks if keys[benchmark.name] not in found]
+    if waiting:
+        with progress.bar("contamination", len(waiting), "benchmarks") as bar:
+            bar.advance(0, "images of the prompts")
+            known = seen_in(plan.prompts)
+            for benchmark in waiting:
+                bar.advance(0, benchmark.name)
+                touched = inspect(benchmark, Task(benchmark.task, plan.data), known, limit)
+                store.put({keys[benchmark.name]: to_json(touched)})
+                found[keys[benchmark.name]] = touched
+                bar.advance(1)
+    return tuple(found[keys[benchmark.name]] for benchmark in plan.benchmarks)
+
+
+def overlaps_of(
+    touched: Sequence[ImageOverlap],
+    before: Samples,
+    after: Samples,
+    columns: Mapping[str, Sequence[Metric]],
+    comparison: Comparison,
+) -> tuple[Overlap, ...]:
+    """Compare again without the touched rows, with the comparison's own seed, draws and level."""
+    return tuple(
+        Overlap(found, _figures(found, before, after, columns[found.benchmark], comparison))
+        for found in touched
+        if found.benchmark in columns
+    )
+
+
+def _figures(
+    found: ImageOverlap,
+    before: Samples,
+    after: Samples,
+    columns: Sequence[Metric],
+    comparison: Comparison,
+) -> tuple[CleanResult, ...]:
+    name, left_out = found.benchmark, frozenset(found.ids)
+    one, two = (
+        tuple(row for row in arm[name] if row.id not in left_out) for arm in (before, after)
+    )
+    if not left_out or not one or not two:
+        return ()
+    again = compare(
+        {name: one},
+        {name: two},
+        {name: headline(columns)},
+        seed=comparison.seed,
+        draws=comparison.draws,
+        **asdict(comparison.terms),
+        partial=any(each.left_out for each in comparison.benchmarks),
+    )
+    return tuple(
+        CleanResult(**{field.name: getattr(figure, field.name) for field in fields(CleanResult)})
+        for figure in again.benchmarks[0].figures
+    )
+
+
+def _told(figure: CleanResult) -> str:
+    if figure.before is None or figure.after is None or figure.difference is None:
+        return f"{figure.column} cannot be known"
+    before, after, difference = (
+        half_up(value, figure.digits) for value in (figure.before, figure.after, figure.difference)
+    )
+    text = f"{figure.column} {before} before, {after} after, {difference:+}"
+    if figure.interval is not None:
+        low, high = (half_up(end, figure.digits) for end in figure.interval)
+        text += f" [{low:+}, {high:+}]"
+    return text

@@ -1,0 +1,99 @@
+"""The manifest of a run folder: every record that is not as it was written is named."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+
+import pytest
+
+from harness.storage import MANIFEST, changed_records, write_manifest
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("settings.json", "after/pope.jsonl", "images/a.webp", "checkpoint/curves.jsonl"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    (tmp_path / "checkpoint" / "adapter").mkdir()
+    (tmp_path / "checkpoint" / "adapter" / "adapter_config.json").write_text("{}")
+    for name in (".lock", "report.md", "own.json"):
+        (tmp_path / name).write_text("no record")
+    write_manifest(tmp_path, besides=[tmp_path / "own.json"])
+    return tmp_path
+
+
+def test_it_names_the_records_with_size_and_hash_and_neither_weights_nor_reports(folder):
+    members = json.loads((folder / MANIFEST).read_text())["members"]
+    names = ["after/pope.jsonl", "checkpoint/curves.jsonl", "images/a.webp", "settings.json"]
+    assert list(members) == names
+    for name in names:
+        digest = hashlib.sha256(name.encode()).hexdigest()
+        assert members[name] == {"bytes": len(name), "sha256": digest}
+    assert changed_records(folder) == ()
+
+
+def test_a_changed_and_a_missing_record_are_named_and_an_added_one_is_not(folder):
+    (folder / "settings.json").write_text("settings.jsom")
+    (folder / "after" / "pope.jsonl").unlink()
+    (folder / "own.json").write_text("written anew")
+    (folder / "after" / "new.jsonl").write_text("of a later judge")
+    assert changed_records(folder) == (
+        "after/pope.jsonl is missing",
+        "settings.json has changed",
+    )
+
+
+def test_a_folder_may_be_taken_out_as_a_whole(folder):
+    shutil.rmtree(folder / "images")
+    shutil.rmtree(folder / "checkpoint")
+    assert changed_records(folder) == ()
+
+
+def test_a_folder_without_a_manifest_is_believed(folder):
+    (folder / MANIFEST).unlink()
+    assert changed_records(folder) == ()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"version": 1', '"version": 2'),
+        ('"version"', '"versiom"'),
+        ('"members"', '"member"'),
+        ("\n  ", "\n\t "),
+        ('"bytes": 13', '"bytes": 14'),
+        ('"bytes"', '"byte"'),
+        ('"settings.json"', '"../settings.json"'),
+        ('"settings.json"', '"/etc/hostname"'),
+        ('"settings.json"', '"a\\u0000b"'),
+        ("{", "[" * 9999),
+        ("{", "\udcff"),
+    ],
+)
+def test_any_edit_of_the_manifest_is_told(folder, old, new):
+    text = (folder / MANIFEST).read_text()
+    assert old in text
+    edited = text.replace(old, new, 1).encode(errors="surrogateescape")
+    (folder / MANIFEST).write_bytes(edited)
+    assert changed_records(folder)
+
+
+def test_a_pipe_in_the_place_of_a_record_or_of_the_manifest_ends_at_once(folder):
+    (folder / "settings.json").unlink()
+    os.mkfifo(folder / "settings.json")
+    assert changed_records(folder) == ("settings.json cannot be read: it is no regular file",)
+    (folder / MANIFEST).unlink()
+    os.mkfifo(folder / MANIFEST)
+    assert changed_records(folder) == (f"{MANIFEST} cannot be read: it is no regular file",)
+
+
+def test_what_lies_elsewhere_is_not_noted(folder, tmp_path_factory):
+    scratch = tmp_path_factory.mktemp("scratch")
+    shutil.move(folder / "checkpoint", scratch / "checkpoint")
+    (folder / "checkpoint").symlink_to(scratch / "checkpoint")
+    write_manifest(folder)
+    assert "checkpoint/curves.jsonl" not in (folder / MANIFEST).read_text()
+    assert changed_records(folder) == ()
