@@ -201,7 +201,7 @@ def curves(found: Sequence[Curve]) -> str:
                 axes.plot(*zip(*points, strict=True), color=ROLES[role], lw=1.3, ls=dashes)
             marks += _steps(axes, lines)
         told = "; ".join(
-            f"{title} {' and '.join(map(_ends, lines))}" for title, lines in shown.items()
+            f"{title} {' and '.join(map(ends, lines))}" for title, lines in shown.items()
         )
         return svg.themed(drawing, "curves", f"Training curves, first to last step: {told}", marks)
 
@@ -258,32 +258,37 @@ def _of(own: Sequence[Curve], key: str) -> list[tuple[float, float]]:
 def lasts(runs: Mapping[str, Sequence[Curve]]) -> list[list[str]]:
     """Return the first and last values of several trainings as a table, its head first."""
     rows = [
-        [run, *(_ends(points) if (points := _of(own, key)) else numbers.DASH for key in _OVERLAID)]
+        [run, *(ends(points) if (points := _of(own, key)) else numbers.DASH for key in _OVERLAID)]
         for run, own in runs.items()
         if own
     ]
     return [["run", *_OVERLAID.values()], *rows] if rows else []
 
 
+def named(found: Sequence[Curve]) -> list[tuple[str, Sequence[tuple[float, float]]]]:
+    """Return the curves that are shown, in their order, with their names in words."""
+    known = {curve.name: curve.points for curve in found}
+    names = [name for _, wanted in _PANELS for name in wanted if name in known]
+    return [(name.replace("_", " "), known[name]) for name in names]
+
+
 def values(found: Sequence[Curve]) -> list[list[str]]:
     """Return the curves as a table, its head first: some steps from the first to the last."""
-    known = {curve.name: dict(curve.points) for curve in found}
-    names = [name for _, wanted in _PANELS for name in wanted if name in known]
-    steps = sorted({step for name in names for step in known[name]})
-    if not steps:
-        return []
+    shown = {name: dict(points) for name, points in named(found)}
+    steps = sorted({step for points in shown.values() for step in points})
     rows = [
-        [f"{step:g}", *(_value(known[name].get(step)) for name in names)]
+        [f"{step:g}", *(_value(points.get(step)) for points in shown.values())]
         for step in svg.thinned(steps, _STEPS)
     ]
-    return [["step", *(name.replace("_", " ") for name in names)], *rows]
+    return [["step", *shown], *rows] if rows else []
 
 
 def _value(value: float | None) -> str:
     return numbers.DASH if value is None else f"{value:.4g}"
 
 
-def _ends(points: Sequence[tuple[float, float]]) -> str:
+def ends(points: Sequence[tuple[float, float]]) -> str:
+    """Return the first and last value of a curve."""
     return f"{points[0][1]:.4g} to {points[-1][1]:.4g}"
 
 
