@@ -12,6 +12,7 @@ or turning: a check that finds nothing proves nothing about those.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -21,6 +22,7 @@ from harness import progress
 from harness.benchmark import Metric, Task, headline
 from harness.compare import Comparison, compare
 from harness.context import Context, Plan
+from harness.errors import HarnessError
 from harness.records import Prompt, Samples, fingerprint, open_image, to_json
 from harness.stats import half_up
 
@@ -144,11 +146,19 @@ def seen(prompts: Iterable[tuple[str, str, PIL.Image.Image]]) -> tuple[Seen, ...
 def seen_in(prompts: Iterable[Prompt]) -> tuple[Seen, ...]:
     """Hash the images of a prompt file, each file once.
 
-    Raises:
-        HarnessError: if an image cannot be decoded.
+    One that cannot be read was not trained on: the pair stage has dropped its prompts.
     """
     files = {image: prompt.id for prompt in prompts for image in prompt.images}
-    return seen((owner, str(file), open_image(file, owner)) for file, owner in files.items())
+    found: list[Seen] = []
+    for file, owner in files.items():
+        with contextlib.suppress(HarnessError):
+            found += seen([(owner, str(file), open_image(file, owner))])
+    if len(found) < len(files):
+        progress.say(
+            f"{len(files) - len(found)} images of the training prompts cannot be read, and are not "
+            "looked for in the benchmarks."
+        )
+    return tuple(found)
 
 
 def scan(
@@ -290,9 +300,6 @@ def check_contamination(context: Context[Plan]) -> tuple[ImageOverlap, ...]:
 
     Findings are kept in the store, so that a second run on the same prompts and data, with
     whatever method, decodes nothing.
-
-    Raises:
-        HarnessError: if an image of a prompt cannot be decoded.
     """
     plan, store = context.plan, context.store
     limit = plan.settings.limit

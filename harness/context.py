@@ -28,18 +28,8 @@ if TYPE_CHECKING:
     from harness.benchmark import Metric
 
 _NO_RESULT = (
-    *(
-        "out",
-        "reports",
-        "baseline",
-        "judging",
-        "pair_timeout",
-        "image_ablation",
-        "merge",
-        "merge_dtype",
-        "eval_rounds",
-        "attribution",
-    ),
+    *("out", "reports", "baseline", "judging", "pair_timeout", "image_ablation"),
+    *("merge", "merge_dtype", "eval_rounds", "attribution"),
     *("margin", "alpha", "accept_missing", "margins"),
     *("protocol", "engine", "engine_options"),  # part of the model's fingerprint
 )

@@ -41,16 +41,8 @@ from harness.storage import files_digest, folder_digest
 
 _PAPER = "paper"
 PACKAGES = (
-    "vlm-harness",
-    "accelerate",
-    "datasets",
-    "lmms-eval",
-    "peft",
-    "tokenizers",
-    "torch",
-    "torchvision",
-    "transformers",
-    "trl",
+    *("vlm-harness", "accelerate", "datasets", "lmms-eval", "peft", "tokenizers"),
+    *("torch", "torchvision", "transformers", "trl"),
 )
 
 

@@ -21,20 +21,13 @@ from harness import progress
 from harness.compare import Comparison, Terms
 from harness.contamination import check_contamination
 from harness.context import Context, Plan
-from harness.dpo import read_curves, read_effect
+from harness.dpo import read_curves, read_effect, training_of
 from harness.errors import UsageError
 from harness.judge import Verdicts, judge
 from harness.model import Model, open_checkpoint
 from harness.pairs import PairSet, make_pairs
 from harness.records import Samples, to_json
-from harness.report import (
-    TWO_SEEDS,
-    ReportInput,
-    conclude,
-    each_round,
-    write_reports,
-    writers_of,
-)
+from harness.report import TWO_SEEDS, ReportInput, conclude, each_round, write_reports, writers_of
 from harness.resolve import resolve, versions
 from harness.runs import (
     FinishedRun,
@@ -75,11 +68,7 @@ from harness.storage import RunRecord, Store, image_folder, locked, open_store, 
 _TOO_FEW = 2
 _KEPT = ("before", "after", "judged", "images")
 _FILES = (
-    "settings.json",
-    "versions.json",
-    "pairs.jsonl",
-    "pair_report.json",
-    "training.json",
+    *("settings.json", "versions.json", "pairs.jsonl", "pair_report.json", "training.json"),
     "checkpoint/curves.jsonl",
 )
 
@@ -88,15 +77,8 @@ _FILES = (
 class Outcome:
     """What a run came to, and where it lies.
 
-    Attributes:
-        folder: the run folder.
-        comparison: the result.
-        pairs: what was trained on.
-        checkpoint: the result of the training.
-        report: what the reports were written from.
-        written: the files of the reports, by name.
-        calls: how many requests reached the model in this call, and not the store.
-        reused: whether every stage's work was found done.
+    ``calls`` counts the requests that reached the model in this call, and not the store; ``reused``
+    says whether every stage's work was found done.
     """
 
     folder: Path
@@ -288,7 +270,10 @@ def _with_rounds(
 def _about(context: Context[Plan], trained: Trained, blanked: Ablation | None) -> ReportInput:
     """Say what was trained on what, for the reports."""
     plan, folder = context.plan, context.folder
-    options = to_json(plan.options) if plan.options is not None else {}
+    # A method that trains as another does has options of its own, and not those of the training.
+    trains = training_of(plan.method, plan.options)
+    asked = (each for each in (plan.options, trains) if each is not None)
+    options = {name: value for each in asked for name, value in to_json(each).items()}
     return ReportInput(
         comparison=None,
         method=plan.settings.method,

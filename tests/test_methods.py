@@ -51,4 +51,5 @@ def test_a_run_on_the_embedded_world(name, tmp_path_factory):
     )
     outcome = run(settings)
     assert outcome.pairs.pairs
+    assert {"learning_rate", "epochs", "beta"} <= set(outcome.report.options)
     assert (outcome.folder / "comparison.json").is_file()

@@ -56,7 +56,7 @@ def conclusion(board: Leaderboard) -> str:
         ("Better on some figures and worse on none", (True, False), "gains"),
         ("Better on some and worse on others", (True, True), "gains"),
         ("Worse on some and better on none", (False, True), "losses"),
-        ("Neither, on any figure", (False, False), ""),
+        ("Neither better nor worse on any figure", (False, False), ""),
     )
     told = []
     for title, decided, counted in kinds:

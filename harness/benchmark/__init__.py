@@ -8,12 +8,7 @@ from harness.benchmark.catalog import benchmark, code_digest, expand
 from harness.benchmark.columns_read import read_columns
 from harness.benchmark.definition import Benchmark, Choices, Papers
 from harness.benchmark.foreign import is_adhoc_result
-from harness.benchmark.foreign_columns import (
-    adhoc_columns,
-    fitted,
-    known_columns,
-    scores_in,
-)
+from harness.benchmark.foreign_columns import adhoc_columns, fitted, known_columns, scores_in
 from harness.benchmark.json_stream import BrokenListError, list_items
 from harness.benchmark.metrics import (
     Metric,

@@ -21,16 +21,7 @@ from harness.records import fingerprint
 from harness.storage import file_digest, folder_digest
 
 # The readers of ``datasets`` that take files, and those that would unpickle or ask a database.
-_READERS = (
-    "json",
-    "csv",
-    "parquet",
-    "arrow",
-    "text",
-    "xml",
-    "imagefolder",
-    "webdataset",
-)
+_READERS = ("json", "csv", "parquet", "arrow", "text", "xml", "imagefolder", "webdataset")
 _REFUSED = ("pandas", "sql", "spark", "generator", "cache")
 _TEXTS = (".json", ".jsonl", ".csv", ".tsv", ".txt")
 _TABLES = (".parquet", ".arrow")
@@ -41,11 +32,8 @@ _IMAGE = re.compile(rb"[^\s\"',;\t]*[^\"',;\t\r\n]*\.(?:png|jpe?g|webp|bmp|gif|t
 class OwnData:
     """What a task of one's own reads instead of a named data set.
 
-    Attributes:
-        source: what ``datasets.load_dataset`` takes: a reader or a folder.
-        options: what else it takes, with absolute paths.
-        splits: the files by split; none where the source is a folder.
-        task: the task file that names them.
+    ``source`` (a reader or a folder) and ``options`` are what ``datasets.load_dataset`` takes; a
+    folder has no ``splits``; ``task`` is the file that names them.
     """
 
     source: str

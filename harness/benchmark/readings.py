@@ -64,13 +64,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Readings:
-    """What was found out about a task.
-
-    Attributes:
-        known: how each metric is read that can be.
-        refused: why the others cannot, by metric.
-        judged: whether the scoring asks a language model about some answers.
-    """
+    """How each metric of a task is read, why others cannot be, and whether a judge is asked."""
 
     known: tuple[Reading, ...]
     refused: Mapping[str, str]

@@ -46,15 +46,7 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class Tables:
-    """The tables of one split.
-
-    Attributes:
-        where: the data set, in words.
-        files: of the split, in their order.
-        rows: how many they hold; ``None`` where their headers do not say.
-        columns: of the first of them; empty where they are unknown.
-        notes: what a reader should know.
-    """
+    """The tables of one split; ``rows`` and ``columns`` as far as their headers say."""
 
     where: str
     files: tuple[Path, ...]

@@ -26,12 +26,7 @@ _TOKENS = 1024  # where a task does not say how long a reply may be
 
 
 class Asked(BaseException):
-    """The scoring asks a language model, and there is no reply yet.
-
-    Attributes:
-        prompt: the question, its system prompt first.
-        max_tokens: where the reply is cut.
-    """
+    """The scoring asks a language model ``prompt``, and there is no reply yet."""
 
     def __init__(self, prompt: str, max_tokens: int) -> None:
         super().__init__(prompt)

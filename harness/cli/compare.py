@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import click
 
-from harness.cli.options import ACCEPT_MISSING, ALPHA, JSON, MARGIN, PATH, lines, say_next, terms_of
+from harness.cli.options import JSON, PATH, comparison_flags, lines, say_next, terms_of
 from harness.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -30,9 +30,7 @@ if TYPE_CHECKING:
     help="Baseline: a run, or 'before' (the default where all share it).",
 )
 @click.option("--seed", default=0, show_default=True, help="Seed of the intervals.")
-@MARGIN
-@ALPHA
-@ACCEPT_MISSING
+@comparison_flags
 @click.option("--all", "every", is_flag=True, help="Every figure, with differences and p values.")
 @click.option("--markdown", is_flag=True, help="Print the leaderboard as Markdown.")
 @click.option(

@@ -21,13 +21,7 @@ _ROOM = 2 * 1024**3  # the demo's run takes far less; a 7B adapter run more than
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
-
-    Attributes:
-        what: it is.
-        state: ``"ok"``, ``"note"`` or ``"PROBLEM"``.
-        told: what was found, and where it is a problem, what to do.
-    """
+    """What was found of one thing; ``state`` is ``"ok"``, ``"note"`` or ``"PROBLEM"``."""
 
     what: str
     state: str

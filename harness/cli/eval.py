@@ -10,21 +10,15 @@ import click
 from harness.cli.options import (
     BENCH,
     DATA,
-    DEVICE,
-    DTYPE,
-    ENGINE,
-    ENGINE_SET,
     EVENTS,
     LIMIT,
     MAX_NEW_TOKENS,
-    NPROC,
-    OUT,
     PATH,
-    PROTOCOL,
     QUIET,
     engine_values,
     judge_flags,
     judge_settings,
+    model_flags,
     say_next,
 )
 from harness.cli.recipes import RecipeCommand
@@ -47,13 +41,7 @@ if TYPE_CHECKING:
 @DATA
 @LIMIT
 @MAX_NEW_TOKENS
-@DEVICE
-@DTYPE
-@PROTOCOL
-@ENGINE
-@ENGINE_SET
-@NPROC
-@OUT
+@model_flags
 @judge_flags
 @EVENTS
 @QUIET

@@ -18,7 +18,19 @@ if TYPE_CHECKING:
     from harness.compare import Terms
     from harness.settings import JudgeSettings
 
+F = TypeVar("F", bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)
+
+
+def together(*options: Callable[[Any], Any]) -> Callable[[F], F]:
+    """Return what gives a command several options, in this order."""
+
+    def give(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return give
 
 
 class _Names(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.3 on
@@ -130,6 +142,7 @@ OUT = click.option(
     show_default=True,
     help="Folder for run folders and the answer cache.",
 )
+model_flags = together(DEVICE, DTYPE, PROTOCOL, ENGINE, ENGINE_SET, NPROC, OUT)
 EVENTS = click.option("--json", "events", is_flag=True, help="One JSON event per line on stdout.")
 JSON = click.option(
     "--json", "events", is_flag=True, help="Print the result as one JSON object on stdout."
@@ -162,6 +175,55 @@ ACCEPT_MISSING = click.option(
     default="",
     metavar="A,B",
     help='Benchmarks whose missing rows do not veto a gain or "no worse".',
+)
+comparison_flags = together(MARGIN, ALPHA, ACCEPT_MISSING)
+judge_flags = together(
+    click.option("--judge", metavar="JUDGE", help="openai:MODEL[@URL], hf:PATH_OR_ID or builtin."),
+    click.option(
+        "--judge-repeats",
+        "judgings",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Verdicts per answer; their mean is the score.",
+    ),
+    click.option(
+        "--judge-rpm",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Limit of requests to the judge per minute.",
+    ),
+    click.option(
+        "--judge-price",
+        metavar="IN/OUT",
+        help="Price of a million input tokens and of a million output tokens.",
+    ),
+    click.option(
+        "--judge-cap",
+        type=click.FloatRange(min=0),
+        metavar="COST",
+        help="Stop judging before this cost is exceeded.",
+    ),
+    click.option(
+        "--judge-thinking",
+        type=click.IntRange(min=0),
+        metavar="TOKENS",
+        help="Extra tokens for a judge that thinks before it replies (default 4096).",
+    ),
+    click.option(
+        "--judge-prompt",
+        "judge_prompts",
+        metavar="BENCH=FILE",
+        multiple=True,
+        help="Judge prompt for a benchmark, such as the one of its authors; may be repeated.",
+    ),
+    click.option(
+        "--accept-judge",
+        metavar="JUDGE",
+        help="Use this judge although it fails its anchor answers.",
+    ),
+    click.option(
+        "--accept-drift", is_flag=True, help="If the judge has changed, judge everything again."
+    ),
 )
 
 
@@ -238,67 +300,6 @@ def say_next(*words: object) -> None:
     """Say on stderr which call of the harness follows; words are quoted as a shell needs them."""
     sys.stdout.flush()  # it comes last, and not at all where nobody reads
     click.echo(f"Next: {shlex.join(('harness', *map(str, words)))}", err=True)
-
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-_FLAGS = (
-    click.option("--judge", metavar="JUDGE", help="openai:MODEL[@URL], hf:PATH_OR_ID or builtin."),
-    click.option(
-        "--judge-repeats",
-        "judgings",
-        type=click.IntRange(min=1),
-        metavar="N",
-        help="Verdicts per answer; their mean is the score.",
-    ),
-    click.option(
-        "--judge-rpm",
-        type=click.IntRange(min=1),
-        metavar="N",
-        help="Limit of requests to the judge per minute.",
-    ),
-    click.option(
-        "--judge-price",
-        metavar="IN/OUT",
-        help="Price of a million input tokens and of a million output tokens.",
-    ),
-    click.option(
-        "--judge-cap",
-        type=click.FloatRange(min=0),
-        metavar="COST",
-        help="Stop judging before this cost is exceeded.",
-    ),
-    click.option(
-        "--judge-thinking",
-        type=click.IntRange(min=0),
-        metavar="TOKENS",
-        help="Extra tokens for a judge that thinks before it replies (default 4096).",
-    ),
-    click.option(
-        "--judge-prompt",
-        "judge_prompts",
-        metavar="BENCH=FILE",
-        multiple=True,
-        help="Judge prompt for a benchmark, such as the one of its authors; may be repeated.",
-    ),
-    click.option(
-        "--accept-judge",
-        metavar="JUDGE",
-        help="Use this judge although it fails its anchor answers.",
-    ),
-    click.option(
-        "--accept-drift",
-        is_flag=True,
-        help="If the judge has changed, judge everything again.",
-    ),
-)
-
-
-def judge_flags(command: F) -> F:
-    """Give a command the flags that say who judges."""
-    for flag in reversed(_FLAGS):
-        command = flag(command)
-    return command
 
 
 def judge_settings(asked: dict[str, Any]) -> JudgeSettings:

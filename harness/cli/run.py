@@ -8,31 +8,23 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.options import (
-    ACCEPT_MISSING,
     ALLOW_URLS,
-    ALPHA,
     BENCH,
     DATA,
-    DEVICE,
-    DTYPE,
-    ENGINE,
-    ENGINE_SET,
     EVENTS,
     LIMIT,
-    MARGIN,
     MAX_NEW_TOKENS,
     NAMES,
-    NPROC,
-    OUT,
     PAIR_IMAGES,
     PATH,
-    PROTOCOL,
     QUIET,
     TRACK,
+    comparison_flags,
     engine_values,
     judge_flags,
     judge_settings,
     key_values,
+    model_flags,
     say_next,
     terms_of,
 )
@@ -107,10 +99,7 @@ _ROUNDS = {"round_prompts": "prompts", "replay": "replay", "round_reference": "r
 @LIMIT
 @MAX_NEW_TOKENS
 @click.option(
-    "--max-prompts",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Use only the first N prompts.",
+    "--max-prompts", type=click.IntRange(min=1), metavar="N", help="Use only the first N prompts."
 )
 @click.option(
     "--report",
@@ -122,13 +111,7 @@ _ROUNDS = {"round_prompts": "prompts", "replay": "replay", "round_reference": "r
     help="Reports to write, comma-separated; see harness list reports.",
 )
 @TRACK
-@DEVICE
-@DTYPE
-@PROTOCOL
-@ENGINE
-@ENGINE_SET
-@NPROC
-@OUT
+@model_flags
 @click.option(
     "--baseline",
     metavar="BUNDLE|RUN",
@@ -195,9 +178,7 @@ _ROUNDS = {"round_prompts": "prompts", "replay": "replay", "round_reference": "r
     show_default=True,
     help="Number format of the merged checkpoint; auto is that of the model.",
 )
-@MARGIN
-@ALPHA
-@ACCEPT_MISSING
+@comparison_flags
 @judge_flags
 @click.option(
     "--only",
@@ -210,12 +191,7 @@ _ROUNDS = {"round_prompts": "prompts", "replay": "replay", "round_reference": "r
 @EVENTS
 @QUIET
 def run(
-    seeds: int,
-    nproc: int,
-    only: tuple[str, ...],
-    events: bool,
-    quiet: bool,
-    **asked: Any,
+    seeds: int, nproc: int, only: tuple[str, ...], events: bool, quiet: bool, **asked: Any
 ) -> int:
     """Make pairs, train on them, evaluate before and after, and compare.
 

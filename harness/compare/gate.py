@@ -27,14 +27,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.compare.records import (
-    GAIN,
-    NO_CHANGE,
-    NO_WORSE,
-    VERDICTS,
-    Comparison,
-    MetricResult,
-)
+from harness.compare.records import GAIN, NO_CHANGE, NO_WORSE, VERDICTS, Comparison, MetricResult
 from harness.compare.verdicts import RuleTarget, deciding, unreadable
 from harness.errors import ExitCode, UsageError, near_miss
 
@@ -75,11 +68,8 @@ class Ruling:
 class Rule:
     """A rule as it is read; ``str`` gives a text that reads as the same rule.
 
-    Attributes:
-        target: what is asked: a benchmark, a column, and where it is no verdict a part of it.
-        sign: ``"<"`` or ``">"``, or ``":"`` before a verdict.
-        value: the threshold, or the verdict.
-        negated: whether it fails where the rule without ``not`` would not.
+    The target is a benchmark, a column or a part of it; the sign is ``"<"``, ``">"``, or ``":"``
+    before a verdict; a negated rule fails where the rule without ``not`` would not.
     """
 
     target: str

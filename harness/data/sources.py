@@ -7,7 +7,7 @@ A mirror is a folder that ``--data`` takes: one folder per data set, under its b
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,9 @@ MADE = "files:"
 
 @dataclass(frozen=True)
 class Mirrored:
-    """One data set: its name, the hub's commit or what it was made from, its files.
+    """One data set: the name its task reads, its version, size and SHA-256 of its files by path.
 
-    Attributes:
-        dataset: the name its task reads.
-        revision: the hub's commit; ``files:HASH`` where ``harness data convert`` made it.
-        files: size and SHA-256 of every file by path.
+    The version is the hub's commit, or ``files:HASH`` where ``harness data convert`` made it.
     """
 
     dataset: str
@@ -91,24 +88,12 @@ def read_manifest(folder: Path) -> dict[str, Mirrored]:
         ) from error
 
 
-Fetch = Callable[[str, str | None, Path], str]
-"""Copies a data set (hub name, wanted revision or ``None``) into a folder; returns the commit."""
-
-
 @dataclass(frozen=True)
 class Source:
-    """Where the data of a benchmark is.
+    """Where the data of a benchmark is, and how to get it.
 
-    Attributes:
-        benchmark: its name.
-        title: as reports call it.
-        dataset: the hub's name, ``None`` where everyone lays it out for themselves.
-        folder: what its folder below ``--data`` is called.
-        licence: of the data.
-        source: paper, hub name, split and number of rows.
-        fetch: the files its authors publish, where they can be converted.
-        holds: how many rows and images those hold, in words.
-        advice: what to type to get it.
+    ``dataset`` is the hub's name, ``None`` where everyone lays it out for themselves; ``fetch`` are
+    the files that its authors publish, if they can be converted; ``advice`` is what to type.
     """
 
     benchmark: str
@@ -152,23 +137,11 @@ def _holds(official: SourceFiles) -> str:
     return ", ".join(f"{count} {what}" for what, count in held.items() if count is not None)
 
 
-def mirror(
-    benchmarks: Sequence[Benchmark],
-    out: Path,
-    *,
-    revisions: Mapping[str, str] | None = None,
-    fetch: Fetch | None = None,
-) -> tuple[Mirrored, ...]:
+def mirror(benchmarks: Sequence[Benchmark], out: Path) -> tuple[Mirrored, ...]:
     """Copy the data of some benchmarks into a folder and record every file's hash.
 
-    A data set that an earlier call has put there is fetched at the same commit again, unless
-    ``revisions`` says otherwise, so that a mirror does not move by itself.
-
-    Args:
-        benchmarks: whose data is wanted.
-        out: the folder, which ``--data`` then takes.
-        revisions: commits by the hub's name; the newest where none is known.
-        fetch: how to copy a data set; from the hub by default.
+    A data set that an earlier call has put there is fetched at the same commit again, so that a
+    mirror does not move by itself.
 
     Raises:
         UsageError: if a data set is not on the hub, or cannot be fetched.
@@ -191,14 +164,13 @@ def mirror(
                 f"{out / source.folder} was made by harness data convert. Remove that folder, or "
                 "name another one for the mirror."
             )
-        name = str(source.dataset)
-        wanted[name] = (revisions or {}).get(name, last)
+        wanted[str(source.dataset)] = last
     done = dict(known)
     for name, revision in wanted.items():
         folder = out / name.rsplit("/", 1)[-1]
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            commit = (fetch or _from_hub)(name, revision, folder)
+            commit = _from_hub(name, revision, folder)
         except OSError as error:
             if error.filename is None:
                 raise _not_fetched(name, error) from error
@@ -240,12 +212,8 @@ def same_data(
 ) -> None:
     """Refuse to compare two runs whose data differ.
 
-    Args:
-        name: the benchmark's.
-        before: rows of the first run.
-        after: rows of the second run.
-        prints: fingerprint of the data of each run; of an import it begins with ``import:`` and
-            knows its rows alone, whose order in a file says nothing.
+    The fingerprint of an import begins with ``import:`` and knows its rows alone: their order in a
+    file says nothing.
 
     Raises:
         HarnessError: if the fingerprints differ, or rows that share an id do; names the rows.
@@ -280,6 +248,7 @@ def same_data(
 
 
 def _from_hub(name: str, revision: str | None, folder: Path) -> str:
+    """Copy a data set at a commit, or at the newest, into a folder; return the commit."""
     from huggingface_hub import HfApi, snapshot_download
 
     try:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Annotated, Any
 
 from harness.dpo.loss_terms import terms_of
-from harness.errors import UsageError
+from harness.errors import UsageError, brief
 from harness.plugins import Method
 from harness.records import LATER, Bounds, check_bounds
 
@@ -24,7 +24,7 @@ def refuse_tracker(name: str) -> None:
     """Refuse a tracker that could not be used.
 
     Raises:
-        UsageError: if its package is missing, or nobody is logged in.
+        UsageError: if its package is missing, nobody is logged in, or its store cannot be used.
     """
     packages = _PACKAGES.get(name, (name,))
     if not any(importlib.util.find_spec(package) for package in packages):
@@ -37,6 +37,17 @@ def refuse_tracker(name: str) -> None:
             "Tracker wandb: no login to W&B was found. Log in with: wandb login, set "
             "WANDB_API_KEY, or keep the figures here with WANDB_MODE=offline."
         )
+    if name == "mlflow":
+        import mlflow
+
+        try:
+            mlflow.MlflowClient()
+        except Exception as error:
+            raise UsageError(
+                f"Tracker mlflow: the store {mlflow.get_tracking_uri()} cannot be used "
+                f"({brief(str(error)).rstrip('.')}). Name a server with MLFLOW_TRACKING_URI, or "
+                "leave mlflow out."
+            ) from error
 
 
 def _logged_in() -> bool:
@@ -196,6 +207,11 @@ def refuse_misfit(training: Training) -> None:
     """
     check_bounds(training)
     terms_of(training.loss)
+    if training.lora_targets == "":
+        raise UsageError(
+            "lora_targets is empty. Leave it out for every linear layer of parts, or name layers: "
+            "lora_targets=q_proj,v_proj."
+        )
     if len(training.loss_weights) != 3 or not any(training.loss_weights):
         raise UsageError(
             f"loss_weights is {training.loss_weights}; give three numbers, zero or more and not "

@@ -15,9 +15,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness.dpo.loss_terms import BY_IMAGE, BY_TEXT, Needs, Term, terms_of
+from harness.dpo.loss_terms import (
+    BY_IMAGE,
+    BY_TEXT,
+    COMPETITORS,
+    Needs,
+    Term,
+    refuse_knobs,
+    terms_of,
+)
 from harness.dpo.losses import Knobs, Scores, Tokens
-from harness.errors import HarnessError, UsageError, near_miss, reason_of
+from harness.errors import HarnessError, UsageError, reason_of
 from harness.plugins import load
 
 _JUNK = 77.0
@@ -211,9 +219,6 @@ CHECKS: Mapping[str, Check] = {
 """The promises of a loss, by what ``harness check --loss`` calls them."""
 
 
-_COMPETITORS = "sima_released"
-
-
 @dataclass(frozen=True)
 class Combined:
     """A weighted sum of losses, as ``loss=`` names it.
@@ -262,11 +267,6 @@ def open_loss(text: str, knobs: Knobs | None = None) -> Combined:
 def combined(text: str) -> Combined:
     """Load what ``loss=`` names without trying it; see :func:`open_loss`."""
     terms = terms_of(text)
-    if len(terms) > 1 and any(term.name == _COMPETITORS for term in terms):
-        raise UsageError(
-            f"loss is {text}; {_COMPETITORS} scores other tokens than every other loss, so it "
-            "cannot be part of a sum. Name it alone."
-        )
     loaded = [load("losses", term.name) for term in terms]
     wanted = [getattr(loss, "needs", None) or Needs() for loss in loaded]
     parts = [(term.weight, _bound(loss, term)) for loss, term in zip(loaded, terms, strict=True)]
@@ -275,7 +275,7 @@ def combined(text: str) -> Combined:
         tuple(parts),
         Needs(*(any(getattr(each, field.name) for each in wanted) for field in fields(Needs))),
         all(term.name == "sft" for term in terms),
-        terms[0].name == _COMPETITORS,
+        terms[0].name == COMPETITORS,
         tuple(each.images for each in wanted),
     )
 
@@ -317,21 +317,10 @@ def _bound(loss: Any, term: Term) -> Any:
     """Give a loss the values of its own knobs.
 
     Raises:
-        UsageError: for an unknown knob, naming the near miss, or a value makes no sense.
+        UsageError: if it is no function, or its knobs are others.
     """
     if not callable(loss):
         raise UsageError(f"The loss '{term.name}' is no function; see docs/write-a-loss.md.")
     kinds = inspect.signature(loss).parameters.values()
-    known = [each.name for each in kinds if each.kind is inspect.Parameter.KEYWORD_ONLY]
-    for key, value in term.values.items():
-        if key not in known:
-            raise UsageError(
-                f"The loss '{term.name}' has no knob '{key}'.{near_miss(key, known)} It has: "
-                f"{', '.join(known) or 'none'}."
-            )
-        if key == "label_smoothing" and not 0 <= value < 0.5:
-            raise UsageError(
-                f"label_smoothing={value:g} of the loss '{term.name}' must be at least 0 and below "
-                "0.5: it is the share of preferences that are taken for flipped."
-            )
+    refuse_knobs(term, [each.name for each in kinds if each.kind is each.KEYWORD_ONLY])
     return partial(loss, **term.values) if term.values else loss

@@ -9,14 +9,17 @@ A loss is an entry point of the group ``harness.losses``; see docs/write-a-loss.
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from harness.errors import UsageError, near_miss
-from harness.plugins import names
+from harness.plugins import find, names
 
 LOSSES = (
     "anchor", "aot", "aot_unpaired", "apo_down", "apo_zero", "bco_pair", "cdpo", "conditional",
@@ -25,6 +28,9 @@ LOSSES = (
     "sima_released", "simpo", "sppo_hard",
 )  # fmt: skip
 """Names of the losses that ship; the formulas are in ``harness/dpo/losses.py``."""
+
+COMPETITORS = "sima_released"
+"""The loss whose rejected columns hold each token's strongest competitor."""
 
 BY_TEXT, BY_IMAGE, BY_BOTH = 1, 2, 3
 """What an answer is rejected by, where the chosen one is 0: its text, its image (the chosen text
@@ -99,10 +105,11 @@ class Term:
 
 
 def terms_of(text: str) -> tuple[Term, ...]:
-    """Read what ``loss=`` says.
+    """Read what ``loss=`` says; no loss is imported for it.
 
     Raises:
-        UsageError: if it cannot be read, or a loss is not installed, naming the near miss.
+        UsageError: if it cannot be read, a loss is not installed or has no such knob, naming the
+            near miss, or the losses cannot be summed.
     """
     terms = tuple(_term(part.strip(), text) for part in text.split("+"))
     for term in terms:
@@ -111,7 +118,55 @@ def terms_of(text: str) -> tuple[Term, ...]:
                 f"loss is {text}; there is no loss '{term.name}'.{near_miss(term.name, known)} "
                 f"Installed: {', '.join(known)}. List them with: harness list losses"
             )
+        if term.values and (own := _knobs_in_source(term.name)) is not None:
+            refuse_knobs(term, own)
+    if len(terms) > 1 and any(term.name == COMPETITORS for term in terms):
+        raise UsageError(
+            f"loss is {text}; {COMPETITORS} scores other tokens than every other loss, so it "
+            "cannot be part of a sum. Name it alone."
+        )
     return terms
+
+
+def refuse_knobs(term: Term, known: Sequence[str]) -> None:
+    """Refuse values for knobs that a loss does not have, or that make no sense.
+
+    Raises:
+        UsageError: names the knob, and the near miss of an unknown one.
+    """
+    for key, value in term.values.items():
+        if key not in known:
+            raise UsageError(
+                f"The loss '{term.name}' has no knob '{key}'.{near_miss(key, known)} It has: "
+                f"{', '.join(known) or 'none'}."
+            )
+        if key == "label_smoothing" and not 0 <= value < 0.5:
+            raise UsageError(
+                f"label_smoothing={value:g} of the loss '{term.name}' must be at least 0 and below "
+                "0.5: it is the share of preferences that are taken for flipped."
+            )
+
+
+def _knobs_in_source(name: str) -> list[str] | None:
+    """Return the knobs of a loss as its source names them: to import it would load torch.
+
+    ``None`` where it is no function of the module that its entry point names.
+    """
+    module, _, function = find("losses", name).value.partition(":")
+    top, *inside = module.split(".")
+    spec = importlib.util.find_spec(top)
+    if spec is None or spec.origin is None:
+        return None
+    file = Path(spec.origin)
+    file = file.parent.joinpath(*inside).with_suffix(".py") if inside else file
+    try:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, SyntaxError):
+        return None
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and node.name == function:
+            return [each.arg for each in node.args.kwonlyargs]
+    return None
 
 
 def is_sft(text: str) -> bool:

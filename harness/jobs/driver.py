@@ -28,14 +28,7 @@ _SEVERITY = (ExitCode.DONE, ExitCode.UNSCORED, ExitCode.REGRESSION, ExitCode.USA
 
 @dataclass(frozen=True)
 class Driver:
-    """Who drives a sweep.
-
-    Attributes:
-        host: its machine.
-        pid: its process there.
-        began: seconds since the epoch.
-        left: how many jobs it had to do.
-    """
+    """The process that drives a sweep since ``began`` (seconds since the epoch)."""
 
     host: str
     pid: int
@@ -45,14 +38,7 @@ class Driver:
 
 @dataclass(frozen=True)
 class Record:
-    """How a job ended, as it is written down.
-
-    Attributes:
-        name: of the job.
-        code: its exit code; ``None`` if it was not run to its end.
-        reason: in words, if the code is not 0.
-        at: seconds since the epoch.
-    """
+    """How a job ended, ``at`` so many seconds since the epoch; see :class:`harness.jobs.Ended`."""
 
     name: str
     code: int | None
@@ -93,8 +79,7 @@ def drive(sweep: Sweep, executor: Executor) -> ExitCode:
 def worst(codes: Sequence[int | None]) -> ExitCode:
     """Return the exit code that says most: a failure before missing scores, those before 0.
 
-    Args:
-        codes: of all jobs; ``None`` of those that were not run to their end.
+    ``None`` stands for a job that was not run to its end.
     """
     ended = [_known(code) for code in codes if code is not None]
     found = max(

@@ -25,13 +25,8 @@ class LocalJudge:
     """Judges with a model in memory: greedily, or by drawing where it judges more than once.
 
     What is drawn depends on the question and the number of the judging alone, so the same question
-    has the same replies another time, and equal answers have equal verdicts.
-
-    Attributes:
-        name: ``hf:`` and the hash of the weights, wherever they lie, and how it replies.
-        steady: the same question has the same reply.
-        spent: nothing.
-        model: whom to ask.
+    has the same replies another time, and equal answers have equal verdicts. The name holds the
+    hash of the weights, wherever they lie, and how it replies.
     """
 
     steady = True

@@ -26,22 +26,14 @@ PUBLISHED: Mapping[tuple[str, str], tuple[str, str]] = {
     ("mmvet", "d1b3e0a5b4e72c888b77164489d705bba4dd149934fff564dfba6443d81afe3f"): (
         "github.com/yuweihao/MM-Vet, mm-vet_evaluator.py at acde843",
         "\n{question} | {reference} | {answer} | ",
-    ),
+    )
 }
 """By benchmark and SHA-256 of a published prompt: where it is, and what its code appends to it."""
 
 
 @dataclass(frozen=True)
 class OwnPrompt:
-    """A prompt that the user brought.
-
-    Attributes:
-        benchmark: whose answers are judged with it.
-        file: where it was read.
-        text: with its places.
-        sha256: of the prompt, without what is appended.
-        source: where it is published, if it is one that is known here.
-    """
+    """A prompt that the user brought; ``source`` is where it is published, if that is known."""
 
     benchmark: str
     file: str

@@ -24,11 +24,8 @@ from harness.storage import Store
 class Replies:
     """What a session came to.
 
-    Attributes:
-        replies: by benchmark and question, one per judging.
-        models: what the judge calls itself, by benchmark; empty where it never replied.
-        checks: of the anchors, one per benchmark.
-        calls: questions that reached the judge, anchors included.
+    One reply per judging by benchmark and question, what the judge calls itself and how it scored
+    the anchors by benchmark, and the number of questions that reached it.
     """
 
     replies: Mapping[tuple[str, JudgePrompt], tuple[Reply, ...]]

@@ -59,12 +59,6 @@ class Verdicts:
 def judge(context: Context[EvalPlan], before: Samples, after: Samples) -> Verdicts:
     """Let a judge score the answers of every benchmark that has a rubric.
 
-    Args:
-        context: who judges which benchmarks, the run folder, and the store that keeps verdicts;
-            the built-in grader has scored everything already.
-        before: stored answers of the first arm.
-        after: stored answers of the second.
-
     Raises:
         UsageError: if there is no such judge, or two judges' verdicts would be mixed.
         HarnessError: if the judge or the data has changed since the first verdicts.
@@ -216,10 +210,7 @@ def open_judge(settings: JudgeSettings, *, device: str = "auto", dtype: str = "a
 
 
 def write(
-    folder: Path,
-    name: str,
-    samples: Mapping[tuple[str, str], Sequence[Sample]],
-    judging: Judging,
+    folder: Path, name: str, samples: Mapping[tuple[str, str], Sequence[Sample]], judging: Judging
 ) -> None:
     """Write the judged samples, by arm and benchmark, and the summary.
 

@@ -48,13 +48,7 @@ def combined(
 
 @dataclass(frozen=True)
 class Judged:
-    """An answer with all verdicts on it.
-
-    Attributes:
-        sample: with the scores that count.
-        verdicts: what each judging gave.
-        question: equal where the judge was asked but once.
-    """
+    """An answer with all verdicts on it; equal questions were asked once."""
 
     sample: Sample
     verdicts: tuple[Scored, ...]

@@ -37,6 +37,7 @@ IMAGE_COLUMNS = (
     "chosen_image",
 )
 _QUESTIONS = ("question", "prompt", "query", "instruction", "problem", "text")
+OWN_REFERENCES = ("reference", "ground_truth")
 _REFERENCES = ("reference", "ground_truth", "answer", "output", "response", "solution")
 _WORSE_IMAGES = ("rejected_images", "rejected_image", "image_rejected")
 _SWIFT = "ms-swift pairs"
@@ -185,6 +186,13 @@ def _asked(row: Row, turns: Sequence[Turn], **more: Any) -> Found:
     return Found(question, _images(row, turns), history=history, marks=marks, **more)
 
 
+def reference_of(row: Row, keys: Sequence[str]) -> str | None:
+    """Return what an answer should say: a text, or a number as it is written."""
+    value = _first(row, keys)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return str(value) if number or isinstance(value, str) else None
+
+
 def _is_texts(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(x, str) for x in value)
 
@@ -310,9 +318,7 @@ def _rating(answer: Mapping[str, Any]) -> float | None:
 
 def _own(row: Row) -> Iterator[Found]:
     text = row["question"] if isinstance(row.get("question"), str) else row.get("text")
-    reference = _first(row, ("reference", "ground_truth"))
-    known = reference if isinstance(reference, str) else None
-    yield Found(str(text), (row["image"],), reference=known)
+    yield Found(str(text), (row["image"],), reference=reference_of(row, OWN_REFERENCES))
 
 
 def _is_own(row: Row) -> bool:
@@ -332,9 +338,7 @@ def _conversation(row: Row) -> Iterator[Found]:
 
 def _question(row: Row) -> Iterator[Found]:
     asked = [Turn("user", *content_of(_first(row, _QUESTIONS)))]
-    reference = _first(row, _REFERENCES)
-    known = reference if isinstance(reference, str) else None
-    yield _asked(row, asked, reference=known)
+    yield _asked(row, asked, reference=reference_of(row, _REFERENCES))
 
 
 def _is_list(*keys: str) -> Callable[[Row], bool]:

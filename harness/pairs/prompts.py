@@ -12,10 +12,9 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from harness.errors import HarnessError, UsageError
-from harness.pairs.forms import recognise
+from harness.pairs.forms import OWN_REFERENCES, recognise, reference_of
 from harness.pairs.given import Given, given_fingerprint, read_given
 from harness.pairs.tables import rows_of
 from harness.pairs.turns import Unusable, refuse_torn
@@ -25,7 +24,7 @@ from harness.storage import files_digest, lines_of, parse_json
 _MARK = re.compile(r"^\s*<image>\s*|\s*<image>\s*$")
 """The place of the image in LLaVA's data; a chat template puts its own."""
 _ADDRESSES = ("http://", "https://", "data:")
-_NAMES = {"question": ("question", "text"), "reference": ("reference", "ground_truth")}
+_QUESTIONS = ("question", "text")
 
 
 def gather(
@@ -113,14 +112,14 @@ def _prompt(path: Path, number: int, line: str, folder: Path) -> Prompt:
         raise _broken(path, number, f"it is no JSON ({error})") from error
     if not isinstance(row, dict):
         raise _broken(path, number, "it is no JSON object")
-    question = _text(row, "question") or ""
+    question = str(next((row[key] for key in _QUESTIONS if isinstance(row.get(key), str)), ""))
     if not _MARK.sub("", question).strip() or not isinstance(row.get("image"), str):
         raise _broken(path, number, "it needs the texts 'image' and 'question'")
     name = row["image"].removeprefix("file://")
     image = folder / name
     if not name or not os.path.isfile(image):  # Path.is_file raises for names that are too long
         raise _broken(path, number, _no_image(name, image))
-    own, reference = row.get("id"), _text(row, "reference")
+    own, reference = row.get("id"), reference_of(row, OWN_REFERENCES)
     try:
         refuse_torn(question, reference)
     except Unusable as error:
@@ -137,13 +136,6 @@ def _no_image(name: str, image: Path) -> str:
     if name.startswith(_ADDRESSES):
         return f"its image is an address ({name:.80}), not a file; save it, and name the file"
     return f"its image {str(image)!r:.300} does not exist" if name else "its image has no name"
-
-
-def _text(row: dict[str, Any], field: str) -> str | None:
-    for name in _NAMES[field]:
-        if isinstance(row.get(name), str):
-            return str(row[name])
-    return None
 
 
 def _broken(path: Path, number: int, reason: str) -> HarnessError:

@@ -32,12 +32,7 @@ _Index = dict[str, dict[str, list[int]]]
 
 @dataclass(frozen=True)
 class Matched:
-    """What was found.
-
-    Attributes:
-        answers: by the row's id; rows without an answer are absent.
-        notes: how answers found their rows, and what a reader should know.
-    """
+    """Answers by the id of their row, and what a reader should know of how they were matched."""
 
     answers: Mapping[str, GivenAnswer]
     notes: tuple[str, ...]
@@ -251,11 +246,7 @@ def _no_row(
 
 
 def _checked(
-    name: str,
-    rows: Sequence[Row],
-    given: Sequence[GivenAnswer],
-    pairs: Mapping[int, int],
-    how: str,
+    name: str, rows: Sequence[Row], given: Sequence[GivenAnswer], pairs: Mapping[int, int], how: str
 ) -> Matched:
     told: dict[str, list[GivenAnswer]] = {}
     for one in given:

@@ -16,30 +16,11 @@ from typing import Any
 from harness.storage import parse_json, read_text
 
 _SPOKEN = frozenset(
-    (
-        "answer",
-        "answers",
-        "chosen",
-        "cluster",
-        "content",
-        "group",
-        "groups",
-        "id",
-        "key",
-        "missing_after",
-        "missing_before",
-        "prompt",
-        "question",
-        "reference",
-        "rejected",
-        "row",
-        "rows",
-        "target",
-        "thought",
-        "value",
-        "verdict",
-        "words",
-    )
+    {
+        *("answer", "answers", "chosen", "cluster", "content", "group", "groups", "id", "key"),
+        *("missing_after", "missing_before", "prompt", "question", "reference", "rejected"),
+        *("row", "rows", "target", "thought", "value", "verdict", "words"),
+    }
 )
 """Keys whose texts come from the data, a model or a judge."""
 _PATH = re.compile(r"(?:file://|(?<![\w/.:]))(?:/[^\s/'\"]+)+/([^\s/'\"]+)")

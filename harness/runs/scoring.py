@@ -47,11 +47,8 @@ class Scoring:
 class GivenArm:
     """Answers that exist already, scored: one arm of a comparison.
 
-    Attributes:
-        samples: by benchmark.
-        digest: fingerprint of the answers, in the place of a model's.
-        notes: how answers found their rows, and which did not.
-        rows: the first rows, for pictures of their images.
+    ``digest`` of the answers stands for a model's fingerprint; ``rows`` are the first ones, for the
+    pictures of their images.
     """
 
     samples: Mapping[str, tuple[Sample, ...]]
@@ -120,10 +117,7 @@ def _letters(text: str) -> str:
 
 
 def _scored(
-    bench: Benchmark,
-    plan: EvalPlan,
-    given: Sequence[GivenAnswer],
-    shown: list[Row],
+    bench: Benchmark, plan: EvalPlan, given: Sequence[GivenAnswer], shown: list[Row]
 ) -> tuple[tuple[Sample, ...], list[str]]:
     limit = plan.settings.limit
     task = Task(bench.task, plan.data)

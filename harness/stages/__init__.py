@@ -31,14 +31,7 @@ from harness.stages.states import (
     stages_of_plan,
     told,
 )
-from harness.stages.training import (
-    Ablation,
-    Checkpoint,
-    ablation,
-    kept_ablation,
-    merged,
-    train,
-)
+from harness.stages.training import Ablation, Checkpoint, ablation, kept_ablation, merged, train
 
 __all__ = [
     "AFTER",

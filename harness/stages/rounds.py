@@ -170,10 +170,6 @@ def check_rounds(plan: Plan) -> None:
 def align(context: Context[Plan], model: Any) -> Trained:
     """Make pairs and train on them, as often as was asked.
 
-    Args:
-        context: the plan and the run folder.
-        model: the model before.
-
     Raises:
         HarnessError: if a round makes no pairs or cannot be trained; it says which. Everything
             finished stays on disk.
@@ -186,13 +182,7 @@ def align(context: Context[Plan], model: Any) -> Trained:
 
 @dataclass(frozen=True)
 class _Rounds:
-    """The rounds of one run.
-
-    Attributes:
-        context: of the run.
-        base: the model before the first round.
-        asked: how they are made.
-    """
+    """The rounds of one run; ``base`` is the model before the first."""
 
     context: Context[Plan]
     base: Any

@@ -111,10 +111,8 @@ def checked_stages(names: Sequence[str]) -> tuple[str, ...]:
 class Expected:
     """What the files of a run have to be made from; those of other inputs count as missing.
 
-    Attributes:
-        prints: by arm and benchmark, the fingerprint in the header of its journal.
-        pairs: the fingerprint in the header of the pairs; ``None`` for any.
-        prompts: how many pairs are made of.
+    Fingerprints of the journals by arm and benchmark, that of the pairs (``None`` for any), and how
+    many prompts there are.
     """
 
     prints: Mapping[str, Mapping[str, str]]
@@ -133,13 +131,8 @@ def stages_of(
 ) -> tuple[StageState, ...]:
     """Read how far every stage of a run is.
 
-    Args:
-        folder: the run folder.
-        benches: names of its benchmarks.
-        trained: whether it makes pairs and trains; else it measures one model, as after.
-        judged: whether a judge has to score its answers.
-        limit: most rows of a benchmark.
-        expected: what its files have to be made from, where that is known.
+    A run that is not ``trained`` measures one model, as after; where it is ``judged``, a judge has
+    to score its answers; ``expected`` is what its files have to be made from, if that is known.
     """
     prints = expected.prints if expected is not None else {}
     arms = []
@@ -174,13 +167,7 @@ def bars_of(plan: Plan) -> list[str]:
 
 
 def stages_of_plan(plan: Plan, model: Model, folder: Path) -> tuple[StageState, ...]:
-    """Read how far every stage of a run is, counting only what was made from the plan's inputs.
-
-    Args:
-        plan: of the run.
-        model: the model before.
-        folder: the run folder.
-    """
+    """Read how far every stage of a run is, counting only what was made from the plan's inputs."""
     before = plan.prints(model.fingerprint)
     after = dict.fromkeys(before, "none")
     path = checkpoint_in(folder)

@@ -51,45 +51,6 @@ def train(pairs, model, options, out, seed):
     return dpo.train(pairs, model, out, seed=seed, training=options)
 '''
 
-PROJECT = """\
-[project]
-name = "harness-$dist"
-version = "0.1.0"
-description = "The method $name for vlm-harness."
-readme = "README.md"
-requires-python = ">=3.11"
-dependencies = ["vlm-harness", "pillow>=10"]
-
-[project.entry-points."harness.methods"]
-$name = "harness_$name"
-
-[build-system]
-requires = ["hatchling>=1.26"]
-build-backend = "hatchling.build"
-
-[tool.hatch.build.targets.wheel]
-packages = ["harness_$name"]
-"""
-
-README = """\
-# harness-$dist
-
-The method `$name` for vlm-harness. Say here which paper it is from, its formula, what it needs, and
-where it deviates.
-
-```
-pip install -e .
-harness check --method $name
-harness run --method $name --bench mmvet,pope
-pytest
-```
-"""
-
-TEST = """\
-def test_the_contract_is_kept(harness_check):
-    harness_check("$name")
-"""
-
 LOSS = '''\
 """$name: logistic loss of the margin between chosen and rejected answer."""
 
@@ -110,43 +71,6 @@ def $name(scores, knobs, *, strength=1.0):
     rewards = knobs.beta * scores.ratios
     return -functional.logsigmoid(strength * (rewards[:, 0] - rewards[:, 1]))
 '''
-
-LOSS_README = """\
-# harness-$dist
-
-The loss `$name` for vlm-harness. Say here which paper it is from and its formula.
-
-```
-pip install -e .
-harness check --loss $name
-harness run --method seva --bench mmvet,pope --set loss=$name
-pytest
-```
-"""
-
-LOSS_TEST = """\
-from harness.dpo import check_loss
-
-
-def test_the_promises_are_kept():
-    assert not any(check_loss("$name").values())
-"""
-
-METHOD_FILES = {
-    "pyproject.toml": PROJECT,
-    "README.md": README,
-    "harness_$name/__init__.py": CODE,
-    "tests/test_contract.py": TEST,
-}
-LOSS_FILES = {
-    "pyproject.toml": PROJECT.replace("The method", "The loss")
-    .replace("harness.methods", "harness.losses")
-    .replace('= "harness_$name"', '= "harness_$name:$name"')
-    .replace(', "pillow>=10"', ""),
-    "README.md": LOSS_README,
-    "harness_$name/__init__.py": LOSS,
-    "tests/test_promises.py": LOSS_TEST,
-}
 
 BENCHMARK = '''\
 """$name: short answers, right when they are the reference but for case and punctuation."""
@@ -215,28 +139,6 @@ def results(doc, answers):
     return {"right": float(answers[0].strip().lower() == doc["answer"])}
 '''
 
-BENCHMARK_README = """\
-# harness-$dist
-
-The benchmark `$name` for vlm-harness. Put your rows into `harness_$name/rows.jsonl` and their
-images beside it, and say here what it measures and where its rows are from.
-
-```
-pip install -e .
-pytest
-harness eval --bench $name
-harness run --method seva --bench $name
-```
-"""
-
-BENCHMARK_TEST = """\
-from harness.testing import assert_benchmark
-
-
-def test_the_promises_are_kept():
-    assert_benchmark("$name")
-"""
-
 REPORT = '''\
 """$name: the headline figures as a table of tab-separated values."""
 
@@ -267,27 +169,6 @@ def write(report: ReportInput, folder: Path) -> Path:
     return path
 '''
 
-REPORT_README = """\
-# harness-$dist
-
-The report `$name` for vlm-harness.
-
-```
-pip install -e .
-pytest
-harness run --method seva --bench mmvet,pope --report $name
-harness report RUN --report $name
-```
-"""
-
-REPORT_TEST = """\
-from harness.testing import assert_report
-
-
-def test_the_promises_are_kept():
-    assert_report("$name")
-"""
-
 _ROWS = "".join(
     f'{{"id": {2 * at + more}, "image": "images/{colour}.png", "kind": "{kind}", '
     f'"question": "{question}", "answer": "{answer}"}}\n'
@@ -300,23 +181,122 @@ _ROWS = "".join(
     )
 )
 
+_PROJECT = """\
+[project]
+name = "harness-$dist"
+version = "0.1.0"
+description = "The KIND $name for vlm-harness."
+readme = "README.md"
+requires-python = ">=3.11"
+dependencies = [NEEDS]
+
+[project.entry-points."harness.GROUP"]
+$name = "TARGET"
+
+[build-system]
+requires = ["hatchling>=1.26"]
+build-backend = "hatchling.build"
+
+[tool.hatch.build.targets.wheel]
+packages = ["harness_$name"]
+"""
+_PILLOW = '"vlm-harness", "pillow>=10"'
+
+
+def _package(
+    kind: str,
+    group: str,
+    target: str,
+    code: str,
+    *,
+    about: str,
+    commands: tuple[str, ...],
+    needs: str = '"vlm-harness"',
+) -> dict[str, str]:
+    """Return the files that every package has but its test."""
+    words = {"KIND": kind, "GROUP": group, "TARGET": target, "NEEDS": needs}
+    project = _PROJECT
+    for word, text in words.items():
+        project = project.replace(word, text)
+    said = f"The {kind} `$name` for vlm-harness. {about}".rstrip()
+    typed = "\n".join(("pip install -e .", *commands))
+    return {
+        "pyproject.toml": project,
+        "README.md": f"# harness-$dist\n\n{said}\n\n```\n{typed}\n```\n",
+        "harness_$name/__init__.py": code,
+    }
+
+
+def _promise(module: str, name: str, call: str) -> dict[str, str]:
+    test = f"def test_the_promises_are_kept():\n    {call}\n"
+    return {"tests/test_promises.py": f"from {module} import {name}\n\n\n{test}"}
+
+
+METHOD_FILES = {
+    **_package(
+        "method",
+        "methods",
+        "harness_$name",
+        CODE,
+        about="Say here which paper it is from, its formula, what it needs, and\n"
+        "where it deviates.",
+        commands=(
+            "harness check --method $name",
+            "harness run --method $name --bench mmvet,pope",
+            "pytest",
+        ),
+        needs=_PILLOW,
+    ),
+    "tests/test_contract.py": "def test_the_contract_is_kept(harness_check):\n"
+    '    harness_check("$name")\n',
+}
+LOSS_FILES = {
+    **_package(
+        "loss",
+        "losses",
+        "harness_$name:$name",
+        LOSS,
+        about="Say here which paper it is from and its formula.",
+        commands=(
+            "harness check --loss $name",
+            "harness run --method seva --bench mmvet,pope --set loss=$name",
+            "pytest",
+        ),
+    ),
+    **_promise("harness.dpo", "check_loss", 'assert not any(check_loss("$name").values())'),
+}
 BENCHMARK_FILES = {
-    "pyproject.toml": PROJECT.replace("The method", "The benchmark")
-    .replace("harness.methods", "harness.benchmarks")
-    .replace('= "harness_$name"', '= "harness_$name:BENCHMARK"'),
-    "README.md": BENCHMARK_README,
-    "harness_$name/__init__.py": BENCHMARK,
+    **_package(
+        "benchmark",
+        "benchmarks",
+        "harness_$name:BENCHMARK",
+        BENCHMARK,
+        about="Put your rows into `harness_$name/rows.jsonl` and their\n"
+        "images beside it, and say here what it measures and where its rows are from.",
+        commands=(
+            "pytest",
+            "harness eval --bench $name",
+            "harness run --method seva --bench $name",
+        ),
+        needs=_PILLOW,
+    ),
     "harness_$name/task.yaml": TASK,
     "harness_$name/utils.py": UTILS,
     "harness_$name/rows.jsonl": _ROWS,
-    "tests/test_promises.py": BENCHMARK_TEST,
+    **_promise("harness.testing", "assert_benchmark", 'assert_benchmark("$name")'),
 }
 REPORT_FILES = {
-    "pyproject.toml": PROJECT.replace("The method", "The report")
-    .replace("harness.methods", "harness.reports")
-    .replace('= "harness_$name"', '= "harness_$name:write"')
-    .replace(', "pillow>=10"', ""),
-    "README.md": REPORT_README,
-    "harness_$name/__init__.py": REPORT,
-    "tests/test_promises.py": REPORT_TEST,
+    **_package(
+        "report",
+        "reports",
+        "harness_$name:write",
+        REPORT,
+        about="",
+        commands=(
+            "pytest",
+            "harness run --method seva --bench mmvet,pope --report $name",
+            "harness report RUN --report $name",
+        ),
+    ),
+    **_promise("harness.testing", "assert_report", 'assert_report("$name")'),
 }

@@ -269,7 +269,8 @@ def test_runs_by_figures_fit_the_terminal(three):
     """C is better than A, the baseline, and B like it: by hand from their 100, 102 and 150 rows."""
     board = rank(three, draws=500)
     assert leaderboard_text(board, width=80).splitlines()[:6] == [
-        "Better on some figures and worse on none: c (1 of 1). Neither, on any figure: b.",
+        "Better on some figures and worse on none: c (1 of 1). "
+        "Neither better nor worse on any figure: b.",
         "",
         "              better/  mmvet",
         "run           worse    score",

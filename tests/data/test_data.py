@@ -27,10 +27,15 @@ def from_here(name: str, revision: str | None, folder: Path) -> str:
     return revision or "abc123"
 
 
+@pytest.fixture(autouse=True)
+def hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.data.sources._from_hub", from_here)
+    CALLS.clear()
+
+
 @pytest.fixture
 def there(tmp_path: Path) -> Path:
-    CALLS.clear()
-    mirror([load("benchmarks", "mme"), load("benchmarks", "gqa")], tmp_path, fetch=from_here)
+    mirror([load("benchmarks", "mme"), load("benchmarks", "gqa")], tmp_path)
     return tmp_path
 
 
@@ -51,13 +56,9 @@ def test_a_mirror_holds_every_file_with_its_hash(there: Path) -> None:
 
 def test_a_mirror_does_not_move_by_itself(there: Path) -> None:
     mme = load("benchmarks", "mme")
-    mirror([mme, mme], there, fetch=from_here)
+    mirror([mme, mme], there)
     assert CALLS[2:] == [("lmms-lab-encoder/MME", "abc123")]
-    mirror([mme], there, fetch=from_here, revisions={"lmms-lab-encoder/MME": "def456"})
-    assert {entry.dataset: entry.revision for entry in verify(there)} == {
-        "lmms-lab-encoder/MME": "def456",
-        "lmms-lab-encoder/GQA": "abc123",
-    }
+    assert {entry.revision for entry in verify(there)} == {"abc123"}
 
 
 def test_damage_is_named(there: Path) -> None:
@@ -86,7 +87,7 @@ def test_a_folder_without_a_manifest_is_no_mirror(tmp_path: Path) -> None:
 
 def test_what_the_hub_has_not_must_be_fetched_by_hand(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be mirrored"):
-        mirror([load("benchmarks", "mmhal")], tmp_path, fetch=from_here)
+        mirror([load("benchmarks", "mmhal")], tmp_path)
     own, hub = describe(load("benchmarks", "mmhal")), describe(load("benchmarks", "mme"))
     assert (own.dataset, own.folder) == (None, "MMHal-Bench")
     assert own.advice == "harness data convert mmhal FOLDER --out DIR"
@@ -97,11 +98,7 @@ def test_what_the_hub_has_not_must_be_fetched_by_hand(tmp_path: Path) -> None:
     assert "harness data mirror --bench mme" in hub.advice
 
 
-def test_of_a_suite_what_the_hub_has_is_fetched_and_the_rest_is_named(
-    tmp_path, monkeypatch
-) -> None:
-    CALLS.clear()
-    monkeypatch.setattr("harness.data.sources._from_hub", from_here)
+def test_of_a_suite_what_the_hub_has_is_fetched_and_the_rest_is_named(tmp_path: Path) -> None:
     words = ["mirror", "--bench", "mmhal,mme,shr,gqa", str(tmp_path)]
     done = CliRunner().invoke(data_commands, words)
     assert [name for name, _ in CALLS] == ["lmms-lab-encoder/MME", "lmms-lab-encoder/GQA"]
@@ -112,12 +109,15 @@ def test_of_a_suite_what_the_hub_has_is_fetched_and_the_rest_is_named(
     assert len(verify(tmp_path)) == 2
 
 
-def test_a_hub_that_cannot_be_reached_is_the_users_business(tmp_path: Path) -> None:
+def test_a_hub_that_cannot_be_reached_is_the_users_business(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def gone(name: str, revision: str | None, folder: Path) -> str:
         raise ConnectionError("no route to host")
 
+    monkeypatch.setattr("harness.data.sources._from_hub", gone)
     with pytest.raises(UsageError, match=r"cannot be fetched.*no route to host"):
-        mirror([load("benchmarks", "mme")], tmp_path, fetch=gone)
+        mirror([load("benchmarks", "mme")], tmp_path)
 
 
 def sample(row: str, content: str) -> Sample:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
 from collections import defaultdict
@@ -19,9 +20,10 @@ from trl.trainer.dpo_trainer import DPOTrainer
 
 from harness import dpo
 from harness.dpo.loss_open import CHECKS, Case, case, check_loss, combined, open_loss
-from harness.dpo.loss_terms import Needs, terms_of
+from harness.dpo.loss_terms import Needs, _knobs_in_source, terms_of
 from harness.dpo.losses import Knobs, Scores, multi_mean
 from harness.errors import HarnessError, UsageError
+from harness.plugins import load
 
 BETA = 0.3
 KNOBS = Knobs(beta=BETA)
@@ -265,9 +267,15 @@ def test_what_a_sum_needs_is_what_its_parts_need():
 def test_what_is_no_loss_is_refused_by_name(text, told):
     with pytest.raises(UsageError, match=f"(?s){told}"):
         open_loss(text)
-    if "knob" not in told and "sum" not in told and "below" not in told:
-        with pytest.raises(UsageError, match=f"(?s){told}"):
-            dpo.Training(loss=text)
+    with pytest.raises(UsageError, match=f"(?s){told}"):
+        dpo.Training(loss=text)
+
+
+def test_the_knobs_in_the_source_of_a_loss_are_those_of_the_function():
+    for name in dpo.LOSSES:
+        kinds = inspect.signature(load("losses", name)).parameters.values()
+        known = [each.name for each in kinds if each.kind is each.KEYWORD_ONLY]
+        assert _knobs_in_source(name) == known
 
 
 @pytest.mark.parametrize("name", dpo.LOSSES)

@@ -32,6 +32,17 @@ def test_both_vocabularies_are_read(tmp_path, image):
 
 
 @pytest.mark.parametrize(
+    ("given", "known"),
+    [(5, "5"), (2.5, "2.5"), ("", ""), (True, None), (["a"], None), (None, None)],
+)
+@pytest.mark.parametrize("key", ["question", "query"])  # our own form, and one of a data set
+def test_a_number_as_reference_is_its_text(tmp_path, image, given, known, key):
+    path = written(tmp_path, {"image": image, key: "How many?", "reference": given})
+    (prompt,) = gather(path)[0].prompts
+    assert prompt.reference == known
+
+
+@pytest.mark.parametrize(
     ("line", "reason"),
     [
         ('{"image": "a.png", "question": ', "it is no JSON"),

@@ -130,5 +130,11 @@ def test_trackers_that_cannot_be_used_are_refused_at_once(monkeypatch, tmp_path)
         refuse_tracker("tensorboard")
 
 
+def test_a_store_that_mlflow_cannot_use_is_refused_before_anything_is_spent(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "nowhere://at/all")
+    with pytest.raises(UsageError, match=r"(?s)mlflow.*nowhere://at/all.*MLFLOW_TRACKING_URI"):
+        writers_of(["mlflow"])
+
+
 def test_names_that_mlflow_takes():
     assert trackers._named("chair", "CHAIR_s %", "after") == "chair/CHAIR_s _/after"

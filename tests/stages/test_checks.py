@@ -88,6 +88,7 @@ def test_the_memory_grows_with_rank_length_and_batch(model, prompts):
     ("options", "told"),
     [
         ({"lora_targets": "nothing"}, "names nothing"),
+        ({"loss": "conditional"}, "compares the chosen answer under two images"),
         ({"lora_targets": ".*vision.*q_proj"}, "also matches model.vision_tower"),
         ({"max_length": "20"}, "leaves|no answer is left"),
         ({"packed": "true", "lora_dropout": "0.1", "max_length": "3"}, "no answer is left"),

@@ -77,7 +77,7 @@ for (const table of document.querySelectorAll("table.pinned:not(.wide)")) {
   table.classList.add("cards");
 }
 
-// ---- figures beside the headline are folded away until they are asked for
+// ---- figures other than the headline are hidden until they are asked for
 if (byId("beside")) {
   const fold = () => { for (const row of document.querySelectorAll("tr.beside")) row.hidden = !byId("beside").checked; };
   byId("beside").addEventListener("change", fold);
