@@ -106,7 +106,7 @@ def open_run(folder: Path) -> FinishedRun:
         raise HarnessError(f"{file} names a benchmark that is not a plain name; it is not opened.")
     judged = report.judging.benchmarks if report.judging is not None else ()
     before, after = _arms(folder, names, data, judged)
-    others = range(1, len(list((folder / "seeds").glob("*"))) + 1)
+    others = range(1, len(list((folder / "seeds").glob("[0-9]*"))) + 1)
     more = tuple(_arms(seed_folder(folder, index), names, data, judged) for index in others)
     report = dataclasses.replace(
         report,
