@@ -34,14 +34,7 @@ from harness.storage import (
 
 @dataclass(frozen=True)
 class EvalResult:
-    """What a measurement came to.
-
-    Attributes:
-        folder: of the run.
-        report: the figures, and what a reader of them has to know.
-        calls: how often the model was asked, and not the store.
-        judge_calls: questions that reached a judge.
-    """
+    """What a measurement came to; ``calls`` counts what reached the model, not the store."""
 
     folder: Path
     report: ReportInput

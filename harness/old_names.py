@@ -67,10 +67,7 @@ NAMES: Mapping[str, Mapping[str, str]] = {
         "ratio_of": "harness.benchmark.ratio_of",
     },
     "harness.dpo": {"canary": "harness.dpo.image_ablation"},
-    "harness.pairs": {
-        "Curve": "harness.dpo.Curve",
-        "text_of": "harness.pairs.pair_report_text",
-    },
+    "harness.pairs": {"Curve": "harness.dpo.Curve", "text_of": "harness.pairs.pair_report_text"},
     "harness.records": {"World": "harness.records.Demo"},
     "harness.train": {"training_of": "harness.dpo.training_of"},
 }

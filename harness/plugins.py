@@ -7,12 +7,16 @@ disturbs nobody else. Two owners of one name is an error that names both.
 from __future__ import annotations
 
 import dataclasses
+import functools
+import importlib.metadata
 import importlib.util
+import os
+import sys
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, EntryPoints
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
@@ -50,6 +54,26 @@ _SHIPPED = {
     **dict.fromkeys(("sft", "gt_dpo", "swapped", "random_pairs"), "harness-baselines"),
 }
 """Where this project's methods come from, for a user who installed the harness alone."""
+
+
+def entry_points(group: str) -> EntryPoints:
+    """Return the entry points of a group; metadata is read again only where the path changed."""
+    found: EntryPoints = _installed(tuple(map(_state, sys.path))).select(group=group)
+    return found
+
+
+@functools.lru_cache(maxsize=1)
+def _installed(path: tuple[tuple[str, int, int], ...]) -> Any:  # Python 3.11 has its own type
+    return importlib.metadata.entry_points()
+
+
+def _state(place: str) -> tuple[str, int, int]:
+    """Say what changes when a package is added to a place of ``sys.path`` or removed from it."""
+    try:
+        found = os.stat(place or os.curdir)
+    except OSError:
+        return place, 0, 0
+    return place, found.st_ino, found.st_mtime_ns
 
 
 def names(kind: str) -> dict[str, list[str]]:
@@ -227,7 +251,12 @@ def _blamed(method: Method, hook: str) -> Iterator[None]:
 
 
 def _owner(point: EntryPoint) -> str:
-    return point.dist.name if point.dist is not None else point.value
+    return _name(point.dist) if point.dist is not None else point.value
+
+
+@functools.lru_cache(maxsize=256)
+def _name(distribution: Distribution) -> str:
+    return distribution.name  # which reads and parses its metadata
 
 
 def _load(point: EntryPoint, word: str) -> Any:

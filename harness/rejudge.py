@@ -21,13 +21,7 @@ from harness.storage import RunRecord, locked, open_store, read_journal
 
 @dataclass(frozen=True)
 class Rejudged:
-    """What judging a run again came to.
-
-    Attributes:
-        report: what the reports were written from.
-        written: the files of the reports, by name.
-        calls: questions that reached the judge.
-    """
+    """What judging a run again came to; ``calls`` counts the questions that reached the judge."""
 
     report: ReportInput
     written: Mapping[str, Path]
@@ -35,11 +29,7 @@ class Rejudged:
 
 
 def rejudge(
-    folder: Path,
-    settings: JudgeSettings,
-    *,
-    reports: Sequence[str] = (),
-    device: str = "auto",
+    folder: Path, settings: JudgeSettings, *, reports: Sequence[str] = (), device: str = "auto"
 ) -> Rejudged:
     """Judge the stored answers of a run or of one model, and write its result and reports anew.
 

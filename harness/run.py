@@ -27,14 +27,7 @@ from harness.judge import Verdicts, judge
 from harness.model import Model, open_checkpoint
 from harness.pairs import PairSet, make_pairs
 from harness.records import Samples, to_json
-from harness.report import (
-    TWO_SEEDS,
-    ReportInput,
-    conclude,
-    each_round,
-    write_reports,
-    writers_of,
-)
+from harness.report import TWO_SEEDS, ReportInput, conclude, each_round, write_reports, writers_of
 from harness.resolve import resolve, versions
 from harness.runs import (
     FinishedRun,
@@ -84,15 +77,8 @@ _FILES = (
 class Outcome:
     """What a run came to, and where it lies.
 
-    Attributes:
-        folder: the run folder.
-        comparison: the result.
-        pairs: what was trained on.
-        checkpoint: the result of the training.
-        report: what the reports were written from.
-        written: the files of the reports, by name.
-        calls: how many requests reached the model in this call, and not the store.
-        reused: whether every stage's work was found done.
+    ``calls`` counts the requests that reached the model in this call, and not the store; ``reused``
+    says whether every stage's work was found done.
     """
 
     folder: Path

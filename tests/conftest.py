@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import Counter
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 for _name, _value in {
@@ -28,6 +30,25 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 LANES = ("slurm", "ray", "vllm")
 """Markers of tests that need a part of somebody else, which is not installed everywhere."""
+
+LONGEST = (
+    *("tests/model/test_vllm_engine.py", "tests/demo/test_demo.py", "tests/jobs/test_sweep.py"),
+    *("tests/faults/test_kill.py", "tests/faults/test_nproc.py", "tests/test_tutorial.py"),
+    *("tests/test_pretend_gpu.py", "tests/test_workflow.py", "tests/dpo/test_processes.py"),
+)
+"""Files whose slow tests take minutes, the longest first."""
+
+
+@pytest.hookimpl(trylast=True)  # after -m has chosen
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files: a worker that took one last would end alone."""
+    counts = Counter(map(_file, items))
+    ranks = {name: rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: (ranks.get(_file(item), len(LONGEST)), -counts[_file(item)]))
+
+
+def _file(item: pytest.Item) -> str:
+    return item.nodeid.partition("::")[0]
 
 
 def pytest_terminal_summary(terminalreporter) -> None:

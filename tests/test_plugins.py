@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
+import shutil
 import sys
 import textwrap
 
@@ -62,6 +64,25 @@ def refused(name: str) -> str:
     with pytest.raises(UsageError) as caught:
         load_method(name)
     return str(caught.value)
+
+
+def test_metadata_is_read_again_when_a_package_comes_or_goes_and_only_then(
+    install, tmp_path, monkeypatch
+):
+    """Reading it takes 10 ms and more, and a command looks up a hundred names."""
+    read = []
+    plain = importlib.metadata.entry_points
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda: read.append(1) or plain())
+    install("blurry", WHOLE)
+    assert all("blurry" in names("methods") for _ in range(3))
+    assert len(read) == 1
+    install("sharp", WHOLE)
+    assert {"blurry", "sharp"} <= names("methods").keys()
+    assert len(read) == 2
+    shutil.rmtree(tmp_path / "guest_sharp-1.0.dist-info")
+    assert {"blurry", "sharp"} & names("methods").keys() == {"blurry"}
+    monkeypatch.setattr(sys, "path", [each for each in sys.path if each != str(tmp_path)])
+    assert "blurry" not in names("methods")
 
 
 def test_a_strangers_method_is_found_like_ours(install):

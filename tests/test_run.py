@@ -214,7 +214,8 @@ def test_a_method_that_trains_nothing_changes_exactly_nothing(settings, monkeypa
 
     noop = Path(__file__).parent / "support" / "third_party"
     monkeypatch.syspath_prepend(str(noop))
-    point = types.SimpleNamespace(name="noop", dist=types.SimpleNamespace(name="harness-noop"))
+    owner = type("Owner", (), {"name": "harness-noop"})
+    point = types.SimpleNamespace(name="noop", dist=owner)
     module = __import__("harness_noop")
     point.module, point.value, point.load = "harness_noop", "harness_noop", lambda: module
     real = plugins.entry_points

@@ -5,15 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.benchmark.catalog import benchmark, code_digest, expand
-from harness.benchmark.columns_read import read_columns
 from harness.benchmark.definition import Benchmark, Choices, Papers
 from harness.benchmark.foreign import is_adhoc_result
-from harness.benchmark.foreign_columns import (
-    adhoc_columns,
-    fitted,
-    known_columns,
-    scores_in,
-)
+from harness.benchmark.foreign_columns import adhoc_columns, fitted, known_columns, scores_in
 from harness.benchmark.json_stream import BrokenListError, list_items
 from harness.benchmark.metrics import (
     Metric,
@@ -50,6 +44,7 @@ from harness.benchmark.task_files import (
     dataset_name,
     local_folder,
     place_of,
+    read_columns,
     task_settings,
     yaml_file,
 )

@@ -164,7 +164,4 @@ class Benchmark:
         top = max(logs)
         right = logs[wanted.right]
         share = math.exp(right - top) / math.fsum(math.exp(value - top) for value in logs)
-        return {
-            "logit": float(right == top and logs.count(top) == 1),
-            "logit_right": share,
-        }
+        return {"logit": float(right == top and logs.count(top) == 1), "logit_right": share}

@@ -87,9 +87,7 @@ def known_columns(
 ) -> tuple[Metric, ...]:
     """Return the columns of a finished run by the names in its records.
 
-    Args:
-        named: direction of each column, and whether it is a headline.
-        rows: of all arms.
+    Each name has a direction and says whether it is a headline; rows are those of all arms.
     """
     return tuple(
         replace(_column(name, better, rows), primary=primary)

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.benchmark.columns_read import read_columns
 from harness.benchmark.own_data import OwnData
 from harness.benchmark.table_files import SHARD, arrow_table, check_files, reading_table, upper
 from harness.benchmark.task_files import (
@@ -25,6 +24,7 @@ from harness.benchmark.task_files import (
     local_folder,
     own_data,
     place_of,
+    read_columns,
     task_settings,
     yaml_file,
 )

@@ -37,12 +37,7 @@ if TYPE_CHECKING:
 @JSON
 @QUIET
 def judge(
-    folder: Path,
-    reports: tuple[str, ...],
-    device: str,
-    events: bool,
-    quiet: bool,
-    **asked: Any,
+    folder: Path, reports: tuple[str, ...], device: str, events: bool, quiet: bool, **asked: Any
 ) -> ExitCode:
     """Judge the stored answers of a run or eval again.
 

@@ -21,11 +21,7 @@ from harness.errors import ExitCode, UsageError
 @click.option("--model", metavar="PATH_OR_ID", help="Try a training of this model.")
 @click.option("--prompts", metavar="FILE", help="Try it on these training prompts.")
 @click.option(
-    "--set",
-    "options",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Set one option of the method.",
+    "--set", "options", multiple=True, metavar="KEY=VALUE", help="Set one option of the method."
 )
 @DEVICE
 @DTYPE
@@ -123,13 +119,7 @@ def _scaffold(kind: str, then: str) -> click.Command:
 
     @click.command(f"new-{kind}")
     @click.argument("name")
-    @click.option(
-        "--out",
-        required=True,
-        metavar="DIR",
-        type=PATH,
-        help="New folder to write.",
-    )
+    @click.option("--out", required=True, metavar="DIR", type=PATH, help="New folder to write.")
     def new(name: str, out: Path) -> None:
         from harness.testing import new_package
 

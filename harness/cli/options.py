@@ -222,9 +222,7 @@ judge_flags = together(
         help="Use this judge although it fails its anchor answers.",
     ),
     click.option(
-        "--accept-drift",
-        is_flag=True,
-        help="If the judge has changed, judge everything again.",
+        "--accept-drift", is_flag=True, help="If the judge has changed, judge everything again."
     ),
 )
 

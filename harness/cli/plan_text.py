@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.analysis import CAUTIOUS, TYPICAL, Cost, Detectable, Estimate
-from harness.cli.tables import DASH, duration, text_table
+from harness.cli.tables import DASH, text_table, time_of
 from harness.stats import CURVE, half_up
 
 _MDD = ("column", "rows", "images", "MDD", "corrected", "cautious")
@@ -61,7 +61,7 @@ def _cost(cost: Cost) -> tuple[str, ...]:
     return (
         cost.benchmark,
         _count(answers),
-        duration(cost.seconds),
+        time_of(cost.seconds),
         _count(cost.questions) if cost.judged else "none",
         _count(cost.tokens) if cost.judged else "none",
     )
@@ -114,7 +114,7 @@ def _terms(found: Estimate) -> list[str]:
     lines = []
     if found.seconds is not None:
         lines.append(
-            f"Together at most {duration(found.seconds)} at the throughput of {found.source}; rows "
+            f"Together at most {time_of(found.seconds)} at the throughput of {found.source}; rows "
             "that repeat a question on an image are answered once."
         )
     elif found.source is not None:

@@ -99,10 +99,7 @@ _ROUNDS = {"round_prompts": "prompts", "replay": "replay", "round_reference": "r
 @LIMIT
 @MAX_NEW_TOKENS
 @click.option(
-    "--max-prompts",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Use only the first N prompts.",
+    "--max-prompts", type=click.IntRange(min=1), metavar="N", help="Use only the first N prompts."
 )
 @click.option(
     "--report",
@@ -194,12 +191,7 @@ _ROUNDS = {"round_prompts": "prompts", "replay": "replay", "round_reference": "r
 @EVENTS
 @QUIET
 def run(
-    seeds: int,
-    nproc: int,
-    only: tuple[str, ...],
-    events: bool,
-    quiet: bool,
-    **asked: Any,
+    seeds: int, nproc: int, only: tuple[str, ...], events: bool, quiet: bool, **asked: Any
 ) -> int:
     """Make pairs, train on them, evaluate before and after, and compare.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.options import JSON, PATH, lines
-from harness.cli.tables import DASH, duration, text_table
+from harness.cli.tables import DASH, text_table, time_of
 from harness.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _run_text(found: RunStatus) -> str:
         left = found.seconds.get(state.stage)
         for number, part in enumerate(state.parts):
             name = state.stage if number == 0 else ""
-            rest = duration(left, "not known") if number == 0 and not state.complete else ""
+            rest = time_of(left, "not known") if number == 0 and not state.complete else ""
             rows.append((name, part.name, _part(part, state), rest))
     table = text_table(rows, head=("stage", "benchmark", "on disk", "time left"))
     return "\n".join([str(found.folder), "", *table, *_failed(found.failures)]) + "\n"
@@ -99,7 +99,7 @@ def _summary(found: SweepStatus) -> str:
     elif counts["waiting"] or counts["failed"]:
         text += "; nobody is at work on it, the same harness sweep command goes on"
     if found.driver is not None and found.seconds:
-        text += f"; about {duration(found.seconds)} left"
+        text += f"; about {time_of(found.seconds)} left"
     return text
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 
-from harness import progress
 from harness.errors import plain
+from harness.progress import duration
 
 DASH = "–"
 BETTER = {True: "higher is better", False: "lower is better", None: "neither is better"}
@@ -84,6 +84,6 @@ def _stacked(rows: Sequence[Sequence[str]], head: Sequence[str]) -> list[str]:
     return lines
 
 
-def duration(seconds: float | None, unknown: str = DASH) -> str:
-    """Return a time in the unit that suits its length."""
-    return unknown if seconds is None else progress.duration(seconds)
+def time_of(seconds: float | None, unknown: str = DASH) -> str:
+    """Return a time in the unit that suits its length; ``unknown`` where it is not known."""
+    return unknown if seconds is None else duration(seconds)

@@ -22,7 +22,7 @@ from harness.compare.records import (
     check_words,
 )
 from harness.compare.terms import Terms, strictest
-from harness.compare.uncertainty import Components, by_rows, components, partially_pooled
+from harness.compare.uncertainty import by_rows, components, partially_pooled
 from harness.compare.verdicts import (
     Summary,
     decide,
@@ -44,7 +44,6 @@ __all__ = [
     "VERSION",
     "BenchmarkComparison",
     "Comparison",
-    "Components",
     "Example",
     "MetricLevel",
     "MetricResult",

@@ -27,14 +27,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.compare.records import (
-    GAIN,
-    NO_CHANGE,
-    NO_WORSE,
-    VERDICTS,
-    Comparison,
-    MetricResult,
-)
+from harness.compare.records import GAIN, NO_CHANGE, NO_WORSE, VERDICTS, Comparison, MetricResult
 from harness.compare.verdicts import RuleTarget, deciding, unreadable
 from harness.errors import ExitCode, UsageError, near_miss
 

@@ -55,11 +55,7 @@ def join(
 ) -> Joined:
     """Join two arms on the rows' ids and check that they are the same rows.
 
-    Args:
-        name: the benchmark's, for messages.
-        before: rows of the first arm.
-        after: rows of the second arm.
-        partial: compare what both hold, and count the rest as left out.
+    With ``partial``, what both hold is compared, and the rest counts as left out.
 
     Raises:
         HarnessError: if an id occurs twice, rows differ in content, or one arm lacks rows.
@@ -125,9 +121,7 @@ def images_in(joined: Joined) -> int:
     return len(set(_clusters([row.id for row in joined.before], joined, alone=True)))
 
 
-def arrays_of(
-    units: Iterable[Unit],
-) -> tuple[NDArray[float64], NDArray[float64], NDArray[Any]]:
+def arrays_of(units: Iterable[Unit]) -> tuple[NDArray[float64], NDArray[float64], NDArray[Any]]:
     """Return counters before and after, each (units, k), and cluster numbers, of paired units."""
     import numpy as np
 

@@ -21,15 +21,9 @@ _FEW = 100  # resamples where nothing but the spread of images is asked for
 def estimate(
     column: Metric, trained: Sequence[Sequence[Unit]], **settings: Any
 ) -> tuple[Estimate, tuple[float | None, ...]]:
-    """Compare a column's arms, averaged over trainings.
+    """Compare a column's arms, averaged over trainings, whose units stand in the same order.
 
-    Args:
-        column: the column.
-        trained: its units, once for each training, in the same order.
-        settings: ``seed``, ``draws`` and ``alpha`` of :func:`harness.stats.estimate`.
-
-    Returns:
-        The estimate, and each training's own difference; none with a single training.
+    Returns the estimate, and each training's own difference; none with a single training.
     """
     span = column.high - column.low
     if len(trained) == 1:

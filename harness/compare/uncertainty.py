@@ -72,9 +72,7 @@ def partially_pooled(
     return None if found is None else (places, found)
 
 
-def by_rows(
-    comparison: Comparison,
-) -> list[tuple[BenchmarkComparison, MetricResult, float]]:
+def by_rows(comparison: Comparison) -> list[tuple[BenchmarkComparison, MetricResult, float]]:
     """Return headline figures that differ significantly only if every row counted by itself.
 
     Returns:

@@ -152,10 +152,7 @@ def decide(
 ) -> tuple[BenchmarkComparison, ...]:
     """Correct p values over the run and turn them into verdicts.
 
-    Args:
-        results: with plain p values.
-        alpha: level of the tests.
-        accepted: benchmarks whose missing rows do not bound the verdict.
+    Missing rows of ``accepted`` benchmarks do not bound the verdict.
     """
     every = [figure for result in results for figure in result.figures]
     heads = [figure for figure in every if figure.primary]

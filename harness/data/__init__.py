@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from harness.data.conversion import convert
-from harness.data.inspection import Inspection, inspect
+from harness.data.inspection import inspect
 from harness.data.sources import MANIFEST, describe, mirror, same_data, verify
 from harness.data.tables import ENDINGS, Placed, is_read, placed_records, plain_cell
 
 __all__ = [
     "ENDINGS",
     "MANIFEST",
-    "Inspection",
     "Placed",
     "convert",
     "describe",

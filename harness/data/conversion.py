@@ -51,16 +51,8 @@ _Found = list[tuple[SourceRow, SourcePath | None]]
 class Converted:
     """What was written.
 
-    Attributes:
-        benchmark: its name.
-        folder: the data set's folder.
-        rows: of its table.
-        expected: rows that the authors' files hold; ``None`` where that is not known.
-        images: different images of those rows.
-        size: of all files, in bytes.
-        fingerprint: SHA-256 of the folder, which every result measured on it carries.
-        missing: images that are absent or damaged, by file; their rows were left out.
-        notes: what else a reader should know.
+    ``expected`` are the rows that the authors' files hold, if that is known; ``fingerprint`` is
+    what every result measured on it carries; rows of ``missing`` images were left out.
     """
 
     benchmark: str

@@ -26,14 +26,7 @@ _DEEP = ("I", "F")  # Pillow's modes of more than 8 bits a channel begin so
 
 @dataclass(frozen=True)
 class Inspection:
-    """What was found.
-
-    Attributes:
-        tables: how many were looked at.
-        benchmarks: those whose tables are whole and have what their task reads.
-        problems: why a data set cannot be used.
-        notes: what does not hinder.
-    """
+    """What was found: benchmarks that are fit to be asked, problems, and what does not hinder."""
 
     tables: int
     benchmarks: tuple[str, ...]

@@ -90,18 +90,10 @@ def read_manifest(folder: Path) -> dict[str, Mirrored]:
 
 @dataclass(frozen=True)
 class Source:
-    """Where the data of a benchmark is.
+    """Where the data of a benchmark is, and how to get it.
 
-    Attributes:
-        benchmark: its name.
-        title: as reports call it.
-        dataset: the hub's name, ``None`` where everyone lays it out for themselves.
-        folder: what its folder below ``--data`` is called.
-        licence: of the data.
-        source: paper, hub name, split and number of rows.
-        fetch: the files its authors publish, where they can be converted.
-        holds: how many rows and images those hold, in words.
-        advice: what to type to get it.
+    ``dataset`` is the hub's name, ``None`` where everyone lays it out for themselves; ``fetch`` are
+    the files that its authors publish, if they can be converted; ``advice`` is what to type.
     """
 
     benchmark: str
@@ -150,10 +142,6 @@ def mirror(benchmarks: Sequence[Benchmark], out: Path) -> tuple[Mirrored, ...]:
 
     A data set that an earlier call has put there is fetched at the same commit again, so that a
     mirror does not move by itself.
-
-    Args:
-        benchmarks: whose data is wanted.
-        out: the folder, which ``--data`` then takes.
 
     Raises:
         UsageError: if a data set is not on the hub, or cannot be fetched.
@@ -224,12 +212,8 @@ def same_data(
 ) -> None:
     """Refuse to compare two runs whose data differ.
 
-    Args:
-        name: the benchmark's.
-        before: rows of the first run.
-        after: rows of the second run.
-        prints: fingerprint of the data of each run; of an import it begins with ``import:`` and
-            knows its rows alone, whose order in a file says nothing.
+    The fingerprint of an import begins with ``import:`` and knows its rows alone: their order in a
+    file says nothing.
 
     Raises:
         HarnessError: if the fingerprints differ, or rows that share an id do; names the rows.

@@ -38,9 +38,7 @@ def is_read(path: Path) -> bool:
 def placed_records(path: Path, whole: Callable[[Any], Iterable[Any]]) -> Placed:
     """Yield the records of a file, each with its place.
 
-    Args:
-        path: the file.
-        whole: returns the records of a JSON file that is one value and no list.
+    ``whole`` returns those of a JSON file that is one value and no list.
 
     Raises:
         UsageError: if the file is of another kind.

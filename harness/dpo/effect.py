@@ -12,6 +12,8 @@ from harness.records import from_json
 from harness.storage import parse_json, read_json
 
 EFFECT = "effect.json"
+_RESOLUTION = 2.0**-24
+"""Half of what a float32 weight can change by, as a share of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +62,9 @@ class TrainingEffect:
 
     @property
     def moved(self) -> bool:
-        """Whether the weights are others than before."""
-        return self.update_norm > 0 and math.isfinite(self.update_norm)
+        """Whether the weights are others than before, as far as float32 can tell."""
+        least = _RESOLUTION * self.weight_norm
+        return self.update_norm > least and math.isfinite(self.update_norm)
 
     @property
     def facts(self) -> list[tuple[str, str]]:

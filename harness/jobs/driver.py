@@ -79,8 +79,7 @@ def drive(sweep: Sweep, executor: Executor) -> ExitCode:
 def worst(codes: Sequence[int | None]) -> ExitCode:
     """Return the exit code that says most: a failure before missing scores, those before 0.
 
-    Args:
-        codes: of all jobs; ``None`` of those that were not run to their end.
+    ``None`` stands for a job that was not run to its end.
     """
     ended = [_known(code) for code in codes if code is not None]
     found = max(

@@ -61,8 +61,7 @@ class _Processes:
             for name, (process, gpus) in list(self.running.items()):
                 if (code := process.poll()) is not None:
                     del self.running[name]
-                    if self.free is not None:
-                        self.free += gpus
+                    self._give_back(gpus)
                     found.append(Ended(name, exit_code(code)))
             if found:
                 return found
@@ -82,7 +81,12 @@ class _Processes:
                 self.running[job.name] = (begin(job, Path.cwd(), shown), gpus)
             except OSError as error:
                 failed.append(Ended(job.name, None, f"not started: {error}"))
+                self._give_back(gpus)
         return failed
+
+    def _give_back(self, gpus: Sequence[str]) -> None:
+        if self.free is not None:
+            self.free += gpus
 
     def stop(self) -> None:
         self.waiting.clear()

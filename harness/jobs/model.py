@@ -63,11 +63,9 @@ class Executor(Protocol):
     def run(self, jobs: Sequence[Job]) -> Iterator[Ended]:
         """Start each job when all that it needs are done, and yield how each ended, as they end.
 
+        They come in any order; names are unique and there is no circle of needs.
         Jobs that need one that is not done are not run; they are yielded with the reason. When the
         iterator is closed or interrupted, the jobs that are under way are ended.
-
-        Args:
-            jobs: in any order; names are unique and there is no circle of needs.
         """
         ...
 
@@ -77,9 +75,6 @@ def open_executor(text: str) -> Executor:
 
     An executor is a frozen dataclass whose fields are its options; one that rests on something
     that is not installed says so in its ``__post_init__``.
-
-    Args:
-        text: a name of the entry points ``harness.executors``, and options after a colon.
 
     Raises:
         UsageError: for an unknown name or option, a value that does not fit, or what is not

@@ -96,12 +96,7 @@ class Recipe(_Strict):
 
 @dataclass(frozen=True)
 class Wish:
-    """One method on one model, as options of ``harness run``.
-
-    Attributes:
-        label: how the leaderboard calls it.
-        options: by their names; without seed and folder.
-    """
+    """One method on one model, as options of ``harness run`` without seed and folder."""
 
     label: str
     options: Mapping[str, Any]

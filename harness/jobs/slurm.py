@@ -266,11 +266,7 @@ def _found_again(job: Job, states: dict[str, _State] | None) -> SlurmJob[int] | 
     if (
         state is None
         or not state.active
-        or (state.name, command)
-        != (
-            name,
-            fingerprint(job.command),
-        )
+        or (state.name, command) != (name, fingerprint(job.command))
     ):
         return None
     from submitit import SlurmJob

@@ -19,14 +19,7 @@ _FRESH = 60.0  # seconds without a sign of life after which a driver is taken fo
 
 @dataclass(frozen=True)
 class Failure:
-    """A job that ended with another exit code than 0, and is not done since.
-
-    Attributes:
-        job: its name.
-        code: its exit code; ``None`` if it was not run to its end.
-        reason: what it said last.
-        log: its whole output.
-    """
+    """A job that failed and is not done; the exit code is ``None`` if it was not run to its end."""
 
     job: str
     code: int | None
@@ -38,11 +31,8 @@ class Failure:
 class RunStatus:
     """How far a run is.
 
-    Attributes:
-        folder: the run folder.
-        stages: in their order.
-        seconds: by stage, how long the rest will take, where a speed was noted.
-        failures: of its jobs, where it belongs to a sweep.
+    ``seconds`` says by stage how long the rest will take, where a speed was noted; ``failures`` are
+    those of its jobs in a sweep.
     """
 
     folder: Path
@@ -55,13 +45,8 @@ class RunStatus:
 class SweepStatus:
     """How far a sweep is, or the runs in one folder.
 
-    Attributes:
-        folder: of all runs.
-        runs: those that have begun.
-        jobs: the state of every job by its name; empty where no sweep was made there.
-        driver: who is at work on it.
-        seconds: how long the rest will take at the speed so far; ``None`` if that is not known.
-        failures: jobs that failed.
+    ``jobs`` is empty where no sweep was made there; ``seconds`` is how long the rest will take at
+    the speed so far, if that is known.
     """
 
     folder: Path

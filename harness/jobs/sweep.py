@@ -41,10 +41,8 @@ LOGS = "logs"
 class Wanted:
     """One method on one model, with every seed.
 
-    Attributes:
-        label: how the leaderboard calls it.
-        words: of ``harness run``, without seeds and folder.
-        settings: what they mean, with the first seed and the folder of the sweep.
+    ``words`` are those of ``harness run`` without seeds and folder; ``settings`` are what they
+    mean, with the first seed and the folder of the sweep.
     """
 
     label: str
@@ -54,13 +52,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class SweepRun:
-    """One run of a sweep.
-
-    Attributes:
-        plan: what is to be done.
-        model: the model before.
-        folder: the run folder.
-    """
+    """One run of a sweep; the model is the one before."""
 
     plan: Plan
     model: Model
@@ -80,12 +72,7 @@ class SweepRun:
 
 @dataclass(frozen=True)
 class Entrant:
-    """One method on one model: its runs, and the folder of their joint result.
-
-    Attributes:
-        wanted: what was asked.
-        runs: one for each seed.
-    """
+    """One method on one model: one run for each seed, and the folder of their joint result."""
 
     wanted: Wanted
     runs: tuple[SweepRun, ...]
@@ -232,12 +219,7 @@ class _Graph:
         return name
 
     def _job(
-        self,
-        entrant: Entrant,
-        name: str,
-        stage: str,
-        words: tuple[str, ...],
-        needs: Iterable[str],
+        self, entrant: Entrant, name: str, stage: str, words: tuple[str, ...], needs: Iterable[str]
     ) -> None:
         asked = self._resources.get(stage, Resources())
         usual = _gpus(stage, entrant.wanted.settings)

@@ -6,12 +6,4 @@ from harness.judge.protocol import check
 from harness.judge.records import Judging
 from harness.judge.stage import JUDGED, Verdicts, judge, last_judging, place
 
-__all__ = [
-    "JUDGED",
-    "Judging",
-    "Verdicts",
-    "check",
-    "judge",
-    "last_judging",
-    "place",
-]
+__all__ = ["JUDGED", "Judging", "Verdicts", "check", "judge", "last_judging", "place"]

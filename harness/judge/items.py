@@ -19,17 +19,10 @@ ARMS = ("before", "after")
 
 @dataclass(frozen=True, eq=False)
 class JudgeItem:
-    """One answer of one arm on its way to the judge.
+    """One answer of one arm on its way to the judge, who never learns the arm.
 
-    Attributes:
-        benchmark: whose row it is.
-        rubric: its terms.
-        task: for the rubric.
-        arm: ``"before"`` or ``"after"``; the judge never learns it.
-        sample: the stored answer.
-        row: the row without its images, which no judge sees.
-        ask: the question; ``None`` where rules decide, or nothing can be asked.
-        error: why it cannot be judged.
+    The row has no images, which no judge sees; ``ask`` is ``None`` where rules decide, or where
+    nothing can be asked and ``error`` says why.
     """
 
     benchmark: str
@@ -68,10 +61,7 @@ def _one_row() -> Iterator[None]:
 
 
 def items_of(
-    benchmark: Benchmark,
-    task: Task,
-    arms: Mapping[str, Sequence[Sample]],
-    data: str | Path,
+    benchmark: Benchmark, task: Task, arms: Mapping[str, Sequence[Sample]], data: str | Path
 ) -> Iterator[JudgeItem]:
     """Yield every answer that is to be judged, with its question."""
     assert benchmark.rubric is not None

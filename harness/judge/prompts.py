@@ -26,7 +26,7 @@ PUBLISHED: Mapping[tuple[str, str], tuple[str, str]] = {
     ("mmvet", "d1b3e0a5b4e72c888b77164489d705bba4dd149934fff564dfba6443d81afe3f"): (
         "github.com/yuweihao/MM-Vet, mm-vet_evaluator.py at acde843",
         "\n{question} | {reference} | {answer} | ",
-    ),
+    )
 }
 """By benchmark and SHA-256 of a published prompt: where it is, and what its code appends to it."""
 

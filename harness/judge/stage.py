@@ -41,12 +41,8 @@ again, from the replies in the store; nobody is asked for those."""
 class Verdicts:
     """Both arms with the scores that count, by benchmark.
 
-    Attributes:
-        before: samples of the first arm.
-        after: samples of the second.
-        judging: who judged; ``None`` where the built-in grader's scores stand.
-        reused: whether nothing had to be done.
-        calls: questions that reached the judge in this call.
+    ``judging`` is ``None`` where the built-in grader's scores stand; ``reused`` if nothing had to
+    be done; ``calls`` counts the questions that reached the judge in this call.
     """
 
     before: Samples
@@ -58,12 +54,6 @@ class Verdicts:
 
 def judge(context: Context[EvalPlan], before: Samples, after: Samples) -> Verdicts:
     """Let a judge score the answers of every benchmark that has a rubric.
-
-    Args:
-        context: who judges which benchmarks, the run folder, and the store that keeps verdicts;
-            the built-in grader has scored everything already.
-        before: stored answers of the first arm.
-        after: stored answers of the second.
 
     Raises:
         UsageError: if there is no such judge, or two judges' verdicts would be mixed.
@@ -216,10 +206,7 @@ def open_judge(settings: JudgeSettings, *, device: str = "auto", dtype: str = "a
 
 
 def write(
-    folder: Path,
-    name: str,
-    samples: Mapping[tuple[str, str], Sequence[Sample]],
-    judging: Judging,
+    folder: Path, name: str, samples: Mapping[tuple[str, str], Sequence[Sample]], judging: Judging
 ) -> None:
     """Write the judged samples, by arm and benchmark, and the summary.
 

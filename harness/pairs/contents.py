@@ -49,6 +49,19 @@ class Unusable(Exception):  # noqa: N818  (a finding about a row, not a fault of
         self.reason, self.detail = reason, detail
 
 
+def refuse_torn(*texts: str | None) -> None:
+    """Refuse half a surrogate pair, which JSON may hold and no tokenizer takes.
+
+    Raises:
+        Unusable: if one of the texts holds one.
+    """
+    try:
+        "".join(filter(None, texts)).encode()
+    except UnicodeEncodeError as error:
+        told = f"half a surrogate pair ({error.object[error.start]!a}), which is no character"
+        raise Unusable("torn text", told) from error
+
+
 @dataclass(frozen=True)
 class Turn:
     """What one side says: ``user``, ``assistant`` or ``system``.

@@ -19,6 +19,7 @@ from harness.pairs.contents import (
     answer_of,
     content_of,
     question_of,
+    refuse_torn,
     turns_of,
 )
 from harness.storage import parse_json
@@ -109,6 +110,8 @@ def read_row(form: Form, row: Row) -> Iterator[Found]:
     """Yield what a row holds; one that cannot be used becomes a :class:`Found` with a problem."""
     try:
         for found in form.read(row):
+            earlier = (text for turn in found.history for text in turn)
+            refuse_torn(found.question, found.chosen, *found.rejected, found.reference, *earlier)
             found = _with_worse_images(row, found, swift=form.name == _SWIFT)
             yield replace(found, id=found.id if found.id is not None else _id(row))
     except Unusable as error:

@@ -17,6 +17,7 @@ from harness.errors import HarnessError, UsageError
 from harness.pairs.forms import OWN_REFERENCES, recognise, reference_of
 from harness.pairs.given import Given, given_fingerprint, read_given
 from harness.pairs.tables import rows_of
+from harness.pairs.turns import Unusable, refuse_torn
 from harness.records import Prompt
 from harness.storage import files_digest, lines_of, parse_json
 
@@ -118,12 +119,16 @@ def _prompt(path: Path, number: int, line: str, folder: Path) -> Prompt:
     image = folder / name
     if not name or not os.path.isfile(image):  # Path.is_file raises for names that are too long
         raise _broken(path, number, _no_image(name, image))
-    own = row.get("id")
+    own, reference = row.get("id"), reference_of(row, OWN_REFERENCES)
+    try:
+        refuse_torn(question, reference)
+    except Unusable as error:
+        raise _broken(path, number, f"it holds {error.detail}") from error
     return Prompt(
         id=str(number if own is None else own),
         image=image,
         question=_MARK.sub("", question),
-        reference=reference_of(row, OWN_REFERENCES),
+        reference=reference,
     )
 
 

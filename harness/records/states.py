@@ -27,8 +27,12 @@ STATES = (ANSWERED, CUT, THOUGHT_ONLY, NOT_FINITE, REFUSED, NOT_APPLICABLE, MISS
 LENGTH = "length"
 """How an answer ended that was cut at its limit (``Answer.finish``)."""
 
-_OPEN = r"<think(?:ing)?>|\[THINK\]|◁think▷"
-_CLOSE = r"</think(?:ing)?>|\[/THINK\]|◁/think▷"
+_NAMES = r"think(?:ing)?|thought|reasoning|seed:think"
+_OPEN = (
+    rf"<(?:{_NAMES})>|\[THINK\]|◁think▷|<\|START_THINKING\|>"
+    r"|<\|channel\|>(?:analysis|commentary)<\|message\|>"
+)
+_CLOSE = rf"</(?:{_NAMES})>|\[/THINK\]|◁/think▷|<\|END_THINKING\|>|<\|channel\|>final<\|message\|>"
 _MANY_CUT = 0.05
 _MARK = re.compile(f"(?P<open>{_OPEN})|(?P<close>{_CLOSE})", re.IGNORECASE)
 

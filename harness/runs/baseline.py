@@ -26,10 +26,6 @@ def take_before(context: Context[Plan], model: str) -> None:
 
     What the run has finished itself is kept.
 
-    Args:
-        context: the plan, which names a baseline, and the run folder.
-        model: fingerprint of the model that the answers before must be of.
-
     Raises:
         UsageError: if there is no such bundle or run.
         HarnessError: if the bundle is damaged.

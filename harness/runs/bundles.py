@@ -79,9 +79,7 @@ def pack(run: Path, out: Path | None = None, *, images: bool = False) -> Packed:
 def unpacked(path: Path, *, damaged: bool = False) -> Iterator[Path]:
     """Lend a folder with the contents of a bundle; a run folder is lent as it is.
 
-    Args:
-        path: the bundle or the run folder.
-        damaged: lend it even if members are not what the manifest says.
+    A bundle whose members are not what its manifest says is refused, unless ``damaged`` is set.
 
     Raises:
         UsageError: if there is neither.

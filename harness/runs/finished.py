@@ -28,12 +28,7 @@ from harness.records import Sample, Samples, distinct, from_json
 from harness.report import ReportInput, conclude, conclude_alone
 from harness.runs.baseline import taken_in
 from harness.stages import kept_ablation
-from harness.storage import (
-    RunRecord,
-    image_folder,
-    read_journal,
-    read_json,
-)
+from harness.storage import RunRecord, image_folder, read_journal, read_json
 
 _LONG = 240  # bytes of a name that becomes a file's, with room for an ending
 
@@ -111,7 +106,7 @@ def open_run(folder: Path) -> FinishedRun:
         raise HarnessError(f"{file} names a benchmark that is not a plain name; it is not opened.")
     judged = report.judging.benchmarks if report.judging is not None else ()
     before, after = _arms(folder, names, data, judged)
-    others = range(1, len(list((folder / "seeds").glob("*"))) + 1)
+    others = range(1, len(list((folder / "seeds").glob("[0-9]*"))) + 1)
     more = tuple(_arms(seed_folder(folder, index), names, data, judged) for index in others)
     report = dataclasses.replace(
         report,
@@ -176,11 +171,7 @@ def compare_runs(
 ) -> ReportInput:
     """Compare what two methods made of a model, on the rows that both runs asked.
 
-    Args:
-        first: the run that stands for "before".
-        second: the run that stands for "after".
-        seed: of the resampling.
-        terms: margin, level, and benchmarks whose missing rows are accepted.
+    The first run stands for "before", the second for "after".
 
     Raises:
         UsageError: if the runs share no benchmark.

@@ -35,9 +35,7 @@ _CLOSE = 1e-6
 def read_lmms(paths: Iterable[Path], left_out: list[str] | None = None) -> tuple[Imported, ...]:
     """Read sample files, or every one below a folder.
 
-    Args:
-        paths: files and folders.
-        left_out: where to say which tasks cannot be imported, if the others shall be all the same.
+    Tasks that cannot be imported are noted in ``left_out``; without it, the first is an error.
 
     Raises:
         UsageError: if there are none, or two of one task.

@@ -43,9 +43,7 @@ def read_vlmevalkit(
 ) -> tuple[Imported, ...]:
     """Read result files: ``.xlsx``, ``.tsv``, ``.csv`` or ``.json``, or those below a folder.
 
-    Args:
-        paths: files and folders.
-        left_out: where to say which files cannot be imported, if the others shall be all the same.
+    Files that cannot be imported are noted in ``left_out``; without it, the first is an error.
 
     Raises:
         UsageError: if a file is absent, of another kind, without verdicts, or named twice.

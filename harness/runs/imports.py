@@ -21,13 +21,9 @@ from harness.storage import RunRecord, journal_of
 
 @dataclass(frozen=True)
 class Imported:
-    """One benchmark as another harness measured it.
+    """One benchmark as another harness measured it, named with its prefix.
 
-    Attributes:
-        name: of the benchmark, with the other harness's prefix.
-        samples: its rows.
-        metrics: what was scored, with its direction, the headline first.
-        notes: what could not be had, and what was left out.
+    Metrics have a direction, the headline first; notes say what could not be had or was left out.
     """
 
     name: str
@@ -37,13 +33,7 @@ class Imported:
 
 
 def write_import(found: Sequence[Imported], out: Path, *, source: str, name: str) -> Path:
-    """Write a run folder that ``harness compare`` takes.
-
-    Args:
-        found: the benchmarks.
-        out: the folder.
-        source: the other harness, and its version where known.
-        name: what reports call the model or method.
+    """Write a run folder that ``harness compare`` takes, with the name that reports call the model.
 
     Raises:
         UsageError: if the folder holds another run, or nothing was found.

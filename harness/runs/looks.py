@@ -26,12 +26,7 @@ def looked(
 ) -> Looks:
     """Enter a comparison into the ledger and return how often the question was asked before.
 
-    Args:
-        folder: where the ledger lies: beside the answer store.
-        comparison: what is looked at.
-        arms: what stands for before and after, see :attr:`harness.storage.RunRecord.arms`.
-        seeds: training seeds.
-        plan: of a gate.
+    The ledger lies beside the answer store; arms are :attr:`harness.storage.RunRecord.arms`.
     """
     figures = [
         (each.name, figure.column, figure.samples, figure.before, figure.after, figure.difference)

@@ -246,11 +246,7 @@ def _no_row(
 
 
 def _checked(
-    name: str,
-    rows: Sequence[Row],
-    given: Sequence[GivenAnswer],
-    pairs: Mapping[int, int],
-    how: str,
+    name: str, rows: Sequence[Row], given: Sequence[GivenAnswer], pairs: Mapping[int, int], how: str
 ) -> Matched:
     told: dict[str, list[GivenAnswer]] = {}
     for one in given:

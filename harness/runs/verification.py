@@ -27,12 +27,8 @@ _SHOWN = 3  # differences in a message
 class Verification:
     """What the check of a run or a bundle came to.
 
-    Attributes:
-        path: what was checked.
-        digest: SHA-256 of the bundle file; ``None`` for a run folder.
-        changed: members of a run or a bundle that are not what its manifest says.
-        checks: everything that was recomputed.
-        rows: how many rows of both arms, and of every training seed, it was recomputed from.
+    ``digest`` is that of a bundle file; ``changed`` are members that are not what its manifest
+    says; ``rows`` counts those of both arms and every training seed.
     """
 
     path: str

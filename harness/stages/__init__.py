@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.stages.attribution import Attribution, Reliance, attribute, reliance_of
+from harness.stages.attribution import Attribution, attribute, reliance_of
 from harness.stages.checks import check_knobs, preflight, preflight_once
 from harness.stages.evaluation import Evaluation, evaluate, sample_of
 from harness.stages.rounds import (
@@ -31,14 +31,7 @@ from harness.stages.states import (
     stages_of_plan,
     told,
 )
-from harness.stages.training import (
-    Ablation,
-    Checkpoint,
-    ablation,
-    kept_ablation,
-    merged,
-    train,
-)
+from harness.stages.training import Ablation, Checkpoint, ablation, kept_ablation, merged, train
 
 __all__ = [
     "AFTER",
@@ -53,7 +46,6 @@ __all__ = [
     "Checkpoint",
     "Evaluation",
     "Part",
-    "Reliance",
     "Round",
     "RoundFigure",
     "Rounds",

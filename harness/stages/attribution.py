@@ -46,16 +46,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Attribution:
-    """One row of a benchmark, read by both models.
-
-    Attributes:
-        benchmark: its name.
-        id: of the row.
-        question: that was asked. Hostile text.
-        grid: cells on a side.
-        before: of the model before.
-        after: of the trained one.
-    """
+    """One row of a benchmark, read by both models; the ``grid`` has so many cells on a side."""
 
     benchmark: str
     id: str
@@ -67,14 +58,7 @@ class Attribution:
 
 @dataclass(frozen=True)
 class Reliance:
-    """How much answers of one benchmark owe to their images, in nats.
-
-    Attributes:
-        benchmark: its name.
-        samples: over how many rows.
-        before: mean fall when the image is painted, of the model before.
-        after: of the trained one.
-    """
+    """How much answers of one benchmark owe to their images: mean falls in nats over its rows."""
 
     benchmark: str
     samples: int
@@ -105,20 +89,11 @@ def reliance_of(found: Sequence[Attribution]) -> tuple[Reliance, ...]:
 
 
 def attribute(
-    context: Context[EvalPlan],
-    models: tuple[Any, Any],
-    before: Samples,
-    after: Samples,
-    count: int,
+    context: Context[EvalPlan], models: tuple[Any, Any], before: Samples, after: Samples, count: int
 ) -> tuple[Attribution, ...]:
     """Explain ``count`` rows, those first whose answers changed, the benchmarks in turn.
 
-    Args:
-        context: the benchmarks, their data, and the run folder.
-        models: before and after.
-        before: stored answers of the first.
-        after: stored answers of the second.
-        count: how many rows; those of several images and those without an answer are left out.
+    Rows of several images and those without an answer are left out.
     """
     if not count:
         return ()

@@ -16,15 +16,7 @@ from typing import Any
 
 from harness import progress
 from harness.context import Context, Plan
-from harness.dpo import (
-    Training,
-    Unfit,
-    pair_encoder,
-    refuse_tracker,
-    shared,
-    training_of,
-    try_step,
-)
+from harness.dpo import Training, Unfit, pair_encoder, refuse_tracker, shared, training_of, try_step
 from harness.errors import HarnessError, UsageError, plain
 from harness.model import Model, processes
 from harness.pairs import Sieve, time_limit

@@ -46,11 +46,6 @@ class Evaluation:
 def evaluate(arm: str, model: AnyModel, context: Context[EvalPlan]) -> Evaluation:
     """Return every benchmark's samples, from the journals as far as they go.
 
-    Args:
-        arm: names the folder of the journals and the bars.
-        model: whom to ask.
-        context: the benchmarks, their data, and the run folder.
-
     Raises:
         HarnessError: if none of a benchmark's first rows can be measured; it says why.
     """

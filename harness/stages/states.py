@@ -29,14 +29,10 @@ DONE, BEGUN, MISSING = "done", "begun", "missing"
 
 @dataclass(frozen=True)
 class Part:
-    """How far one part of a stage is: a benchmark, or the whole of it.
+    """How far one part of a stage is: a benchmark, or the whole of it (then the name is empty).
 
-    Attributes:
-        name: of the benchmark; empty for the whole of a stage.
-        done: how many of its units are on disk.
-        total: how many there will be; ``None`` if that is not known yet.
-        complete: whether nothing is left to do.
-        unmeasured: rows without an answer or score; the same command asks for them again.
+    ``total`` is ``None`` if it is not known yet. Rows are ``unmeasured`` that have no answer or
+    score; the same command asks for them again.
     """
 
     name: str
@@ -48,13 +44,7 @@ class Part:
 
 @dataclass(frozen=True)
 class StageState:
-    """How far a stage is.
-
-    Attributes:
-        stage: one of :data:`STAGES`.
-        unit: what is counted.
-        parts: by benchmark, or one.
-    """
+    """How far a stage, one of :data:`STAGES`, is: its parts, and the unit that is counted."""
 
     stage: str
     unit: str
@@ -131,13 +121,8 @@ def stages_of(
 ) -> tuple[StageState, ...]:
     """Read how far every stage of a run is.
 
-    Args:
-        folder: the run folder.
-        benches: names of its benchmarks.
-        trained: whether it makes pairs and trains; else it measures one model, as after.
-        judged: whether a judge has to score its answers.
-        limit: most rows of a benchmark.
-        expected: what its files have to be made from, where that is known.
+    A run that is not ``trained`` measures one model, as after; where it is ``judged``, a judge has
+    to score its answers; ``expected`` is what its files have to be made from, if that is known.
     """
     prints = expected.prints if expected is not None else {}
     arms = []
@@ -172,13 +157,7 @@ def bars_of(plan: Plan) -> list[str]:
 
 
 def stages_of_plan(plan: Plan, model: Model, folder: Path) -> tuple[StageState, ...]:
-    """Read how far every stage of a run is, counting only what was made from the plan's inputs.
-
-    Args:
-        plan: of the run.
-        model: the model before.
-        folder: the run folder.
-    """
+    """Read how far every stage of a run is, counting only what was made from the plan's inputs."""
     before = plan.prints(model.fingerprint)
     after = dict.fromkeys(before, "none")
     path = checkpoint_in(folder)

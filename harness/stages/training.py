@@ -32,13 +32,10 @@ _PAIRS, _MERGED_ON = 64, 16
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trained checkpoint: its folder, the hash of its files, and whether it was trained now.
+    """A trained checkpoint: its folder, and a hash over the names and bytes of its files.
 
-    Attributes:
-        path: the folder.
-        digest: hash over the names and bytes of its files.
-        adapter: whether it is a LoRA adapter for the base model or a model of its own.
-        reused: whether an earlier call had trained it.
+    It is a LoRA adapter for the base model, or a model of its own; ``reused`` if an earlier call
+    had trained it.
     """
 
     path: Path
@@ -86,11 +83,7 @@ def train(
 ) -> Checkpoint:
     """Return the run's checkpoint, trained now unless the same one is there, whole.
 
-    Args:
-        context: the method, and the folder that the checkpoint lies in.
-        pairs: to train on.
-        model: what the pairs are of.
-        start: makes the same model as a training takes it, if ``model`` itself is not that.
+    ``start`` makes the same model as a training takes it, if ``model`` itself is not that.
 
     Raises:
         HarnessError: if the method fails or leaves no checkpoint that could be loaded.
@@ -145,21 +138,11 @@ def _refuse_idle(
 
 
 def ablation(
-    checkpoint: Checkpoint,
-    pairs: Sequence[Pair],
-    model: Model,
-    folder: Path,
+    checkpoint: Checkpoint, pairs: Sequence[Pair], model: Model, folder: Path
 ) -> Ablation | None:
     """Blank the images of some pairs, before and after training, and see what that does.
 
-    Args:
-        checkpoint: what was trained.
-        pairs: what it was trained on; the first ones are scored.
-        model: the model before.
-        folder: the run folder; ``image_ablation.json`` in it keeps the figures.
-
-    Returns:
-        What was seen; ``None`` where no pair has an image.
+    The figures are kept in the run folder; ``None`` where no pair has an image.
     """
     chosen = tuple(pair for pair in pairs if pair.prompt.images)[:_PAIRS]
     if not chosen:
@@ -209,12 +192,7 @@ def merged(
 ) -> Path:
     """Write base and adapter as one checkpoint into ``merged``, unless it is there.
 
-    Args:
-        checkpoint: what was trained.
-        model: the model before.
-        folder: the run folder.
-        pairs: what it was trained on; the margin gain of some of them has to be kept.
-        dtype: number format of what is written; see :func:`harness.dpo.merge`.
+    The margin gain of some of the pairs has to be kept; ``dtype`` as in :func:`harness.dpo.merge`.
 
     Returns:
         Its folder; the checkpoint itself where the method trains a full model.

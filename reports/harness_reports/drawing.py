@@ -1,12 +1,14 @@
-"""A forest plot in letters, for what shows no pictures: Markdown on GitHub, a log, a mail."""
+"""Drawings in letters, for what shows no pictures: Markdown on GitHub, a log, a mail."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from harness.compare import Comparison
-from harness_reports import plots, table
+from harness.dpo import Curve
+from harness_reports import plots, svg, table
 
+_BLOCKS = "▁▂▃▄▅▆▇█"
 _WIDTH = 41  # places of the drawing; odd, so that zero has one of its own
 
 
@@ -26,6 +28,17 @@ def forest(comparison: Comparison) -> str:
         drawn = _drawn(each.interval, each.difference, mark, reach)
         lines.append(f"{each.name:<{name}}  {drawn}  {each.told}".rstrip())
     return "\n".join([*lines, f"{'':{name}}  {_scale(reach)}"])
+
+
+def curves(found: Sequence[Curve]) -> list[list[str]]:
+    """Return for each training curve its name, a line in letters, and its first and last value."""
+    rows = []
+    for name, points in plots.named(found):
+        values = [value for _, value in svg.thinned(points, 24)]
+        low, high = min(values), max(values)
+        steps = [round((len(_BLOCKS) - 1) * (v - low) / ((high - low) or 1)) for v in values]
+        rows.append([name, "".join(_BLOCKS[step] for step in steps), plots.ends(points)])
+    return rows
 
 
 def _drawn(ends: Sequence[float], value: float, mark: str, reach: float) -> str:

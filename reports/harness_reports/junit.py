@@ -76,16 +76,16 @@ def _case(
         suite, "testcase", classname=_text(benchmark.name), name=_text(figure.column), time="0"
     )
     first, second = (words.one_line(name, 60) for name in arms)
+    one, two = (numbers.figure(each, figure.digits) for each in (figure.before, figure.after))
     told = (
-        f"{first} {numbers.figure(figure.before, figure.digits)}, "
-        f"{second} {numbers.figure(figure.after, figure.digits)}, difference "
-        f"{numbers.difference(figure.difference, figure.interval, figure.digits)} {figure.unit}, "
-        f"p {numbers.p_value(figure.p_holm)}: {words.verdict(figure)}"
+        (f"{one} to {two}" if arms == ARMS else f"{first} {one}, {second} {two}")
+        + f", difference {numbers.difference(figure.difference, figure.interval, figure.digits)} "
+        f"{figure.unit}, p {numbers.p_value(figure.p_holm)}: {words.verdict(figure)}"
     )
     gone = figure.missing_before + figure.missing_after
     told += "".join(f"; {note}" for note in words.notes(benchmark, arms)[len(benchmark.notes) :])
     if gone:
-        told += f"; {words.missing(benchmark)} rows without a score, {first} / {second}"
+        told += f"; {words.missing(benchmark)} rows without a score {first} / {second}"
     if figure.verdict == "loss":
         ET.SubElement(case, "failure", type="loss", message=_text(told))
     elif unreadable(benchmark):

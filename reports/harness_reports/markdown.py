@@ -113,7 +113,7 @@ def _alone(report: ReportInput) -> str:
     blocks += [_table(head, rows, numeric=range(1, 6)), told]
     published = [f"- {code(name)}: {plain(text)}" for name, text in words.published(report)]
     if published:
-        blocks += ["## What others have published", "\n".join(published)]
+        blocks += ["## Published results", "\n".join(published)]
     return "\n\n".join([*blocks, "## How it was made", _origin(report)]) + "\n"
 
 
@@ -219,7 +219,7 @@ def _uncertainty(report: ReportInput) -> list[str]:
     parts = [_table(uncertain.HEAD, rows, numeric=range(1, len(uncertain.HEAD)))]
     parts += ["Shares of the variance. " + uncertain.DASHES]
     parts += ["\n".join(f"- {plain(text)}" for text in told)]
-    return [_folded("What the intervals are made of", parts)]
+    return [_folded("Components of the variance", parts)]
 
 
 def _pairs(report: ReportInput) -> str:
@@ -256,7 +256,7 @@ def _doctor(report: ReportInput) -> list[str]:
     warnings = [f"> **Warning.** {plain(warning)}" for warning in report.doctor.warnings]
     rows = [[plain(name), plain(value)] for name, value in facts(report.doctor)]
     table = _table(("pairs", ""), rows, numeric=range(0))
-    return [*warnings, _folded("What the pairs would teach", [table])]
+    return [*warnings, _folded("Pair diagnostics", [table])]
 
 
 def _rounds(report: ReportInput) -> list[str]:
@@ -272,7 +272,11 @@ def _training(report: ReportInput) -> list[str]:
     if report.training is None:
         return []
     rows = [[plain(name), plain(value)] for name, value in report.training.facts]
-    return ["## Training", _table(("did it train?", ""), rows, numeric=range(0))]
+    blocks = ["## Training", _table(("training", ""), rows, numeric=range(0))]
+    # What one of two runs was trained on says nothing of the other.
+    if report.arms == ARMS and (drawn := drawing.curves(report.curves)):
+        blocks.append(_table(("curve", "by step", "first to last"), drawn, numeric=range(0)))
+    return blocks
 
 
 def _lengths(report: ReportInput) -> str:
@@ -281,8 +285,8 @@ def _lengths(report: ReportInput) -> str:
         "benchmark",
         f"tokens {first}",
         f"tokens {second}",
-        "alike in length",
-        "difference there",
+        "similar in length",
+        "difference over those",
     )
     rows = []
     for benchmark in report.compared.benchmarks:
@@ -309,7 +313,7 @@ def _flips(benchmarks: Sequence[BenchmarkComparison]) -> list[str]:
     if not rows:
         return []
     table = _table(("benchmark", "direction", "why", "samples"), rows, numeric=range(3, 4))
-    return ["## What flipped", table]
+    return ["## Flips", table]
 
 
 def _categories(report: ReportInput) -> list[str]:
@@ -337,7 +341,7 @@ def _categories(report: ReportInput) -> list[str]:
 def _examples(report: ReportInput) -> list[str]:
     if not report.examples:
         return []
-    blocks = ["## Some of the flips"]
+    blocks = ["## Examples of flips"]
     first, second = (name.capitalize() if report.arms == ARMS else name for name in _arms(report))
     for example in report.examples:
         names = [html.escape(words.one_line(name, 60)) for name in (example.benchmark, example.id)]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _SHAPES = {"gain": "^", "loss": "v"}
+_LONG = 48  # steps, from which on a curve is smoothed
 _STEPS = 12  # of a training, in the table of its curves
 _PANELS = (
     ("loss", ("loss",)),
@@ -194,16 +195,29 @@ def curves(found: Sequence[Curve]) -> str:
         return ""
     marks = []
     with svg.panels(list(shown)) as (drawing, grid):
-        for axes, lines in zip(grid, shown.values(), strict=True):
+        for axes, (title, lines) in zip(grid, shown.items(), strict=True):
             for points, role, dashes in zip(
                 lines, ("gain", "loss"), ("-", (0, (3, 2))), strict=False
             ):
-                axes.plot(*zip(*points, strict=True), color=ROLES[role], lw=1.3, ls=dashes)
+                smooth = points if title == "learning rate" else smoothed(points)
+                if smooth is not points:
+                    axes.plot(*zip(*points, strict=True), color=ROLES[role], lw=0.5, alpha=0.5)
+                axes.plot(*zip(*smooth, strict=True), color=ROLES[role], lw=1.3, ls=dashes)
             marks += _steps(axes, lines)
         told = "; ".join(
-            f"{title} {' and '.join(map(_ends, lines))}" for title, lines in shown.items()
+            f"{title} {' and '.join(map(ends, lines))}" for title, lines in shown.items()
         )
         return svg.themed(drawing, "curves", f"Training curves, first to last step: {told}", marks)
+
+
+def smoothed(points: Sequence[tuple[float, float]]) -> Sequence[tuple[float, float]]:
+    """Return the mean over a twelfth of a curve around each point; a short curve as it is."""
+    if len(points) < _LONG:
+        return points
+    reach = len(points) // 24
+    around = (points[max(0, at - reach) : at + reach + 1] for at in range(len(points)))
+    means = (sum(value for _, value in near) / len(near) for near in around)
+    return [(step, mean) for (step, _), mean in zip(points, means, strict=True)]
 
 
 def _steps(axes: Axes, lines: Sequence[Sequence[tuple[float, float]]]) -> list[Mark]:
@@ -236,54 +250,60 @@ def overlaid(runs: Mapping[str, Sequence[Curve]], places: Mapping[str, int]) -> 
     with svg.panels(list(shown), 1.9) as (drawing, grid):
         for axes, lines in zip(grid, shown.values(), strict=True):
             for run, points in lines.items():
-                axes.plot(*zip(*points, strict=True), color=ROLES["quiet"], lw=0.8)
+                line = svg.thinned(smoothed(points))
+                axes.plot(*zip(*line, strict=True), color=ROLES["quiet"], lw=0.8)
                 axes.annotate(
                     str(places[run]),
-                    points[-1],
+                    line[-1],
                     (2, -2),
                     textcoords="offset points",
                     fontsize=7,
                     annotation_clip=False,
                 )
                 told = f"{words.one_line(run, 24)}: {_value(points[-1][1])}"
-                marks.append(Mark(axes, told, points))
+                marks.append(Mark(axes, told, line))
         told = f"Training curves of {len(runs)} runs over each other: {', '.join(shown)}"
         return svg.themed(drawing, "curves", told, marks)
 
 
 def _of(own: Sequence[Curve], key: str) -> list[tuple[float, float]]:
-    return svg.thinned([point for curve in own if curve.name == key for point in curve.points])
+    return [point for curve in own if curve.name == key for point in curve.points]
 
 
 def lasts(runs: Mapping[str, Sequence[Curve]]) -> list[list[str]]:
     """Return the first and last values of several trainings as a table, its head first."""
     rows = [
-        [run, *(_ends(points) if (points := _of(own, key)) else numbers.DASH for key in _OVERLAID)]
+        [run, *(ends(points) if (points := _of(own, key)) else numbers.DASH for key in _OVERLAID)]
         for run, own in runs.items()
         if own
     ]
     return [["run", *_OVERLAID.values()], *rows] if rows else []
 
 
+def named(found: Sequence[Curve]) -> list[tuple[str, Sequence[tuple[float, float]]]]:
+    """Return the curves that are shown, in their order, with their names in words."""
+    known = {curve.name: curve.points for curve in found}
+    names = [name for _, wanted in _PANELS for name in wanted if name in known]
+    return [(name.replace("_", " "), known[name]) for name in names]
+
+
 def values(found: Sequence[Curve]) -> list[list[str]]:
     """Return the curves as a table, its head first: some steps from the first to the last."""
-    known = {curve.name: dict(curve.points) for curve in found}
-    names = [name for _, wanted in _PANELS for name in wanted if name in known]
-    steps = sorted({step for name in names for step in known[name]})
-    if not steps:
-        return []
+    shown = {name: dict(points) for name, points in named(found)}
+    steps = sorted({step for points in shown.values() for step in points})
     rows = [
-        [f"{step:g}", *(_value(known[name].get(step)) for name in names)]
+        [f"{step:g}", *(_value(points.get(step)) for points in shown.values())]
         for step in svg.thinned(steps, _STEPS)
     ]
-    return [["step", *(name.replace("_", " ") for name in names)], *rows]
+    return [["step", *shown], *rows] if rows else []
 
 
 def _value(value: float | None) -> str:
     return numbers.DASH if value is None else f"{value:.4g}"
 
 
-def _ends(points: Sequence[tuple[float, float]]) -> str:
+def ends(points: Sequence[tuple[float, float]]) -> str:
+    """Return the first and last value of a curve."""
     return f"{points[0][1]:.4g} to {points[-1][1]:.4g}"
 
 

@@ -10,7 +10,7 @@ from harness.compare import BenchmarkComparison, Comparison, MetricLevel, Metric
 from harness.report import ReportInput
 from harness_reports import numbers, words
 
-_FEW = 10  # rows alike in length, below which a difference over them says nothing
+_FEW = 10  # rows of similar length, below which a difference over them says nothing
 SIGNS = {"gain": "▲", "loss": "▼"}
 
 
@@ -21,7 +21,7 @@ class Row:
     Attributes:
         benchmark: whose figure it is.
         figure: what is shown.
-        names: of the figure, and of the figures beside the headline that say exactly the same.
+        names: of the figure, and of secondary figures with exactly the same values.
         first: of the benchmark's lines.
         decides: the verdict of the run rests on it.
         mark: ``*`` or ``†`` where the interval excludes zero and the verdict does not follow it,
@@ -144,7 +144,7 @@ def _signed(figure: MetricResult, verdict: str) -> str:
 
 
 def alike(benchmark: BenchmarkComparison) -> str:
-    """Return the headline difference over the rows whose answers are alike in length."""
+    """Return the headline difference over the rows whose answers are similar in length."""
     own = benchmark.length
     if own.matched < _FEW and own.difference is not None:
         return "too few rows"

@@ -1,4 +1,4 @@
-"""What the intervals are made of, and what the verdicts owe to choices: for every report."""
+"""Components of the variance, and how far the verdicts depend on the analysis."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def table(report: ReportInput) -> list[list[str]]:
 
 
 def sentences(comparison: Comparison) -> list[str]:
-    """Return what else a careful reader asks about the verdicts."""
+    """Return how the verdicts change with rows as units, and the partially pooled estimates."""
     told = [
         f"{benchmark.name} {figure.column}: the verdict rests on counting images; if every row "
         f"counted by itself, p (corrected) would be {numbers.p_value(p)}, not "
@@ -67,13 +67,13 @@ def sentences(comparison: Comparison) -> list[str]:
 
 DASHES = (
     "A dash under judge: every answer was judged once; under training seeds: there is one "
-    "training, and nothing is known of others."
+    "training, so the variance between seeds is not known."
 )
 ASSUMPTION = (
-    "The swap test behind p asks whether before and after could be exchanged on every image. That "
-    "is more than equal means. Where many answers become a little better and few much worse, or "
-    "the reverse, p is too small and the interval too narrow with few images (in simulations 15 % "
-    "false alarms with 20 images and 8 % with 50, instead of 5 %)."
+    "The permutation test behind p assumes that before and after are exchangeable on every image, "
+    "a stronger assumption than equal means. Where many answers become a little better and few "
+    "much worse, or the reverse, p is too small and the interval too narrow with few images (in "
+    "simulations 15 % false alarms with 20 images and 8 % with 50, instead of 5 %)."
 )
 
 

@@ -1,4 +1,4 @@
-"""A comparison in plain words, and foreign text made harmless to look at."""
+"""A comparison in words, and foreign text made safe to display."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def _answer(comparison: Comparison, found: Summary, arms: tuple[str, str]) -> st
     if found.same_answers:
         both = "before and after" if arms == ARMS else f"of {arms[0]} and {arms[1]}"
         return (
-            f"No change: every answer is the same {both}. That is a fact about these "
-            "rows; of other images only the intervals say what can be told."
+            f"No change: every answer is the same {both}. This holds for these rows; for other "
+            "images, only the intervals apply."
         )
     if found.verdict == "no worse":
         if is_:
@@ -85,7 +85,7 @@ def _tally(found: Summary) -> str:
         f"Of {found.heads} headline figures: {_count(len(found.gains), 'gain')}, "
         f"{_count(len(found.losses) - beside, 'loss')}, {len(found.undecided)} undecided"
     )
-    return text + (f"; {_count(beside, 'loss')} beside the headline." if beside else ".")
+    return text + (f"; {_count(beside, 'loss')} in secondary figures." if beside else ".")
 
 
 def _count(number: int, what: str) -> str:
@@ -149,7 +149,7 @@ def trainings(comparison: Comparison) -> list[str]:
 
 
 def sensitivity(comparison: Comparison) -> list[str]:
-    """Return what could have been told in each headline figure: MDD, power, and what 2 % takes."""
+    """Return minimum detectable difference, power, and what detecting 2 % takes, by figure."""
     told = []
     for benchmark, figure in heads(comparison):
         if figure.detectable is not None or _never(comparison, figure):
@@ -168,14 +168,14 @@ def _power(figure: MetricResult) -> str:
     text = f" Power after correction: {curve}."
     goal = f"{numbers.figure(figure.wanted, figure.digits)} {figure.unit}"
     if figure.images_needed is None and figure.seeds_needed is None:
-        return f"{text} No number of images tells {goal}."
+        return f"{text} No number of images detects {goal}."
     ways = []
     if figure.images_needed is not None:
         rows = round(figure.images_needed * figure.samples / max(figure.clusters, 1))
         ways.append(f"{figure.images_needed} images ({rows} rows)")
     if figure.seeds_needed is not None:
         ways.append(f"{figure.seeds_needed} training seeds")
-    return f"{text} To tell {goal} takes about {' or '.join(ways)}."
+    return f"{text} Detecting {goal} takes about {' or '.join(ways)}."
 
 
 def _detectable(figure: MetricResult) -> str:
@@ -183,7 +183,7 @@ def _detectable(figure: MetricResult) -> str:
         return "no difference of any size has 80 % power to be detected."
     text = (
         f"a true difference of {numbers.figure(figure.detectable, figure.digits)} {figure.unit} "
-        "had 80 % power by itself, "
+        "had 80 % power without correction, "
     )
     if figure.detectable_corrected is None:
         return f"{text}none of any size after correction."

@@ -98,4 +98,4 @@ def test_the_power_curve_reads_as_words():
     (told,) = words.sensitivity(found)
     assert f"Power after correction: {100 * figure.power[0][1]:.0f} % at 0.5, " in told
     rows = 20 * figure.images_needed  # twenty rows an image
-    assert f"To tell 2.0 points takes about {figure.images_needed} images ({rows} rows)" in told
+    assert f"Detecting 2.0 points takes about {figure.images_needed} images ({rows} rows)" in told

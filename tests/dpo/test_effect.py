@@ -153,6 +153,15 @@ def test_other_optimisers_and_a_number_of_steps(model, simple, tmp_path, optimiz
     assert from_json(TrainingEffect, json.loads((tmp_path / EFFECT).read_text())).moved
 
 
+@pytest.mark.parametrize(
+    ("update", "moved"),
+    [(0.0, False), (6.7e-27, False), (5e-6, False), (7e-6, True), (math.nan, False)],
+)
+def test_an_update_that_float32_cannot_hold_is_none(update, moved):
+    effect = TrainingEffect(1, 1, 3, (1e-30,) * 3, update, 100.0, 0.0, 0, 0, None, None)
+    assert effect.moved is moved  # 100 / 2**24 = 5.96e-6
+
+
 def test_a_training_that_moved_nothing_is_an_error_unless_it_says_so(model, tmp_path):  # noqa: F811
     import shutil
     from types import SimpleNamespace

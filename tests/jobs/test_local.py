@@ -46,10 +46,13 @@ def test_a_node_without_the_model_says_so_in_the_sweep(tmp_path):
 
 def test_a_log_that_cannot_be_written_is_the_reason(tmp_path):
     (tmp_path / "file").write_text("")
-    (ended,) = LocalExecutor().run([job(tmp_path / "file", "x", "list", "losses")])
-    assert ended.code is None
-    assert ended.reason.startswith("not started: ")
-    assert "file" in ended.reason
+    jobs = [job(tmp_path / "file", name, "list", "losses", gpus=1) for name in ("x", "y")]
+    for ended in LocalExecutor(at_once=2, gpus=1).run(jobs):  # the second one gets the GPU
+        assert ended.code is None
+        assert ended.reason.startswith("not started: ")
+        assert "file" in ended.reason
+        jobs.pop()
+    assert jobs == []
 
 
 def test_more_gpus_than_there_are_is_refused_before_anything_starts(tmp_path):

@@ -112,6 +112,8 @@ MARKED = {"from": "gpt", "value": "<image>"}
         ({"system": "You are a pirate."}, "system message"),
         ({"chosen_image": "b.png"}, "own image for an answer"),
         ({"chosen": 3}, "unknown shape"),
+        ({"chosen": "a \ud83d"}, "torn text"),
+        ({"question": "what is \ude00"}, "torn text"),
         ({"chosen": None, "rejected": None}, "no answers"),
     ],
 )

@@ -57,6 +57,8 @@ def test_a_number_as_reference_is_its_text(tmp_path, image, given, known, key):
         ({"image": "data:image/png;base64,AAAA", "question": "What?"}, r"an address \(data:image"),
         ({"image": "a\0.png", "question": "What?"}, r"'.*a\\x00\.png' does not exist"),
         ({"id": "1", "image": "a.png", "question": "Again?"}, "earlier line"),
+        ({"image": "a.png", "question": "What \ud83d?"}, "half a surrogate pair"),
+        ({"image": "a.png", "question": "What?", "reference": "\ude00"}, "half a surrogate pair"),
     ],
 )
 def test_a_broken_line_is_named_by_its_number(tmp_path, image, line, reason):

@@ -100,6 +100,12 @@ def test_a_state_is_always_one_of_the_list_and_no_answer_is_never_measured(
         ("<THINKING>a</THINKING>\n\nYes", "a", "Yes"),
         ("[THINK]a[/THINK]Yes", "a", "Yes"),
         ("◁think▷a◁/think▷Yes", "a", "Yes"),
+        ("<thought>\na\n</thought>\nYes", "a", "Yes"),
+        ("<reasoning>a</reasoning>Yes", "a", "Yes"),
+        ("<seed:think>a</seed:think>Yes", "a", "Yes"),
+        ("<|START_THINKING|>a<|END_THINKING|>Yes", "a", "Yes"),
+        ("<|channel|>analysis<|message|>a<|channel|>final<|message|>Yes", "a", "Yes"),
+        ("<|channel|>final<|message|>Yes", "", "Yes"),
         ("No, look again.</think>Yes", "No, look again.", "Yes"),  # the template opened it
         ("<think>so long that", "so long that", ""),
         ("<think></think>Yes", "", "Yes"),

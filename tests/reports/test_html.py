@@ -206,7 +206,7 @@ def test_a_report_without_samples_pairs_and_curves_is_a_report(tmp_path):
     )
     page = Page(html.write(given, tmp_path).read_text())
     shown = "".join(page.seen)
-    assert "The samples are not at hand" in shown
+    assert "This report holds no samples" in shown
     assert "30 pairs were trained on" in shown
     assert "Training" not in shown
 

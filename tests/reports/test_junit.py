@@ -56,7 +56,7 @@ def test_two_runs_are_called_by_their_names():
     suite = suite_of(given)
     told = suite[0].find("failure").get("message")
     assert told.startswith("seva 100.0, gt_dpo 0.0, difference ")
-    assert "0 / 1 rows without a score, seva / gt_dpo" in told
+    assert "0 / 1 rows without a score seva / gt_dpo" in told
     assert suite.get("name") == "harness seva vs gt_dpo plain"
     assert "before" not in told
 

@@ -22,7 +22,7 @@ from harness.dpo import Curve
 from harness.records import from_json
 from tests.support.hostile import HOSTILE, NOTICE, arm, name_of, report
 
-HEADINGS = ["Pairs", "Answer length", "What flipped", "Some of the flips", "How it was made"]
+HEADINGS = ["Pairs", "Answer length", "Flips", "Examples of flips", "How it was made"]
 
 
 def rendered(text):
@@ -285,9 +285,20 @@ def test_the_forest_in_letters_draws_to_scale():
     assert drawing._drawn((2.0, 4.0), 3.0, "●", 10.0).index("│") == 20
 
 
+def test_a_long_curve_is_smoothed_by_the_mean_around_each_step():
+    line = [(float(step), float(step % 2)) for step in range(48)]
+    smooth = plots.smoothed(line)
+    assert smooth[0] == (0.0, pytest.approx(1 / 3)), "0, 1, 0"
+    assert smooth[24] == (24.0, pytest.approx(2 / 5)), "0, 1, 0, 1, 0 of steps 22 to 26"
+    assert plots.smoothed(line[:47]) == line[:47]
+
+
 def test_the_curves_can_be_read_as_a_table():
     curve = Curve("loss", tuple((float(step), 1 / step) for step in range(1, 101)))
     head, first, *_, last = plots.values([curve, Curve("kl", ((1.0, 0.0),))])
     assert (head, first, last) == (["step", "loss", "kl"], ["1", "1", "0"], ["100", "0.01", "–"])
+    three = Curve("reward_chosen", ((1.0, -3.5), (2.0, 0.0), (3.0, 3.5)))
+    drawn = drawing.curves([three, Curve("kl", ((1.0, 0.2), (2.0, 0.2)))])
+    assert drawn == [["reward chosen", "▁▅█", "-3.5 to 3.5"], ["kl", "▁▁", "0.2 to 0.2"]]
     assert len(plots.values([curve])) == 1 + 12
     assert plots.values([]) == []

@@ -20,7 +20,7 @@ from harness.cli.sweep import _leaderboard
 from harness.dpo import PairMargins, TrainingEffect
 from harness.errors import HarnessError
 from harness.records import Sample, to_json
-from harness.runs import bundle, open_evidence, verify
+from harness.runs import bundle, open_evidence, open_run, verify
 from harness.settings import RoundSettings
 from harness.stages import Round, Rounds
 from harness.storage import Memo, journal_of, read_json, seal_of, sealed, write_json, write_manifest
@@ -207,6 +207,13 @@ def test_raw_rows_and_judged_rows_are_tied_together(tmp_path):
     other.append(*mmvet(3, right=0.0))
     other.finish()
     assert seal_of(tmp_path / "judged.jsonl").source != seal_of(tmp_path / "raw.jsonl").digest
+
+
+def test_what_a_system_leaves_among_the_seeds_is_no_seed(copy):
+    for arm in ("before", "after"):
+        shutil.copytree(copy / arm, copy / "seeds" / "1" / arm)
+    (copy / "seeds" / ".DS_Store").write_bytes(b"")
+    assert len(open_run(copy).more) == 1
 
 
 def test_a_link_is_not_packed(copy, tmp_path):

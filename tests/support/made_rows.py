@@ -25,11 +25,10 @@ from typing import Any
 
 import PIL.Image
 
-from harness.benchmark.columns_read import read_columns
 from harness.benchmark.foreign import described
 from harness.benchmark.importing import config_of, kept_as_it_was
 from harness.benchmark.task import Row, Task
-from harness.benchmark.task_files import yaml_chain
+from harness.benchmark.task_files import read_columns, yaml_chain
 from harness.benchmark.wire import Asked, AskedAgain, Unanswerable, scored
 
 ROWS = 24

@@ -69,7 +69,7 @@ for (const table of document.querySelectorAll("table.pinned:not(.wide)")) {
   const heads = [...table.tHead.rows[0].cells].map((head) => head.textContent);
   for (const row of table.tBodies[0].rows) {
     [...row.cells].forEach((cell, at) => {
-      if (!cell.matches("td.n")) return;
+      if (at < 2 && !cell.matches("td.n")) return;
       cell.setAttribute("data-head", heads[at]);
       cell.classList.toggle("long", heads[at].length + cell.textContent.length > 20);
     });
@@ -77,7 +77,7 @@ for (const table of document.querySelectorAll("table.pinned:not(.wide)")) {
   table.classList.add("cards");
 }
 
-// ---- figures beside the headline are folded away until they are asked for
+// ---- figures other than the headline are hidden until they are asked for
 if (byId("beside")) {
   const fold = () => { for (const row of document.querySelectorAll("tr.beside")) row.hidden = !byId("beside").checked; };
   byId("beside").addEventListener("change", fold);

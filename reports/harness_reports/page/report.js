@@ -82,7 +82,7 @@
     if (side.error) box.append(...paragraph("Why something is missing", side.error));
     const state = side.state === "cut" ? "cut at the limit" : side.state;
     box.append(make("p", { class: "quiet" }, `${state}, ${side.tokens} tokens`));
-    if (side.thought) box.append(...paragraph("Thought before, not scored", side.thought));
+    if (side.thought) box.append(...paragraph("Reasoning before the answer, not scored", side.thought));
     const judged = make("div", { class: "judged" });
     judged.append(make("p", { class: "label" }, `Verdict by ${side.judge}`));
     const list = make("dl", { class: "facts" });
@@ -90,7 +90,7 @@
       list.append(make("dt", {}, metric), make("dd", {}, number(value)));
     }
     judged.append(list);
-    if (side.verdict) judged.append(...paragraph("In its words", side.verdict));
+    if (side.verdict) judged.append(...paragraph("Explanation", side.verdict));
     box.append(judged);
     return box;
   };
