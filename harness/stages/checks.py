@@ -195,7 +195,7 @@ def _made(
         if isinstance(item, Drop) and item.reason == "missing":
             raise HarnessError(
                 f"The method '{method.name}' got no answer to its first prompt "
-                f"'{item.prompt.id}': {item.meta.get('error')}. Nothing was evaluated yet; choose "
+                f"'{item.prompt.id}': {str(item.meta.get('error')).rstrip('.')}. Nothing was evaluated yet; choose "
                 "options of the method that fit this model with --set, or another model."
             )
         if isinstance(item, Pair):
