@@ -170,20 +170,8 @@ class Settings:
 class EvalSettings:
     """What is to be measured; fields as in :class:`Settings`.
 
-    Attributes:
-        benches: names of the benchmarks.
-        model: a built-in demo's name, a folder, a hub id, or ``openai:MODEL[@URL]``.
-        adapter: a PEFT adapter to put on it.
-        data: where the benchmarks' rows are.
-        limit: only the first rows of each benchmark.
-        max_new_tokens: where answers are cut, in the place of each task's own limit.
-        device: where the model runs.
-        dtype: its precision.
-        out: where run folders and the store lie.
-        judging: who judges open answers.
-        protocol: how images and conversations reach the model; ``None`` is ``hf``.
-        engine: what answers.
-        engine_options: ``--engine-set`` texts, sorted by key.
+    The model may also be ``openai:MODEL[@URL]``; ``adapter`` is a PEFT adapter to put on it;
+    without a protocol it is ``hf``.
     """
 
     benches: tuple[str, ...]

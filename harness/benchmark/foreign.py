@@ -63,14 +63,10 @@ def is_adhoc_result(name: str) -> bool:
 class Described:
     """What a task's file says.
 
-    Attributes:
-        title: the task's name.
-        metrics: name and direction of each figure.
-        means: those that the file calls a mean of numbers.
-        beside: names that are no figure, such as a file to submit.
-        asks: whether its code can ask a language model about an answer.
-        openai: whether it does so with the service's own library.
-        refused: why the task cannot be measured, as far as its file says so; else empty.
+    Each metric has a direction; ``means`` are those that the file calls a mean of numbers,
+    ``beside`` names that are no figure, such as a file to submit. ``asks`` says whether its code
+    can ask a language model about an answer, and ``openai`` whether with the service's own library.
+    ``refused`` is why the task cannot be measured, as far as its file says so; else empty.
     """
 
     title: str

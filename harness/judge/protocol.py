@@ -33,13 +33,8 @@ class Question:
 class Reply:
     """What a judge replied. ``text`` is ``None`` when there is none, and ``error`` says why.
 
-    Attributes:
-        text: the judge's words.
-        model: what the judge calls itself.
-        error: why there is not text.
-        tokens_in: length of the question in tokens.
-        tokens_out: length of the reply in tokens.
-        asked: whether the judge was troubled at all.
+    ``model`` is what the judge calls itself; ``asked`` says whether it was asked at all. Lengths of
+    question and reply are in tokens.
     """
 
     text: str | None

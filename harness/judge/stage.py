@@ -41,12 +41,8 @@ again, from the replies in the store; nobody is asked for those."""
 class Verdicts:
     """Both arms with the scores that count, by benchmark.
 
-    Attributes:
-        before: samples of the first arm.
-        after: samples of the second.
-        judging: who judged; ``None`` where the built-in grader's scores stand.
-        reused: whether nothing had to be done.
-        calls: questions that reached the judge in this call.
+    ``judging`` is ``None`` where the built-in grader's scores stand; ``reused`` if nothing had to
+    be done; ``calls`` counts the questions that reached the judge in this call.
     """
 
     before: Samples

@@ -40,15 +40,10 @@ _Record = tuple[str, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class GivenAnswer:
-    """One answer of a file.
+    """One answer of a file; ``text`` is ``None`` where the file says that there is none.
 
-    Attributes:
-        where: file and line, for errors.
-        place: its number in the file, from 0.
-        ids: by column, what may identify the row.
-        question: what was asked, where the file says it; else empty.
-        text: the answer; ``None`` where the file says that there is none.
-        facts: the short values of every other column, which the data may have too.
+    ``where`` names file and line and ``place`` counts from 0. ``ids`` may identify the row, by
+    column; ``facts`` are the short values of every other column, which the data may have too.
     """
 
     where: str

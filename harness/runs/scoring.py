@@ -26,14 +26,9 @@ _PICTURES = 500
 
 @dataclass(frozen=True)
 class Scoring:
-    """What is to be scored.
+    """What is to be scored: answer files or folders of them, and what reports call the model.
 
-    Attributes:
-        files: answer files or folders of them.
-        name: what reports call the model.
-        kind: format of the files; detected where it is ``None``.
-        answer: column of the answers, where its name is unknown.
-        row_id: column of the rows' ids.
+    The format is detected where it is ``None``; columns are named where their names are unknown.
     """
 
     files: tuple[Path, ...]

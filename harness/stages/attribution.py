@@ -46,16 +46,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Attribution:
-    """One row of a benchmark, read by both models.
-
-    Attributes:
-        benchmark: its name.
-        id: of the row.
-        question: that was asked. Hostile text.
-        grid: cells on a side.
-        before: of the model before.
-        after: of the trained one.
-    """
+    """One row of a benchmark, read by both models; the ``grid`` has so many cells on a side."""
 
     benchmark: str
     id: str

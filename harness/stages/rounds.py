@@ -38,16 +38,7 @@ _TRAINED = ("curves.jsonl", "effect.json")
 class RoundFigure:
     """One headline column after one round, against the model before the first.
 
-    Attributes:
-        benchmark: its name.
-        column: the column's name.
-        unit: of the figures.
-        digits: decimals in tables.
-        higher_is_better: ``None`` where neither direction is better.
-        before: the figure before the first round.
-        after: the figure after this one.
-        difference: after minus before.
-        interval: of the difference, paired and uncorrected.
+    The difference is after minus before; its interval is paired and uncorrected.
     """
 
     benchmark: str
@@ -86,12 +77,7 @@ class Round:
 
 @dataclass(frozen=True)
 class Rounds:
-    """All rounds of a run.
-
-    Attributes:
-        asked: how they were made.
-        each: in their order.
-    """
+    """All rounds of a run, in their order, and how they were asked for."""
 
     asked: RoundSettings
     each: tuple[Round, ...]
@@ -122,13 +108,9 @@ class Rounds:
 class Trained:
     """What pairs and training came to.
 
-    Attributes:
-        pairs: what was trained on; of the last round.
-        doctor: what those pairs would teach.
-        checkpoint: an adapter for the model before, or a model.
-        rounds: ``None`` where there was one.
-        models: the checkpoint of every round but the last, as ``with_adapter`` takes it.
-        calls: requests that reached the models of later rounds.
+    Pairs, and what they would teach, are those of the last round. The checkpoint is an adapter for
+    the model before, or a model. ``models`` are the checkpoints of every round but the last, as
+    ``with_adapter`` takes them; ``calls`` counts requests that reached the models of later rounds.
     """
 
     pairs: PairSet

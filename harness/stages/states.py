@@ -29,14 +29,10 @@ DONE, BEGUN, MISSING = "done", "begun", "missing"
 
 @dataclass(frozen=True)
 class Part:
-    """How far one part of a stage is: a benchmark, or the whole of it.
+    """How far one part of a stage is: a benchmark, or the whole of it (then the name is empty).
 
-    Attributes:
-        name: of the benchmark; empty for the whole of a stage.
-        done: how many of its units are on disk.
-        total: how many there will be; ``None`` if that is not known yet.
-        complete: whether nothing is left to do.
-        unmeasured: rows without an answer or score; the same command asks for them again.
+    ``total`` is ``None`` if it is not known yet. Rows are ``unmeasured`` that have no answer or
+    score; the same command asks for them again.
     """
 
     name: str
@@ -48,13 +44,7 @@ class Part:
 
 @dataclass(frozen=True)
 class StageState:
-    """How far a stage is.
-
-    Attributes:
-        stage: one of :data:`STAGES`.
-        unit: what is counted.
-        parts: by benchmark, or one.
-    """
+    """How far a stage, one of :data:`STAGES`, is: its parts, and the unit that is counted."""
 
     stage: str
     unit: str

@@ -32,13 +32,10 @@ _PAIRS, _MERGED_ON = 64, 16
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trained checkpoint: its folder, the hash of its files, and whether it was trained now.
+    """A trained checkpoint: its folder, and a hash over the names and bytes of its files.
 
-    Attributes:
-        path: the folder.
-        digest: hash over the names and bytes of its files.
-        adapter: whether it is a LoRA adapter for the base model or a model of its own.
-        reused: whether an earlier call had trained it.
+    It is a LoRA adapter for the base model, or a model of its own; ``reused`` if an earlier call
+    had trained it.
     """
 
     path: Path

@@ -69,7 +69,7 @@ for (const table of document.querySelectorAll("table.pinned:not(.wide)")) {
   const heads = [...table.tHead.rows[0].cells].map((head) => head.textContent);
   for (const row of table.tBodies[0].rows) {
     [...row.cells].forEach((cell, at) => {
-      if (!cell.matches("td.n")) return;
+      if (at < 2 && !cell.matches("td.n")) return;
       cell.setAttribute("data-head", heads[at]);
       cell.classList.toggle("long", heads[at].length + cell.textContent.length > 20);
     });
