@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,7 +14,7 @@ from harness.cli.gate import FOLDER
 from harness.compare import VERDICTS, check_rules, exit_code
 from harness.compare.gate import Rule, read_rule
 from harness.errors import ExitCode, UsageError
-from tests.support.command import harness
+from tests.support.command import harness, import_libraries
 from tests.support.finished import pope, write_run
 from tests.support.hostile import report
 
@@ -212,6 +210,7 @@ def test_a_threshold_is_a_plain_comparison(difference, limit):
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """The same job twice: gently, and with labels swapped at a rate that ruins the model."""
+    import_libraries()
     out = tmp_path_factory.mktemp("runs")
     common = ["--bench", "pope", "--max-prompts", "48", "--limit", "360", "--quiet"]
     found = []
@@ -219,10 +218,8 @@ def runs(tmp_path_factory):
         ("seva", "learning_rate=1e-6"),
         ("swapped", "of_set=learning_rate=1e-2"),
     ):
-        words = [sys.executable, "-m", "harness", "run", "--method", method, "--set", options]
-        done = subprocess.run(
-            [*words, "--out", out, "--json", *common], capture_output=True, text=True
-        )
+        words = ["run", "--method", method, "--set", options, "--out", out, "--json", *common]
+        done = harness(*words)
         assert done.returncode == 0, done.stderr
         found.append(Path(json.loads(done.stdout.splitlines()[-1])["folder"]))
     return found

@@ -6,6 +6,7 @@ are the point, or variables that libraries read while they are imported, start a
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -16,6 +17,18 @@ from pathlib import Path
 from typing import NoReturn
 
 from harness.cli import main
+
+LIBRARIES = ("torch", "transformers", "peft", "datasets", "trl", "scipy.stats", "harness.cli")
+LIBRARIES += ("harness.run", "harness.engine.engine", "harness.dpo.trainer", "lmms_eval.tasks")
+LIBRARIES += ("evaluate", "sacrebleu", "rich.console", "matplotlib.figure", "harness_seva")
+LIBRARIES += ("harness_sima", "harness.dpo.session", "harness.benchmark.task")
+"""What a run imports."""
+
+
+def import_libraries() -> None:
+    """Import what a run imports, so that those forked from here do not import it one by one."""
+    for name in LIBRARIES:
+        importlib.import_module(name)
 
 
 def harness(

@@ -22,15 +22,12 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.support.command import LIBRARIES
 from tests.support.journals import assert_same_rows
 
 PATIENCE = 900.0
-_PRELOADED = ["torch", "transformers", "peft", "datasets", "trl", "scipy.stats", "harness.cli"]
-_PRELOADED += ["harness.run", "harness.engine.engine", "harness.dpo.trainer", "lmms_eval.tasks"]
-_PRELOADED += ["evaluate", "sacrebleu", "rich.console", "matplotlib.figure", "harness_seva"]
-_PRELOADED += ["harness_sima", "harness.dpo.session", "harness.benchmark.task"]
 _FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(_PRELOADED)
+_FORKS.set_forkserver_preload(list(LIBRARIES))
 _TIMES = ("clock", "finished")
 STAGES = ("comparison.json", "judged", "after", "checkpoint", "pairs.jsonl", "before", "nothing")
 """What a run writes, the latest first."""
