@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from harness.analysis.leaderboard import (
     BEFORE,
-    Leaderboard,
-    Overview,
-    RankedRun,
-    Ranking,
+    Standing,
+    conclusion,
     names_of,
     rank,
     recorded_terms,
+    standings,
     starts_alike,
 )
-from harness.analysis.outcome import Standing, conclusion, standings
-from harness.analysis.pairwise import RunPair
+from harness.analysis.pairwise import Leaderboard, Overview, RankedRun, Ranking, RunPair
 from harness.analysis.power import (
     CAUTIOUS,
     TYPICAL,

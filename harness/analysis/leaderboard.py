@@ -12,7 +12,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite, nan
 
-from harness.analysis.pairwise import Key, RunPair, paired_of, pairwise, settled
+from harness.analysis.pairwise import (
+    Key,
+    Leaderboard,
+    RankedRun,
+    Ranking,
+    paired_of,
+    pairwise,
+    settled,
+)
 from harness.benchmark import Metric, headline
 from harness.compare import (
     GAIN,
@@ -27,125 +35,11 @@ from harness.compare import (
 from harness.data import same_data
 from harness.errors import UsageError, near_miss
 from harness.records import Sample, Samples, count_states, distinct, sentences
-from harness.report import ReportInput
 from harness.runs import FinishedRun, columns_of
 from harness.stats import partial_pooling, rounded
 
 BEFORE = "before"
 """Name of the entrant that every run started from."""
-
-
-@dataclass(frozen=True)
-class RankedRun:
-    """One run in one column.
-
-    Attributes:
-        run: its name in the leaderboard.
-        figure: the column's figure over all of its scored rows; the mean over its training seeds.
-        missing: rows without an answer or score.
-        difference: to the baseline, over the rows that both have; ``None`` for the baseline.
-        interval: of the difference.
-        interval_corrected: the same at the level of the whole page: it holds for whichever run is
-            picked for being the best.
-        pooled: the difference drawn towards the mean over the runs (partial pooling); ``None`` with
-            fewer than two runs besides the baseline.
-        pooled_error: its posterior standard deviation.
-        p_holm: of the difference, corrected over every pair of runs and every column.
-        verdict: against the baseline; empty for the baseline itself.
-        best: the best rank that cannot be ruled out, from 1.
-        worst: the worst one.
-        seeds: the difference of each training by itself, where there are several.
-    """
-
-    run: str
-    figure: float | None
-    missing: int
-    difference: float | None
-    interval: tuple[float, float] | None
-    interval_corrected: tuple[float, float] | None
-    pooled: float | None
-    pooled_error: float | None
-    p_holm: float | None
-    verdict: str
-    best: int
-    worst: int
-    seeds: tuple[float | None, ...] = ()
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """One column of one benchmark, the best figure first.
-
-    Attributes:
-        benchmark: its name.
-        column: the column's name.
-        unit: of figures and differences.
-        digits: decimals in tables.
-        higher_is_better: ``None`` where there is no direction, and then no rank means anything.
-        samples: rows of the benchmark.
-        clusters: images among them.
-        runs: of every run.
-        margin: what counts as worse, in the column's unit.
-    """
-
-    benchmark: str
-    column: str
-    unit: str
-    digits: int
-    higher_is_better: bool | None
-    samples: int
-    clusters: int
-    runs: tuple[RankedRun, ...]
-    margin: float = 0.0
-
-
-@dataclass(frozen=True)
-class Leaderboard:
-    """Runs against a common baseline.
-
-    Attributes:
-        baseline: its name.
-        rankings: one for each headline column of the benchmarks that all runs have.
-        left_out: benchmarks that only some runs have.
-        family: how many differences between any two runs are corrected together.
-        terms: margins, level, and benchmarks whose missing rows are accepted.
-        alpha: level of tests and intervals.
-        seed: of the resampling.
-        draws: how many resamples.
-        notes: what a reader has to know.
-        pairs: every two runs in every column.
-    """
-
-    baseline: str
-    rankings: tuple[Ranking, ...]
-    left_out: tuple[str, ...]
-    family: int
-    terms: Terms
-    alpha: float
-    seed: int
-    draws: int
-    notes: tuple[str, ...] = ()
-    pairs: tuple[RunPair, ...] = ()
-
-    @property
-    def missing(self) -> int:
-        """How many answers or scores are missing in all runs together."""
-        return sum(standing.missing for board in self.rankings for standing in board.runs)
-
-
-@dataclass(frozen=True)
-class Overview:
-    """Many runs as a page shows them.
-
-    Attributes:
-        board: how they stand against each other.
-        runs: what was reported of each, by its name in the leaderboard.
-        pages: where the page of a run lies, seen from this one; of those that have one.
-    """
-
-    board: Leaderboard
-    runs: Mapping[str, ReportInput]
-    pages: Mapping[str, str]
 
 
 def rank(
@@ -390,3 +284,67 @@ def _figure(
         figures.append(float(column.value(counted.sum(axis=0))) if len(counted) else nan)
     value = sum(figures) / len(figures)
     return (rounded(value) if isfinite(value) else None), missing
+
+
+_NAMED = 8  # runs in one sentence
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One run over all headline figures.
+
+    Attributes:
+        run: its name.
+        gains: figures that are better than the baseline's.
+        losses: those that are worse.
+        undecided: the others.
+        missing: rows without an answer or score.
+        cells: where it stands in each ranking.
+    """
+
+    run: str
+    gains: int
+    losses: int
+    undecided: int
+    missing: int
+    cells: tuple[RankedRun, ...]
+
+
+def standings(board: Leaderboard) -> list[Standing]:
+    """Return the runs, the baseline first, then by gains less losses."""
+    by_run: dict[str, list[RankedRun]] = {}
+    for ranking in board.rankings:
+        for each in ranking.runs:
+            by_run.setdefault(each.run, []).append(each)
+    found = []
+    for name, cells in by_run.items():
+        said = [each.verdict for each in cells]
+        gains, losses = said.count(GAIN), said.count(LOSS)
+        missing = sum(each.missing for each in cells)
+        undecided = len(cells) - gains - losses
+        found.append(Standing(name, gains, losses, undecided, missing, tuple(cells)))
+    first = board.baseline
+    return sorted(found, key=lambda each: (each.run != first, each.losses - each.gains, each.run))
+
+
+def conclusion(board: Leaderboard) -> str:
+    """Say which runs are better than the baseline, which worse, and which neither."""
+    rivals = [each for each in standings(board) if each.run != board.baseline]
+    count = len(board.rankings)
+    kinds = (
+        ("Better on some figures and worse on none", (True, False), "gains"),
+        ("Better on some and worse on others", (True, True), "gains"),
+        ("Worse on some and better on none", (False, True), "losses"),
+        ("Neither better nor worse on any figure", (False, False), ""),
+    )
+    told = []
+    for title, decided, counted in kinds:
+        chosen = [each for each in rivals if (each.gains > 0, each.losses > 0) == decided]
+        shown = [
+            each.run + (f" ({getattr(each, counted)} of {count})" if counted else "")
+            for each in chosen[:_NAMED]
+        ]
+        if len(chosen) > _NAMED:
+            shown.append(f"{len(chosen) - _NAMED} more")
+        told += [f"{title}: {', '.join(shown)}."] if shown else []
+    return " ".join(told)

@@ -1,4 +1,4 @@
-"""Every two runs of a leaderboard against each other, corrected once over the whole page."""
+"""The records of a leaderboard, and every two runs against each other, corrected over the page."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from itertools import combinations
 from harness.benchmark import Metric
 from harness.compare import MetricResult, Terms, compare, decide, survives
 from harness.records import Samples
+from harness.report import ReportInput
 
 Key = tuple[str, str, str, str]
 """First run, second run, benchmark, column."""
@@ -38,6 +39,119 @@ class RunPair:
     interval: tuple[float, float] | None
     p_holm: float | None
     verdict: str
+
+
+@dataclass(frozen=True)
+class RankedRun:
+    """One run in one column.
+
+    Attributes:
+        run: its name in the leaderboard.
+        figure: the column's figure over all of its scored rows; the mean over its training seeds.
+        missing: rows without an answer or score.
+        difference: to the baseline, over the rows that both have; ``None`` for the baseline.
+        interval: of the difference.
+        interval_corrected: the same at the level of the whole page: it holds for whichever run is
+            picked for being the best.
+        pooled: the difference drawn towards the mean over the runs (partial pooling); ``None`` with
+            fewer than two runs besides the baseline.
+        pooled_error: its posterior standard deviation.
+        p_holm: of the difference, corrected over every pair of runs and every column.
+        verdict: against the baseline; empty for the baseline itself.
+        best: the best rank that cannot be ruled out, from 1.
+        worst: the worst one.
+        seeds: the difference of each training by itself, where there are several.
+    """
+
+    run: str
+    figure: float | None
+    missing: int
+    difference: float | None
+    interval: tuple[float, float] | None
+    interval_corrected: tuple[float, float] | None
+    pooled: float | None
+    pooled_error: float | None
+    p_holm: float | None
+    verdict: str
+    best: int
+    worst: int
+    seeds: tuple[float | None, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """One column of one benchmark, the best figure first.
+
+    Attributes:
+        benchmark: its name.
+        column: the column's name.
+        unit: of figures and differences.
+        digits: decimals in tables.
+        higher_is_better: ``None`` where there is no direction, and then no rank means anything.
+        samples: rows of the benchmark.
+        clusters: images among them.
+        runs: of every run.
+        margin: what counts as worse, in the column's unit.
+    """
+
+    benchmark: str
+    column: str
+    unit: str
+    digits: int
+    higher_is_better: bool | None
+    samples: int
+    clusters: int
+    runs: tuple[RankedRun, ...]
+    margin: float = 0.0
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """Runs against a common baseline.
+
+    Attributes:
+        baseline: its name.
+        rankings: one for each headline column of the benchmarks that all runs have.
+        left_out: benchmarks that only some runs have.
+        family: how many differences between any two runs are corrected together.
+        terms: margins, level, and benchmarks whose missing rows are accepted.
+        alpha: level of tests and intervals.
+        seed: of the resampling.
+        draws: how many resamples.
+        notes: what a reader has to know.
+        pairs: every two runs in every column.
+    """
+
+    baseline: str
+    rankings: tuple[Ranking, ...]
+    left_out: tuple[str, ...]
+    family: int
+    terms: Terms
+    alpha: float
+    seed: int
+    draws: int
+    notes: tuple[str, ...] = ()
+    pairs: tuple[RunPair, ...] = ()
+
+    @property
+    def missing(self) -> int:
+        """How many answers or scores are missing in all runs together."""
+        return sum(standing.missing for board in self.rankings for standing in board.runs)
+
+
+@dataclass(frozen=True)
+class Overview:
+    """Many runs as a page shows them.
+
+    Attributes:
+        board: how they stand against each other.
+        runs: what was reported of each, by its name in the leaderboard.
+        pages: where the page of a run lies, seen from this one; of those that have one.
+    """
+
+    board: Leaderboard
+    runs: Mapping[str, ReportInput]
+    pages: Mapping[str, str]
 
 
 def paired_of(found: Mapping[Key, MetricResult], terms: Terms) -> tuple[RunPair, ...]:

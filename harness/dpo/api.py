@@ -111,9 +111,9 @@ def checkpoint_moved(path: Path, base: Path) -> bool:
         path: folder of an adapter or of a full model.
         base: folder of the model before.
     """
-    from harness.dpo import moved
+    from harness.dpo import effect
 
-    return moved.checkpoint_moved(path, base)
+    return effect.checkpoint_moved(path, base)
 
 
 def merge(

@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from harness.records import from_json, to_json
-from harness.storage import parse_json, read_json, write_json
+from harness.records import from_json
+from harness.storage import parse_json, read_json
 
 EFFECT = "effect.json"
 _RESOLUTION = 2.0**-24
@@ -116,28 +117,12 @@ def _share(update: float, weights: float) -> str:
     return f"{update / weights:.3%}" if weights else "an unknown share"
 
 
-def write_effect(out: Path, effect: TrainingEffect) -> None:
-    """Keep it beside the adapter."""
-    write_json(out / EFFECT, to_json(effect))
-
-
 def read_effect(folder: Path) -> TrainingEffect | None:
     """Return what a run's training did; ``None`` for a method that trains in its own way."""
     try:
         return from_json(TrainingEffect, read_json(folder / "checkpoint" / EFFECT))
     except (OSError, ValueError, TypeError, KeyError):
         return None
-
-
-def rates(curves: Path) -> list[float]:
-    """Return the learning rate of every optimiser step that ``curves.jsonl`` holds."""
-    found = []
-    for line in curves.read_text(encoding="utf-8").splitlines():
-        try:
-            found.append(float(parse_json(line)["learning_rate"]))
-        except (ValueError, TypeError, KeyError):
-            continue
-    return found
 
 
 SHOWN = (
@@ -167,12 +152,17 @@ class Curve:
 
 
 def read_curves(folder: Path) -> tuple[Curve, ...]:
-    """Return the curves of a run; none for a method that trains in its own way.
+    """Return the curves of a run; none for a method that trains in its own way."""
+    return curves_of(folder / "checkpoint" / "curves.jsonl")
+
+
+def curves_of(file: Path) -> tuple[Curve, ...]:
+    """Read the curves of a file.
 
     A line cut off by a kill, and a value that is not a finite number, are left out.
     """
     try:
-        text = (folder / "checkpoint" / "curves.jsonl").read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return ()
     rows = [row for line in text.splitlines() if (row := _row(line))]
@@ -191,3 +181,41 @@ def _row(line: str) -> Mapping[str, float]:
         return {}
     found = {key: value for key, value in found.items() if math.isfinite(value)}
     return found if "step" in found else {}
+
+
+def checkpoint_moved(path: Path, base: Path) -> bool:
+    """Do what :func:`harness.dpo.checkpoint_moved` promises."""
+    import torch
+    from safetensors import safe_open
+
+    if (path / "adapter_config.json").is_file():
+        return any(
+            bool(value.any()) or "lora_" not in name
+            for name, value in _tensors(path)
+            if "lora_A" not in name and "lora_embedding_A" not in name
+        )
+    known = {name: file for file in base.glob("*.safetensors") for name in _names(file)}
+    for name, value in _tensors(path):
+        if name not in known:
+            return True  # laid out in another way: not comparable
+        with safe_open(known[name], framework="pt") as old:
+            before = old.get_tensor(name)
+        if before.shape != value.shape or not torch.equal(before.float(), value.float()):
+            return True
+    return False
+
+
+def _names(file: Path) -> list[str]:
+    from safetensors import safe_open
+
+    with safe_open(file, framework="pt") as opened:
+        return list(opened.keys())
+
+
+def _tensors(path: Path) -> Any:
+    from safetensors import safe_open
+
+    for file in sorted(path.glob("*.safetensors")):
+        with safe_open(file, framework="pt") as opened:
+            for name in opened.keys():  # noqa: SIM118  (not a mapping)
+                yield name, opened.get_tensor(name)

@@ -22,10 +22,10 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl.trainer.dpo_config import DPOConfig
 
 from harness import progress
-from harness.dpo.callback import Curves
+from harness.dpo.callback import Curves, margins, update_norms
 from harness.dpo.checks import checked, refuse_unused
 from harness.dpo.config import FULL, Training, refuse_misfit, shared
-from harness.dpo.effect import TrainingEffect, rates, write_effect
+from harness.dpo.effect import EFFECT, TrainingEffect, curves_of
 from harness.dpo.encoding import encoder_for
 from harness.dpo.forward import (
     Collator,
@@ -37,7 +37,6 @@ from harness.dpo.forward import (
 from harness.dpo.loss_open import open_loss
 from harness.dpo.losses import Knobs
 from harness.dpo.merging import train_on, write_whole_model
-from harness.dpo.moved import margins, update_norms
 from harness.dpo.parts import (
     lora_targets,
     open_weights,
@@ -52,6 +51,7 @@ from harness.engine import quietly
 from harness.errors import HarnessError, UsageError
 from harness.model import Model, everywhere
 from harness.records import Pair, fingerprint, seed_of, to_json
+from harness.storage import write_json
 
 if TYPE_CHECKING:
     from harness.model import Spec
@@ -106,7 +106,7 @@ def run(pairs: Sequence[Pair], model: Model, out: Path, seed: int, training: Tra
                 ) from error
         effect = measured(trainer, out / "curves.jsonl")
         if trainer.args.should_save:
-            write_effect(out, effect)
+            write_json(out / EFFECT, to_json(effect))
             _publish(trainer, made, model)
             shutil.rmtree(out / "state", ignore_errors=True)
         trainer.accelerator.wait_for_everyone()
@@ -241,7 +241,9 @@ def measured(trainer: PackedTrainer, curves: Path) -> TrainingEffect:
     order = margins(trainer, rows)
     network = trainer.accelerator.unwrap_model(trainer.model)
     norms = update_norms(network, trainer.ref_model)
-    used = (rates(curves) if trainer.args.should_save else []) or [0.0]
+    known = curves_of(curves) if trainer.args.should_save else ()
+    points = next((curve.points for curve in known if curve.name == "learning_rate"), ())
+    used = [rate for _, rate in points] or [0.0]
     return TrainingEffect(
         pairs=total - held,
         steps=trainer.state.global_step,

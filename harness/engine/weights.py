@@ -17,6 +17,8 @@ WEIGHTS = "*.safetensors"
 _INDEX = ".safetensors.index.json"
 _WHOLE = "model.safetensors"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+_FLOATS = ("F64", "F32", "BF16", "F16")
+_QUANTIZED = ("quantization_config", "compression_config")
 _CONFIG = 64 << 20  # bytes of a configuration; tokenisers of large vocabularies have a tenth
 # Checkpoints in the layout of the original LLaVA code, and where they are converted.
 _CONVERTED = {
@@ -57,9 +59,29 @@ def weight_files(folder: Path, config: dict[str, Any]) -> list[Path]:
             + (f" (it has {', '.join(there[:3])})" if there else "")
             + ". Name the folder that save_pretrained wrote, or download the weights."
         )
-    for path in sorted({*read, *folder.glob(WEIGHTS)}):
-        check_whole(path)
+    headers = {path: check_whole(path) for path in sorted({*read, *folder.glob(WEIGHTS)})}
+    if not any(key in config or key in (config.get("text_config") or {}) for key in _QUANTIZED):
+        for path in read:
+            _refuse_codes(path, headers[path])
     return read
+
+
+def _refuse_codes(path: Path, header: dict[str, Any]) -> None:
+    """Refuse weights in a format of quantization that no configuration explains.
+
+    They would be read as numbers, without their scales.
+
+    Raises:
+        UsageError: if there are any; it names the first.
+    """
+    kinds = {name: entry.get("dtype") for name, entry in header.items() if name.endswith(".weight")}
+    odd = next((name for name, kind in kinds.items() if kind not in _FLOATS), None)
+    if odd is not None:
+        raise UsageError(
+            f"The weights file {path} holds {odd} as {kinds[odd]}, a format of quantization, and "
+            "config.json has no quantization_config that says how to read it. Take the whole "
+            "config.json of that checkpoint, or weights in float32, bfloat16 or float16."
+        )
 
 
 def _listed(folder: Path, index: Path) -> list[Path]:
@@ -162,8 +184,11 @@ def reads_images(folder: Path, config: dict[str, Any]) -> bool:
     )
 
 
-def check_whole(path: Path) -> None:
+def check_whole(path: Path) -> dict[str, Any]:
     """Compare a safetensors file's size with its header; a cut download is found here.
+
+    Returns:
+        The header: what it says of each tensor.
 
     Raises:
         UsageError: if it is no regular file, or damaged.
@@ -176,15 +201,16 @@ def check_whole(path: Path) -> None:
                     "was cloned without Git LFS. Run git lfs pull in it, or download it with: "
                     "hf download"
                 )
-        _, size = read_header(path)
+        header, size = read_header(path)
         whole = path.stat().st_size == size
     except (OSError, ValueError):
-        whole = False
+        header, whole = {}, False
     if not whole:
         raise UsageError(
             f"The weights file {path} is damaged or incomplete. Download or save it again; the "
             "other files of the folder can stay."
         )
+    return header
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from harness.engine import ENGINE_VERSION, weights_fingerprint
-from harness.model.address import OFFICIAL, SCHEME, ServerName, server_name, short_name
+from harness.model.address import (
+    OFFICIAL,
+    SCHEME,
+    ServerName,
+    server_name,
+    short_name,
+    without_password,
+)
 from harness.model.ask import Answering, AnyModel, ask_each
 from harness.model.distributed import everywhere, processes
 from harness.model.download import fetched
@@ -49,4 +56,5 @@ __all__ = [
     "server_name",
     "short_name",
     "weights_fingerprint",
+    "without_password",
 ]

@@ -75,13 +75,13 @@ def server_name(word: str, flag: str) -> ServerName:
         if (sign and _BARE.fullmatch(tail)) or _ALONE.fullmatch(text):
             name = model.partition("@")[0] or "MODEL"
             raise UsageError(
-                f"{flag} {_shown(word)} has no http:// or https:// before the server's address. "
-                f"Write {flag} {SCHEME}{plain(name)[:200]}@http://{_without_user(tail)}"
+                f"{flag} {without_password(word)} has no http:// or https:// before the server's "
+                f"address. Write {flag} {SCHEME}{plain(name)[:200]}@http://{_without_user(tail)}"
             )
         model, address = text, os.environ.get(BASE_URL) or OFFICIAL
     if not word.startswith(SCHEME) or not model.strip() or not model.isprintable():
         raise UsageError(
-            f"{flag} {_shown(word)} names no model behind a server. Write {flag} "
+            f"{flag} {without_password(word)} names no model behind a server. Write {flag} "
             f"{SCHEME}MODEL or {flag} {SCHEME}MODEL@http://localhost:8000/v1"
         )
     _check(address, flag)
@@ -105,7 +105,7 @@ def _check(address: str, flag: str) -> None:
             f"into the run folder. Leave it out: {_without_user(parts.netloc)}. The key belongs "
             f"into the environment variable {KEY}."
         )
-    shown = _shown(address)
+    shown = without_password(address)
     ill = not address.isprintable() or " " in address
     if ill or parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
         raise UsageError(
@@ -115,13 +115,14 @@ def _check(address: str, flag: str) -> None:
     if parts.fragment:
         raise UsageError(
             f"The server's address {shown} after {flag} has a part behind '#'. Write the model "
-            f"before the address: {flag} {SCHEME}MODEL@{_shown(address.partition('#')[0])}"
+            f"before the address: {flag} {SCHEME}MODEL@"
+            f"{without_password(address.partition('#')[0])}"
         )
     if parts.path.rstrip("/").endswith("/chat/completions"):
         base = address.partition("?")[0].rstrip("/").removesuffix("/chat/completions")
         raise UsageError(
             f"The server's address after {flag} is that of one call. Write its beginning alone: "
-            f"{_shown(base)}"
+            f"{without_password(base)}"
         )
     for name, _ in parse_qsl(parts.query, keep_blank_values=True):
         if _SECRET.search(name):
@@ -142,6 +143,6 @@ def _without_user(text: str) -> str:
     return plain(text.rpartition("@")[2])[:200]
 
 
-def _shown(text: str) -> str:
+def without_password(text: str) -> str:
     """Return what was typed for a message: harmless, short, and without user and password."""
     return re.sub(r"(//|@)[^/@]*:[^/@]*@|(//)[^/@]*@", r"\1\2", plain(text))[:200]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from harness.pairs.turns import (
+from harness.pairs.contents import (
     History,
     Turn,
     Unusable,

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.errors import HarnessError, plain
+from harness.model import without_password
+from harness.pairs.contents import Images, Unusable
 from harness.pairs.forms import FORMS, IMAGE_COLUMNS, Found, read_row, recognise
-from harness.pairs.images import Images
 from harness.pairs.tables import TableRow, rows_of, tables_of
-from harness.pairs.turns import Unusable
 from harness.records import Drop, Pair, Prompt, Side, distinct, fingerprint
 from harness.storage import files_digest
 
@@ -234,7 +234,10 @@ def _named(found: Found) -> Path:
     image = found.images[0] if found.images else None
     if isinstance(image, Mapping):
         image = image.get("path")
-    return Path(image[:200].replace("\0", "")) if isinstance(image, str) else Path()
+    if not isinstance(image, str):
+        return Path()
+    shown = without_password(image) if "@" in image else image
+    return Path(shown[:200].replace("\0", ""))
 
 
 def given_text(given: Given) -> str:

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import HarnessError, UsageError
+from harness.pairs.contents import Unusable, refuse_torn
 from harness.pairs.forms import OWN_REFERENCES, recognise, reference_of
 from harness.pairs.given import Given, given_fingerprint, read_given
 from harness.pairs.tables import rows_of
-from harness.pairs.turns import Unusable, refuse_torn
 from harness.records import Prompt
 from harness.storage import files_digest, lines_of, parse_json
 

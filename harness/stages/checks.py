@@ -193,9 +193,10 @@ def _made(
     pair = None
     for item in method.make_pairs(prompts, model, _short(options), seed):
         if isinstance(item, Drop) and item.reason == "missing":
+            reason = str(item.meta.get("error")).rstrip(".")
             raise HarnessError(
                 f"The method '{method.name}' got no answer to its first prompt "
-                f"'{item.prompt.id}': {item.meta.get('error')}. Nothing was evaluated yet; choose "
+                f"'{item.prompt.id}': {reason}. Nothing was evaluated yet; choose "
                 "options of the method that fit this model with --set, or another model."
             )
         if isinstance(item, Pair):

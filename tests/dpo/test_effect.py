@@ -14,8 +14,7 @@ from safetensors.torch import load_file
 from harness import dpo
 from harness.dpo import Training, session
 from harness.dpo.config import SCHEDULERS
-from harness.dpo.effect import EFFECT, TrainingEffect
-from harness.dpo.moved import checkpoint_moved
+from harness.dpo.effect import EFFECT, TrainingEffect, checkpoint_moved
 from harness.errors import HarnessError, UsageError
 from harness.model import Model
 from harness.plugins import load_method

@@ -116,6 +116,18 @@ def pointer(folder: Path) -> None:
     )
 
 
+def stored_as(kind: torch.dtype) -> Callable[[Path], None]:
+    """Store one weight in a format of quantization."""
+
+    def spoil(folder: Path) -> None:
+        path = folder / "model-00002-of-00002.safetensors"
+        tensors = load_file(path)
+        name = next(name for name in tensors if name.endswith(".weight"))
+        save_file({**tensors, name: tensors[name].to(kind)}, path)
+
+    return spoil
+
+
 def deep(folder: Path) -> None:
     header = b"[" * 100_000
     (folder / "model-00002-of-00002.safetensors").write_bytes(
@@ -135,6 +147,8 @@ def deep(folder: Path) -> None:
         (config(transformers_weights="../other.safetensors"), "outside of its folder"),
         (pointer, "Git LFS pointer"),
         (deep, "damaged or incomplete"),
+        (stored_as(torch.int8), "as I8, a format of quantization"),
+        (stored_as(torch.float8_e4m3fn), "as F8_E4M3, a format of quantization"),
         (lambda f: (f / INDEX).write_text("[" * 100_000), "cannot be read as JSON"),
         (lambda f: (f / INDEX).unlink(), "neither model.safetensors nor"),
         (

@@ -195,6 +195,20 @@ def test_an_image_written_as_a_data_uri_is_its_bytes(tmp_path):
     assert [drop.reason for drop in found.dropped] == ["image unreadable"]
 
 
+def test_bytes_that_are_no_image_are_told_without_an_address_of_memory(tmp_path):
+    rows = [row(image={"bytes": picture(1)}), row(image={"bytes": b"no image"})]
+    (drop,) = read_given(parquet(tmp_path, rows)).dropped
+    assert drop.meta["detail"] == "the bytes in the row: in no known format"
+
+
+def test_the_password_of_an_address_is_in_no_drop(folder):
+    found = read_given(json_file(folder, [row(), row(image="HTTPS://me:secret@host/a.png")]))
+    (drop,) = found.dropped
+    assert drop.reason == "image is a URL"
+    assert "secret" not in f"{drop} {found.notes}"
+    assert "host/a.png" in drop.meta["detail"]
+
+
 def test_the_fingerprint_knows_the_bytes_and_not_the_places(tmp_path):
     prints = []
     for name, shade in (("one", 0), ("two", 0), ("three", 1)):
