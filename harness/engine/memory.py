@@ -122,7 +122,8 @@ class Budget:
     def of(cls, loaded: Loaded, memory: int | None) -> Budget:
         """Divide ``memory`` bytes, or a part of what is free on the device."""
         on_gpu = loaded.device.type == "cuda"
-        total = memory if memory is not None else _free(loaded.device)
+        free = _free(loaded.device)
+        total = free if memory is None else memory
         kept = total * 4 // 10
         if memory is None and not on_gpu:
             weights = sum(value.nbytes for value in loaded.network.parameters())
@@ -135,7 +136,7 @@ class Budget:
             rows=_GPU_ROWS if on_gpu else _CPU_ROWS,
             tokens=_GPU_TOKENS if on_gpu else _CPU_TOKENS,
             positions=positions_of(loaded.network.config.get_text_config()),
-            free=_free(loaded.device) if on_gpu else available(),
+            free=free if on_gpu else available(),
             scores=0 if on_gpu else 2 * 4 * _heads(loaded),
         )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from harness.context import Context, Plan
 from harness.errors import UsageError
 from harness.pairs.diagnostics import by_text, diagnose, pairs_fingerprint, read_pairs
 from harness.pairs.measures import PairReport, changes
-from harness.records import Drop, Pair, Request, fingerprint, to_json
+from harness.records import Pair, Request, fingerprint, to_json
 from harness.storage import Memo, image_folder, save_thumbnail, thumbnail_in
 
 if TYPE_CHECKING:
@@ -137,17 +137,17 @@ def augmentations_of(folder: Path, model: Any = None, *, limit: int = 64) -> lis
         HarnessError: if there are no finished pairs.
     """
     pairs, drops = read_pairs(folder)
-    known = changes(_metas(pairs, drops))
+    known = changes([*(pair.meta for pair in pairs), *(drop.meta for drop in drops)])
     if not known:
         raise UsageError(
             f"The pairs of {folder} do not say what changed their answers (meta['changes']), so "
             "there is nothing to show by augmentation. See them with: harness pairs RUN"
         )
     alone = len(known) == 1
+    told = alone or any(CHOSEN in pair.meta for pair in pairs)
     found = []
     for each in known:
         own = [pair for pair in pairs if alone or pair.meta.get(CHOSEN) == each.name]
-        told = alone or any(CHOSEN in pair.meta for pair in pairs)
         ratios = _ratios(own[:limit], model) if model is not None else []
         found.append(
             Augmentation(
@@ -163,10 +163,6 @@ def augmentations_of(folder: Path, model: Any = None, *, limit: int = 64) -> lis
             )
         )
     return found
-
-
-def _metas(pairs: Iterable[Pair], drops: Iterable[Drop]) -> list[Any]:
-    return [*(pair.meta for pair in pairs), *(drop.meta for drop in drops)]
 
 
 def _ratios(pairs: Sequence[Pair], model: Any) -> list[float]:

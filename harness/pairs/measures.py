@@ -239,7 +239,11 @@ def guesses(pairs: Sequence[Pair]) -> list[Guess]:
     """
     return [
         guess("length", pairs, lambda pair, text: len(text.split())),
-        guess("question", pairs, _question_overlap),
+        guess(
+            "question",
+            pairs,
+            lambda pair, text: len(set(words(text)) & set(words(pair.prompt.question))),
+        ),
         guess("words", pairs, _word_weights(pairs)),
     ]
 
@@ -315,10 +319,6 @@ def critic(metas: Iterable[Mapping[str, Any]]) -> Critic | None:
         consistent=statistics.fmean(same) if same else None,
         both=len(twice),
     )
-
-
-def _question_overlap(pair: Pair, text: str) -> float:
-    return len(set(words(text)) & set(words(pair.prompt.question)))
 
 
 def _word_weights(pairs: Sequence[Pair]) -> Callable[[Pair, str], float]:

@@ -204,9 +204,9 @@ def _graded(names: Sequence[str]) -> str:
 
 TWO_SEEDS = (
     "Two seeds are too few to estimate how much seeds differ: after correction no difference may "
-    "be "
-    "detectable at all. Take three or more."
+    "be detectable at all. Take three or more."
 )
+_TOO_FEW = 2
 
 
 def _on_seeds(seeds: Sequence[int]) -> str:
@@ -214,7 +214,7 @@ def _on_seeds(seeds: Sequence[int]) -> str:
         f"Figures after training are means over {len(seeds)} seeds ({', '.join(map(str, seeds))}), "
         "and intervals allow for other seeds. Flips, lengths, categories, training and examples "
         f"are of seed {seeds[0]}."
-    ) + (f" {TWO_SEEDS}" if len(seeds) == len((0, 1)) else "")
+    ) + (f" {TWO_SEEDS}" if len(seeds) == _TOO_FEW else "")
 
 
 Writer = Callable[[ReportInput, Path], Path]
