@@ -118,13 +118,17 @@ def run_distributed(count: int, job: Callable[[], ExitCode]) -> int:
         return launch(count, sys.argv[1:])
     if not launched():
         return job()
-    from harness.model.distributed import ranks
+    from harness.model.distributed import LostError, ranks
 
     if ranks().rank > 0:
         try:
             ranks().serve()
         except KeyboardInterrupt:
             return ExitCode.INTERRUPTED  # the first process says so
+        except SystemExit as ended:
+            if not isinstance(ended.__cause__, LostError):
+                raise
+            return ExitCode.FAILED  # the process that died has said why
         return ExitCode.DONE
     code = job()
     ranks().dismiss()
