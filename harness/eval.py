@@ -64,8 +64,7 @@ def measure(asked: EvalSettings) -> EvalResult:
         context = Context(plan, folder, store)
         _record(context, model.fingerprint, model.answered_by)
         found = evaluate("after", model, context)
-        if asked.judging.local:
-            model.release()  # the judge needs the memory, and nobody asks the model any more
+        model.release()  # nobody asks it any more; a judge or the caller needs the memory
         what = f"eval of {Path(short_name(asked.model)).name}"
         return replace(_concluded(context, found.samples, what), calls=model.calls)
 

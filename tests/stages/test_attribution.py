@@ -114,7 +114,7 @@ def test_the_page_shows_both_readings_and_no_foreign_markup(tmp_path):
     one = dataclasses.replace(report(["what"] * 4), attribution=found, images=tmp_path / "images")
     html.write(one, tmp_path)
     page = (tmp_path / "report.html").read_text()
-    assert page.count("Image regions behind the answer") == 2
+    assert page.count('alt="Image regions behind the answer ') == 2
     assert page.count("data:image/webp") >= 2
     assert "<script>x" not in page
     assert any(text.startswith("Image reliance on pope") for text in one.sentences)
