@@ -12,10 +12,10 @@ or turning: a check that finds nothing proves nothing about those.
 
 from __future__ import annotations
 
-import contextlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import progress
@@ -23,8 +23,9 @@ from harness.benchmark import Metric, Task, headline
 from harness.compare import Comparison, compare
 from harness.context import Context, Plan
 from harness.errors import HarnessError
-from harness.records import Prompt, Samples, fingerprint, open_image, to_json
+from harness.records import UNREADABLE, Prompt, Samples, fingerprint, open_image, to_json
 from harness.stats import half_up
+from harness.storage import lines_of, parse_json
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -143,22 +144,37 @@ def seen(prompts: Iterable[tuple[str, str, PIL.Image.Image]]) -> tuple[Seen, ...
     return tuple(Seen(owner, look_of(image), coco_number(name)) for owner, name, image in prompts)
 
 
-def seen_in(prompts: Iterable[Prompt]) -> tuple[Seen, ...]:
+def seen_in(prompts: Iterable[Prompt], dropped: Collection[str] = ()) -> tuple[Seen, ...]:
     """Hash the images of a prompt file, each file once.
 
-    One that cannot be read was not trained on: the pair stage has dropped its prompts.
+    Args:
+        prompts: all of the file.
+        dropped: ids of those that the pair stage dropped, as an image of theirs cannot be read.
+
+    Raises:
+        HarnessError: if the image of another prompt cannot be read.
     """
     files = {image: prompt.id for prompt in prompts for image in prompt.images}
     found: list[Seen] = []
     for file, owner in files.items():
-        with contextlib.suppress(HarnessError):
+        try:
             found += seen([(owner, str(file), open_image(file, owner))])
+        except HarnessError:
+            if owner not in dropped:
+                raise
     if len(found) < len(files):
         progress.say(
             f"{len(files) - len(found)} images of the training prompts cannot be read, and are not "
             "looked for in the benchmarks."
         )
     return tuple(found)
+
+
+def _unreadable(folder: Path) -> set[str]:
+    """Return the ids of the prompts that the pair stage dropped for an unreadable image."""
+    file = folder / "dropped.jsonl"
+    drops = [parse_json(line) for _, line in lines_of(file)] if file.is_file() else []
+    return {each["prompt"]["id"] for each in drops if each["reason"] == UNREADABLE}
 
 
 def scan(
@@ -319,7 +335,7 @@ def check_contamination(context: Context[Plan]) -> tuple[ImageOverlap, ...]:
     if waiting:
         with progress.bar("contamination", len(waiting), "benchmarks") as bar:
             bar.advance(0, "images of the prompts")
-            known = seen_in(plan.prompts)
+            known = seen_in(plan.prompts, _unreadable(context.folder))
             for benchmark in waiting:
                 bar.advance(0, benchmark.name)
                 touched = inspect(benchmark, Task(benchmark.task, plan.data), known, limit)

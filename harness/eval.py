@@ -27,6 +27,7 @@ from harness.storage import (
     journal_of,
     locked,
     open_store,
+    reopen,
     save_thumbnail,
     write_json,
 )
@@ -97,6 +98,7 @@ def _record(context: Context[EvalPlan], model: str, engine: str = "") -> None:
     """Write what was asked, of which model, with which versions."""
     context.plan.record(model, engine).write(context.folder)
     write_json(context.folder / "versions.json", versions())
+    reopen(context.folder, "settings.json", "versions.json")
 
 
 def _concluded(

@@ -16,7 +16,7 @@ from harness.report import ReportInput, conclude, conclude_alone, write_reports,
 from harness.resolve import data_of
 from harness.runs import FinishedRun, open_run
 from harness.settings import EvalSettings, JudgeSettings
-from harness.storage import RunRecord, locked, open_store, read_journal
+from harness.storage import MANIFEST, RunRecord, locked, open_store, read_journal
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ def rejudge(
     before = _answers(folder, "before", plan) if run.before else {n: () for n in plan.columns}
     with locked(folder):
         context = Context(plan, folder, open_store(folder.parent))
+        (folder / MANIFEST).unlink(missing_ok=True)  # it is written anew with the result
         verdicts = judge(context, before, _answers(folder, "after", plan))
         if run.report.comparison is None:
             report = conclude_alone(

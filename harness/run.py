@@ -10,6 +10,7 @@ bundled and verified like any run: the first seed at its top, the others below `
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -63,7 +64,15 @@ from harness.stages import (
     round_folder,
     stages_of_plan,
 )
-from harness.storage import RunRecord, Store, image_folder, locked, open_store, write_json
+from harness.storage import (
+    RunRecord,
+    Store,
+    image_folder,
+    locked,
+    open_store,
+    reopen,
+    write_json,
+)
 
 _TOO_FEW = 2
 _KEPT = ("before", "after", "judged", "images")
@@ -108,6 +117,7 @@ def run(settings: Settings, *, alone: bool = True) -> Outcome:
     with _begun(settings) as (context, model):
         plan, folder = context.plan, context.folder
         terms, record = _terms(settings), plan.record(model.fingerprint, model.answered_by)
+        progress.current().stages(bars_of(plan))
         preflight_once(context, model)
         before = _before(context, model)
         trained, blanked = _trained(context, model)
@@ -199,11 +209,14 @@ def _begun(settings: Settings) -> Iterator[tuple[Context[Plan], Model]]:
     with locked(plan.folder(model.fingerprint)) as folder:
         plan.record(model.fingerprint, model.answered_by).write(folder)
         write_json(folder / "versions.json", versions())
-        progress.current().stages(bars_of(plan))
+        reopen(folder, "settings.json", "versions.json")
         try:
             yield Context(plan, folder, store), model
-        finally:
-            model.release()
+        except BaseException:
+            with contextlib.suppress(Exception):  # a broken device must not hide what broke it
+                model.release()
+            raise
+        model.release()
 
 
 def model_of(plan: Plan, store: Store | None = None) -> Model:

@@ -77,6 +77,9 @@ def test_on_a_terminal_a_bar_is_one_line_and_no_number_is_cut(width, told):
     """The process beside this one draws on a real terminal of that width."""
     child, terminal = pty.fork()
     if child == 0:
+        for variable in ("COLUMNS", "LINES"):  # would say another size than the terminal's
+            os.environ.pop(variable, None)
+        os.environ["TERM"] = "xterm"
         sys.stderr = os.fdopen(2, "w")
         fcntl.ioctl(2, termios.TIOCSWINSZ, struct.pack("HHHH", 20, width, 0, 0))
         with progress.showing(progress.Reporter()) as reporter:

@@ -58,10 +58,10 @@ def benchmark(name: str) -> Benchmark:
 
 
 def code_digest(name: str) -> str:
-    """Hash the code that scores a benchmark, for :func:`harness.plan.resolve`.
+    """Hash the code that scores a benchmark, for the keys of stored work.
 
     Of a benchmark's package those files are hashed that determine its scores, see
-    :mod:`harness.benchmark.catalog`; a task file with everything beside it.
+    :func:`code_files`; a task file with everything beside it.
     """
     if is_foreign(name):
         return fingerprint(BRIDGE, name, folder_digest(task_file(name).parent, "*"))

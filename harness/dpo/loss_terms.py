@@ -150,7 +150,7 @@ def refuse_knobs(term: Term, known: Sequence[str]) -> None:
 def _knobs_in_source(name: str) -> list[str] | None:
     """Return the knobs of a loss as its source names them: to import it would load torch.
 
-    ``None`` where it is no function of the module that its entry point names.
+    ``None`` where it is not simply one function of the module that its entry point names.
     """
     module, _, function = find("losses", name).value.partition(":")
     top, *inside = module.split(".")
@@ -163,10 +163,23 @@ def _knobs_in_source(name: str) -> list[str] | None:
         tree = ast.parse(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, SyntaxError):
         return None
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef) and node.name == function:
-            return [each.arg for each in node.args.kwonlyargs]
-    return None
+    bound = [node for node in tree.body if function in _names_bound(node)]
+    if len(bound) != 1 or not isinstance(bound[0], ast.FunctionDef):
+        return None
+    if not all("needs" in ast.unparse(each) for each in bound[0].decorator_list):
+        return None  # another decorator may add knobs
+    return [each.arg for each in bound[0].args.kwonlyargs]
+
+
+def _names_bound(node: ast.stmt) -> set[str]:
+    """Return the names that a statement defines or assigns, with those inside of it."""
+    inside = list(ast.walk(node))
+    named = {each.name for each in inside if isinstance(each, ast.FunctionDef | ast.ClassDef)}
+    stored = {
+        each.id for each in inside if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)
+    }
+    imported = {each.asname or each.name for each in inside if isinstance(each, ast.alias)}
+    return named | stored | imported
 
 
 def is_sft(text: str) -> bool:

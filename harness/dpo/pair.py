@@ -245,12 +245,16 @@ def _scores(pair: Pair) -> list[float] | None:
         return None
     count = 1 + len(pair.rejected)
     listed = isinstance(scores, list | tuple) and len(scores) == count
-    if not listed or not all(map(_is_number, scores)):
+    try:  # numbers of numpy and torch are numbers too, texts are not
+        found = [math.nan if isinstance(each, str) else float(each) for each in scores]
+    except (TypeError, ValueError):
+        found = []
+    if not listed or not found or not all(map(math.isfinite, found)):
         raise HarnessError(
             f"meta['scores'] of {name_of(pair)} must hold one number per answer, chosen first: "
             f"{count} numbers, not {scores!r:.200}."
         )
-    return [float(score) for score in scores]
+    return found
 
 
 Write = Callable[[list[Message]], str]

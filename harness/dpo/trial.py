@@ -18,7 +18,7 @@ from torch import Tensor
 from harness.dpo.checks import checked
 from harness.dpo.config import KEEP, Training
 from harness.dpo.forward import private_copy
-from harness.dpo.loss_terms import BY_IMAGE
+from harness.dpo.loss_terms import BY_IMAGE, terms_of
 from harness.dpo.pair import opened, turns_of
 from harness.dpo.parts import base_of, quantize
 from harness.dpo.session import build, own_randomness, quiet
@@ -158,10 +158,11 @@ def _step(trainer: PackedTrainer, batch: Any) -> float:
     optimizer.step()
     if all(torch.equal(old, new) for old, new in zip(before, weights, strict=True)):
         advice = "Raise learning_rate, or train on pairs whose answers the model can tell apart."
-        if trainer.loss.needs.images and BY_IMAGE not in batch["rows"][0].kinds:
+        alone = len(terms_of(trainer.loss.text)) == 1  # in a sum, another part may be the cause
+        if alone and trainer.loss.needs.images and BY_IMAGE not in batch["rows"][0].kinds:
             advice = (
                 f"loss={trainer.loss.text} compares the chosen answer under two images, and this "
-                "pair has it under one. Leave conditional out, or take a method or a file that "
+                "pair has it under one. Name another loss, or take a method or a file that "
                 "gives such pairs (docs/pairs.md, rejected_image)."
             )
         raise HarnessError(

@@ -6,7 +6,6 @@ An image is a file, bytes in the table, or an address.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import io
 import os
@@ -234,6 +233,8 @@ class Images:
         if isinstance(image, Mapping):
             data, name = image.get("bytes"), image.get("path")
             image = data if isinstance(data, bytes) and data else name
+        if isinstance(image, str) and image[:5].lower() == "data:":
+            image = _decoded(image)
         if isinstance(image, bytes):
             return self._kept(image, "the bytes in the row")
         if not isinstance(image, str) or not image.strip():
@@ -257,11 +258,6 @@ class Images:
                 return self._kept(fetched(name, _SECONDS), told)
             except OSError as error:
                 raise Unusable("image not fetched", f"{told}: {error}") from error
-        if name.startswith("data:"):
-            try:
-                return self._kept(base64.b64decode(name.partition(",")[2], validate=True), name)
-            except binascii.Error as error:
-                raise Unusable("image unreadable", f"{name[:120]}: {error}") from error
         path = PurePath(name.removeprefix("file://"))
         if "\0" in name or ".." in path.parts:
             raise Unusable("image outside", plain(f"{name[:120]!r} is outside of the image folder"))
@@ -291,6 +287,14 @@ class Images:
             part.write_bytes(data)
             part.replace(path)
         return path
+
+
+def _decoded(uri: str) -> bytes:
+    """Return the image that a data URI holds in base64, which may be wrapped into lines."""
+    try:
+        return base64.b64decode("".join(uri.partition(",")[2].split()), validate=True)
+    except ValueError as error:  # characters outside of ASCII, or of base64
+        raise Unusable("image unreadable", plain(f"{uri[:120]}: {error}")) from error
 
 
 def _is_below(path: PurePath, base: Path) -> bool:

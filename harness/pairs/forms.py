@@ -189,7 +189,7 @@ def _asked(row: Row, turns: Sequence[Turn], **more: Any) -> Found:
 def reference_of(row: Row, keys: Sequence[str]) -> str | None:
     """Return what an answer should say: a text, or a number as it is written."""
     value = _first(row, keys)
-    number = isinstance(value, int | float) and not isinstance(value, bool)
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     return str(value) if number or isinstance(value, str) else None
 
 

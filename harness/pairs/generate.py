@@ -29,6 +29,7 @@ from harness.records import (
     FIRST,
     LENGTH,
     STATES,
+    UNREADABLE,
     Answer,
     Drop,
     Pair,
@@ -323,7 +324,7 @@ class Sieve:
         try:
             prompt.open_images()
         except HarnessError as error:
-            return Drop(prompt, "unreadable image", {"error": str(error)})
+            return Drop(prompt, UNREADABLE, {"error": str(error)})
         try:
             asked = messages(prompt.question, len(prompt.images), prompt.history)
         except ValueError as error:

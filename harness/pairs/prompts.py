@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import HarnessError, UsageError
+from harness.model import without_password
 from harness.pairs.contents import Unusable, refuse_torn
 from harness.pairs.forms import OWN_REFERENCES, recognise, reference_of
 from harness.pairs.given import Given, given_fingerprint, read_given
@@ -56,7 +57,7 @@ def _is_ours(path: Path) -> bool:
         values = row.values or {}
         form = recognise(values)
         ours = form is None or form.name == "prompts"
-        return ours and not str(values.get("image")).startswith(_ADDRESSES)
+        return ours and not str(values.get("image")).lower().startswith(_ADDRESSES)
     return True
 
 
@@ -133,8 +134,9 @@ def _prompt(path: Path, number: int, line: str, folder: Path) -> Prompt:
 
 
 def _no_image(name: str, image: Path) -> str:
-    if name.startswith(_ADDRESSES):
-        return f"its image is an address ({name:.80}), not a file; save it, and name the file"
+    if name.lower().startswith(_ADDRESSES):
+        told = without_password(name)[:80]
+        return f"its image is an address ({told}), not a file; save it, and name the file"
     return f"its image {str(image)!r:.300} does not exist" if name else "its image has no name"
 
 

@@ -39,6 +39,7 @@ from harness.records.states import (
 )
 from harness.records.types import (
     LATER,
+    UNREADABLE,
     VERSION,
     Answer,
     Demo,
@@ -70,6 +71,7 @@ __all__ = [
     "REFUSED",
     "STATES",
     "THOUGHT_ONLY",
+    "UNREADABLE",
     "VERSION",
     "Answer",
     "Bounds",

@@ -171,6 +171,10 @@ class Pair:
         return replace(self, chosen=first, rejected=tuple(others), meta=meta, sides=sides)
 
 
+UNREADABLE = "unreadable image"
+"""Reason to drop a prompt: one of its images cannot be read."""
+
+
 @dataclass(frozen=True, slots=True)
 class Drop:
     """A prompt that gave no pair, and why in a word or two (``"equal"``, ``"unparsable"``)."""

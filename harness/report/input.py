@@ -12,6 +12,7 @@ from harness.dpo import Curve, TrainingEffect
 from harness.errors import HarnessError, UsageError
 from harness.judge import Judging
 from harness.pairs import PairReport
+from harness.plugins import names as installed
 from harness.protocol import HF, sentence
 from harness.records import LATER, Samples, StateCount, distinct, sentences
 from harness.settings import BUILTIN
@@ -239,7 +240,8 @@ def write_reports(
             failed[name] = error
     result = folder / "comparison.json"
     if result in written.values() and (folder / "settings.json").is_file():
-        write_manifest(folder, besides=[path for path in written.values() if path != result])
+        receipts = {folder / f"{name}.json" for name in installed("reports")}  # of trackers
+        write_manifest(folder, besides={*receipts, *written.values()} - {result})
     for name, cause in failed.items():
         if isinstance(cause, HarnessError):
             raise cause

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from math import isclose
 from pathlib import Path
@@ -14,8 +14,10 @@ from typing import Any
 from harness.benchmark import Metric
 from harness.compare import Comparison, compare, levels_of
 from harness.contamination import overlaps_of
+from harness.dpo import read_effect
 from harness.errors import HarnessError, UsageError
 from harness.judge import place
+from harness.pairs import read_pair_report
 from harness.records import to_json
 from harness.report import each_round
 from harness.runs.finished import FinishedRun, arm_of, columns_of, seed_folder
@@ -59,6 +61,7 @@ def followed(run: FinishedRun, folder: Path) -> tuple[list[Check], Comparison | 
     checks = [*_sealed(run, folder), *_checkpoint(folder, run.report.checkpoint)]
     for lying in sorted((folder / "rounds").glob("*")):
         checks += _checkpoint(lying, "")
+    checks += _told_twice(run, folder)
     found: Comparison | None = None
     recomputed = list[Check]()
     columns: dict[str, tuple[Metric, ...]] = {}
@@ -288,6 +291,25 @@ def _checkpoint(folder: Path, recorded: str) -> Iterator[Check]:
         if note.get("files") and made.is_dir() and folder_digest(made) != note["files"]:
             told.append(f"{made.relative_to(folder)} has changed since it was made")
     yield _check("run", _of_round("checkpoint", folder), told)
+
+
+def _told_twice(run: FinishedRun, folder: Path) -> Iterator[Check]:
+    """Hold what a report says of training and pairs against the stages' own files."""
+    rounds = run.report.rounds.each if run.report.rounds is not None else ()
+    trained = [(folder, run.report.training)]
+    trained += [(round_folder(folder, each.number), each.training) for each in rounds]
+    details = list[str]()
+    for base, recorded in trained:
+        if recorded is not None and (base / "checkpoint" / "effect.json").is_file():
+            kept = read_effect(base)
+            known = to_json(kept) if kept is not None else None
+            details += _different(to_json(recorded), known, "training")
+    doctor = read_json(folder / "comparison.json")["run"].get("doctor")
+    if doctor is not None and (folder / "pair_report.json").is_file():
+        told = read_pair_report(folder)
+        lean = to_json(replace(told, examples=())) if told is not None else None
+        details += _different({**doctor, "examples": []}, lean, "pair report")
+    yield _check("run", "training and pair report", details)
 
 
 def _named(file: Path) -> str:

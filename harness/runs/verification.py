@@ -95,7 +95,8 @@ def open_evidence(path: Path) -> FinishedRun:
         raise HarnessError(
             f"{path} is not as it was written, so nothing is decided from it: "
             f"{some(changed, '; ')}. See what follows from its rows with: harness verify {path}; "
-            "get it again from where it came, or call the command that made the run again."
+            "get it again from where it came, or call the command that made the run again (an "
+            "import: into a new folder)."
         )
     with unpacked(path) as folder:
         run = open_run(folder)

@@ -30,6 +30,7 @@ from harness.storage.manifest import (
     entries_in,
     entry_of,
     manifest_text,
+    reopen,
     write_manifest,
 )
 from harness.storage.memo import Memo, memos_in
@@ -92,6 +93,7 @@ __all__ = [
     "read_json",
     "read_text",
     "read_throughputs",
+    "reopen",
     "save_thumbnail",
     "seal_of",
     "sealed",

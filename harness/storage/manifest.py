@@ -39,10 +39,14 @@ def entries_in(manifest: bytes) -> dict[str, Any]:
     Raises:
         ValueError: if it names none.
     """
-    try:
-        return dict(parse_json(manifest)["members"])
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"it names no members: {error!r}") from error
+    return _members(parse_json(manifest))
+
+
+def _members(content: Any) -> dict[str, Any]:
+    found = content.get("members") if isinstance(content, dict) else None
+    if not isinstance(found, dict):
+        raise ValueError("it names no members")
+    return found
 
 
 def write_manifest(folder: Path, besides: Collection[Path] = ()) -> Path:
@@ -71,22 +75,43 @@ def changed_records(folder: Path) -> tuple[str, ...]:
     """
     try:
         text = read_bytes(folder / MANIFEST)
-        noted = entries_in(text)
+        content = parse_json(text)
+        noted = _members(content)
     except FileNotFoundError:
         return ()
     except (OSError, ValueError) as error:
         return (f"{MANIFEST} cannot be read: {error}",)
-    told = [] if manifest_text(noted).encode() == text else [f"{MANIFEST} has changed"]
+    packed = {name: content[name] for name in ("made_by",) if name in content}  # of a bundle
+    told = [] if manifest_text(noted, **packed).encode() == text else [f"{MANIFEST} has changed"]
     for name, entry in noted.items():
         path = folder / name
         try:
-            if path.parent.is_dir() and _entry(path, folder) != entry:
+            if not _taken_out(path, folder) and _entry(path, folder) != entry:
                 told.append(f"{name} has changed")
         except FileNotFoundError:
             told.append(f"{name} is missing")
         except (OSError, ValueError) as error:
             told.append(f"{name} cannot be read: {error}")
     return tuple(told)
+
+
+def _taken_out(path: Path, folder: Path) -> bool:
+    """Whether the folder of a record is gone, or lies elsewhere as scratch space may."""
+    if not path.parent.is_dir():
+        return True
+    moved = not path.parent.resolve().is_relative_to(folder.resolve())
+    return moved and path.relative_to(folder).parts[0] in ("checkpoint", "images")
+
+
+def reopen(folder: Path, *names: str) -> None:
+    """Take the manifest away where records that were just written are others than it names.
+
+    The run is at work again, and gets its manifest when it is finished.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        noted = entries_in(read_bytes(folder / MANIFEST))
+        if any(noted.get(name) != _entry(folder / name, folder) for name in names):
+            (folder / MANIFEST).unlink()
 
 
 def _records(folder: Path) -> Iterator[Path]:

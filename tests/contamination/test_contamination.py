@@ -16,8 +16,9 @@ from harness_tinyworld.scenes import POPE, PROMPT, make_scene, render
 from harness import contamination as detect
 from harness.compare import compare
 from harness.contamination import ImageOverlap, check_contamination, overlaps_of
+from harness.errors import HarnessError
 from harness.plugins import load
-from harness.records import Prompt
+from harness.records import UNREADABLE, Drop, Prompt, to_json
 from tests.support.contexts import run_context
 from tests.support.finished import pope
 
@@ -161,7 +162,11 @@ def test_a_run_finds_them_once_and_knows_them_for_ever(
     for prompt in planted:
         prompt.image.unlink()  # nothing is decoded again
     assert look() == (found,)
-    (lost,) = look(prompts="other")  # what cannot be read was not trained on
+    with pytest.raises(HarnessError, match="cannot be"):
+        look(prompts="other")  # gone since the training: not "nothing found"
+    drops = [to_json(Drop(prompt, UNREADABLE)) for prompt in planted]
+    (tmp_path / "dropped.jsonl").write_text("".join(json.dumps(drop) + "\n" for drop in drops))
+    (lost,) = look(prompts="other")  # what could not be read was not trained on
     assert (lost.rows, lost.ids) == (36, ())
 
 

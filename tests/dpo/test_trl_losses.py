@@ -7,6 +7,7 @@ import math
 import re
 from collections import defaultdict
 from dataclasses import replace
+from importlib.metadata import EntryPoint
 from types import SimpleNamespace
 
 import pytest
@@ -276,6 +277,26 @@ def test_the_knobs_in_the_source_of_a_loss_are_those_of_the_function():
         kinds = inspect.signature(load("losses", name)).parameters.values()
         known = [each.name for each in kinds if each.kind is each.KEYWORD_ONLY]
         assert _knobs_in_source(name) == known
+
+
+@pytest.mark.parametrize(
+    ("more", "known"),
+    [
+        ("", ["margin"]),
+        ("mine = with_margin(mine)", None),
+        ("@with_more\ndef mine(scores, knobs): ...", None),
+        ("if True:\n    def mine(scores, knobs): ...", None),
+        ("from other import mine", None),
+    ],
+)
+def test_the_source_is_not_believed_where_the_name_is_bound_twice(
+    tmp_path, monkeypatch, more, known
+):
+    (tmp_path / "my_losses.py").write_text(f"def mine(scores, knobs, *, margin=0): ...\n{more}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    point = EntryPoint("mine", "my_losses:mine", "harness.losses")
+    monkeypatch.setattr("harness.dpo.loss_terms.find", lambda kind, name: point)
+    assert _knobs_in_source("mine") == known
 
 
 @pytest.mark.parametrize("name", dpo.LOSSES)

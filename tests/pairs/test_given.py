@@ -189,10 +189,12 @@ def test_what_another_process_is_writing_meanwhile_is_left_alone(tmp_path):
 
 def test_an_image_written_as_a_data_uri_is_its_bytes(tmp_path):
     uri = "data:image/png;base64," + base64.b64encode(picture(1)).decode()
-    rows = [row(image=uri), row(image="data:image/png;base64,%%%", question="other?")]
+    wrapped = f"DATA:{uri[5:60]}\n{uri[60:]}"
+    broken = ["data:image/png;base64,%%%", f"{uri[:80]}…"]
+    rows = [row(image=each, question=f"{at}?") for at, each in enumerate([uri, wrapped, *broken])]
     found = read_given(parquet(tmp_path, rows), keep=tmp_path / "kept")
-    assert found.prompts[0].image.read_bytes() == picture(1)
-    assert [drop.reason for drop in found.dropped] == ["image unreadable"]
+    assert [each.image.read_bytes() for each in found.prompts] == [picture(1), picture(1)]
+    assert [drop.reason for drop in found.dropped] == ["image unreadable"] * 2
 
 
 def test_bytes_that_are_no_image_are_told_without_an_address_of_memory(tmp_path):

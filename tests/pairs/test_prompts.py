@@ -33,7 +33,7 @@ def test_both_vocabularies_are_read(tmp_path, image):
 
 @pytest.mark.parametrize(
     ("given", "known"),
-    [(5, "5"), (2.5, "2.5"), ("", ""), (True, None), (["a"], None), (None, None)],
+    [(5, "5"), (2.5, "2.5"), ("", ""), (True, None), (["a"], None), (float("nan"), None)],
 )
 @pytest.mark.parametrize("key", ["question", "query"])  # our own form, and one of a data set
 def test_a_number_as_reference_is_its_text(tmp_path, image, given, known, key):

@@ -9,7 +9,7 @@ import shutil
 
 import pytest
 
-from harness.storage import MANIFEST, changed_records, write_manifest
+from harness.storage import MANIFEST, changed_records, manifest_text, reopen, write_manifest
 
 
 @pytest.fixture
@@ -52,6 +52,30 @@ def test_a_folder_may_be_taken_out_as_a_whole(folder):
     assert changed_records(folder) == ()
 
 
+def test_a_folder_may_move_to_another_disk(folder, tmp_path_factory):
+    scratch = tmp_path_factory.mktemp("scratch")
+    for name in ("checkpoint", "after"):
+        shutil.move(folder / name, scratch / name)
+        (folder / name).symlink_to(scratch / name)
+    (told,) = changed_records(folder)
+    assert told.startswith("after/pope.jsonl cannot be read"), "rows lie in the folder itself"
+
+
+def test_a_run_that_is_at_work_again_has_no_manifest(folder):
+    reopen(folder, "settings.json")
+    assert (folder / MANIFEST).is_file()
+    (folder / "settings.json").write_text("of other settings")
+    reopen(folder, "settings.json")
+    assert not (folder / MANIFEST).exists()
+    reopen(folder, "settings.json")
+
+
+def test_a_bundle_may_be_unpacked_by_hand(folder):
+    members = json.loads((folder / MANIFEST).read_text())["members"]
+    (folder / MANIFEST).write_text(manifest_text(members, made_by="vlm-harness 0.1.0"))
+    assert changed_records(folder) == ()
+
+
 def test_a_folder_without_a_manifest_is_believed(folder):
     (folder / MANIFEST).unlink()
     assert changed_records(folder) == ()
@@ -69,6 +93,7 @@ def test_a_folder_without_a_manifest_is_believed(folder):
         ('"settings.json"', '"../settings.json"'),
         ('"settings.json"', '"/etc/hostname"'),
         ('"settings.json"', '"a\\u0000b"'),
+        ('"members": {', '"members": [[1, 2]], "n": {'),
         ("{", "[" * 9999),
         ("{", "\udcff"),
     ],

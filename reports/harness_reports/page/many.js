@@ -18,7 +18,7 @@
   filter();
 
   // ---- rows side by side: runs with the same answer are one box
-  const data = JSON.parse(byId("beside").textContent);
+  const data = JSON.parse(byId("side-by-side").textContent);
   if (data.rows.length) {
     let found = data.rows, at = 0;
     const named = (run, bench, id) => {
