@@ -162,11 +162,8 @@ def seen_in(prompts: Iterable[Prompt], dropped: Collection[str] = ()) -> tuple[S
         except HarnessError:
             if owner not in dropped:
                 raise
-    if len(found) < len(files):
-        progress.say(
-            f"{len(files) - len(found)} images of the training prompts cannot be read, and are not "
-            "looked for in the benchmarks."
-        )
+    if lost := len(files) - len(found):
+        progress.say(f"{lost} unreadable images of the prompts are not looked for in benchmarks.")
     return tuple(found)
 
 
