@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -17,7 +19,6 @@ from harness.resolve import resolve
 from harness.settings import EvalSettings, Settings
 from tests.model.test_server import Server
 from tests.support.checkpoints import write_llava
-from tests.support.command import harness, import_libraries
 
 
 def figures(rows, *columns):
@@ -95,24 +96,29 @@ def test_a_servers_model_can_be_measured_and_is_refused_for_training(tmp_path):
 
 @pytest.mark.slow
 def test_a_measured_model_serves_as_baseline_gate_and_side_of_a_comparison(tmp_path):
-    def said(*words, code=0):
-        done = harness(*words, cwd=tmp_path)
+    def harness(*words, code=0):
+        done = subprocess.run(
+            [sys.executable, "-m", "harness", *map(str, words)],
+            capture_output=True,
+            text=True,
+            timeout=500,
+            cwd=tmp_path,
+        )
         assert done.returncode == code, done.stderr + done.stdout
         return done.stdout, done.stderr
 
-    import_libraries()
     few = ("--bench", "pope", "--limit", "36", "--quiet", "--json")
-    base = json.loads(said("eval", *few)[0].splitlines()[-1])
+    base = json.loads(harness("eval", *few)[0].splitlines()[-1])
     other = write_llava(tmp_path / "other", seed=3)
-    weak = json.loads(said("eval", *few, "--model", other)[0].splitlines()[-1])
+    weak = json.loads(harness("eval", *few, "--model", other)[0].splitlines()[-1])
     assert base["levels"][0]["figure"] > weak["levels"][0]["figure"]
-    said("gate", base["folder"], "--baseline", base["folder"])
-    said("gate", weak["folder"], "--baseline", base["folder"], code=4)
-    assert "loss" in said("compare", base["folder"], weak["folder"])[0]
-    assert "compare OTHER" in said("gate", base["folder"], code=2)[1]
-    assert "pope accuracy" in said("report", base["folder"])[0]
-    said("bundle", base["folder"], "--out", "base.zip")
+    harness("gate", base["folder"], "--baseline", base["folder"])
+    harness("gate", weak["folder"], "--baseline", base["folder"], code=4)
+    assert "loss" in harness("compare", base["folder"], weak["folder"])[0]
+    assert "compare OTHER" in harness("gate", base["folder"], code=2)[1]
+    assert "pope accuracy" in harness("report", base["folder"])[0]
+    harness("bundle", base["folder"], "--out", "base.zip")
     words = ("--method", "seva", "--max-prompts", "12", "--baseline", "base.zip")
-    out, _ = said("run", *few, *words, "--out", "fresh")
+    out, _ = harness("run", *few, *words, "--out", "fresh")
     notes = json.loads(out.splitlines()[-1])["notes"]
     assert any("Before taken from base.zip" in note for note in notes)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -14,7 +16,6 @@ from harness.compare.pooled import estimate
 from harness.errors import HarnessError
 from harness.records import Sample
 from harness.stats.inference import error_of
-from tests.support.command import harness, import_libraries
 
 MEAN = mean_of("right", name="accuracy", primary=True)
 QUICK = {"seed": 0, "draws": 300, "alpha": 0.05}
@@ -153,16 +154,17 @@ def test_seeds_on_other_rows_are_refused():
 
 @pytest.mark.slow
 def test_three_seeds_are_one_run_folder_that_can_be_verified(tmp_path):
-    import_libraries()
     asked = ["--method", "seva", "--bench", "pope", "--limit", "36", "--max-prompts", "24"]
     more = ["--seeds", "3", "--json", "--quiet", "--out", str(tmp_path)]
 
-    def said(*words):
-        done = harness(*words)
+    def harness(*words):
+        done = subprocess.run(
+            [sys.executable, "-m", "harness", *words], capture_output=True, text=True, timeout=500
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    last = json.loads(said("run", *asked, *more).splitlines()[-1])
+    last = json.loads(harness("run", *asked, *more).splitlines()[-1])
     folder = last["folder"]
     assert folder.endswith("-seeds3")
     (head, *_) = last["comparison"]["benchmarks"][0]["figures"]
@@ -173,7 +175,7 @@ def test_three_seeds_are_one_run_folder_that_can_be_verified(tmp_path):
             singles.append(written["comparison"]["benchmarks"][0]["figures"][0]["difference"])
     assert sorted(head["seeds"]) == sorted(singles)
     assert head["difference"] == pytest.approx(sum(singles) / 3)
-    assert "ok" in said("verify", folder)
-    again = json.loads(said("run", *asked, *more).splitlines()[-1])
+    assert "ok" in harness("verify", folder)
+    again = json.loads(harness("run", *asked, *more).splitlines()[-1])
     assert again["reused"] is True
     assert again["calls"] == 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from harness.cli.gate import FOLDER
 from harness.compare import VERDICTS, check_rules, exit_code
 from harness.compare.gate import Rule, read_rule
 from harness.errors import ExitCode, UsageError
-from tests.support.command import harness, import_libraries
+from tests.support.command import harness
 from tests.support.finished import pope, write_run
 from tests.support.hostile import report
 
@@ -210,7 +212,6 @@ def test_a_threshold_is_a_plain_comparison(difference, limit):
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """The same job twice: gently, and with labels swapped at a rate that ruins the model."""
-    import_libraries()
     out = tmp_path_factory.mktemp("runs")
     common = ["--bench", "pope", "--max-prompts", "48", "--limit", "360", "--quiet"]
     found = []
@@ -218,8 +219,10 @@ def runs(tmp_path_factory):
         ("seva", "learning_rate=1e-6"),
         ("swapped", "of_set=learning_rate=1e-2"),
     ):
-        words = ["run", "--method", method, "--set", options, "--out", out, "--json", *common]
-        done = harness(*words)
+        words = [sys.executable, "-m", "harness", "run", "--method", method, "--set", options]
+        done = subprocess.run(
+            [*words, "--out", out, "--json", *common], capture_output=True, text=True
+        )
         assert done.returncode == 0, done.stderr
         found.append(Path(json.loads(done.stdout.splitlines()[-1])["folder"]))
     return found

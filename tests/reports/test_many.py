@@ -92,7 +92,7 @@ def test_a_figure_links_to_its_runs_samples_where_the_run_has_a_page(written):
 
 def test_rows_on_which_runs_differ_stand_side_by_side_most_divided_first(written):
     """What became of each row is worked out here from the scores themselves."""
-    shown = Page(written[0].read_text()).block("beside")
+    shown = Page(written[0].read_text()).block("side-by-side")
     assert (shown["runs"][shown["baseline"]], len(shown["runs"])) == ("before", 4)
     runs = [open_run(written[0].parent.parent / name) for name in ("better", "a b", "worse")]
     metric = {"pope": "strict", "mmvet": "score"}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,7 +16,6 @@ from harness.model import Model
 from harness.pairs import read_prompts
 from harness.records import Request
 from harness.stages import Ablation, Checkpoint, merged
-from tests.support.command import harness, import_libraries
 
 
 def scored(chosen, blank, drops):
@@ -41,12 +42,12 @@ def test_a_full_model_is_its_own_merge(tmp_path):
 
 @pytest.mark.slow
 def test_the_merged_checkpoint_answers_like_the_adapter_and_is_made_once(tmp_path):
-    import_libraries()
     words = ["--method", "seva", "--bench", "pope", "--limit", "18", "--max-prompts", "24"]
     more = ["--set", "learning_rate=2e-3", "--image-ablation", "--merge", "--json", "--quiet"]
+    command = [sys.executable, "-m", "harness", "run", *words, *more, "--out", str(tmp_path)]
 
     def run():
-        done = harness("run", *words, *more, "--out", tmp_path)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=500)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout.splitlines()[-1])
 

