@@ -13,10 +13,8 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from harness import progress
 from harness.compare import Comparison, Terms
@@ -28,7 +26,15 @@ from harness.judge import Verdicts, judge
 from harness.model import Model, open_checkpoint
 from harness.pairs import PairSet, make_pairs
 from harness.records import Samples, to_json
-from harness.report import TWO_SEEDS, ReportInput, conclude, each_round, write_reports, writers_of
+from harness.report import (
+    TWO_SEEDS,
+    ReportInput,
+    conclude,
+    each_round,
+    note_records,
+    write_reports,
+    writers_of,
+)
 from harness.resolve import resolve, versions
 from harness.runs import (
     FinishedRun,
@@ -190,6 +196,7 @@ def run_only(settings: Settings, stages: Collection[str]) -> tuple[Path, tuple[S
             elif stage == JUDGE:
                 arms = [(BEFORE, model), (AFTER, aligned)]
                 judge(context, *(evaluate(arm, who, context).samples for arm, who in arms))
+        note_records(context.folder)
         return context.folder, _states(context, model)
 
 
@@ -197,7 +204,7 @@ def _states(context: Context[Plan], model: Model) -> tuple[StageState, ...]:
     return stages_of_plan(context.plan, model, context.folder)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _begun(settings: Settings) -> Iterator[tuple[Context[Plan], Model]]:
     """Resolve what was asked, take the run folder, and write down what was asked of it."""
     plan = resolve(settings)
@@ -212,11 +219,9 @@ def _begun(settings: Settings) -> Iterator[tuple[Context[Plan], Model]]:
         reopen(folder, "settings.json", "versions.json")
         try:
             yield Context(plan, folder, store), model
-        except BaseException:
-            with contextlib.suppress(Exception):  # a broken device must not hide what broke it
+        finally:
+            with contextlib.suppress(Exception):  # a broken device hides neither result nor error
                 model.release()
-            raise
-        model.release()
 
 
 def model_of(plan: Plan, store: Store | None = None) -> Model:
@@ -258,7 +263,9 @@ def _trained(context: Context[Plan], model: Model) -> tuple[Trained, Ablation | 
     return trained, blanked
 
 
-def _answers_of_rounds(trained: Trained, model: Any, context: Context[Plan]) -> dict[int, Samples]:
+def _answers_of_rounds(
+    trained: Trained, model: Model, context: Context[Plan]
+) -> dict[int, Samples]:
     """Evaluate the model of every round but the last, where that was asked."""
     if not context.plan.settings.eval_rounds:
         return {}

@@ -206,7 +206,7 @@ class Files:
 
         Raises:
             UsageError: if there is no such file.
-            HarnessError: if a line is no JSON.
+            HarnessError: if a line is not JSON.
         """
         for number, line in enumerate(self.text(name).split("\n"), start=1):
             if line.strip():
@@ -218,7 +218,7 @@ class Files:
     def table(self, name: str, parts: str = ",") -> Iterator[tuple[str, dict[str, str]]]:
         """Yield the rows of a table in text by their columns' names, with file and line.
 
-        Bytes that are no UTF-8 become the replacement character, and a note says where.
+        Bytes that are not UTF-8 become the replacement character, and a note says where.
 
         Args:
             name: of the file.
@@ -232,7 +232,7 @@ class Files:
         for number, line in enumerate(text.split("\n"), start=1):
             if "\ufffd" in line:
                 self.notes.append(
-                    f"{name}, line {number}: bytes that are no UTF-8, shown as \ufffd"
+                    f"{name}, line {number}: bytes that are not UTF-8, shown as \ufffd"
                 )
         csv.field_size_limit(min(sys.maxsize, 1 << 30))  # a cell may hold a picture
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=parts, strict=True)

@@ -195,7 +195,7 @@ def _facts(path: Path) -> tuple[int | None, tuple[str, ...], list[object]]:
             return None, (), []  # one object: the rows may lie in a field of it
         values = values if isinstance(values, list) else [values]
         if not all(isinstance(value, Mapping) for value in values):
-            raise ValueError("a row is no JSON object")
+            raise ValueError("a row is not a JSON object")
         every = tuple(dict.fromkeys(key for value in values for key in value))
         found = [value["id"] for value in values if isinstance(value.get("id"), str | int)]
         return len(values), every, found

@@ -129,11 +129,11 @@ def _lines(path: Path, text: str) -> Placed:
             record = parse_json(line)
         except ValueError as error:
             raise HarnessError(
-                f"{where} is no JSON ({error}); it begins with {line.strip()[:_SHOWN]!r}. Copy the "
-                "file again from where it was made."
+                f"{where} is not JSON ({error}); it begins with {line.strip()[:_SHOWN]!r}. Copy "
+                "the file again from where it was made."
             ) from error
         if not isinstance(record, Mapping):
-            raise HarnessError(f"{where} is no JSON object with an id and an answer.")
+            raise HarnessError(f"{where} is not a JSON object with an id and an answer.")
         yield where, record
 
 

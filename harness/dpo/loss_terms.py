@@ -108,8 +108,9 @@ def terms_of(text: str) -> tuple[Term, ...]:
     """Read what ``loss=`` says; no loss is imported for it.
 
     Raises:
-        UsageError: if it cannot be read, a loss is not installed or has no such knob, naming the
-            near miss, or the losses cannot be summed.
+        UsageError: if the text cannot be parsed, a loss is not installed, a loss does not have a
+            knob that the text sets, or the losses cannot be added. A misspelt name gets a
+            suggestion.
     """
     terms = tuple(_term(part.strip(), text) for part in text.split("+"))
     for term in terms:

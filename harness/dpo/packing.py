@@ -214,11 +214,12 @@ def attend(
     """Attention over a packed sequence, in the form ``transformers`` calls it.
 
     ``query`` is ``(1, H, T, d)``; ``key`` and ``value`` may have fewer heads. The layout says where
-    prefixes and answers lie, so there is no mask. In a trimmed last layer these three hold the kept
-    tokens, and ``ready`` keys and values of the others.
+    prefixes and answers lie, which replaces a mask. Where the last layer is computed for the
+    scored tokens only, ``query``, ``key`` and ``value`` hold those tokens, and ``ready`` holds the
+    keys and values of all the others.
 
     Returns:
-        ``(1, T, H, d)``, trimmed ``(1, S, H, d)``; and no weights.
+        ``(1, T, H, d)``, or ``(1, S, H, d)`` for ``S`` scored tokens; and ``None`` for the weights.
 
     Raises:
         HarnessError: if called without a layout, which could only give a wrong answer.

@@ -217,7 +217,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object of a checkpoint.
 
     Raises:
-        UsageError: if the file is no JSON object.
+        UsageError: if the file is not a JSON object.
     """
     try:
         content = parse_json(read_text(path, _CONFIG))

@@ -102,7 +102,7 @@ def read_reply(body: bytes) -> ChatReply:
         begin = body[:80].decode(errors="replace")
         raise Refused(f"the server sent no JSON, but {begin!r}; check its address") from error
     if not isinstance(found, dict):
-        raise Refused("the server's reply is no JSON object")
+        raise Refused("the server's reply is not a JSON object")
     if found.get("error"):
         raise _told(found["error"])
     choices = found.get("choices")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 from harness.errors import HarnessError, UsageError
@@ -53,12 +54,12 @@ def gather(
 def _is_ours(path: Path) -> bool:
     if path.suffix != ".jsonl" or not path.is_file():
         return False
-    for row in rows_of(path):
-        values = row.values or {}
-        form = recognise(values)
-        ours = form is None or form.name == "prompts"
-        return ours and not str(values.get("image")).lower().startswith(_ADDRESSES)
-    return True
+    rows = (row.values or {} for row in rows_of(path))
+    first = next(rows, {})
+    form = recognise(first)
+    return (form is None or form.name == "prompts") and not any(
+        str(values.get("image")).lower().startswith(_ADDRESSES) for values in chain([first], rows)
+    )
 
 
 def read_prompts(
@@ -110,9 +111,9 @@ def _prompt(path: Path, number: int, line: str, folder: Path) -> Prompt:
     try:
         row = parse_json(line)
     except ValueError as error:
-        raise _broken(path, number, f"it is no JSON ({error})") from error
+        raise _broken(path, number, f"it is not JSON ({error})") from error
     if not isinstance(row, dict):
-        raise _broken(path, number, "it is no JSON object")
+        raise _broken(path, number, "it is not a JSON object")
     question = str(next((row[key] for key in _QUESTIONS if isinstance(row.get(key), str)), ""))
     if not _MARK.sub("", question).strip() or not isinstance(row.get("image"), str):
         raise _broken(path, number, "it needs the texts 'image' and 'question'")

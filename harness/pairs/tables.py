@@ -279,12 +279,12 @@ def _json_lines(path: Path) -> Iterator[TableRow]:
             except UnicodeDecodeError as error:
                 yield TableRow(number, where, None, f"it is not UTF-8 text ({error.reason})")
             except ValueError as error:
-                yield TableRow(number, where, None, f"it is no JSON ({error})")
+                yield TableRow(number, where, None, f"it is not JSON ({error})")
             else:
                 if isinstance(values, dict):
                     yield TableRow(number, where, values)
                 elif text:
-                    yield TableRow(number, where, None, "it is no JSON object")
+                    yield TableRow(number, where, None, "it is not a JSON object")
 
 
 def _json_list(path: Path) -> Iterator[TableRow]:
@@ -302,7 +302,7 @@ def _json_list(path: Path) -> Iterator[TableRow]:
                 if isinstance(values, dict):
                     yield TableRow(number, where, values)
                 else:
-                    yield TableRow(number, where, None, "it is no JSON object")
+                    yield TableRow(number, where, None, "it is not a JSON object")
     except BrokenListError as error:
         raise HarnessError(
             f"Line {error.line} of {path} is no valid JSON ({error.reason}). Repair the file and "

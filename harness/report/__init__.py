@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from harness.report.conclusion import conclude, conclude_alone, each_round
-from harness.report.input import ARMS, TWO_SEEDS, ReportInput, Taken, Writer, write_reports
+from harness.report.input import (
+    ARMS,
+    TWO_SEEDS,
+    ReportInput,
+    Taken,
+    Writer,
+    note_records,
+    write_reports,
+)
 from harness.report.writers import writers_of
 
 __all__ = [
@@ -15,6 +23,7 @@ __all__ = [
     "conclude",
     "conclude_alone",
     "each_round",
+    "note_records",
     "write_reports",
     "writers_of",
 ]

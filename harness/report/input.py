@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -218,6 +218,14 @@ def _on_seeds(seeds: Sequence[int]) -> str:
     ) + (f" {TWO_SEEDS}" if len(seeds) == _TOO_FEW else "")
 
 
+def note_records(folder: Path, reports: Iterable[Path] = ()) -> None:
+    """Write the manifest of a finished run; reports and the receipts of trackers are not in it."""
+    result = folder / "comparison.json"
+    if result.is_file() and (folder / "settings.json").is_file():
+        receipts = {folder / f"{name}.json" for name in installed("reports")}
+        write_manifest(folder, besides={*receipts, *reports} - {result})
+
+
 Writer = Callable[[ReportInput, Path], Path]
 
 
@@ -239,9 +247,8 @@ def write_reports(
         except Exception as error:
             failed[name] = error
     result = folder / "comparison.json"
-    if result in written.values() and (folder / "settings.json").is_file():
-        receipts = {folder / f"{name}.json" for name in installed("reports")}  # of trackers
-        write_manifest(folder, besides={*receipts, *written.values()} - {result})
+    if result in written.values():
+        note_records(folder, written.values())
     for name, cause in failed.items():
         if isinstance(cause, HarnessError):
             raise cause

@@ -84,7 +84,7 @@ class Store:
         return found
 
     def get(self, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
-        """Return the known entries among ``keys``; one that is no JSON object is forgotten.
+        """Return the known entries among ``keys``; one that is not a JSON object is forgotten.
 
         Raises:
             HarnessError: if the file cannot be used.

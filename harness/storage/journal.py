@@ -357,7 +357,7 @@ def lines_of(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def header_of(path: Path) -> str | None:
-    """Return the fingerprint in a journal's header; ``None`` where there is no journal."""
+    """Return the fingerprint in a journal's header, or ``None`` if it cannot be read."""
     try:
         return str(_fingerprint_in(path))
     except (OSError, ValueError, KeyError, TypeError):

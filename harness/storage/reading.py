@@ -71,7 +71,7 @@ def parse_json(text: str | bytes) -> Any:
     """Parse JSON of a bounded depth.
 
     Raises:
-        ValueError: if it is no JSON, or nested more than 64 levels deep.
+        ValueError: if it is not JSON, or nested more than 64 levels deep.
     """
     try:
         value = json.loads(text)
@@ -88,7 +88,7 @@ def read_json(path: Path, limit: int = LARGEST, within: Path | None = None) -> A
 
     Raises:
         OSError: if it cannot be read.
-        ValueError: if it is no JSON that we would read.
+        ValueError: if it is not JSON that we would read.
     """
     return parse_json(read_text(path, limit, within))
 
@@ -146,7 +146,7 @@ def read_header(path: Path) -> tuple[dict[str, Any], int]:
             raise ValueError(f"its header would have {length} bytes")
         header = parse_json(file.read(length))
     if not isinstance(header, dict):
-        raise ValueError("its header is no JSON object")
+        raise ValueError("its header is not a JSON object")
     try:
         entries = [entry for key, entry in header.items() if key != "__metadata__"]
         ends = [int(entry["data_offsets"][1]) for entry in entries]

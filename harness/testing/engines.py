@@ -158,7 +158,7 @@ def _compare(
     )
     known = [(a, b) for a, b in zip(theirs, ours, strict=True) if a.choices]
     gaps = [abs(x - y) for a, b in known for x, y in zip(a.choices, b.choices, strict=True)]
-    assert all(map(math.isfinite, gaps)), f"{name}: a log-probability is no number."
+    assert all(map(math.isfinite, gaps)), f"{name}: a log-probability is NaN or infinite."
     worst = max(gaps, default=None)
     assert worst is None or worst <= nats, f"{name}: a choice differs by {worst:.3g} nats."
     return Agreement(model.engine.identity, len(requests), equal, len(known), worst)

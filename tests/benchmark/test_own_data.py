@@ -188,7 +188,7 @@ def test_a_json_array_is_checked_as_lines_are(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         check_tables(task, "hub")
     place.write_text(json.dumps([{"id": 1, "image": "x", "question": "q"}, 5]))
-    with pytest.raises(UsageError, match="a row is no JSON object"):
+    with pytest.raises(UsageError, match="a row is not a JSON object"):
         check_tables(task, "hub")
     place.write_text(json.dumps([{"id": 1, "image": "x", "question": "q"}]))
     with pytest.raises(UsageError, match="has no column answer"):

@@ -178,7 +178,7 @@ def leads_out(records: list[Record], folder: Path) -> None:
         ),
         (mixed, "The column 'level' holds values of several kinds: .*str in rows.json, entry 1"),
         (several_images, "entry 1: the image is given as list"),
-        (torn, "rows.json, line 1 is no JSON"),
+        (torn, "rows.json, line 1 is not JSON"),
         (leads_out, r"1 of 6 images are not there: ../secret.png"),
     ],
 )

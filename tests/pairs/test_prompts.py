@@ -45,8 +45,8 @@ def test_a_number_as_reference_is_its_text(tmp_path, image, given, known, key):
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ('{"image": "a.png", "question": ', "it is no JSON"),
-        ("[1]", "no JSON object"),
+        ('{"image": "a.png", "question": ', "it is not JSON"),
+        ("[1]", "not a JSON object"),
         ({"question": "What?"}, "needs the texts"),
         ({"image": "a.png", "question": ""}, "needs the texts"),
         ({"image": "a.png", "question": "  "}, "needs the texts"),

@@ -175,7 +175,7 @@ def test_a_sample_file_alone_is_taken_and_not_called_checked(tmp_path):
     assert [row.tokens for row in found.samples] == list(range(6))
     assert any("not checked against" in note for note in found.notes)
     file.write_text(file.read_text() + "{torn\n")
-    with pytest.raises(HarnessError, match=r"my_task\.jsonl, line 7 is no JSON"):
+    with pytest.raises(HarnessError, match=r"my_task\.jsonl, line 7 is not JSON"):
         read_lmms([file])
 
 
@@ -278,7 +278,7 @@ def test_scores_above_one_are_not_made_into_percent(tmp_path):
         ("a_POPE.csv", "index,question,prediction\n1,a,b\n", "has no verdicts"),
         ("a_POPE.pkl", "x", "a pickle"),
         ("a_POPE.xlsx", "no zip", "cannot be read"),
-        ("a_POPE.json", "[", "is no JSON"),
+        ("a_POPE.json", "[", "is not JSON"),
     ],
 )
 def test_what_cannot_be_read_is_said(tmp_path, name, content, said):

@@ -9,6 +9,7 @@ import shutil
 
 import pytest
 
+from harness.report import note_records
 from harness.storage import MANIFEST, changed_records, manifest_text, reopen, write_manifest
 
 
@@ -68,6 +69,20 @@ def test_a_run_that_is_at_work_again_has_no_manifest(folder):
     reopen(folder, "settings.json")
     assert not (folder / MANIFEST).exists()
     reopen(folder, "settings.json")
+
+
+def test_receipts_of_trackers_are_no_records(folder):
+    (folder / "wandb.json").write_text("offline")
+    before = (folder / MANIFEST).read_bytes()
+    note_records(folder)
+    assert (folder / MANIFEST).read_bytes() == before, "a run without a result is not finished"
+    (folder / "comparison.json").write_text("{}")
+    (folder / "settings.json").write_text("of a later call")
+    note_records(folder)
+    (folder / "wandb.json").write_text("sent")
+    assert changed_records(folder) == ()
+    (folder / "comparison.json").write_text("[]")
+    assert changed_records(folder) == ("comparison.json has changed",)
 
 
 def test_a_bundle_may_be_unpacked_by_hand(folder):
