@@ -6,7 +6,7 @@ import ast
 import functools
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,6 +114,15 @@ def layers() -> list[list[str]]:
     for path in sources():
         if dotted(path) not in ("harness", "harness.__main__"):
             graph.setdefault(package(dotted(path)), set()).update(needs(path))
+    return sorted_into_layers(graph)
+
+
+def sorted_into_layers(graph: Mapping[str, set[str]]) -> list[list[str]]:
+    """Return the names so that each stands above all that it needs.
+
+    Raises:
+        AssertionError: if some need each other.
+    """
     done: list[list[str]] = []
     placed: set[str] = set()
     while len(placed) < len(graph):
@@ -135,6 +144,17 @@ def test_packages_sort_into_layers_without_a_circle(capsys):
     assert at["errors"] == 0
     assert at["stats"] < at["compare"] < at["report"] < at["run"] < at["cli"]
     assert at["engine"] < at["model"] < at["dpo"]
+
+
+def test_the_files_of_a_package_import_each_other_in_no_circle():
+    for face in sorted(HARNESS.glob("*/__init__.py")):
+        files = {dotted(path): path for path in face.parent.glob("*.py") if path != face}
+        sorted_into_layers(
+            {
+                name: {each.module for each in imports(path)} & files.keys() - {name}
+                for name, path in files.items()
+            }
+        )
 
 
 def outsiders() -> list[Path]:

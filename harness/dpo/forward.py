@@ -1,16 +1,15 @@
 """The forward pass: packed where the family allows it, else one full row per answer.
 
 Also what a family is asked before: whether the packed layout means the same to it as separate rows;
-and how batches are made, with image features that are kept from one visit of a row to the next.
+and image features that are kept from one visit of a row to the next.
 """
 
 from __future__ import annotations
 
 import copy
-import hashlib
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,10 +18,6 @@ from harness.dpo.packing import ATTENTION, attend, pack, trim_last_layer
 from harness.dpo.rows import EncodedPair
 from harness.engine import ANSWER_TYPES, why_not_shared
 from harness.errors import HarnessError
-from harness.records import Pair
-
-if TYPE_CHECKING:
-    from harness.dpo.encoding import Encoder
 
 PACKED_FAMILIES = ("idefics3", "internvl", "llava", "llava_next", "qwen2_5_vl", "smolvlm")
 """``model_type`` of the families whose packed results are tested against separate rows."""
@@ -261,15 +256,6 @@ def _joined(parts: Sequence[Tensor]) -> Tensor:
     return joined
 
 
-def pixel_key(vision: Mapping[str, Tensor]) -> str:
-    """Hash what the tower reads of a row, so that another view of an image is another key."""
-    made = hashlib.sha256()
-    for name, value in sorted(vision.items()):
-        made.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        made.update(value.contiguous().numpy().tobytes())
-    return made.hexdigest()
-
-
 class FeatureCache:
     """Features of frozen tower and projector, held in the host's memory up to a limit.
 
@@ -303,38 +289,3 @@ class FeatureCache:
             # A copy: what the tower returns may be a view of something larger.
             self._kept[key] = made.detach().clone().cpu()
         return made
-
-
-class Collator:
-    """Opens the images of a batch and packs its rows; called by the data loader."""
-
-    def __init__(
-        self,
-        pairs: Sequence[Pair],
-        encoder: Encoder,
-        *,
-        packed: bool,
-        family: str = "",
-        keyed: bool = False,
-    ) -> None:
-        """Remember the pairs; nothing is opened yet. ``keyed`` batches tell images apart."""
-        self.pairs, self.encoder, self.packed = pairs, encoder, packed
-        self.family, self.keyed = family, keyed
-        self._cut: dict[int, tuple[int, int]] = {}
-
-    def __call__(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """Make the batch of the examples' ``row`` numbers."""
-        numbers = [int(example["row"]) for example in examples]
-        rows = [self.encoder.encode(number, self.pairs[number]) for number in numbers]
-        self._cut.update((row.index, (row.cut, len(row.answers))) for row in rows)
-        padding = self.encoder.tokenizer.pad_token_id or 0
-        batch = collate(rows, packed=self.packed, padding=padding, family=self.family)
-        if self.keyed:
-            batch["keys"] = [pixel_key(vision) for vision in batch["vision"]]
-        return batch
-
-    @property
-    def cut_share(self) -> float:
-        """Share of the answers seen so far that end without an end token."""
-        answers = sum(count for _, count in self._cut.values())
-        return sum(cut for cut, _ in self._cut.values()) / answers if answers else 0.0

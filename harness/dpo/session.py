@@ -24,11 +24,11 @@ from trl.trainer.dpo_config import DPOConfig
 from harness import progress
 from harness.dpo.callback import Curves, margins, update_norms
 from harness.dpo.checks import checked, refuse_unused
+from harness.dpo.collator import Collator
 from harness.dpo.config import FULL, Training, refuse_misfit, shared
 from harness.dpo.effect import EFFECT, TrainingEffect, curves_of
 from harness.dpo.encoding import encoder_for
 from harness.dpo.forward import (
-    Collator,
     FeatureCache,
     private_copy,
     use_packed_attention,

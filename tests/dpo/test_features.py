@@ -10,7 +10,8 @@ from safetensors.torch import load_file
 
 from harness import dpo
 from harness.dpo import Training
-from harness.dpo.forward import FeatureCache, pixel_key
+from harness.dpo.collator import pixel_key
+from harness.dpo.forward import FeatureCache
 from harness.errors import UsageError
 from tests.dpo.test_training import folder, model, one_thread, pairs  # noqa: F401
 
