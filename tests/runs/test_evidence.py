@@ -18,12 +18,22 @@ from click.testing import CliRunner
 from harness.cli import app
 from harness.cli.sweep import _leaderboard
 from harness.dpo import PairMargins, TrainingEffect
+from harness.engine import checkpoint_digest
 from harness.errors import HarnessError
 from harness.records import Sample, to_json
 from harness.runs import bundle, open_evidence, open_run, verify
 from harness.settings import RoundSettings
 from harness.stages import Round, Rounds
-from harness.storage import Memo, journal_of, read_json, seal_of, sealed, write_json, write_manifest
+from harness.storage import (
+    Memo,
+    folder_digest,
+    journal_of,
+    read_json,
+    seal_of,
+    sealed,
+    write_json,
+    write_manifest,
+)
 from tests.support.finished import mmvet, pope, write_run
 
 CHANCE = 20261125
@@ -137,6 +147,42 @@ def test_each_command_says_so_and_decides_nothing(run, copy, words, tmp_path):
     assert "is recorded as" in str(done.exception)
     assert "harness verify" in str(done.exception)
     assert not list(tmp_path.glob("*.zip"))
+
+
+LEFT_THERE = ("README.md", ".DS_Store", ".cache/huggingface/download/x.metadata", "events.out.1")
+LEFT_THERE += ("config.json~", "runs/Nov26/events.out.tfevents.1", "optimizer.pt", "notes.json")
+LOADED = ("tokenizer.json", "config.json", "model-00002-of-00002.safetensors", "modeling_x.py")
+LOADED += ("below/more.safetensors", "chat_template.jinja", "model.safetensors.index.json")
+
+
+@pytest.mark.parametrize("place", ["checkpoint/adapter", "merged"])
+def test_a_file_added_to_weights_matters_only_if_a_loader_would_read_it(copy, place):
+    folder = copy / place
+    if place == "merged":
+        shutil.copytree(copy / "checkpoint" / "adapter", folder)
+        Memo(copy / "merged.json", key="adapter").write("a", files=checkpoint_digest(folder))
+    for name in LEFT_THERE:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("x")
+    assert open_evidence(copy).after
+    for name in LOADED:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("x")
+        with pytest.raises(HarnessError, match=f"{place} has changed since it was"):
+            open_evidence(copy)
+        (folder / name).unlink()
+    assert open_evidence(copy).after
+
+
+def test_weights_whose_hash_an_earlier_version_noted_are_still_known(copy):
+    adapter = copy / "checkpoint" / "adapter"
+    (adapter / "README.md").write_text("written by PEFT")
+    state = read_json(copy / "training.json")
+    write_json(copy / "training.json", {**state, "files": folder_digest(adapter)})
+    assert open_evidence(copy).after
+    (adapter / "adapter_model.safetensors").write_bytes(b"others")
+    with pytest.raises(HarnessError, match="checkpoint/adapter has changed"):
+        open_evidence(copy)
 
 
 def test_a_word_nobody_knows_is_named_with_file_and_field(copy):
@@ -342,7 +388,8 @@ def in_rounds(copy):
         shutil.copyfile(copy / name, place / name)
     shutil.copytree(copy / "checkpoint", place / "checkpoint")
     shutil.copytree(place / "checkpoint" / "adapter", place / "checkpoint" / "joined")
-    Memo(place / "checkpoint" / "joined.json").keep("made of", place / "checkpoint" / "joined")
+    joined = place / "checkpoint" / "joined"
+    Memo(joined.with_suffix(".json")).write("made of", files=checkpoint_digest(joined))
     rates, margins = (1e-4, 1e-4, 0.0), PairMargins(0.5, 1.0)
     effect = TrainingEffect(2, 1, 1, rates, 0.5, 9.0, 0.0, 0, 2, margins, margins)
     write_json(copy / "checkpoint" / "effect.json", to_json(effect))
