@@ -43,8 +43,8 @@ class Engine:
         self._loaded = loaded
         self._ending = ending_of(loaded.network, loaded.tokenizer)
         self._penalty = float(loaded.network.generation_config.repetition_penalty or 1.0)
-        self._preparer = Preparer(loaded)
         self.budget = Budget.of(loaded, memory)
+        self._preparer = Preparer(loaded, self.budget.pixels)
         self.features = Features(loaded, self.budget.features)
         self.passes: Passes | None = None
         if can_share(loaded.network):
