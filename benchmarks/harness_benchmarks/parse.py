@@ -33,7 +33,12 @@ _CHINESE = re.compile(
 _WIDE = {0xFF01 + at: 0x21 + at for at in range(94)}
 """Letters and signs of full width, as Chinese and Japanese type them, and what they stand for."""
 _HAN = re.compile(r"[\u4e00-\u9fff]")
-_NAMED = re.compile(r"\b(?:answer|option|choice)\b(?: is|:)?\s*\(?([A-Z])\b", re.IGNORECASE)
+# Of small letters only the last word: "the answer is a dog" names no letter.
+_NAMED = re.compile(r"\b(?i:answer|option|choice)\b(?i: is|:)?\s*\(?([A-Z](?![\w'])|[a-z](?=\W*$))")
+# A letter by itself on a line, between tags or in a box, whatever was written before it.
+_ALONE = re.compile(
+    r"(?:^|>)[\s*(\"]*([A-Z])[\s*.):\"]*(?:$|</)|\\boxed\{\W*(?:\\text\{)?([A-Z])\b", re.MULTILINE
+)
 
 
 def yes_no(answer: str) -> str | None:
@@ -63,8 +68,11 @@ def letter(answer: str, options: Mapping[str, str]) -> str | None:
     alone = answer.strip().strip("().:").upper()
     if alone in options:
         return alone
-    for pattern in (_NAMED, _CHINESE, _LETTER):
-        found = {part.upper() for m in pattern.finditer(answer) for part in m.groups() if part}
+    alone, named, chinese, other = (
+        {part.upper() for m in pattern.finditer(answer) for part in m.groups() if part}
+        for pattern in (_ALONE, _NAMED, _CHINESE, _LETTER)
+    )
+    for found in (alone, named, _written(answer, options), chinese, other):
         said = sorted(found & options.keys())
         if len(said) == 1:
             return said[0]
@@ -80,6 +88,15 @@ def letter(answer: str, options: Mapping[str, str]) -> str | None:
         if all(grader.holds(text, other) for other in held.values())
     ]
     return longest[0] if len(longest) == 1 else None
+
+
+def _written(answer: str, options: Mapping[str, str]) -> set[str]:
+    """Return the letters before which an answer writes out their own options, as "C. sample B"."""
+    return {
+        key
+        for key, text in options.items()
+        if re.search(rf"(?<!\w){key}[.):]\s*{re.escape(text)}(?!\w)", answer)
+    }
 
 
 def _chinese_option(answer: str, options: Mapping[str, str]) -> str | None:

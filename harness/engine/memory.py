@@ -7,6 +7,8 @@ above it may have a limit of its own.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -81,6 +83,12 @@ def _left(folder: Path, limit: str, used: str, cached: str) -> int | None:
         return max(0, most - taken + int(stat[stat.index(cached) + 1]))
     except (OSError, ValueError, IndexError):  # "max": no limit; or no such file: no such group
         return None
+
+
+def give_back() -> None:
+    """Return heap pages that lie free between kept tensors; glibc keeps them by itself."""
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library has no such
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 _CPU_SHARE, _GPU_SHARE = 0.25, 0.8

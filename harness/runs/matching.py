@@ -24,7 +24,8 @@ _POSITION = "position"
 _LONGEST = 400  # letters of an id
 _ALIKE = 50  # rows that may share an id, and are told apart by their questions
 _RUN = 12  # questions in a row by which a place in the data is known
-_NUMBER = re.compile(r"(?:COCO_\w+_)?0*(\d+)(?:\.0+|\.(?:jpe?g|png))?", re.IGNORECASE)
+_NUMBER = re.compile(r"(?:COCO_\w+_)?0*(\d+)(?:\.0+)?", re.IGNORECASE)
+_PICTURE = re.compile(r"(?:.*[/\\])?([^/\\]+)\.(?:jpe?g|png)", re.IGNORECASE)
 
 _Index = dict[str, dict[str, list[int]]]
 """Rows by column and value."""
@@ -125,11 +126,13 @@ def _index(rows: Sequence[Row]) -> _Index:
 def _number(text: str) -> str:
     """Return the number that an id is, as of "7.0", "000007" and "COCO_val2014_000000000007.jpg".
 
-    Tables turn whole numbers into decimals, and COCO's number stands for its file. Any other id is
-    returned as it is.
+    Tables turn whole numbers into decimals, and COCO's number stands for its file. A picture is
+    known by its name in any folder. Any other id is returned as it is.
     """
-    found = _NUMBER.fullmatch(text)
-    return found[1] if found else text
+    picture = _PICTURE.fullmatch(text)
+    name = picture[1] if picture else text
+    found = _NUMBER.fullmatch(name)
+    return found[1] if found else name
 
 
 def _heard(asked: Sequence[tuple[str, str]], given: Sequence[GivenAnswer]) -> list[str | None]:
