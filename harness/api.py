@@ -200,13 +200,14 @@ def run(
     from harness.run import run_seeds
     from harness.settings import Settings, round_settings
 
+    given = options or {}
     outcome = run_seeds(
         _settings(
             Settings,
             settings,
             method=method,
             benches=_benches(bench),
-            options=tuple(sorted((key, option_text(value)) for key, value in (options or {}).items())),
+            options=tuple((key, option_text(given[key])) for key in sorted(given)),
             rounds=round_settings(**({"count": rounds} if isinstance(rounds, int) else rounds)),
             **_judging(judge),
         ),

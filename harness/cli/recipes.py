@@ -174,9 +174,7 @@ def _told(
     return {
         names.get(name, name.replace("_", "-")): value
         for name, value in asked.items()
-        if value not in ([], {}, None)
-        and value is not False
-        and value != usual.get(name)
+        if value not in ([], {}, None) and value is not False and value != usual.get(name)
     }
 
 
