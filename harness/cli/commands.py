@@ -165,6 +165,8 @@ def _code() -> int:
             error,
         )
     except SystemExit as error:  # nothing of ours ends the process in this way
+        if "_HARNESS_COMPLETE" in os.environ:  # click does, when it completes for a shell
+            return int(error.code or 0)
         # Rich ends it where a pipe is closed; so does click, which wraps stdout before.
         if isinstance(error.__context__, BrokenPipeError) or sys.stdout is not stdout:
             raise BrokenPipeError from error
