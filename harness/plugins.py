@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import importlib.metadata
 import importlib.util
+import json
 import os
 import sys
 import traceback
@@ -300,16 +301,25 @@ def filled(owner: str, base: Any, values: Mapping[str, str], option: str = "--se
         raise UsageError(f"The options of the {owner} do not fit together: {error}.") from error
 
 
+def option_text(value: Any) -> str:
+    """Return the value of an option as ``KEY=VALUE`` would have it: parts are joined by ``+``."""
+    if isinstance(value, list | tuple):
+        parts = [option_text(each) for each in value]
+        return json.dumps(parts) if any("+" in part for part in parts) else "+".join(parts)
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def _parsed(owner: str, key: str, hint: Any, text: str) -> Any:
     from pydantic import TypeAdapter, ValidationError
 
+    several = getattr(hint, "__origin__", None) is tuple
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(hint)
         if text.lower() == "none" and type(None) in get_args(hint):
             return None
-        if text[:1] in "[{" and hint is not str and str not in get_args(hint):
+        if text[:1] in "[{" and hint is not str and (several or str not in get_args(hint)):
             return adapter.validate_json(text)
-        if getattr(hint, "__origin__", None) is tuple:
+        if several:
             return adapter.validate_python(tuple(part for part in text.split("+") if part))
         return adapter.validate_python(text)
     except ValidationError as error:

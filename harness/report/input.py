@@ -213,8 +213,8 @@ _TOO_FEW = 2
 def _on_seeds(seeds: Sequence[int]) -> str:
     return (
         f"Figures after training are means over {len(seeds)} seeds ({', '.join(map(str, seeds))}), "
-        "and intervals allow for other seeds. Flips, lengths, categories, training and examples "
-        f"are of seed {seeds[0]}."
+        "and intervals allow for other seeds. Flips, lengths, categories, training, single "
+        f"rounds and examples are of seed {seeds[0]}."
     ) + (f" {TWO_SEEDS}" if len(seeds) == _TOO_FEW else "")
 
 

@@ -29,6 +29,7 @@ def folder(tmp_path_factory):
         ("compare seva sima other", "compare"),
         ("gate seva", "bundle"),
         ("bundle seva --out seva.zip", "verify"),
+        ("report seva.zip --report markdown", "verify"),
         ("verify seva", "report"),
         ("list methods", "run"),
         ("list pages", "compare"),

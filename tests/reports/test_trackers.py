@@ -136,5 +136,12 @@ def test_a_store_that_mlflow_cannot_use_is_refused_before_anything_is_spent(monk
         writers_of(["mlflow"])
 
 
+def test_what_lies_below_a_run_has_its_name(made, tmp_path):
+    _, folder = made
+    assert trackers._called(folder) == folder.name
+    assert trackers._called(folder / "gate") == f"{folder.name}-gate"
+    assert trackers._called(tmp_path / "run.gate") == "run.gate"
+
+
 def test_names_that_mlflow_takes():
     assert trackers._named("chair", "CHAIR_s %", "after") == "chair/CHAIR_s _/after"
