@@ -28,6 +28,10 @@ class ExitCode(IntEnum):
     UNHEARD = 141  # nobody reads stdout any more, as after | head
 
 
+FOREIGN = (Exception, SystemExit)
+"""What the code of a benchmark may raise; its sys.exit() must not end a command that goes on."""
+
+
 class HarnessError(Exception):
     """A stage could not do its work; the message says what, where and what to type next."""
 
@@ -101,7 +105,7 @@ def blaming(what: str) -> Iterator[None]:
         yield
     except HarnessError:
         raise
-    except Exception as error:
+    except FOREIGN as error:
         raise HarnessError(
             f"{what} failed: {reason_of(error)}. Repair it and run the same command again; answers "
             "are kept."
