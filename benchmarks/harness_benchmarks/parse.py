@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 _NO = frozenset({"no", "not", "nope", "none", "cannot", "isn", "aren", "doesn", "don"})
 _YES = frozenset({"yes", "yeah", "yep"})
 # A letter by itself, or in brackets, or before a full stop; "A" within a sentence is an article.
+_ALONE = re.compile(r"^[^\w\n]*([A-Z])[^\w\n]*$", re.MULTILINE)
 _LETTER = re.compile(
-    r"^\W*([A-Z])\W*$|\(([A-Z])\)|(?:^|\s)([A-Z])[.):](?=\s|$)"
-    r"|\b([B-HJ-Z])\b|\b(A)(?=,| or\b| and\b)"
+    r"\(([A-Z])\)|(?:^|\s)([A-Z])[.):](?=\s|$)"
+    r"|\b([B-HJ-Z])\b|\b(A)(?=,| or\b| and\b|[^\w\n]*$)",
+    re.MULTILINE,
 )
 # "答案是B", "选B", "B选项", "是B", "B正确"; not "不选B", nor the B of a word; of "选A或B" both.
 _CHINESE = re.compile(
@@ -33,12 +35,14 @@ _CHINESE = re.compile(
 _WIDE = {0xFF01 + at: 0x21 + at for at in range(94)}
 """Letters and signs of full width, as Chinese and Japanese type them, and what they stand for."""
 _HAN = re.compile(r"[\u4e00-\u9fff]")
-# Of small letters only the last word: "the answer is a dog" names no letter.
-_NAMED = re.compile(r"\b(?i:answer|option|choice)\b(?i: is|:)?\s*\(?([A-Z](?![\w'])|[a-z](?=\W*$))")
-# A letter by itself on a line, between tags or in a box, whatever was written before it.
-_ALONE = re.compile(
-    r"(?:^|>)[\s*(\"]*([A-Z])[\s*.):\"]*(?:$|</)|\\boxed\{\W*(?:\\text\{)?([A-Z])\b", re.MULTILINE
+# After "answer is", "a" and "A" before another word are articles: "The answer is a cat".
+_NAMED = re.compile(
+    r"\b(?:answer|option|choice)\b(?: is| (?:should|would|must) be)?\s*[:=]?\s*\(?"
+    r"([B-HJ-Z]|[AI](?=[^\w\n]*$|[.,;:!?)]| (?:or|and|is|as|because|since|for|which)\b))(?![\w'])",
+    re.IGNORECASE | re.MULTILINE,
 )
+_BOXED = re.compile(r"\\(?:boxed|text\w{0,2}|mathrm)\s*\{([^{}]*)\}")
+_MARKS = re.compile(r"</?\w{1,20}>|\*+|`+|__")
 
 
 def yes_no(answer: str) -> str | None:
@@ -65,14 +69,17 @@ def letter(answer: str, options: Mapping[str, str]) -> str | None:
         options: text by letter.
     """
     answer = answer.translate(_WIDE)
+    for _ in range(2):  # \\boxed{\\text{A}}
+        answer = _BOXED.sub(r"(\1)", answer)
+    answer = _MARKS.sub("", answer)
     alone = answer.strip().strip("().:").upper()
     if alone in options:
         return alone
-    alone, named, chinese, other = (
+    alone_in_line, named, chinese, other = (
         {part.upper() for m in pattern.finditer(answer) for part in m.groups() if part}
         for pattern in (_ALONE, _NAMED, _CHINESE, _LETTER)
     )
-    for found in (alone, named, _written(answer, options), chinese, other):
+    for found in (alone_in_line, named, _written(answer, options), chinese, other):
         said = sorted(found & options.keys())
         if len(said) == 1:
             return said[0]
@@ -95,7 +102,7 @@ def _written(answer: str, options: Mapping[str, str]) -> set[str]:
     return {
         key
         for key, text in options.items()
-        if re.search(rf"(?<!\w){key}[.):]\s*{re.escape(text)}(?!\w)", answer)
+        if re.search(rf"(?<!\w){re.escape(key)}[.):]\s*{re.escape(text)}(?!\w)", answer)
     }
 
 

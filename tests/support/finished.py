@@ -11,9 +11,10 @@ from harness_reports import json as json_report
 
 from harness.benchmark import benchmark
 from harness.compare import compare
+from harness.engine import checkpoint_digest
 from harness.records import Drop, Pair, Prompt, Sample, to_json
 from harness.report import ReportInput
-from harness.storage import folder_digest, journal_of, write_json
+from harness.storage import journal_of, write_json
 
 DRAWS = 500
 
@@ -143,7 +144,7 @@ def write_run(
     weights.mkdir(parents=True, exist_ok=True)
     (weights / "adapter_model.safetensors").write_bytes(b"weights")
     (weights / "adapter_config.json").write_text('{"base": "/home/jane doe/models"}')
-    digest = folder_digest(weights)
+    digest = checkpoint_digest(weights)
     write_json(folder / "training.json", {"path": "checkpoint/adapter", "files": digest})
     (folder / "checkpoint" / "curves.jsonl").write_text('{"step": 1, "loss": 0.69}\n')
     return folder
