@@ -117,8 +117,8 @@ def _scored(
     limit = plan.settings.limit
     task = Task(bench.task, plan.data)
     notes = list(bench.prepare(task))
-    rows = [row.bare() for row in task.rows(0, limit)]
-    found = match(bench.name, rows, given, some_rows=limit is not None)
+    rows = [row.bare() for row in task.rows()]  # of all: see match
+    found = match(bench.name, rows, given, limit=limit)
     samples: list[Sample] = []
     for row in task.rows(0, limit):
         answer = found.answers.get(row.id)

@@ -117,7 +117,7 @@ def test_rows_that_wait_for_their_answers_hold_no_image(
     file = _write(tmp_path / "a.jsonl", json.dumps({"question_id": "0", "text": "Yes"}))
     score_answers(Scoring((file,), "a"), EvalSettings(benches=("pope",), limit=1, out=tmp_path))
     assert "image" in rows[0].doc
-    assert [set(row.doc) for row in waiting] == [set(rows[0].doc) - {"image"}]
+    assert {*map(frozenset, (row.doc for row in waiting))} == {frozenset(rows[0].doc) - {"image"}}
     listed = {"images": [rows[0].doc["image"]], "texts": ["a"]}
     assert replace(rows[0], doc=listed).bare().doc == {"texts": ["a"]}
 
@@ -230,6 +230,36 @@ def test_a_column_of_the_same_name_is_surer_than_the_position() -> None:
     assert {key: one.text for key, one in found.answers.items()} == {
         str(n): f"a{n}" for n in range(5)
     }
+
+
+NUMBERED = [row(n, "Describe it.", question_id=n + 1) for n in range(99)]
+UNNUMBERED = [row(n, "Describe it.") for n in range(99)]
+
+
+@pytest.mark.parametrize("question", ["", "Describe it."])
+@pytest.mark.parametrize(
+    ("rows", "ids", "limit", "first"),
+    [
+        (NUMBERED, range(99), 50, 0),  # a whole file from 0, whose first rows fit from 1 too
+        (NUMBERED, range(1, 100), 50, 1),
+        (NUMBERED, range(1, 99), None, None),  # from 0 without its first row, or from 1
+        (UNNUMBERED, range(1, 61), None, None),
+        (UNNUMBERED, range(1, 61), 50, None),
+    ],
+)
+def test_ids_that_count_from_elsewhere_are_never_moved_by_one(
+    rows: list[Row], ids: range, limit: int | None, first: int | None, question: str, tmp_path: Path
+) -> None:
+    lines = [{"id": n, "prompt": question, "text": f"a{n}"} for n in ids]
+    file = write_lines(tmp_path / "a.jsonl", lines)
+    column = "id"
+    if first is None:
+        with pytest.raises(UsageError, match=r"Nothing was taken.*--id-column.*position"):
+            match("b", rows, read_answers(file), limit=limit)
+        first, column = 0, "id=position"
+    found = match("b", rows, read_answers(file, row_id=column), limit=limit)
+    said = {key: one.text for key, one in found.answers.items()}
+    assert said == {str(n - first): f"a{n}" for n in ids if n - first < (limit or 99)}
 
 
 @given(
