@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from typing import Any
@@ -35,14 +35,23 @@ _Index = dict[str, dict[str, list[int]]]
 
 @dataclass(frozen=True)
 class Matched:
-    """Answers by the id of their row, and what a reader should know of how they were matched."""
+    """Answers by the id of their row, and what a reader should know of how they were matched.
+
+    ``by_facts``: columns that are no ids decided.
+    """
 
     answers: Mapping[str, GivenAnswer]
     notes: tuple[str, ...]
+    by_facts: bool = False
 
 
 def match(
-    name: str, rows: Sequence[Row], given: Sequence[GivenAnswer], *, limit: int | None = None
+    name: str,
+    rows: Sequence[Row],
+    given: Sequence[GivenAnswer],
+    *,
+    whole: Callable[[], Sequence[Row]] | None = None,
+    limit: int | None = None,
 ) -> Matched:
     """Find the row of every answer.
 
@@ -54,9 +63,10 @@ def match(
 
     Args:
         name: of the benchmark.
-        rows: of the whole benchmark: the first ones alone would fit ids that count from elsewhere.
-        given: the answers.
-        limit: answers to later rows are left out.
+        rows: of the benchmark.
+        given: the answers; those to later rows are left out where these are the first rows.
+        whole: where they are, reads every row: the first ones fit ids that count from elsewhere.
+        limit: how many rows are wanted of all.
     """
     given = [replace(one, place=place) for place, one in enumerate(given)]
     asked = [(_plain(row.text), _plain(str(row.doc.get("question") or row.text))) for row in rows]
@@ -77,20 +87,24 @@ def match(
             best = pairs, way
     pairs, (field, column, named) = best
     how = f"{field} = {column}" if field else column
+    doubt = _doubt(name, given, pairs, (field, column), ways)
     found = _by_questions([own for _, own in asked], heard, _stretches(given))
     if len(found) > len(pairs) and 2 * len(pairs) < len(given):  # few ids fit, and those by chance
-        pairs, found, how = found, pairs, "their questions and the order of them"
-    elif not named:
-        _refuse_doubt(name, given, pairs, (field, column), ways)
+        pairs, found, how, doubt = found, pairs, "their questions and the order of them", ""
+    if whole is not None and pairs and len(set(said)) <= 1 and (doubt or not named):
+        return match(name, whole(), given, limit=len(rows))
+    if doubt and not named:
+        raise UsageError(doubt)
     pairs = {**found, **pairs}
     lost = [one for one in given if one.place not in pairs]
     unread = sum(row.problem is not None for row in rows)
     few = len({(*one.ids.values(), one.question) for one in lost}) <= unread
-    if lost and not (pairs and few):
+    if lost and not (pairs and (few or whole is not None)):
         raise UsageError(_no_row(name, rows, given, lost))
     _refuse_questions(name, given, pairs, asked)
     pairs = {place: row for place, row in pairs.items() if limit is None or row < limit}
-    return _checked(name, rows[:limit], given, pairs, how)
+    by_facts = bool(column) and not field
+    return replace(_checked(name, rows[:limit], given, pairs, how), by_facts=by_facts)
 
 
 def _begins(given: Sequence[GivenAnswer], field: str) -> bool:
@@ -98,24 +112,25 @@ def _begins(given: Sequence[GivenAnswer], field: str) -> bool:
     return any(_number(one.ids.get(field, "")) == "0" for one in given)
 
 
-def _refuse_doubt(
+def _doubt(
     name: str,
     given: Sequence[GivenAnswer],
     pairs: Mapping[int, int],
     way: tuple[str, str],
     ways: Sequence[tuple[Mapping[int, int], _Way]],
-) -> None:
-    """Refuse ids that fit the data in two ways, which give the answers to different rows."""
+) -> str:
+    """Say that ids fit the data in two ways, which give the answers to different rows."""
     for other, (field, column, _) in ways:
         differing = [place for place, row in pairs.items() if other.get(place, row) != row]
         if field and differing and len(set(other.values())) >= len(set(pairs.values())):
             place = differing[0]
-            raise UsageError(
+            return (
                 f"The ids of the answers to {name} fit two columns of the data, in other rows: by "
                 f"{way[0]} = {way[1]}, {given[place].where} is of row {pairs[place]}, and by "
                 f"{field} = {column} of row {other[place]}. Nothing was taken. Say which, as in: "
                 f"--id-column {way[0]}={way[1]} ('{_POSITION}' counts the rows from 0)."
             )
+    return ""
 
 
 def _refuse_questions(
