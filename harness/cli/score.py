@@ -74,7 +74,8 @@ def score(
     from harness.runs import Scoring
     from harness.settings import EvalSettings
 
-    wanted = Scoring(answers, name or answers[0].stem, kind, answer, row_id)
+    run = answers[0].stem if answers[0].is_file() else answers[0].name
+    wanted = Scoring(answers, name or run, kind, answer, row_id)
     settings = EvalSettings(benches=bench, judging=judge_settings(asked), **asked)
     with showing(Reporter(quiet=quiet, events=events)) as reporter:
         found = score_answers(wanted, settings)

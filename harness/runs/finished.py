@@ -375,11 +375,16 @@ def unlike(first: Measured, second: Measured) -> list[str]:
     ]
 
 
+def run_name(place: Path) -> str:
+    """Return the name of a run's folder or bundle; a model's name in it may hold dots."""
+    return place.resolve().name.removesuffix(".zip")
+
+
 def called(first: Measured, second: Measured) -> tuple[str, str]:
     """Call two runs by their methods, else by their folders, else by their places."""
     methods, folders = (
         (first[1].method, second[1].method),
-        (first[0].resolve().stem, second[0].resolve().stem),
+        (run_name(first[0]), run_name(second[0])),
     )
     if methods[0] != methods[1]:
         return methods
