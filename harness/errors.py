@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from enum import IntEnum
+from importlib.util import find_spec
 from pathlib import Path
 
 
@@ -52,6 +53,16 @@ def near_miss(name: str, known: Iterable[str]) -> str:
 def plain(text: str) -> str:
     """Return foreign text on one line that cannot control a terminal."""
     return "".join(sign if sign.isprintable() else f"\\u{ord(sign):04x}" for sign in text)
+
+
+def why(error: BaseException) -> str:
+    """Return what an error says on one line, without the number and file the system adds."""
+    return plain(str((error.strerror if isinstance(error, OSError) else None) or error))
+
+
+def pip() -> str:
+    """Return the installer of this environment; those that uv makes have no pip."""
+    return "pip" if find_spec("pip") else "uv pip"
 
 
 def some(items: Sequence[str], sign: str = ", ", most: int = 5) -> str:

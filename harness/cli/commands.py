@@ -134,7 +134,7 @@ def _code() -> int:
     stdout = sys.stdout
     try:
         arguments = old_names.options(sys.argv[1:])
-        return int(app.main(arguments, standalone_mode=False) or 0)
+        return int(app.main(arguments, "harness", standalone_mode=False) or 0)
     except HarnessError as error:
         return _complain(str(error), error.code, error)
     except click.ClickException as error:
@@ -166,6 +166,8 @@ def _code() -> int:
             error,
         )
     except SystemExit as error:  # nothing of ours ends the process in this way
+        if "_HARNESS_COMPLETE" in os.environ:  # click does, when it completes for a shell
+            return int(error.code or 0)
         # Rich ends it where a pipe is closed; so does click, which wraps stdout before.
         if isinstance(error.__context__, BrokenPipeError) or sys.stdout is not stdout:
             raise BrokenPipeError from error

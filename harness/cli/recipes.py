@@ -20,7 +20,7 @@ from click.core import ParameterSource
 
 from harness.cli.help import SectionedCommand
 from harness.cli.options import PATH
-from harness.errors import UsageError, near_miss, plain
+from harness.errors import UsageError, near_miss, plain, why
 from harness.plugins import option_text
 
 _PRINT = "harness.print_config"
@@ -131,7 +131,9 @@ def recipe_file(path: Path) -> Mapping[str, Any]:
     try:
         asked = parse_yaml(read_text(path), yaml.SafeLoader)
     except (OSError, ValueError) as error:
-        raise UsageError(f"The recipe {path} cannot be read: {plain(str(error))}") from error
+        raise UsageError(
+            f"The recipe {path} cannot be read: {why(error)}. docs/recipes.md shows one."
+        ) from error
     if not isinstance(asked, dict):
         raise UsageError(
             f"The recipe {path} holds no options. Write one a line, as in: method: seva"

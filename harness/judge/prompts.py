@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.benchmark import Anchor, Benchmark, JudgePrompt, Row, Rubric, Task
-from harness.errors import UsageError
+from harness.errors import UsageError, why
 from harness.storage import read_text
 
 ANSWER = "answer"
@@ -75,7 +75,9 @@ def _read(name: str, file: str) -> OwnPrompt:
     try:
         text = read_text(Path(file).expanduser(), _LARGEST)
     except (OSError, ValueError, RuntimeError) as error:
-        raise UsageError(f"The judge prompt {file} cannot be read: {error}.") from error
+        raise UsageError(
+            f"The judge prompt {file} cannot be read: {why(error)}. Name a text file."
+        ) from error
     for known in (text, *(_strings(text) if file.endswith(".py") else ())):
         digest = hashlib.sha256(known.encode()).hexdigest()
         if (name, digest) in PUBLISHED:

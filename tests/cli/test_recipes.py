@@ -81,7 +81,8 @@ def test_hostile_yaml_and_absent_files_are_one_sentence(tmp_path):
     for text in (bomb, "a: !!python/object/apply:os.system [ls]", "{", "\x00"):
         (tmp_path / "bad.yaml").write_text(text)
         assert "bad.yaml cannot be read" in refused(tmp_path / "bad.yaml")
-    assert "cannot be read" in refused(tmp_path / "absent.yaml")
+    absent = refused(tmp_path / "absent.yaml")
+    assert "absent.yaml cannot be read: No such file or directory. docs/recipes.md" in absent
     assert "does not say what was asked" in refused(tmp_path)
 
 

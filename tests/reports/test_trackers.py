@@ -114,9 +114,11 @@ def test_a_tracker_that_fails_loses_nothing(made):
     def down(report, folder):
         raise ConnectionError("nobody listens")
 
-    with pytest.raises(HarnessError, match="The report 'wandb' could not be written: Connection"):
+    with pytest.raises(HarnessError, match="The report 'wandb' could not be") as told:
         write_reports(report, folder, {"wandb": down, **writers_of(["markdown"])})
     assert (folder / "report.md").is_file()
+    assert "ConnectionError: nobody listens (test_trackers.py:" in str(told.value)
+    assert str(told.value).endswith(f"harness report {folder} --report wandb")
 
 
 def test_trackers_that_cannot_be_used_are_refused_at_once(monkeypatch, tmp_path):

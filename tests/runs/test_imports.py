@@ -290,7 +290,14 @@ def test_what_cannot_be_read_is_said(tmp_path, name, content, said):
 def test_imports_do_not_overwrite_runs_or_mix(tmp_path):
     file = sheet(tmp_path / "a_X_result.xlsx", choices([1, 0]))
     found = read_vlmevalkit([file])
-    write_import(found, tmp_path / "run", source="VLMEvalKit", name="a")
+    out = write_import(found, tmp_path / "run", source="VLMEvalKit", name="a")
+    journal = out / "after" / f"{found[0].name}.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    for kept in (lines, lines[:-1], lines[:2]):  # killed before its result, or among its rows
+        (out / "comparison.json").unlink()
+        journal.write_bytes(b"".join(kept))
+        write_import(found, out, source="VLMEvalKit", name="a")
+        assert journal.read_bytes().splitlines(keepends=True) == lines
     with pytest.raises(UsageError, match="holds a run already"):
         write_import(found, tmp_path / "run", source="VLMEvalKit", name="a")
     with pytest.raises(UsageError, match="there twice"):
