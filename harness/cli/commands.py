@@ -134,7 +134,7 @@ def _code() -> int:
     stdout = sys.stdout
     try:
         arguments = old_names.options(sys.argv[1:])
-        return int(app.main(arguments, standalone_mode=False) or 0)
+        return int(app.main(arguments, "harness", standalone_mode=False) or 0)
     except HarnessError as error:
         return _complain(str(error), error.code, error)
     except click.ClickException as error:
