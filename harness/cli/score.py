@@ -37,7 +37,12 @@ _FORMATS = ("llava", "lmms-eval", "vlmevalkit", "pope", "jsonl")
 )
 @click.option("--name", metavar="NAME", help="Name in reports; by default the file's or folder's.")
 @click.option("--answer-column", "answer", metavar="NAME", help="Column that holds the answers.")
-@click.option("--id-column", "row_id", metavar="NAME", help="Column with the rows' ids.")
+@click.option(
+    "--id-column",
+    "row_id",
+    metavar="NAME",
+    help="Column with the rows' ids; NAME=COLUMN says which column of the data they are of.",
+)
 @DATA
 @LIMIT
 @OUT
