@@ -39,6 +39,7 @@ from harness.records import Sample, Samples, count_states, distinct, sentences
 from harness.runs import FinishedRun, columns_of, run_name
 from harness.stats import partial_pooling, rounded
 
+
 def rank(
     runs: Sequence[FinishedRun],
     *,
