@@ -13,7 +13,7 @@ import re
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from harness.storage import parse_json, read_text
+from harness.storage import is_secret, parse_json, read_text
 
 _SPOKEN = frozenset(
     {
@@ -54,7 +54,7 @@ def leaks_in(text: str) -> list[str]:
     found += [
         f"the value of ${name}"
         for name, value in sorted(os.environ.items())
-        if _SECRET_NAME.search(name) and len(value) >= 8 and value in text
+        if _SECRET_NAME.search(name) and is_secret(value) and value in text
     ]
     return found
 

@@ -117,6 +117,8 @@ def _scored(
     limit = plan.settings.limit
     task = Task(bench.task, plan.data)
     notes = list(bench.prepare(task))
+    if empty := sum(one.text == "" for one in given):
+        notes.append(f"{empty} answers are empty texts and are scored; a failed request may be one")
     rows = [row.bare() for row in task.rows(0, limit)]
     found = match(bench.name, rows, given, some_rows=limit is not None)
     samples: list[Sample] = []

@@ -17,6 +17,8 @@ KEY = "OPENAI_API_KEY"
 """Environment variable of the key for servers."""
 SHORTEST = 8
 """Characters of a key that give it away; shorter keys ("EMPTY", "none") are no secrets."""
+_WORD = re.compile(r"[-_]*(?:[A-Z]?[a-z]+|[A-Z]+)[-_]*")
+"""A key such as "anything", and a part such as "required", stand in texts that hold no key."""
 
 _HIDDEN = "***"
 _CODED = re.compile(
@@ -27,10 +29,15 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{11,}={0,2}")  # 8 bytes take 11 signs
 _STANDARD = str.maketrans("-_", "+/")
 
 
+def is_secret(key: str) -> bool:
+    """Say whether a key can be one: it is not short, and not a single word of letters."""
+    return len(key) >= SHORTEST and not _WORD.fullmatch(key)
+
+
 def without_keys(text: str) -> str:
-    """Return a text with every trace of the key, of 8 characters or more, replaced by ``***``."""
+    """Return a text with the key, and every 8 characters of it but words, replaced by ``***``."""
     key = os.environ.get(KEY, "").strip()
-    return _Secret.of(key).removed(text) if len(key) >= SHORTEST else text
+    return _Secret.of(key).removed(text) if is_secret(key) else text
 
 
 class _Secret:
@@ -38,7 +45,8 @@ class _Secret:
 
     def __init__(self, key: str) -> None:
         windows = {key[start : start + SHORTEST] for start in range(len(key) - SHORTEST + 1)}
-        self._window = re.compile(f"(?=({'|'.join(map(re.escape, sorted(windows)))}))")
+        parts = [part for part in (key, *sorted(windows)) if not _WORD.fullmatch(part)]
+        self._window = re.compile(f"(?=({'|'.join(map(re.escape, parts))}))")
         # Any window holds one of these whole: most texts hold none, and are done with.
         self._pieces = tuple({key[start : start + 5] for start in range(0, len(key) - 4, 4)})
 
@@ -62,7 +70,7 @@ class _Secret:
     def _plain(self, text: str) -> Iterator[tuple[int, int]]:
         if any(piece in text for piece in self._pieces):
             for match in self._window.finditer(text):
-                yield match.start(), match.start() + SHORTEST
+                yield match.span(1)
 
     def _in_codes(self, text: str) -> Iterator[tuple[int, int]]:
         r"""Find it where single characters are written as ``%73``, ``\u0073`` or ``&#115;``."""
