@@ -425,8 +425,10 @@ def test_what_lost_its_values_is_refused(tmp_path: Path, name: str, data: bytes,
 def test_a_packed_file_has_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.data.tables._UNPACKED", 1000)
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(b" " * 1001))
-    with pytest.raises(HarnessError, match="unpacks to more than 1000 bytes"):
-        read_answers(tmp_path / "a.jsonl.gz")
+    (tmp_path / "a.xlsx").write_bytes(as_sheet())
+    for name in ("a.jsonl.gz", "a.xlsx"):
+        with pytest.raises(HarnessError, match="unpacks to more than 1000 bytes"):
+            read_answers(tmp_path / name)
 
 
 def test_a_folder_is_searched_for_answers_and_the_rest_is_said(tmp_path: Path) -> None:
