@@ -29,7 +29,7 @@ from harness.benchmark import (
 from harness.context import EvalPlan, Plan, data_parts
 from harness.engine import resolve as checkpoint_folder
 from harness.errors import UsageError
-from harness.judge import check
+from harness.judge import check, check_prompts
 from harness.model import OWN, Opening, misfit_of, refuse_server
 from harness.pairs import Given, gather, located
 from harness.plugins import Method, digest_of, filled, load, load_method, names
@@ -66,6 +66,7 @@ def resolve(settings: Settings) -> Plan:
     protocol, notes = protocol_of(settings, model_demo)
     engine = engine_of(settings, protocol)
     benchmarks, inputs = benchmarks_of(settings.benches, data, protocol)
+    check_prompts(settings.judging.prompts, benchmarks, data)
     given, prompts_print = _given(settings)
     inputs |= {"method": _method_digest(method, options, typed), "prompts": prompts_print}
     return Plan(
@@ -146,6 +147,7 @@ def resolve_eval(asked: EvalSettings) -> EvalPlan:
     protocol = HF if asked.protocol is None else checked(asked.protocol)
     engine = engine_of(asked, protocol)
     benchmarks, inputs = benchmarks_of(asked.benches, data, protocol)
+    check_prompts(asked.judging.prompts, benchmarks, data)
     return EvalPlan(
         settings=asked,
         benchmarks=benchmarks,

@@ -17,6 +17,7 @@ from harness.benchmark.metrics import (
     has,
     headline,
     mean_of,
+    present,
     ratio_of,
     together,
 )
@@ -99,6 +100,7 @@ __all__ = [
     "mean_of",
     "numeric",
     "place_of",
+    "present",
     "ratio_of",
     "read_columns",
     "scores_in",

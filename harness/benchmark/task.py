@@ -7,12 +7,14 @@ imported when the first document is needed, and what it changed is put back.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
 import importlib
 import inspect
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,7 +35,7 @@ from harness.benchmark.task_files import (
     own_data,
     place_of,
 )
-from harness.errors import HarnessError, UsageError, cause_of, reason_of
+from harness.errors import FOREIGN, HarnessError, UsageError, cause_of, reason_of
 from harness.records import fingerprint, image_problem, listed_formats
 from harness.storage import folder_digest
 
@@ -168,9 +170,9 @@ class Task:
         """
         for index in range(start, len(self) if stop is None else min(stop, len(self))):
             try:
-                with listed_formats():
+                with listed_formats(), contextlib.redirect_stdout(sys.stderr):
                     row = self._row(index)
-            except Exception as error:
+            except FOREIGN as error:
                 what = fingerprint("unreadable", index)
                 problem = f"the row cannot be read: {reason_of(error)}"
                 row = Row(str(index), what, what, "", (), "", {}, problem)
@@ -324,7 +326,7 @@ def _build(config: dict[str, Any], source: str) -> Any:
     datasets.disable_progress_bars()
     try:
         return ConfigurableTask(config=config, model_name="llava_hf")
-    except Exception as error:
+    except FOREIGN as error:
         split = config.get("test_split") or config.get("validation_split")
         raise _unloadable(source, f"{config.get('task')} (split {split})", error) from error
 
@@ -337,7 +339,7 @@ def _together(tables: Sequence[Any]) -> Any:
     return datasets.concatenate_datasets(list(tables))
 
 
-def _unloadable(source: str, what: str, error: Exception) -> UsageError:
+def _unloadable(source: str, what: str, error: BaseException) -> UsageError:
     cause = cause_of(error)
     return UsageError(
         f"The data set {source} of {what} cannot be loaded: "

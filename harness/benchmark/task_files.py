@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.benchmark.own_data import OwnData, read_own_data
-from harness.errors import HarnessError, UsageError
+from harness.errors import HarnessError, UsageError, pip
 from harness.storage import folder_digest, parse_yaml, read_text
 
 HUB = "hub"
@@ -164,7 +164,9 @@ def tasks_folder() -> Path:
     """Return the folder of lmms-eval's task files."""
     spec = find_spec("lmms_eval")
     if spec is None or spec.origin is None:
-        raise HarnessError("lmms-eval is not installed. Install it with: pip install lmms-eval")
+        raise HarnessError(
+            f"lmms-eval is not installed. Install it with: {pip()} install lmms-eval"
+        )
     return Path(spec.origin).parent / "tasks"
 
 

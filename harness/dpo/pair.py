@@ -184,7 +184,7 @@ def check(pair: Pair, *, only_chosen: bool = False) -> Pair:
         return pair
     if not all(answer.strip() for answer in pair.rejected):
         raise Unfit("empty", f"A rejected answer of {who} is empty. {DROP}")
-    said = [(text.strip(), side.shown) for text, side in pair.answers]
+    said = pair.said
     if said[0] in said[1:]:
         raise Unfit(
             EQUAL,

@@ -91,6 +91,7 @@ def read_answers(
     if not records:
         raise HarnessError(f"{path} holds no answers. Copy it again from where it was made.")
     columns = list(dict.fromkeys(str(key) for _, record in records for key in record))
+    row_id, _, theirs = (row_id or "").partition("=")  # "NAME=COLUMN" of the data
     named = {name.lower(): name for name in reversed(columns)}
     kind = kind or _kind_of(named.keys())
     said = answer or _answer_column(path, kind, columns, named)
@@ -113,7 +114,7 @@ def read_answers(
         GivenAnswer(
             where,
             place,
-            {name: _plain(record[name]) for name in wanted if _tells(record.get(name))},
+            {theirs or name: _plain(record[name]) for name in wanted if _tells(record.get(name))},
             _plain(record.get(asked)) if asked else "",
             text,
             {

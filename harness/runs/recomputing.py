@@ -187,11 +187,10 @@ def _rounds(
     if recorded is None or not any(each.figures for each in recorded.each):
         return
     judged = run.report.judging.benchmarks if run.report.judging is not None else ()
-    numbers = [each.number for each in recorded.each if each.figures][:-1]
     try:
         arms = {
             number: arm_of(round_folder(folder, number), "after", columns, judged)
-            for number in numbers
+            for number in recorded.evaluated
         }
         again = each_round(run.report, arms, columns).rounds
     except (HarnessError, KeyError, OSError) as error:
@@ -228,7 +227,8 @@ def _overlaps(
 ) -> Iterator[Check]:
     """Compare again without the touched rows; the images themselves are not here."""
     wanted = [each for each in run.report.overlaps if each.touched.benchmark in columns]
-    found = overlaps_of([each.touched for each in wanted], run.before, run.after, columns, recorded)
+    touched = [each.touched for each in wanted]
+    found = overlaps_of(touched, run.before, run.after, columns, recorded, run.more)
     for old, new in zip(wanted, found, strict=True):
         if old.touched.ids:
             details = list(_different(to_json(old)["figures"], to_json(new)["figures"], "figures"))

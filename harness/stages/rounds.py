@@ -84,6 +84,11 @@ class Rounds:
     each: tuple[Round, ...]
 
     @property
+    def evaluated(self) -> tuple[int, ...]:
+        """Numbers of the rounds before the last that have answers of their own."""
+        return tuple(each.number for each in self.each if each.figures)[:-1]
+
+    @property
     def note(self) -> str:
         """One sentence for a reader."""
         asked = self.asked

@@ -181,6 +181,10 @@ def test_a_file_that_is_no_task_is_refused(tmp_path: Path, text: str, told: str)
         *(("It is dark blue.", "C"), ("It is a red one", "A"), ("A green bus", "D")),
         *(("A or B", None), ("A, or D", None), ("red or blue", None), ("", None), ("none", None)),
         *(("A car", None), ("E", None), ("I do not know", None)),
+        *(("The answer is a green bus.", "D"), ("The best choice is a red one", "A")),
+        *(("Answer: A green bus", "D"), ("The answer is a", "A"), ("option a is right", "A")),
+        *(("The answer is A because of the light", "A"), ("the answer is (a).", "A")),
+        *(("The answer is a blurred picture of B", "B"), ("\\boxed{\\text{A}}", "A")),
     ],
 )
 def test_letters_by_hand(answer: str, read: str | None) -> None:
@@ -188,7 +192,14 @@ def test_letters_by_hand(answer: str, read: str | None) -> None:
 
 
 @given(
-    st.sampled_from("ABCD"), st.sampled_from(["{}", "({})", "{}.", "The answer is {}.", "{}) x"])
+    st.sampled_from("ABCD"),
+    st.sampled_from(
+        [
+            *("{}", "({})", "{}.", "The answer is {}.", "{}) x", "**{}**", "It's {}", "Answer: {}"),
+            *("The answer is **{}**.", "\\boxed{{{}}}", "The correct answer is: {}", "`{}`"),
+            *("The answer should be {}", "<answer>{}</answer>", "{}\nIt is so.", "I choose {}"),
+        ]
+    ),
 )
 def test_every_form_of_a_letter_is_read(right: str, form: str) -> None:
     assert letter(form.format(right), dict.fromkeys("ABCD", "something")) == right

@@ -84,6 +84,7 @@ MARKED = {"from": "gpt", "value": "<image>"}
     [
         ({"rejected": "yes"}, "equal"),
         ({"rejected": " yes\n"}, "equal"),
+        ({"chosen": "caf\u00e9", "rejected": "cafe\u0301 "}, "equal"),
         ({"rejected": ""}, "empty answer"),
         ({"image": "absent.png"}, "image missing"),
         ({"image": "broken.png"}, "image unreadable"),

@@ -53,6 +53,12 @@ def run(tmp_path_factory) -> Path:
     )
 
 
+@pytest.mark.parametrize("out", ["", "/", ".."])
+def test_a_folder_is_no_place_for_a_bundle(run, out):
+    with pytest.raises(UsageError, match=r"is a folder. Name a file, as in --out .*run\.zip"):
+        bundle(run, Path(out))
+
+
 @pytest.fixture(scope="module")
 def packed(run, tmp_path_factory) -> Path:
     return bundle(run, tmp_path_factory.mktemp("bundles") / "seva.zip").path
