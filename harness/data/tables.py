@@ -170,6 +170,7 @@ def _text_table(path: Path, text: str, usual: str) -> Placed:
 def _sheet(path: Path, data: bytes) -> Placed:
     """Yield the rows of the one sheet that has some, without empty ones."""
     import openpyxl  # type: ignore[import-untyped]
+    from openpyxl.utils.escape import unescape  # type: ignore[import-untyped]
 
     _refuse_merged(path, data)
     # Not data_only: an answer that begins with "=" was stored as a formula and is still its text.
@@ -195,7 +196,9 @@ def _sheet(path: Path, data: bytes) -> Placed:
     for (_, names), *rest in filled.values():
         head = _heads(path, names)
         for number, row in rest:
-            yield f"{path.name}, line {number}", dict(zip_longest(head, row[: len(head)]))
+            # Excel's way to write a control character: "_x000D_" is the return before a line feed.
+            cells = (unescape(cell) if isinstance(cell, str) else cell for cell in row)
+            yield f"{path.name}, line {number}", dict(zip_longest(head, [*cells][: len(head)]))
 
 
 def _refuse_merged(path: Path, data: bytes) -> None:

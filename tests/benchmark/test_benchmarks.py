@@ -181,6 +181,7 @@ def test_a_file_that_is_no_task_is_refused(tmp_path: Path, text: str, told: str)
         *(("It is dark blue.", "C"), ("It is a red one", "A"), ("A green bus", "D")),
         *(("A or B", None), ("A, or D", None), ("red or blue", None), ("", None), ("none", None)),
         *(("A car", None), ("E", None), ("I do not know", None)),
+        *(("It is (A).\n\nB", "B"), ("Not B but:\n<answer> A </answer>", "A"), ("A\nB", None)),
         *(("The answer is a green bus.", "D"), ("The best choice is a red one", "A")),
         *(("Answer: A green bus", "D"), ("The answer is a", "A"), ("option a is right", "A")),
         *(("The answer is A because of the light", "A"), ("the answer is (a).", "A")),
@@ -189,6 +190,13 @@ def test_a_file_that_is_no_task_is_refused(tmp_path: Path, text: str, told: str)
 )
 def test_letters_by_hand(answer: str, read: str | None) -> None:
     assert letter(answer, OPTIONS) == read
+
+
+def test_an_option_that_is_written_out_is_chosen_whatever_letters_it_holds() -> None:
+    options = {"A": "sample B", "B": "sample A", "C": "Washington, D.C."}
+    said = ("A. sample B", "The right one:\nB) sample A\n", "C. Washington, D.C.")
+    assert [letter(text, options) for text in said] == ["A", "B", "C"]
+    assert letter("A. sample B\nB. sample A", options) is None
 
 
 @given(

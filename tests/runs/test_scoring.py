@@ -272,8 +272,10 @@ def test_ids_that_count_from_elsewhere_are_never_moved_by_one(
 
 @given(
     st.sets(st.integers(0, 999_999), min_size=1, max_size=6),
-    st.sampled_from(["{}", "{}.0", "{:06d}", "COCO_val2014_{:012d}.jpg", "{:012d}.png"]),
-    st.sampled_from(["{}", "COCO_val2014_{:012d}", "{:012d}.jpg"]),
+    st.sampled_from(
+        ["{}", "{}.0", "{:06d}", "COCO_val2014_{:012d}.jpg", "{:012d}.png", "a/images/{:05d}.jpg"]
+    ),
+    st.sampled_from(["{}", "COCO_val2014_{:012d}", "{:012d}.jpg", "a/{:05d}.jpg"]),
 )
 def test_a_number_is_the_same_id_in_every_form(ids: set[int], given: str, there: str) -> None:
     order = sorted(ids)
@@ -355,6 +357,16 @@ def test_answers_beyond_the_limit_are_left_out_and_counted(rows: list[Row], tmp_
     assert any("32 of 40 answers belong to none" in note for note in found.report.notes)
 
 
+def test_rows_none_of_which_can_be_read_are_no_table_of_missing_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = write_lines(tmp_path / "a.jsonl", [{"id": n, "output": "yes"} for n in range(8)])
+    monkeypatch.setattr(Task, "_row", lambda self, index: [][index])
+    asked = EvalSettings(benches=("pope",), limit=8, out=tmp_path / "runs")
+    with pytest.raises(HarnessError, match=r"None of the 8 rows of pope .*IndexError.*data verify"):
+        score_answers(Scoring((answers,), "a"), asked)
+
+
 def test_columns_that_decide_the_rows_decide_the_folder(rows: list[Row], tmp_path: Path) -> None:
     one, two = next(
         (one, two)
@@ -403,6 +415,16 @@ def test_a_file_is_of_the_benchmark_whose_whole_name_it_has(
 
 
 # Reading
+
+
+def test_control_characters_that_a_sheet_writes_in_letters_are_read_as_such(tmp_path: Path) -> None:
+    """A question with Windows line ends, as VLMEvalKit's MathVista has them."""
+    book = openpyxl.Workbook()
+    for line in (("index", "question", "prediction"), (1, "One._x000D_\nTwo?", "_x0041_ _x00")):
+        book.active.append(line)
+    book.save(tmp_path / "a.xlsx")
+    (only,) = read_answers(tmp_path / "a.xlsx")
+    assert (only.question, only.text) == ("One.\r\nTwo?", "A _x00")
 
 
 @pytest.mark.parametrize(
