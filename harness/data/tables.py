@@ -103,9 +103,13 @@ def _ending(path: Path) -> str:
 def _unpacked(data: bytes) -> bytes:
     with gzip.GzipFile(fileobj=io.BytesIO(data)) as packed:
         data = packed.read(_UNPACKED + 1)
-    if len(data) > _UNPACKED:
-        raise ValueError(f"it unpacks to more than {_UNPACKED} bytes")
+    _refuse_large(len(data))
     return data
+
+
+def _refuse_large(size: int) -> None:
+    if size > _UNPACKED:
+        raise ValueError(f"it unpacks to more than {_UNPACKED} bytes")
 
 
 def _text(path: Path, data: bytes) -> str:
@@ -200,6 +204,7 @@ def _sheet(path: Path, data: bytes) -> Placed:
 def _refuse_merged(path: Path, data: bytes) -> None:
     """Refuse cells that were merged over rows: all but the first have lost their value."""
     with zipfile.ZipFile(io.BytesIO(data)) as book:
+        _refuse_large(sum(part.file_size for part in book.infolist()))
         sheets = [name for name in book.namelist() if name.startswith("xl/worksheets/")]
         spans = [span for name in sheets for span in _MERGED.findall(book.read(name))]
     lost = [b"%s%s:%s%s" % span for span in spans if span[1] != span[3]]

@@ -135,6 +135,8 @@ def _scored(
     limit = plan.settings.limit
     task = Task(bench.task, plan.data)
     notes = list(bench.prepare(task))
+    if empty := sum(one.text == "" for one in given):
+        notes.append(f"{empty} answers are empty texts and are scored; a failed request may be one")
 
     def read(stop: int | None = None) -> list[Row]:
         return [row.bare() for row in task.rows(0, stop)]

@@ -133,6 +133,26 @@ def test_a_task_of_lmms_eval_becomes_a_benchmark() -> None:
         benchmark("lmms:popee")
 
 
+def test_what_asks_and_scores_is_part_of_the_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Included files of another folder, and the version of lmms-eval, in whose code they lie."""
+    (tmp_path / "base").mkdir()
+    base, code, task = tmp_path / "base" / "b.yaml", tmp_path / "base" / "u.py", tmp_path / "t.yaml"
+    base.write_text("dataset_path: json\n")
+    code.write_text("x = 1\n")
+    task.write_text("include: base/b.yaml\ntask: t\n")
+    seen = [code_digest(str(task))]
+    assert seen == [code_digest(str(task))]
+    base.write_text("dataset_path: json\ngeneration_kwargs: {max_new_tokens: 512}\n")
+    seen.append(code_digest(str(task)))
+    code.write_text("x = 2\n")
+    seen += [code_digest(str(task)), code_digest("pope")]
+    monkeypatch.setattr("harness.benchmark.catalog.version", lambda name: "0.7.9")
+    seen += [code_digest(str(task)), code_digest("pope")]
+    assert len(set(seen)) == 6
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
