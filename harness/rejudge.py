@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.benchmark import benchmark, expand
 from harness.context import Context, EvalPlan
 from harness.errors import HarnessError, UsageError
-from harness.judge import judge, last_judging
+from harness.judge import judge, last_judging, read_prompts
 from harness.records import Sample, Samples, distinct
 from harness.report import ReportInput, conclude, conclude_alone, write_reports, writers_of
 from harness.resolve import data_of
@@ -98,12 +98,21 @@ def like_last(folder: Path, settings: JudgeSettings) -> JudgeSettings:
             f"The answers in {folder} were scored by the built-in grader alone. Name a judge, for "
             "example --judge openai:MODEL@http://localhost:8000/v1"
         )
-    accepted = last[1].judge if last[1].accepted else None
+    judging = last[1]
+    asked = RunRecord.read(folder).asked.get("judging") or {}
+    prompts = settings.prompts or tuple(map(str, asked.get("prompts", ())))
+    given = tuple(each.note for each in read_prompts(prompts).values()) if judging.prompts else ()
+    if not settings.prompts and given != judging.prompts:
+        raise UsageError(
+            f"The verdicts in {folder} were given with prompts that the run does not name: "
+            f"{' '.join(judging.prompts)} Name them with --judge-prompt BENCH=FILE."
+        )
     return dataclasses.replace(
         settings,
-        judge=last[1].judge,
-        judgings=last[1].judgings,
-        accept_judge=settings.accept_judge or accepted,
+        judge=judging.judge,
+        judgings=judging.judgings,
+        accept_judge=settings.accept_judge or (judging.judge if judging.accepted else None),
+        prompts=prompts if judging.prompts else settings.prompts,
     )
 
 

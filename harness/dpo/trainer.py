@@ -194,7 +194,8 @@ class PackedTrainer(DPOTrainer):
         mode = "train" if network.training else "eval"
         values = self.accelerator.reduce(summary(scores, self.knobs.beta), reduction="mean")
         for name, value in zip(SUMMARY, values.tolist(), strict=True):
-            self._metrics[mode][name].append(value)
+            if name != "kl" or self.loss.needs.reference:  # against nothing it is no divergence
+                self._metrics[mode][name].append(value)
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         """Save what is trained alone: base, processor and arguments are known from the run."""
