@@ -18,7 +18,7 @@ from harness.benchmark.definition import Benchmark
 from harness.benchmark.foreign_columns import pending_columns
 from harness.benchmark.rubric import Rubric
 from harness.benchmark.task_files import task_settings, tasks_folder, yaml_chain
-from harness.errors import UsageError, near_miss
+from harness.errors import HarnessError, UsageError, near_miss
 from harness.records import Scored
 
 if TYPE_CHECKING:
@@ -280,6 +280,15 @@ def tasks_by_name() -> Mapping[str, Path]:
         if found:
             known.setdefault(found[1], path)
     return known
+
+
+def directions_of(task: str) -> Mapping[str, bool | None]:
+    """Return the direction of each metric of a task; none where lmms-eval has no such task."""
+    path = tasks_by_name().get(task)
+    try:
+        return described(path).metrics if path is not None else {}
+    except HarnessError:
+        return {}
 
 
 def members(name: str) -> tuple[str, ...]:

@@ -430,12 +430,34 @@ def test_rows_that_lack_a_column_are_missing_and_those_without_an_index_are_refu
 @pytest.mark.parametrize("wrong", [None, [], "x", {"pope": None}, {"pope": [1]}])
 @pytest.mark.parametrize("part", ["results", "higher_is_better", "n-samples"])
 def test_results_in_another_form_are_no_figures(tmp_path, part, wrong):
-    row = {"doc_id": 0, "input": "?", "target": "yes", "filtered_resps": ["yes"], "exact_match": 1}
-    (tmp_path / "now_samples_pope.jsonl").write_text(json.dumps(row))
-    told = {"results": {"pope": {"exact_match,none": 1.0}}}
+    row = {"doc_id": 0, "input": "?", "target": "yes", "filtered_resps": ["yes"]}
+    (tmp_path / "now_samples_pope.jsonl").write_text(json.dumps({**row, "pope_accuracy": 1}))
+    told = {"results": {"pope": {"pope_accuracy,none": 1.0}}}
     (tmp_path / "now_results.json").write_text(json.dumps({**told, part: wrong}))
     (found,) = read_lmms([tmp_path])
-    assert dict(found.metrics) == {"exact_match": True}
+    assert dict(found.metrics) == {"pope_accuracy": True}
+
+
+def test_a_direction_that_nobody_says_is_no_direction(tmp_path):
+    runs = []
+    for name, value in (("a", 0.0), ("b", 1.0)):
+        row = {"input": "?", "target": "", "filtered_resps": ["yes"], "rate": value}
+        file = tmp_path / f"{name}_samples_my_own.jsonl"
+        file.write_text("".join(json.dumps({**row, "doc_id": n}) + "\n" for n in range(40)))
+        (found,) = read_lmms([file])
+        assert dict(found.metrics) == {"rate": None}
+        assert any("says whether more is better of rate" in note for note in found.notes)
+        runs.append(open_run(write_import([found], tmp_path / name, source="x", name=name)))
+    compared = compare_runs(*runs).compared
+    assert compared.benchmarks[0].figures[0].difference == 100.0
+    assert (compared.verdict, compared.benchmarks[0].figures[0].verdict) == (
+        "cannot tell",
+        "changed",
+    )
+    row = {"doc_id": 0, "input": "?", "target": "[]", "filtered_resps": ["a"]}
+    file = tmp_path / "x_samples_coco_cap_chair.jsonl"
+    file.write_text(json.dumps({**row, "coco_cap_chair_i": 0.5}))
+    assert dict(read_lmms([file])[0].metrics) == {"coco_cap_chair_i": False}
 
 
 @pytest.mark.parametrize(
