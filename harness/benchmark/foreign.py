@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -270,6 +271,13 @@ def task_file(name: str) -> Path:
     return known[task]
 
 
+def directions(task: str) -> Mapping[str, bool | None]:
+    """Return each metric of an installed task with its direction; nothing where it is unknown."""
+    with suppress(HarnessError, KeyError):
+        return described(tasks_by_name()[task]).metrics
+    return {}
+
+
 @cache
 def tasks_by_name() -> Mapping[str, Path]:
     """Return every task file of lmms-eval by the task's name; the first one of a name counts."""
@@ -280,15 +288,6 @@ def tasks_by_name() -> Mapping[str, Path]:
         if found:
             known.setdefault(found[1], path)
     return known
-
-
-def directions_of(task: str) -> Mapping[str, bool | None]:
-    """Return the direction of each metric of a task; none where lmms-eval has no such task."""
-    path = tasks_by_name().get(task)
-    try:
-        return described(path).metrics if path is not None else {}
-    except HarnessError:
-        return {}
 
 
 def members(name: str) -> tuple[str, ...]:

@@ -112,6 +112,7 @@ MEMENTOS, MMBENCH = row(description="d"), row(A="x", B="y", C="nan", answer="B")
         (mmhal, MMHAL, "", "Rating: 3-4", None),
         (mmhal, MMHAL, "", "Rating: 4 or 5", None),
         (mmhal, MMHAL, "", "Rating: 1,5", None),
+        (mmhal, MMHAL, "", "Rating: 0**3", None),
         (mmhal, MMHAL, "", "Rating: 6/10", None),
         (mmhal, MMHAL, "", "Rating: 6 of 10", None),
         (mmhal, MMHAL, "", "Rating: 4\nNo, I take that back: it is a 2.", None),

@@ -311,7 +311,7 @@ def test_imports_do_not_overwrite_runs_or_mix(tmp_path):
 
 
 def lmms_file(folder, scores, **more):
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     rows = [
         {
             "doc_id": index,
@@ -341,6 +341,32 @@ def test_scores_that_one_side_lost_are_no_gain(tmp_path, lost):
     states = [(each.state, each.rows) for each in result.benchmarks[0].states_after]
     assert states == [("answered", 40), ("missing", 20)]
     assert "gave no number for gpt_eval_score" in result.benchmarks[0].states_after[1].reason
+
+
+@pytest.mark.parametrize(
+    ("scores", "figure", "judge", "lost", "told"),
+    [
+        ([1.0, -1.0, 0.0, 1.0], 2 / 3, "", True, "it counts as missing"),
+        ([1.0, -1.0, 0.0, 1.0], 0.25, "", False, "as a number, as in lmms-eval's own figure"),
+        ([1.0, -1.0, 0.0, 1.0], 0.25, "gpt-4", True, "it counts as missing"),
+        ([1.0, -1.0, 0.0, 1.0], None, "", False, "it counts as a number"),
+        ([1.0, -1.0, -2.0, 1.0], -0.25, "", False, None),
+    ],
+)
+def test_what_minus_one_stands_for_is_taken_from_lmms_evals_figure(
+    tmp_path, scores, figure, judge, lost, told
+):
+    if figure is not None:
+        own = {"results": {"mmvet2": {"gpt_eval_score,none": figure}}}
+        (tmp_path / "a").mkdir()
+        (tmp_path / "a" / "20261121_100000_results.json").write_text(json.dumps(own))
+    first = {"score": scores[0], "eval_model": judge}
+    found = lmms_file(tmp_path / "a", scores, gpt_eval_score=first)
+    values = [value for row in found.samples for value in row.scores.values()]
+    assert values == ([1.0, None, 0.0, 1.0] if lost else scores)
+    assert found.samples[1].state == ("missing" if lost else "answered")
+    notes = [note for note in found.notes if "-1 in 1 rows" in note]
+    assert [told in note for note in notes] == [True] * (told is not None)
 
 
 def test_a_thought_in_an_import_is_kept_apart(tmp_path):
@@ -404,13 +430,14 @@ def test_a_row_that_stands_twice_is_said_or_refused(tmp_path):
 
 
 def test_a_partial_file_is_said_with_counts(tmp_path):
-    line = {"input": "q", "target": "A", "filtered_resps": ["A"], "right": 1.0}
+    line = {"input": "q", "target": "A", "filtered_resps": ["A"], "pope_accuracy": 1.0}
     rows = "".join(json.dumps({**line, "doc_id": n}) + "\n" for n in range(5))
     (tmp_path / "x_samples_pope.jsonl").write_text(rows)
     counted = {"pope": {"original": 9000, "effective": 8}}
     (tmp_path / "x_results.json").write_text(json.dumps({"n-samples": counted}))
     (found,) = read_lmms([tmp_path])
     assert any("holds 5 of the 8 rows" in note and "2, 3, 4" in note for note in found.notes)
+    assert dict(found.metrics) == {"pope_accuracy": True}  # as the installed task says
 
 
 def test_rows_that_lack_a_column_are_missing_and_those_without_an_index_are_refused(tmp_path):
@@ -430,34 +457,13 @@ def test_rows_that_lack_a_column_are_missing_and_those_without_an_index_are_refu
 @pytest.mark.parametrize("wrong", [None, [], "x", {"pope": None}, {"pope": [1]}])
 @pytest.mark.parametrize("part", ["results", "higher_is_better", "n-samples"])
 def test_results_in_another_form_are_no_figures(tmp_path, part, wrong):
-    row = {"doc_id": 0, "input": "?", "target": "yes", "filtered_resps": ["yes"]}
-    (tmp_path / "now_samples_pope.jsonl").write_text(json.dumps({**row, "pope_accuracy": 1}))
-    told = {"results": {"pope": {"pope_accuracy,none": 1.0}}}
+    row = {"doc_id": 0, "input": "?", "target": "yes", "filtered_resps": ["yes"], "exact_match": 1}
+    (tmp_path / "now_samples_pope.jsonl").write_text(json.dumps(row))
+    told = {"results": {"pope": {"exact_match,none": 1.0}}}
     (tmp_path / "now_results.json").write_text(json.dumps({**told, part: wrong}))
     (found,) = read_lmms([tmp_path])
-    assert dict(found.metrics) == {"pope_accuracy": True}
-
-
-def test_a_direction_that_nobody_says_is_no_direction(tmp_path):
-    runs = []
-    for name, value in (("a", 0.0), ("b", 1.0)):
-        row = {"input": "?", "target": "", "filtered_resps": ["yes"], "rate": value}
-        file = tmp_path / f"{name}_samples_my_own.jsonl"
-        file.write_text("".join(json.dumps({**row, "doc_id": n}) + "\n" for n in range(40)))
-        (found,) = read_lmms([file])
-        assert dict(found.metrics) == {"rate": None}
-        assert any("says whether more is better of rate" in note for note in found.notes)
-        runs.append(open_run(write_import([found], tmp_path / name, source="x", name=name)))
-    compared = compare_runs(*runs).compared
-    assert compared.benchmarks[0].figures[0].difference == 100.0
-    assert (compared.verdict, compared.benchmarks[0].figures[0].verdict) == (
-        "cannot tell",
-        "changed",
-    )
-    row = {"doc_id": 0, "input": "?", "target": "[]", "filtered_resps": ["a"]}
-    file = tmp_path / "x_samples_coco_cap_chair.jsonl"
-    file.write_text(json.dumps({**row, "coco_cap_chair_i": 0.5}))
-    assert dict(read_lmms([file])[0].metrics) == {"coco_cap_chair_i": False}
+    assert dict(found.metrics) == {"exact_match": None}
+    assert any(note.startswith("no verdict on exact_match") for note in found.notes)
 
 
 @pytest.mark.parametrize(
