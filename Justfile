@@ -18,7 +18,7 @@ lint:
 
 # The documentation site, built strictly into site/.
 docs:
-    uv run mkdocs build --strict
+    uv run --group docs mkdocs build --strict
 
 # Everything a change must pass.
 ci:

@@ -16,9 +16,10 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_type_hints
 
 from harness.errors import UsageError, near_miss
+from harness.records import Bounds, check_bounds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -195,16 +196,18 @@ def run(
         UsageError: if something named is not there; the closest name is shown.
         HarnessError: if a stage could not do its work; everything finished stays on disk.
     """
+    from harness.plugins import option_text
     from harness.run import run_seeds
     from harness.settings import Settings, round_settings
 
+    given = options or {}
     outcome = run_seeds(
         _settings(
             Settings,
             settings,
             method=method,
-            benches=_names(bench),
-            options=tuple(sorted((key, str(value)) for key, value in (options or {}).items())),
+            benches=_benches(bench),
+            options=tuple((key, option_text(given[key])) for key in sorted(given)),
             rounds=round_settings(**({"count": rounds} if isinstance(rounds, int) else rounds)),
             **_judging(judge),
         ),
@@ -230,7 +233,7 @@ def evaluate(
     from harness.eval import measure
     from harness.settings import EvalSettings
 
-    found = measure(_settings(EvalSettings, settings, benches=_names(bench), **_judging(judge)))
+    found = measure(_settings(EvalSettings, settings, benches=_benches(bench), **_judging(judge)))
     return dataclasses.replace(open_result(found.folder), calls=found.calls)
 
 
@@ -293,29 +296,39 @@ def power(
     from harness.resolve import data_of
     from harness.runs import open_run, unpacked
 
-    for name in planned:
-        if name not in _PLANNED:
-            raise _unknown(name, _PLANNED)
-    wanted = [benchmark(name) for name in expand(_names(bench))]
-    place = data_of(data)
+    asked = dataclasses.asdict(_settings(_Planned, planned))
+    wanted = [benchmark(name) for name in expand(_benches(bench))]
+    place = data_of(str(data))
     for each in wanted:
         tables = check_tables(each.task, place)
         for note in tables.notes if tables is not None else ():
             progress.say(f"{each.name}: {note}")
     if source is None:
-        return Power(estimate(wanted, place, **planned))
+        return Power(estimate(wanted, place, **asked))
     with unpacked(Path(source)) as folder:
         run, paces = open_run(folder), throughputs_of(folder)
     name = Path(source).name
-    return Power(estimate(wanted, place, run=run, throughputs=paces, name=name, **planned))
+    return Power(estimate(wanted, place, run=run, throughputs=paces, name=name, **asked))
 
 
-_PLANNED = ("limit", "judgings", "seeds")
+@dataclass(frozen=True)
+class _Planned:
+    """What a planned run asks of :func:`power`."""
+
+    limit: Annotated[int | None, Bounds(least=1)] = None
+    judgings: Annotated[int, Bounds(least=1)] = 1
+    seeds: Annotated[int, Bounds(least=1)] = 1
 
 
-def _names(bench: str | Iterable[str]) -> tuple[str, ...]:
-    names = bench.split(",") if isinstance(bench, str) else bench
+def _names(given: str | Iterable[str]) -> tuple[str, ...]:
+    names = given.split(",") if isinstance(given, str) else given
     return tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
+
+
+def _benches(given: str | Iterable[str]) -> tuple[str, ...]:
+    if not (found := _names(given)):
+        raise UsageError("No benchmark is named. Name one or several, as in bench='mmvet,pope'.")
+    return found
 
 
 def _judging(judge: Mapping[str, Any] | str | None) -> dict[str, Any]:
@@ -328,18 +341,33 @@ def _judging(judge: Mapping[str, Any] | str | None) -> dict[str, Any]:
 
 
 def _settings(record: type[S], given: Mapping[str, Any], **more: Any) -> S:
-    """Fill a settings record; paths may be texts, and an unknown name is an error."""
-    known = {field.name: field for field in dataclasses.fields(record)}  # type: ignore[arg-type]
+    """Fill a settings record; paths may be texts, and texts paths or lists with commas.
+
+    Raises:
+        UsageError: for an unknown name, naming the closest, and for a value that is not allowed.
+    """
+    hints = get_type_hints(record)
     for name in given:
-        if name not in known:
-            raise _unknown(name, known)
-    return record(**{name: _typed(known[name].type, each) for name, each in given.items()}, **more)
+        if name not in hints:
+            raise _unknown(name, hints)
+    values = {name: _typed(name, hints[name], each) for name, each in given.items()}
+    made = record(**values, **more)
+    check_bounds(made, "")
+    return made
 
 
-def _typed(hint: Any, value: Any) -> Any:
-    if "Path" in str(hint) and isinstance(value, str) and "str" not in str(hint):
-        return Path(value)
-    return tuple(value) if isinstance(value, list) else value
+def _typed(name: str, hint: Any, value: Any) -> Any:
+    """Return a value as the field of a settings record has it."""
+    from pydantic import TypeAdapter, ValidationError
+
+    if hint == tuple[str, ...] and isinstance(value, str):
+        return _names(value)
+    if isinstance(value, Path) and str in (hint, *get_args(hint)):
+        return str(value)
+    try:
+        return TypeAdapter(hint).validate_python(value)
+    except ValidationError as error:
+        raise UsageError(f"{name} is {value!r}: {error.errors()[0]['msg']}.") from error
 
 
 def _by_id(samples: Mapping[str, Sequence[Sample]], benchmark: str) -> dict[str, Sample]:

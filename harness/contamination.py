@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import progress
-from harness.benchmark import Metric, Task, headline
+from harness.benchmark import Benchmark, Metric, Task, headline
 from harness.compare import Comparison, compare
 from harness.context import Context, Plan
 from harness.errors import HarnessError
@@ -29,8 +29,6 @@ from harness.storage import lines_of, parse_json
 
 if TYPE_CHECKING:
     import PIL.Image
-
-    from harness.benchmark import Benchmark
 
 
 THRESHOLD = 8
@@ -42,7 +40,7 @@ LEVELS = 20.0
 colour, that copies may have: 15 was measured after the changes above, 19.5 after brightening by a
 tenth. Of 192,000 pairs of unlike drawings 717 had similar hashes, and none came below 24."""
 _COCO_NAME = re.compile(
-    r"COCO_(?:train|val|test)20\d\d_0*(\d+)|(?:train|val)20\d\d/0*(\d+)|(?:^|/)0{5,}(\d+)(?:\.\w+)?$"
+    r"COCO_(?:train|val|test)20\d\d_0*(\d+)|(?:train|val)20\d\d/0*(\d+)|(?:^|/)0{6}(\d{6})(?:\.\w+)?$"
 )
 
 
@@ -348,10 +346,12 @@ def overlaps_of(
     after: Samples,
     columns: Mapping[str, Sequence[Metric]],
     comparison: Comparison,
+    more: Sequence[tuple[Samples, Samples]] = (),
 ) -> tuple[Overlap, ...]:
-    """Compare again without the touched rows, with the comparison's own seed, draws and level."""
+    """Compare again without the touched rows, as the comparison was made; see `compare`."""
+    arms = [(before, after), *more]
     return tuple(
-        Overlap(found, _figures(found, before, after, columns[found.benchmark], comparison))
+        Overlap(found, _figures(found, arms, columns[found.benchmark], comparison))
         for found in touched
         if found.benchmark in columns
     )
@@ -359,21 +359,23 @@ def overlaps_of(
 
 def _figures(
     found: ImageOverlap,
-    before: Samples,
-    after: Samples,
+    arms: Sequence[tuple[Samples, Samples]],
     columns: Sequence[Metric],
     comparison: Comparison,
 ) -> tuple[CleanResult, ...]:
     name, left_out = found.benchmark, frozenset(found.ids)
-    one, two = (
-        tuple(row for row in arm[name] if row.id not in left_out) for arm in (before, after)
-    )
-    if not left_out or not one or not two:
+
+    def kept(arm: Samples) -> Samples:
+        return {name: tuple(row for row in arm[name] if row.id not in left_out)}
+
+    (before, after), *more = [(kept(one), kept(two)) for one, two in arms]
+    if not left_out or not before[name] or not after[name]:
         return ()
     again = compare(
-        {name: one},
-        {name: two},
+        before,
+        after,
         {name: headline(columns)},
+        more=more,
         seed=comparison.seed,
         draws=comparison.draws,
         **asdict(comparison.terms),

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from enum import IntEnum
+from importlib.util import find_spec
 from pathlib import Path
 
 
@@ -25,6 +26,10 @@ class ExitCode(IntEnum):
     REGRESSION = 4
     INTERRUPTED = 130
     UNHEARD = 141  # nobody reads stdout any more, as after | head
+
+
+FOREIGN = (Exception, SystemExit)
+"""What the code of a benchmark may raise; its sys.exit() must not end a command that goes on."""
 
 
 class HarnessError(Exception):
@@ -48,6 +53,16 @@ def near_miss(name: str, known: Iterable[str]) -> str:
 def plain(text: str) -> str:
     """Return foreign text on one line that cannot control a terminal."""
     return "".join(sign if sign.isprintable() else f"\\u{ord(sign):04x}" for sign in text)
+
+
+def why(error: BaseException) -> str:
+    """Return what an error says on one line, without the number and file the system adds."""
+    return plain(str((error.strerror if isinstance(error, OSError) else None) or error))
+
+
+def pip() -> str:
+    """Return the installer of this environment; those that uv makes have no pip."""
+    return "pip" if find_spec("pip") else "uv pip"
 
 
 def some(items: Sequence[str], sign: str = ", ", most: int = 5) -> str:
@@ -90,7 +105,7 @@ def blaming(what: str) -> Iterator[None]:
         yield
     except HarnessError:
         raise
-    except Exception as error:
+    except FOREIGN as error:
         raise HarnessError(
             f"{what} failed: {reason_of(error)}. Repair it and run the same command again; answers "
             "are kept."

@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import importlib.metadata
 import importlib.util
+import json
 import os
 import sys
 import traceback
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 import pluggy
 
 from harness import hookspecs
-from harness.errors import HarnessError, UsageError, near_miss
+from harness.errors import HarnessError, UsageError, near_miss, pip
 from harness.records import Drop, Pair, Prompt, check_bounds
 from harness.storage import disk_is_full, folder_digest
 
@@ -105,7 +106,7 @@ def find(kind: str, name: str) -> EntryPoint:
     if len(owners) > 1:
         raise UsageError(
             f"Two packages claim the {word} '{name}': {', '.join(owners)}. "
-            f"Uninstall one of them, for example with: pip uninstall {owners[0]}"
+            f"Uninstall one of them, for example with: {pip()} uninstall {owners[0]}"
         )
     if not points:
         known = names(kind)
@@ -113,7 +114,7 @@ def find(kind: str, name: str) -> EntryPoint:
             package = _SHIPPED[name]
             raise UsageError(
                 f"The method '{name}' is in the package {package}, which is not installed. "
-                f"Run: pip install {package}"
+                f"Run: {pip()} install {package}"
             )
         raise UsageError(
             f"No {word} is named '{name}'.{near_miss(name, known)} "
@@ -266,7 +267,7 @@ def _load(point: EntryPoint, word: str) -> Any:
         raise UsageError(
             f"The {word} '{point.name}' ({_owner(point)}) cannot be imported: "
             f"{type(error).__name__}: {error}. Reinstall it, or uninstall it with: "
-            f"pip uninstall {_owner(point)}"
+            f"{pip()} uninstall {_owner(point)}"
         ) from error
 
 
@@ -300,16 +301,25 @@ def filled(owner: str, base: Any, values: Mapping[str, str], option: str = "--se
         raise UsageError(f"The options of the {owner} do not fit together: {error}.") from error
 
 
+def option_text(value: Any) -> str:
+    """Return the value of an option as ``KEY=VALUE`` would have it: parts are joined by ``+``."""
+    if isinstance(value, list | tuple):
+        parts = [option_text(each) for each in value]
+        return json.dumps(parts) if any("+" in part for part in parts) else "+".join(parts)
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def _parsed(owner: str, key: str, hint: Any, text: str) -> Any:
     from pydantic import TypeAdapter, ValidationError
 
+    several = getattr(hint, "__origin__", None) is tuple
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(hint)
         if text.lower() == "none" and type(None) in get_args(hint):
             return None
-        if text[:1] in "[{" and hint is not str and str not in get_args(hint):
+        if text[:1] in "[{" and hint is not str and (several or str not in get_args(hint)):
             return adapter.validate_json(text)
-        if getattr(hint, "__origin__", None) is tuple:
+        if several:
             return adapter.validate_python(tuple(part for part in text.split("+") if part))
         return adapter.validate_python(text)
     except ValidationError as error:

@@ -10,12 +10,14 @@ from pathlib import Path
 from harness.benchmark import benchmark, expand
 from harness.context import Context, EvalPlan
 from harness.errors import HarnessError, UsageError
-from harness.judge import judge, last_judging
+from harness.judge import judge, last_judging, read_prompts
 from harness.records import Sample, Samples, distinct
 from harness.report import ReportInput, conclude, conclude_alone, write_reports, writers_of
 from harness.resolve import data_of
+from harness.run import with_rounds
 from harness.runs import FinishedRun, open_run
 from harness.settings import EvalSettings, JudgeSettings
+from harness.stages import round_folder
 from harness.storage import MANIFEST, RunRecord, locked, open_store, read_journal
 
 
@@ -55,8 +57,13 @@ def rejudge(
     before = _answers(folder, "before", plan) if run.before else {n: () for n in plan.columns}
     with locked(folder):
         context = Context(plan, folder, open_store(folder.parent))
+        after, made = _answers(folder, "after", plan), run.report.rounds
+        rounds = {
+            number: _answers(round_folder(folder, number), "after", plan)
+            for number in (made.evaluated if made is not None else ())
+        }
+        verdicts = judge(context, before, after)
         (folder / MANIFEST).unlink(missing_ok=True)  # it is written anew with the result
-        verdicts = judge(context, before, _answers(folder, "after", plan))
         if run.report.comparison is None:
             report = conclude_alone(
                 run.report,
@@ -73,6 +80,8 @@ def rejudge(
                 like=run.report.comparison,
                 touched=[overlap.touched for overlap in run.report.overlaps],
             )
+            if made is not None and made.each[-1].figures:
+                report = with_rounds(report, rounds, before, context)
         return Rejudged(report, write_reports(report, folder, writers), verdicts.calls)
 
 
@@ -89,12 +98,21 @@ def like_last(folder: Path, settings: JudgeSettings) -> JudgeSettings:
             f"The answers in {folder} were scored by the built-in grader alone. Name a judge, for "
             "example --judge openai:MODEL@http://localhost:8000/v1"
         )
-    accepted = last[1].judge if last[1].accepted else None
+    judging = last[1]
+    asked = RunRecord.read(folder).asked.get("judging") or {}
+    prompts = settings.prompts or tuple(map(str, asked.get("prompts", ())))
+    given = tuple(each.note for each in read_prompts(prompts).values()) if judging.prompts else ()
+    if not settings.prompts and given != judging.prompts:
+        raise UsageError(
+            f"The verdicts in {folder} were given with prompts that the run does not name: "
+            f"{' '.join(judging.prompts)} Name them with --judge-prompt BENCH=FILE."
+        )
     return dataclasses.replace(
         settings,
-        judge=last[1].judge,
-        judgings=last[1].judgings,
-        accept_judge=settings.accept_judge or accepted,
+        judge=judging.judge,
+        judgings=judging.judgings,
+        accept_judge=settings.accept_judge or (judging.judge if judging.accepted else None),
+        prompts=prompts if judging.prompts else settings.prompts,
     )
 
 

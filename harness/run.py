@@ -19,7 +19,7 @@ from pathlib import Path
 from harness import progress
 from harness.compare import Comparison, Terms
 from harness.contamination import check_contamination
-from harness.context import Context, Plan
+from harness.context import Context, EvalPlan, Plan
 from harness.dpo import read_curves, read_effect, training_of
 from harness.errors import UsageError
 from harness.judge import Verdicts, judge
@@ -143,7 +143,8 @@ def run(settings: Settings, *, alone: bool = True) -> Outcome:
             terms=terms,
             touched=check_contamination(context),
         )
-        report = _with_rounds(report, rounds, before.samples, context)
+        if settings.eval_rounds:
+            report = with_rounds(report, rounds, before.samples, context)
         if alone:
             looks = looked(settings.out, report.compared, record.arms, [settings.seed])
             report = replace(report, looks=looks)
@@ -276,12 +277,10 @@ def _answers_of_rounds(
     return {number: arm.samples for number, arm in arms.items()}
 
 
-def _with_rounds(
-    report: ReportInput, rounds: Mapping[int, Samples], before: Samples, context: Context[Plan]
+def with_rounds(
+    report: ReportInput, rounds: Mapping[int, Samples], before: Samples, context: Context[EvalPlan]
 ) -> ReportInput:
-    """Let the judge mark the answers of single rounds, and add their figures where asked."""
-    if not context.plan.settings.eval_rounds:
-        return report
+    """Let the judge mark the answers of single rounds, and add their figures."""
     places = {
         number: replace(context, folder=round_folder(context.folder, number)) for number in rounds
     }

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from harness.errors import UsageError
-from harness.records import LATER
+from harness.records import LATER, Bounds
 
 EMBEDDED = "tinyworld"
 OWN = "own"
@@ -34,13 +34,13 @@ class JudgeSettings:
     """
 
     judge: str = BUILTIN
-    judgings: int = 1
-    rpm: int | None = None
+    judgings: Annotated[int, Bounds(least=1)] = 1
+    rpm: Annotated[int | None, Bounds(least=1)] = None
     price: tuple[float, float] | None = None
-    cap: float | None = None
+    cap: Annotated[float | None, Bounds(least=0)] = None
     accept_drift: bool = False
     accept_judge: str | None = None
-    thinking: int = 4096
+    thinking: Annotated[int, Bounds(least=0)] = 4096
     prompts: tuple[str, ...] = ()
 
     @property
@@ -62,9 +62,9 @@ class RoundSettings:
             ``"base"`` the model before the first round.
     """
 
-    count: int
+    count: Annotated[int, Bounds(least=1)]
     prompts: str = SAME
-    replay: float = 0.0
+    replay: Annotated[float, Bounds(least=0, most=1)] = 0.0
     reference: str = PREVIOUS
 
 
@@ -140,16 +140,16 @@ class Settings:
     allow_urls: bool = False
     preset: str | None = None
     options: tuple[tuple[str, str], ...] = ()
-    seed: int = 0
-    limit: int | None = None
-    max_new_tokens: int | None = None
-    max_prompts: int | None = None
+    seed: Annotated[int, Bounds(least=0)] = 0
+    limit: Annotated[int | None, Bounds(least=1)] = None
+    max_new_tokens: Annotated[int | None, Bounds(least=1)] = None
+    max_prompts: Annotated[int | None, Bounds(least=1)] = None
     reports: tuple[str, ...] = ("json", "markdown")
     device: str = "auto"
     dtype: str = "auto"
     out: Path = Path("runs")
     judging: JudgeSettings = JudgeSettings()
-    pair_timeout: float = 60.0
+    pair_timeout: Annotated[float, Bounds(above=0)] = 60.0
     image_ablation: bool = False
     merge: bool = False
     merge_dtype: str = "auto"
@@ -161,7 +161,7 @@ class Settings:
     protocol: str | None = None
     rounds: RoundSettings | None = None
     eval_rounds: bool = False
-    attribution: int = 0
+    attribution: Annotated[int, Bounds(least=0)] = 0
     engine: str = field(default=OWN, metadata=LATER)
     engine_options: tuple[tuple[str, str], ...] = field(default=(), metadata=LATER)
 
@@ -178,8 +178,8 @@ class EvalSettings:
     model: str = EMBEDDED
     adapter: Path | None = None
     data: str = EMBEDDED
-    limit: int | None = None
-    max_new_tokens: int | None = None
+    limit: Annotated[int | None, Bounds(least=1)] = None
+    max_new_tokens: Annotated[int | None, Bounds(least=1)] = None
     device: str = "auto"
     dtype: str = "auto"
     out: Path = Path("runs")

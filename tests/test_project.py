@@ -77,6 +77,7 @@ def test_the_workflow_runs_every_python_that_the_package_admits():
 def test_the_commands_that_people_use_have_names():
     recipes = re.findall(r"^([a-z]+)(?: \*args)?:$", read("Justfile"), flags=re.M)
     assert recipes == ["demo", "test", "lint", "docs", "ci"]
+    assert "uv run --group docs mkdocs build" in read("Justfile"), "mkdocs is in no other group"
 
 
 @pytest.mark.slow

@@ -15,6 +15,8 @@ times the F1 of their words; a row without a reference answer is not judged.
 
 from __future__ import annotations
 
+from functools import partial
+
 from harness.benchmark import (
     Anchor,
     Benchmark,
@@ -27,7 +29,7 @@ from harness.benchmark import (
     judge_prompt,
     ratio_of,
 )
-from harness.records import Scored
+from harness.records import Sample, Scored
 from harness_benchmarks import grader
 from harness_benchmarks.reading import first_line_numbers
 
@@ -113,7 +115,14 @@ RUBRIC = Rubric(
 
 
 def _part(category: str) -> Metric:
-    return ratio_of(f"{category}_model", f"{category}_reference", name=category)
+    marks = f"{category}_model", f"{category}_reference"
+    return ratio_of(*marks, name=category, applies=partial(_of_category, category))
+
+
+def _of_category(category: str, row: Sample) -> bool:
+    """Whether a row counts in a category; rows of earlier versions tell by their marks alone."""
+    known = row.groups.get("category")
+    return bool(row.scores.get(f"{category}_reference", 1)) if known is None else known == category
 
 
 BENCHMARK = Benchmark(
@@ -125,6 +134,7 @@ BENCHMARK = Benchmark(
         ratio_of("model", "reference", name="all", primary=True),
         *map(_part, CATEGORIES),
     ),
+    groups=lambda doc: {"category": str(doc["category"])},
     max_new_tokens=1024,
     judge=grader.NAME,
     rubric=RUBRIC,

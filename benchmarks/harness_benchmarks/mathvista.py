@@ -19,6 +19,7 @@ reply of that kind is refused, and one that finds no result is wrong.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -88,14 +89,16 @@ def _extracted(doc: Mapping[str, Any], answer: str) -> str:
 
 
 def _right(doc: Mapping[str, Any], result: str) -> float:
-    """Bring a result into the reference's form, and compare."""
+    """Bring a result into the reference's form, and compare; one beyond all numbers is wrong."""
     form, options = doc["answer_type"], _options(doc)
     if options:
         result = options.get(result, result)
-    elif form == "integer":
-        result = str(int(float(result)))
-    elif form == "float":
-        result = str(round(float(result), int(doc["precision"] or 0)))
+    elif form in ("integer", "float"):
+        number = float(result)
+        if math.isinf(number):
+            return 0.0
+        digits = int(doc["precision"] or 0)
+        result = str(int(number) if form == "integer" else round(number, digits))
     return float(result.strip() == str(doc["answer"]).strip())
 
 

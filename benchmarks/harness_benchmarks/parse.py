@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 _NO = frozenset({"no", "not", "nope", "none", "cannot", "isn", "aren", "doesn", "don"})
 _YES = frozenset({"yes", "yeah", "yep"})
 # A letter by itself, or in brackets, or before a full stop; "A" within a sentence is an article.
+_ALONE = re.compile(r"^[^\w\n]*([A-Z])[^\w\n]*$", re.MULTILINE)
 _LETTER = re.compile(
-    r"^\W*([A-Z])\W*$|\(([A-Z])\)|(?:^|\s)([A-Z])[.):](?=\s|$)"
-    r"|\b([B-HJ-Z])\b|\b(A)(?=,| or\b| and\b)"
+    r"\(([A-Z])\)|(?:^|\s)([A-Z])[.):](?=\s|$)"
+    r"|\b([B-HJ-Z])\b|\b(A)(?=,| or\b| and\b|[^\w\n]*$)",
+    re.MULTILINE,
 )
 # "答案是B", "选B", "B选项", "是B", "B正确"; not "不选B", nor the B of a word; of "选A或B" both.
 _CHINESE = re.compile(
@@ -33,7 +35,14 @@ _CHINESE = re.compile(
 _WIDE = {0xFF01 + at: 0x21 + at for at in range(94)}
 """Letters and signs of full width, as Chinese and Japanese type them, and what they stand for."""
 _HAN = re.compile(r"[\u4e00-\u9fff]")
-_NAMED = re.compile(r"\b(?:answer|option|choice)\b(?: is|:)?\s*\(?([A-Z])\b", re.IGNORECASE)
+# After "answer is", "a" and "A" before another word are articles: "The answer is a cat".
+_NAMED = re.compile(
+    r"\b(?:answer|option|choice)\b(?: is| (?:should|would|must) be)?\s*[:=]?\s*\(?"
+    r"([B-HJ-Z]|[AI](?=[^\w\n]*$|[.,;:!?)]| (?:or|and|is|as|because|since|for|which)\b))(?![\w'])",
+    re.IGNORECASE | re.MULTILINE,
+)
+_BOXED = re.compile(r"\\(?:boxed|text\w{0,2}|mathrm)\s*\{([^{}]*)\}")
+_MARKS = re.compile(r"</?\w{1,20}>|\*+|`+|__")
 
 
 def yes_no(answer: str) -> str | None:
@@ -60,11 +69,17 @@ def letter(answer: str, options: Mapping[str, str]) -> str | None:
         options: text by letter.
     """
     answer = answer.translate(_WIDE)
+    for _ in range(2):  # \\boxed{\\text{A}}
+        answer = _BOXED.sub(r"(\1)", answer)
+    answer = _MARKS.sub("", answer)
     alone = answer.strip().strip("().:").upper()
     if alone in options:
         return alone
-    for pattern in (_NAMED, _CHINESE, _LETTER):
-        found = {part.upper() for m in pattern.finditer(answer) for part in m.groups() if part}
+    alone_in_line, named, chinese, other = (
+        {part.upper() for m in pattern.finditer(answer) for part in m.groups() if part}
+        for pattern in (_ALONE, _NAMED, _CHINESE, _LETTER)
+    )
+    for found in (alone_in_line, named, _written(answer, options), chinese, other):
         said = sorted(found & options.keys())
         if len(said) == 1:
             return said[0]
@@ -80,6 +95,15 @@ def letter(answer: str, options: Mapping[str, str]) -> str | None:
         if all(grader.holds(text, other) for other in held.values())
     ]
     return longest[0] if len(longest) == 1 else None
+
+
+def _written(answer: str, options: Mapping[str, str]) -> set[str]:
+    """Return the letters before which an answer writes out their own options, as "C. sample B"."""
+    return {
+        key
+        for key, text in options.items()
+        if re.search(rf"(?<!\w){re.escape(key)}[.):]\s*{re.escape(text)}(?!\w)", answer)
+    }
 
 
 def _chinese_option(answer: str, options: Mapping[str, str]) -> str | None:

@@ -13,7 +13,7 @@ from harness.benchmark import UnparsableReply
 
 _NUMBER = r"[-+]?(?:[0-9]{1,4}(?:\.[0-9]{1,6})?|\.[0-9]{1,6})"
 _EMPHASIS = re.compile(  # not between digits: 3*4 is no 34
-    r"(?<![0-9.])[*`]+|[*`]+(?![0-9.])|^\s*#+\s+", re.MULTILINE
+    r"(?<![0-9.*`])[*`]+|[*`]++(?![0-9.])|^\s*#+\s+", re.MULTILINE
 )
 _QUOTES = " \t|\"'"
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from harness.benchmark import Benchmark, Choices, Papers, Row, Task, has, mean_of, ratio_of
-from harness.records import Scored
+from harness.records import Sample, Scored
 from harness_benchmarks import llava
 from harness_benchmarks.parse import letter, lettered
 
@@ -52,6 +52,17 @@ def _choices(row: Row) -> Choices:
     return lettered(_LETTERS, str(row.doc["answer"]).strip().upper())
 
 
+def _of_image(row: Sample) -> bool | None:
+    """Whether a row shows an image and not frames of a video."""
+    known = row.scores.get("image")
+    return None if known is None else bool(known)
+
+
+def _by_llava_of_image(row: Sample) -> bool | None:
+    return _LLAVA(row) and _of_image(row)
+
+
+_LLAVA = has("llava")
 BENCHMARK = Benchmark(
     name="seedbench",
     title="SEED-Bench",
@@ -59,11 +70,11 @@ BENCHMARK = Benchmark(
     score=score,
     columns=(
         mean_of("strict", name="all", primary=True, lenient="lenient"),
-        ratio_of("image_right", "image", name="image"),
+        ratio_of("image_right", "image", name="image", applies=_of_image),
         mean_of("lenient"),
         mean_of("logit", name="logit accuracy"),
         mean_of("llava", name="all (LLaVA's rule)", applies=has("llava")),
-        ratio_of("image_llava", "image", name="image (LLaVA's rule)", applies=has("llava")),
+        ratio_of("image_llava", "image", name="image (LLaVA's rule)", applies=_by_llava_of_image),
         mean_of("unparsed", name="unparsed", higher_is_better=False),
     ),
     groups=lambda doc: {"question type": str(doc.get("question_type_id", ""))},

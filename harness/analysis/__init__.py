@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from harness.analysis.leaderboard import (
-    BEFORE,
     Standing,
     conclusion,
     names_of,
@@ -12,7 +11,14 @@ from harness.analysis.leaderboard import (
     standings,
     starts_alike,
 )
-from harness.analysis.pairwise import Leaderboard, Overview, RankedRun, Ranking, RunPair
+from harness.analysis.pairwise import (
+    BEFORE,
+    Leaderboard,
+    Overview,
+    RankedRun,
+    Ranking,
+    RunPair,
+)
 from harness.analysis.power import (
     CAUTIOUS,
     TYPICAL,

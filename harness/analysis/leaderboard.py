@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from math import isfinite, nan
 
 from harness.analysis.pairwise import (
+    BEFORE,
     Key,
     Leaderboard,
     RankedRun,
@@ -35,11 +36,8 @@ from harness.compare import (
 from harness.data import same_data
 from harness.errors import UsageError, near_miss
 from harness.records import Sample, Samples, count_states, distinct, sentences
-from harness.runs import FinishedRun, columns_of
+from harness.runs import FinishedRun, columns_of, run_name
 from harness.stats import partial_pooling, rounded
-
-BEFORE = "before"
-"""Name of the entrant that every run started from."""
 
 
 def rank(
@@ -131,7 +129,7 @@ def names_of(runs: Sequence[FinishedRun]) -> list[str]:
     """Call runs by their method, and by their folder where a method occurs twice."""
     methods = Counter(run.report.method for run in runs)
     names = [
-        run.report.method if methods[run.report.method] == 1 else run.folder.resolve().stem
+        run.report.method if methods[run.report.method] == 1 else run_name(run.folder)
         for run in runs
     ]
     twice = [name for name, count in Counter([*names, BEFORE]).items() if count > 1]

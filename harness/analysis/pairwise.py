@@ -13,6 +13,8 @@ from harness.report import ReportInput
 
 Key = tuple[str, str, str, str]
 """First run, second run, benchmark, column."""
+BEFORE = "before"
+"""What a leaderboard calls the model before, which has no training seed."""
 
 
 @dataclass(frozen=True)
@@ -193,7 +195,7 @@ def pairwise(
         (first, second), *more = zip(arms[one], arms[two], strict=False)
         settings = {"seed": seed, "draws": draws, "family": family, **asdict(terms)}
         found = compare(first, second, columns, more=more, **settings)
-        if len(arms[one]) != len(arms[two]):
+        if len(arms[one]) != len(arms[two]) and BEFORE not in (one, two):
             notes.append(
                 f"{one} has {len(arms[one])} seeds and {two} has {len(arms[two])}; the first "
                 f"{1 + len(more)} of each are compared."

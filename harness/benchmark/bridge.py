@@ -26,7 +26,7 @@ from harness.benchmark.readings import (
 from harness.benchmark.rubric import JudgePrompt, UnparsableReply
 from harness.benchmark.task import Row, Task
 from harness.benchmark.wire import Asked, AskedAgain, Unanswerable, scored
-from harness.errors import HarnessError, reason_of
+from harness.errors import FOREIGN, HarnessError, reason_of
 from harness.records import Scored
 
 BUILTIN = "builtin"
@@ -131,7 +131,7 @@ def _try(task: Task) -> _Seen:
                         found.setdefault(name, []).append(record)
             except Unanswerable as error:
                 seen.problem = str(error)
-            except Exception as error:
+            except FOREIGN as error:
                 seen.problem = (
                     seen.problem or f"row {row.id}: its scoring fails: {reason_of(error)}"
                 )
@@ -156,7 +156,7 @@ def _replied(task: Task, row: Row, answer: str) -> Iterator[Mapping[str, Any]]:
     for reply in REPLIES:
         try:
             yield scored(lambda: task.results(row, answer), reply)
-        except (AskedAgain, Exception):
+        except (AskedAgain, *FOREIGN):
             continue
 
 
@@ -225,7 +225,7 @@ def _records(task: Task, row: Row) -> Iterator[Mapping[str, Any]]:
             yield scored(lambda: task.results(row, answer))  # noqa: B023  (called at once)
         except Asked:
             yield from _replied(task, row, answer)
-        except (Unanswerable, Exception):
+        except (Unanswerable, *FOREIGN):
             continue
 
 

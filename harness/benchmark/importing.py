@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from harness.benchmark.task_files import yaml_file
-from harness.errors import blaming
+from harness.errors import FOREIGN, blaming
 
 # Imported at the top of a task file for a scorer of its own that is not used here (AMBER).
 _UNUSED = ("spacy",)
@@ -32,7 +32,7 @@ def config_of(path: str) -> dict[str, Any]:
         with blaming(f"Reading the task {path}"):
             try:
                 config: dict[str, Any] = load_yaml_config(file, mode="full")
-            except Exception:
+            except FOREIGN:
                 with _naming_a_service():
                     config = load_yaml_config(file, mode="full")
     finally:
@@ -148,7 +148,8 @@ def kept_as_it_was() -> Iterator[None]:
 
         logger.disable("lmms_eval")
         _import_quickly()
-        yield
+        with contextlib.redirect_stdout(sys.stderr):  # what tasks print is no result of ours
+            yield
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES = truncated
         _put_back(before)

@@ -7,12 +7,14 @@ imported when the first document is needed, and what it changed is put back.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
 import importlib
 import inspect
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,7 +35,7 @@ from harness.benchmark.task_files import (
     own_data,
     place_of,
 )
-from harness.errors import HarnessError, UsageError, cause_of, reason_of
+from harness.errors import FOREIGN, HarnessError, UsageError, cause_of, reason_of
 from harness.records import fingerprint, image_problem, listed_formats
 from harness.storage import folder_digest
 
@@ -93,9 +95,10 @@ class _Images:
         import datasets
 
         try:
-            self._table = datasets.load_dataset(
+            table = datasets.load_dataset(
                 source, config, split=split, cache_dir=cache, revision=commit
             )
+            self._table = _decoded(table)
         except Exception as error:
             raise _unloadable(source, config, error) from error
         self._key = key
@@ -147,7 +150,7 @@ class Task:
             ]
         self._task = parts[0]
         self.folder = None if str(data) == HUB or own is not None else Path(source)
-        self._docs = _together([part.task_docs for part in parts])
+        self._docs = _decoded(_together([part.task_docs for part in parts]))
         if commit is not None:
             _check_commit(source, commit, self._docs)
 
@@ -168,9 +171,9 @@ class Task:
         """
         for index in range(start, len(self) if stop is None else min(stop, len(self))):
             try:
-                with listed_formats():
+                with listed_formats(), contextlib.redirect_stdout(sys.stderr):
                     row = self._row(index)
-            except Exception as error:
+            except FOREIGN as error:
                 what = fingerprint("unreadable", index)
                 problem = f"the row cannot be read: {reason_of(error)}"
                 row = Row(str(index), what, what, "", (), "", {}, problem)
@@ -324,7 +327,7 @@ def _build(config: dict[str, Any], source: str) -> Any:
     datasets.disable_progress_bars()
     try:
         return ConfigurableTask(config=config, model_name="llava_hf")
-    except Exception as error:
+    except FOREIGN as error:
         split = config.get("test_split") or config.get("validation_split")
         raise _unloadable(source, f"{config.get('task')} (split {split})", error) from error
 
@@ -337,7 +340,17 @@ def _together(tables: Sequence[Any]) -> Any:
     return datasets.concatenate_datasets(list(tables))
 
 
-def _unloadable(source: str, what: str, error: Exception) -> UsageError:
+def _decoded(table: Any) -> Any:
+    """Have columns of image bytes decoded: only ``datasets`` writes which ones hold images."""
+    import datasets
+
+    for name, kind in table.features.items():
+        if isinstance(kind, dict) and kind.keys() == {"bytes", "path"}:
+            table = table.cast_column(name, datasets.Image())
+    return table
+
+
+def _unloadable(source: str, what: str, error: BaseException) -> UsageError:
     cause = cause_of(error)
     return UsageError(
         f"The data set {source} of {what} cannot be loaded: "

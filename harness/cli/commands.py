@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import signal
 import sys
 import traceback
@@ -133,7 +134,7 @@ def _code() -> int:
     stdout = sys.stdout
     try:
         arguments = old_names.options(sys.argv[1:])
-        return int(app.main(arguments, standalone_mode=False) or 0)
+        return int(app.main(arguments, "harness", standalone_mode=False) or 0)
     except HarnessError as error:
         return _complain(str(error), error.code, error)
     except click.ClickException as error:
@@ -165,6 +166,8 @@ def _code() -> int:
             error,
         )
     except SystemExit as error:  # nothing of ours ends the process in this way
+        if "_HARNESS_COMPLETE" in os.environ:  # click does, when it completes for a shell
+            return int(error.code or 0)
         # Rich ends it where a pipe is closed; so does click, which wraps stdout before.
         if isinstance(error.__context__, BrokenPipeError) or sys.stdout is not stdout:
             raise BrokenPipeError from error
@@ -187,7 +190,8 @@ def _deaf() -> int:
 def _complain(text: str, code: ExitCode, error: BaseException | None = None) -> int:
     if error is not None and os.environ.get(DEBUG):
         click.echo("".join(map(_lines, traceback.format_exception(error))), err=True, nl=False)
-    shown = _lines(text)  # names in foreign files are not ours
+    # What was typed, and names in foreign files, may be of any length and hold any sign.
+    shown = _lines(re.sub(r"\S{1000,}", lambda word: f"{word[0][:100]}...", text))
     click.echo(f"Error: {shown}" if code != ExitCode.INTERRUPTED else shown, err=True)
     return code
 

@@ -23,15 +23,16 @@ def describe(bench: tuple[str, ...]) -> None:
     from harness.benchmark import benchmark, expand
     from harness.data import describe as tell
 
-    for name in expand(bench):
-        source = tell(benchmark(name))
+    sources = {name: tell(benchmark(name)) for name in expand(bench)}
+    for name, source in sources.items():
         click.echo(f"{name}: {source.dataset or f'{source.title}, not on the hub as it is read'}")
         told = {"licence": source.licence, "from": source.source, "holds": source.holds}
         fetch = [("fetch" if place == 0 else "", line) for place, line in enumerate(source.fetch)]
         for word, text in (*told.items(), *fetch, ("then" if fetch else "type", source.advice)):
             if text:
                 click.echo(f"    {word:<8} {text}")
-    say_next("data", "mirror", "--bench", ",".join(bench), "DIR")
+    if fetched := [name for name, source in sources.items() if source.dataset]:
+        say_next("data", "mirror", "--bench", ",".join(fetched), "DIR")
 
 
 @data.command()

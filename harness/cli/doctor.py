@@ -13,7 +13,7 @@ import click
 
 from harness.cli.options import JSON, OUT, say_next
 from harness.cli.tables import text_table
-from harness.errors import ExitCode, reason_of
+from harness.errors import ExitCode, pip, reason_of
 
 FINE, NOTE, PROBLEM = "ok", "note", "PROBLEM"
 _ROOM = 2 * 1024**3  # the demo's run takes far less; a 7B adapter run more than this
@@ -59,7 +59,7 @@ def _versions() -> Iterator[Finding]:
 
     for name, version in versions().items():
         absent = version == "absent"
-        told = f"not installed; pip install {name}" if absent else version
+        told = f"not installed; {pip()} install {name}" if absent else version
         yield Finding(name, PROBLEM if absent else FINE, told)
 
 
@@ -89,9 +89,11 @@ def _plugins() -> Iterator[Finding]:
         if broken:
             yield Finding(kind, PROBLEM, " ".join(broken))
         elif not found and kind == "methods":
-            yield Finding(kind, PROBLEM, "none is installed; pip install 'vlm-harness[methods]'")
+            yield Finding(
+                kind, PROBLEM, f"none is installed; {pip()} install 'vlm-harness[methods]'"
+            )
         else:
-            yield Finding(kind, FINE, f"{len(found)}: {', '.join(found)}")
+            yield Finding(kind, FINE, f"{len(found)}: {', '.join(found)}" if found else "none")
 
 
 def _hub() -> Finding:

@@ -33,7 +33,7 @@ class _Looks(click.ParamType):  # type: ignore[type-arg]  # generic from click 8
         if isinstance(value, tuple):
             return value
         this, sign, count = str(value).rpartition("/")
-        numbers = [int(text) for text in (this, count) if text.strip().isdecimal()]
+        numbers = [int(text) for text in (this, count) if text.isdecimal() and len(text) < 9]
         if len(numbers) != 1 + bool(sign) or not 1 <= numbers[0] <= numbers[-1] <= MOST_LOOKS:
             raise UsageError(
                 f"--looks {value} is not a number of looks from 1 to {MOST_LOOKS}. Write, for "

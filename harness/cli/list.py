@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import click
 
 from harness.cli.options import say_next
 from harness.cli.tables import BETTER, text_table
+from harness.errors import UsageError, near_miss
 from harness.plugins import KINDS
 
 
+class _Kind(click.Choice):  # type: ignore[type-arg]  # generic from click 8.2 on
+    def convert(self, value: Any, *where: Any) -> Any:
+        if value not in KINDS:
+            raise UsageError(
+                f"'{value}' is nothing that can be listed.{near_miss(value, KINDS)} "
+                f"harness list takes: {', '.join(KINDS)}."
+            )
+        return value
+
+
 @click.command("list")
-@click.argument("kind", type=click.Choice(list(KINDS)))
+@click.argument("kind", type=_Kind(list(KINDS)))
 @click.argument("name", required=False)
 @click.option("--json", "events", is_flag=True, help="Names and packages as one JSON object.")
 def list_names(kind: str, name: str | None, events: bool) -> None:
@@ -62,7 +74,6 @@ _NEXT = {
 def _list_benchmarks(found: Mapping[str, Sequence[str]]) -> None:
     """Show columns, headline first, and who scores the answers."""
     from harness.benchmark import benchmark, headline
-    from harness.errors import UsageError
 
     for name, owners in found.items():
         try:
@@ -97,7 +108,6 @@ def _describe(name: str) -> None:
 
 def _list_suites(found: Mapping[str, Sequence[str]]) -> None:
     """Show the benchmarks that each suite holds."""
-    from harness.errors import UsageError
     from harness.plugins import load
 
     for name, owners in found.items():

@@ -20,7 +20,8 @@ from click.core import ParameterSource
 
 from harness.cli.help import SectionedCommand
 from harness.cli.options import PATH
-from harness.errors import UsageError, near_miss, plain
+from harness.errors import UsageError, near_miss, plain, why
+from harness.plugins import option_text
 
 _PRINT = "harness.print_config"
 _SET = "set"
@@ -29,14 +30,19 @@ _OPTIONS = {
     "reports": "report",
     "options": _SET,
     "engine_options": "engine-set",
-    "judgings": "judge-repeats",
-    "rpm": "judge-rpm",
-    "cap": "judge-cap",
-    "thinking": "judge-thinking",
     "canary": "image-ablation",  # the name of version 0.0
     "patience": "pair-timeout",
 }
 """Where a setting and its option have different names."""
+_JUDGE_OPTIONS = {
+    "judgings": "judge-repeats",
+    "rpm": "judge-rpm",
+    "price": "judge-price",
+    "cap": "judge-cap",
+    "thinking": "judge-thinking",
+    "prompts": "judge-prompt",
+}
+_ROUND_OPTIONS = {"count": "rounds", "prompts": "round-prompts", "reference": "round-reference"}
 
 
 class RecipeCommand(SectionedCommand):
@@ -125,7 +131,9 @@ def recipe_file(path: Path) -> Mapping[str, Any]:
     try:
         asked = parse_yaml(read_text(path), yaml.SafeLoader)
     except (OSError, ValueError) as error:
-        raise UsageError(f"The recipe {path} cannot be read: {plain(str(error))}") from error
+        raise UsageError(
+            f"The recipe {path} cannot be read: {why(error)}. docs/recipes.md shows one."
+        ) from error
     if not isinstance(asked, dict):
         raise UsageError(
             f"The recipe {path} holds no options. Write one a line, as in: method: seva"
@@ -139,30 +147,41 @@ def _of_run(folder: Path) -> dict[str, Any]:
     from harness.settings import JudgeSettings, Settings
     from harness.storage import parse_json, read_text
 
+    usual = to_json(Settings("", ())) | {"reports": ["json", "markdown", "html"]}
     try:
         record = parse_json(read_text(folder / "settings.json"))
         asked = record["asked"]
-        asked["seeds"] = len(record.get("seeds", ())) or None
-        judging = asked.pop("judging", {})
-        asked |= _rounds(asked.pop("rounds", None))
-        usual = {**to_json(Settings("", ())), **to_json(JudgeSettings())}
-        found = {**asked, **judging}.items()
+        judging, rounds = asked.pop("judging", {}), asked.pop("rounds", None) or {}
+        if (price := judging.get("price")) is not None:
+            judging["price"] = "/".join(map(str, price))
+        margins = {"": asked.pop("margin", 1.0), **asked.pop("margins", {})}
+        return {
+            **_told(asked, usual, _OPTIONS),
+            **_told(judging, to_json(JudgeSettings()), _JUDGE_OPTIONS),
+            **_told(rounds, {}, _ROUND_OPTIONS),
+            **({"margin": _margin_text(margins)} if margins != {"": usual["margin"]} else {}),
+            **({"seeds": len(seeds)} if (seeds := record.get("seeds", ())) else {}),
+        }
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(
             f"{folder} does not say what was asked of it; name the folder of a harness run, or a "
             "recipe."
         ) from error
+
+
+def _told(
+    asked: Mapping[str, Any], usual: Mapping[str, Any], names: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return settings as options, without those that a plain call has too."""
     return {
-        _OPTIONS.get(name, name.replace("_", "-")): value
-        for name, value in found
-        if value and value != usual.get(name) and name != "price"
+        names.get(name, name.replace("_", "-")): value
+        for name, value in asked.items()
+        if value not in ([], {}, None) and value is not False and value != usual.get(name)
     }
 
 
-def _rounds(asked: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the options that ask for rounds."""
-    names = {"count": "rounds", "prompts": "round_prompts", "reference": "round_reference"}
-    return {names.get(name, name): value for name, value in (asked or {}).items()}
+def _margin_text(margins: Mapping[str, float]) -> str:
+    return ",".join(f"{name}={value}" if name else f"{value}" for name, value in margins.items())
 
 
 def _options(command: click.Command) -> dict[str, click.Parameter]:
@@ -183,19 +202,12 @@ def _typed(option: click.Parameter, value: Any, where: str) -> Any:
             raise UsageError(f"{where} is yes or no: write true or false.")
         return value
     if option.multiple and isinstance(value, dict):
-        return tuple(f"{key}={_text(each)}" for key, each in value.items())
+        return tuple(f"{key}={option_text(each)}" for key, each in value.items())
     if isinstance(value, list) and all(isinstance(each, str | int) for each in value):
         return tuple(map(str, value)) if option.multiple else ",".join(map(str, value))
     if isinstance(value, dict | list | bool):
         raise UsageError(f"{where} takes a text or a number, not {plain(str(value))[:80]}.")
     return (str(value),) if option.multiple else str(value)
-
-
-def _text(value: Any) -> str:
-    """Return an option of a method as ``--set`` would have it."""
-    if isinstance(value, list):
-        return ",".join(map(_text, value))
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _recipe(context: click.Context) -> dict[str, Any]:

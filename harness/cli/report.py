@@ -43,8 +43,10 @@ def report(folder: Path, reports: tuple[str, ...], every: bool, track: tuple[str
     if every:
         reports = ("terminal-all", *(name for name in reports if name != "terminal"))
     writers = writers_of((*reports, *track))
-    for path in write_reports(found, folder, writers).values():
-        if path != folder:  # what the terminal showed
+    # A bundle is a file: its reports go beside it.
+    into = folder if folder.is_dir() else folder.with_suffix(".report")
+    for path in write_reports(found, into, writers).values():
+        if path != into:  # what the terminal showed
             click.echo(path)
     say_next("bundle" if folder.is_dir() else "verify", folder)
     return ExitCode.UNSCORED if found.missing else ExitCode.DONE

@@ -86,7 +86,11 @@ _ROUNDS = {"round_prompts": "prompts", "replay": "replay", "round_reference": "r
     help="Share of the pairs held out of training, such as 0.05, to measure margin and accuracy.",
 )
 @click.option(
-    "--seed", default=0, show_default=True, help="Random seed of pairs, training and intervals."
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Random seed of pairs, training and intervals.",
 )
 @click.option(
     "--seeds",

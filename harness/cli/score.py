@@ -37,7 +37,12 @@ _FORMATS = ("llava", "lmms-eval", "vlmevalkit", "pope", "jsonl")
 )
 @click.option("--name", metavar="NAME", help="Name in reports; by default the file's or folder's.")
 @click.option("--answer-column", "answer", metavar="NAME", help="Column that holds the answers.")
-@click.option("--id-column", "row_id", metavar="NAME", help="Column with the rows' ids.")
+@click.option(
+    "--id-column",
+    "row_id",
+    metavar="NAME",
+    help="Column with the rows' ids; NAME=COLUMN says which column of the data they are of.",
+)
 @DATA
 @LIMIT
 @OUT
@@ -69,7 +74,8 @@ def score(
     from harness.runs import Scoring
     from harness.settings import EvalSettings
 
-    wanted = Scoring(answers, name or answers[0].stem, kind, answer, row_id)
+    run = answers[0].stem if answers[0].is_file() else answers[0].name
+    wanted = Scoring(answers, name or run, kind, answer, row_id)
     settings = EvalSettings(benches=bench, judging=judge_settings(asked), **asked)
     with showing(Reporter(quiet=quiet, events=events)) as reporter:
         found = score_answers(wanted, settings)

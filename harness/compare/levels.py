@@ -116,4 +116,6 @@ def _figure(
     if known is None:
         return level, None
     low, high = known.interval(0.05)
-    return level, (round(max(low, column.low), 10), round(min(high, column.high), 10))
+    # A ratio such as LLaVA-Bench's, of a model's marks to a reference's, may exceed its usual end.
+    top = max(column.high, level)
+    return level, (round(max(low, column.low), 10), round(min(high, top), 10))

@@ -132,7 +132,12 @@ def losses_in(benchmark: BenchmarkComparison) -> list[RuleTarget]:
 def unreadable(benchmark: BenchmarkComparison) -> bool:
     """Whether so many answers after are empty or unparsable that the benchmark measures form."""
     before, after = benchmark.unread
-    return after > _UNREAD and after - before > _RISEN
+    return _form(before, after)
+
+
+def _form(one: float, other: float) -> bool:
+    """Whether the other's answers are unread so much more often that figures measure form."""
+    return other > _UNREAD and other - one > _RISEN
 
 
 def _same(benchmark: BenchmarkComparison) -> bool:
@@ -164,7 +169,11 @@ def decide(
             strict, mild, margin = (narrow if figure.primary else wide)[id(figure)]
             corrected = replace(figure, p_holm=strict, p_discovery=mild, p_margin=margin)
             verdict = _verdict(corrected, alpha, bounded=result.name not in accepted)
-            if unreadable(result) and verdict != LOSS:
+            before, after = result.unread
+            # Only against the model whose answers cannot be read do its figures say anything.
+            if (_form(before, after) and verdict != LOSS) or (
+                _form(after, before) and verdict != GAIN
+            ):
                 verdict = CANNOT_TELL
             figures.append(replace(corrected, verdict=verdict))
         judged.append(replace(result, figures=tuple(figures)))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.benchmark import OWN, Benchmark, SourceFiles, dataset_name
-from harness.errors import HarnessError, UsageError, some
+from harness.errors import HarnessError, UsageError, some, why
 from harness.records import Sample
 from harness.storage import cannot_write, file_digest, read_json, write_json
 
@@ -83,8 +83,8 @@ def read_manifest(folder: Path) -> dict[str, Mirrored]:
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(
-            f"The folder {folder} is not a mirror: {MANIFEST} cannot be read ({error}). Make one "
-            "with: harness data mirror --bench NAME DIR"
+            f"The folder {folder} is not a mirror: {MANIFEST} cannot be read ({why(error)}). Make "
+            "one with: harness data mirror --bench NAME DIR"
         ) from error
 
 

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Annotated, Any
 
 from harness.dpo.loss_terms import terms_of
-from harness.errors import UsageError, brief
+from harness.errors import UsageError, brief, pip
 from harness.plugins import Method
 from harness.records import LATER, Bounds, check_bounds
 
@@ -30,7 +30,7 @@ def refuse_tracker(name: str) -> None:
     if not any(importlib.util.find_spec(package) for package in packages):
         raise UsageError(
             f"Tracker {name}: the package {packages[0]} is not installed. Install it with "
-            f"pip install {packages[0]}, or leave {name} out."
+            f"{pip()} install {packages[0]}, or leave {name} out."
         )
     if name == "wandb" and not _logged_in():
         raise UsageError(

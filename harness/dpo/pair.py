@@ -184,7 +184,7 @@ def check(pair: Pair, *, only_chosen: bool = False) -> Pair:
         return pair
     if not all(answer.strip() for answer in pair.rejected):
         raise Unfit("empty", f"A rejected answer of {who} is empty. {DROP}")
-    said = [(text.strip(), side.shown) for text, side in pair.answers]
+    said = pair.said
     if said[0] in said[1:]:
         raise Unfit(
             EQUAL,
@@ -243,6 +243,10 @@ def _scores(pair: Pair) -> list[float] | None:
     scores = pair.meta.get("scores")
     if scores is None:
         return None
+    kinds = kinds_of(pair)
+    if isinstance(scores, list | tuple) and 0 < len(scores) == len(kinds) - kinds.count(BY_IMAGE):
+        left = iter(scores)  # the chosen text has its score under another image too
+        scores = [scores[0] if kind == BY_IMAGE else next(left) for kind in kinds]
     count = 1 + len(pair.rejected)
     listed = isinstance(scores, list | tuple) and len(scores) == count
     try:  # numbers of numpy and torch are numbers too, texts are not

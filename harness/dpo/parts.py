@@ -15,7 +15,7 @@ from torch import nn
 
 from harness.dpo.config import ALL_LINEAR, FOUR_BIT, FULL, LANGUAGE, PROJECTOR, VISION, Training
 from harness.dpo.forward import private_copy
-from harness.errors import UsageError
+from harness.errors import UsageError, pip
 from harness.records import distinct
 
 HEADS = ("lm_head", "embed_out", "head")
@@ -185,7 +185,7 @@ def _maker() -> Any:
     except Exception as error:  # a build for another device fails in many ways
         raise UsageError(
             f"quantize={FOUR_BIT} needs the package bitsandbytes, which cannot be used here "
-            f"({type(error).__name__}: {error}). Install it with pip install "
+            f"({type(error).__name__}: {error}). Install it with {pip()} install "
             "'vlm-harness[qlora]', or leave quantize out."
         ) from error
 

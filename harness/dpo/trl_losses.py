@@ -63,8 +63,8 @@ def cdpo(scores: Scores, knobs: Knobs, *, label_smoothing: float = 0.1) -> Tenso
 
 
 def exo_pair(scores: Scores, knobs: Knobs, *, label_smoothing: float = 1e-3) -> Tensor:
-    """Reverse KL between the policy's preference and a smoothed one."""
-    margins = _margins(scores, knobs)
+    """Reverse KL between the policy's preference and a smoothed one; of 0 by 1e-3, as TRL."""
+    margins, label_smoothing = _margins(scores, knobs), label_smoothing or 1e-3
     won = torch.sigmoid(margins) * (functional.logsigmoid(margins) - math.log1p(-label_smoothing))
     lost = torch.sigmoid(-margins) * (functional.logsigmoid(-margins) - math.log(label_smoothing))
     return mean_rejected(won + lost, scores.mask)

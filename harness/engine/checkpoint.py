@@ -8,8 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,7 +22,7 @@ from harness.engine.weights import (
     weight_files,
 )
 from harness.errors import UsageError, near_miss
-from harness.storage import file_digest
+from harness.storage import file_digest, files_digest, folder_digest
 
 _DETERMINING = (
     WEIGHTS,
@@ -41,6 +39,7 @@ _DETERMINING = (
     "merges.txt",
     "*.model",
     "*.py",
+    "adapter_config.json",
 )
 _ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _ADAPTER_CONFIG = "adapter_config.json"
@@ -183,9 +182,27 @@ def weights_fingerprint(path: Path) -> str:
         UsageError: if the weights are pickled or missing.
     """
     folder = _checked(Path(path))
-    names = {name for pattern in _DETERMINING for name in folder.glob(pattern) if name.is_file()}
-    names.update(weight_files(folder, read_json(folder / "config.json")))  # some lie deeper
-    return _digest(folder, sorted(names))
+    deeper = weight_files(folder, read_json(folder / "config.json"))
+    return files_digest(folder, [*_determining(folder).union(deeper)])
+
+
+def _determining(folder: Path) -> set[Path]:
+    found = {path for pattern in _DETERMINING for path in folder.glob(pattern)}
+    return {path for path in found if path.is_file() and path.name[-1] != "~"}  # an editor's copy
+
+
+def checkpoint_digest(path: Path) -> str:
+    """Hash what may be read when a trained or merged checkpoint is loaded, names and bytes.
+
+    The same files count as for a model, and weights in folders below. A README, a tracker's logs
+    or what an editor or the hub's client leaves there play no part.
+    """
+    return files_digest(path, [*_determining(path).union(path.rglob(WEIGHTS))])
+
+
+def is_unchanged(path: Path, digest: str) -> bool:
+    """Tell whether a checkpoint is there as it was noted; the versions before hashed every file."""
+    return path.is_dir() and (checkpoint_digest(path) == digest or folder_digest(path) == digest)
 
 
 def adapter_fingerprint(path: Path) -> str:
@@ -202,12 +219,3 @@ def adapter_fingerprint(path: Path) -> str:
 
 def _are_texts(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(each, str) for each in value)
-
-
-def _digest(folder: Path, names: Sequence[Path]) -> str:
-    total = hashlib.sha256()
-    with ThreadPoolExecutor() as pool:
-        for name, digest in zip(names, pool.map(file_digest, names), strict=True):
-            total.update(name.relative_to(folder).as_posix().encode() + b"\0")
-            total.update(bytes.fromhex(digest))
-    return total.hexdigest()

@@ -14,7 +14,7 @@ from typing import Any
 
 from harness.engine.checkpoint import sees
 from harness.engine.weights import read_json
-from harness.errors import UsageError, brief
+from harness.errors import UsageError, brief, pip
 from harness.protocol import HF
 
 _DTYPES = ("float32", "bfloat16", "float16")
@@ -305,7 +305,7 @@ def _unopened(source: Source, wanted: str, error: Exception) -> UsageError:
         )
     return UsageError(
         f"The model folder {folder} cannot be opened: {reason.rstrip('.')}. Check that it holds "
-        f"{wanted}, and that this transformers version knows it (pip install -U transformers)."
+        f"{wanted}, and that this transformers version knows it ({pip()} install -U transformers)."
     )
 
 

@@ -12,6 +12,9 @@ from harness.errors import ExitCode, HarnessError, some
 from harness.jobs.model import Ended, Job
 from harness.jobs.process import last_words
 
+NEEDS = "not started: it needs"
+"""How the reason of a job begins whose needs failed."""
+
 
 class Workers(Protocol):
     """The part of an executor that differs between schedulers."""
@@ -64,7 +67,7 @@ def _without_needs(waiting: dict[str, Job], lost: set[str]) -> Iterator[Ended]:
         for job in found:
             del waiting[job.name]
             needs = some([name for name in job.needs if name in lost])
-            yield Ended(job.name, None, f"not started: it needs {needs}")
+            yield Ended(job.name, None, f"{NEEDS} {needs}")
 
 
 def _explained(ended: Ended, job: Job) -> Ended:

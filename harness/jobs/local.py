@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from collections import deque
@@ -41,8 +42,25 @@ class LocalExecutor:
                     f"The job {job.name} asks for {job.gpus} GPUs, and the executor has {most}. "
                     f"Use --executor local:gpus={job.gpus}, or ask for fewer."
                 )
-        free = None if most is None else [str(place) for place in range(most)]
-        return walk(jobs, _Processes(self.at_once, free))
+        return walk(jobs, _Processes(self.at_once, None if most is None else _gpus(most)))
+
+
+def _gpus(count: int) -> list[str]:
+    """Name GPUs for jobs: of those that this process may use, where that is limited.
+
+    Raises:
+        UsageError: if it may use fewer.
+    """
+    limited = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if limited is None:
+        return [str(place) for place in range(count)]
+    names = [name.strip() for name in limited.split(",") if name.strip()]
+    if len(names) < count:
+        raise UsageError(
+            f"--executor local:gpus={count} asks for more GPUs than CUDA_VISIBLE_DEVICES="
+            f"{limited} shows. Ask for {len(names)}, or change that variable."
+        )
+    return names[:count]
 
 
 @dataclass

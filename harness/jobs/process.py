@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from harness.errors import UsageError, brief, plain
+from harness.errors import UsageError, brief, pip, plain
 from harness.jobs.model import Job
 from harness.model import CHILD
 
@@ -119,5 +119,5 @@ def require(executor: str, library: str) -> None:
     if find_spec(library) is None:
         raise UsageError(
             f"The executor '{executor}' needs the library {library}, which is not installed. Run: "
-            f"pip install 'vlm-harness[{executor}]'"
+            f"{pip()} install 'vlm-harness[{executor}]'"
         )

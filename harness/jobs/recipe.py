@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from harness.errors import UsageError, near_miss, plain
 from harness.jobs.model import MINUTES
+from harness.plugins import option_text
 from harness.records import distinct
 from harness.settings import EMBEDDED
 
@@ -165,12 +166,8 @@ def wishes_of(recipe: Recipe) -> tuple[Wish, ...]:
 
 def _label(method: _Method) -> str:
     told = [method.preset] if method.preset is not None else []
-    told += [f"{key}={_text(value)}" for key, value in method.set.items()]
+    told += [f"{key}={option_text(value)}" for key, value in method.set.items()]
     return " ".join((method.method, *told))
-
-
-def _text(value: Any) -> str:
-    return "+".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _explained(error: ValidationError, where: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from harness.errors import HarnessError, UsageError
 from harness.jobs.driver import DRIVER, SWEEP, Driver, Record, driver_of, records_in
+from harness.jobs.graph import NEEDS
 from harness.settings import BUILTIN
 from harness.stages import AFTER, BEFORE, REPORT, StageState, stages_of
 from harness.storage import RunRecord, read_json, read_throughputs
@@ -175,7 +176,9 @@ def _state(
     if since is not None and not now:
         begun = (folder / log).is_file() and (folder / log).stat().st_mtime >= since
         return AT_WORK if begun else WAITING
-    return FAILED if ended is not None and ended.code not in (0, None) else WAITING
+    # A job whose needs failed waits for them; one without an exit code that began is dead.
+    waits = ended is None or ended.code == 0 or ended.reason.startswith(NEEDS)
+    return WAITING if waits else FAILED
 
 
 def _driver_at_work(folder: Path) -> Driver | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.benchmark import Benchmark, JudgePrompt, Row, Rubric, Task, UnparsableReply
-from harness.errors import HarnessError, reason_of
+from harness.errors import FOREIGN, HarnessError, reason_of
 from harness.judge.protocol import Reply
 from harness.judge.uncertainty import combined
 from harness.records import Sample, Scored
@@ -56,7 +56,7 @@ def _one_row() -> Iterator[None]:
         yield
     except (HarnessError, UnparsableReply):
         raise
-    except Exception as error:
+    except FOREIGN as error:
         raise UnparsableReply(f"the benchmark's code failed: {reason_of(error)}") from error
 
 

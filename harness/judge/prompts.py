@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.benchmark import Benchmark, JudgePrompt, Row, Rubric, Task
-from harness.errors import UsageError
+from harness.benchmark import Anchor, Benchmark, JudgePrompt, Row, Rubric, Task
+from harness.errors import UsageError, why
 from harness.storage import read_text
 
 ANSWER = "answer"
@@ -75,7 +75,9 @@ def _read(name: str, file: str) -> OwnPrompt:
     try:
         text = read_text(Path(file).expanduser(), _LARGEST)
     except (OSError, ValueError, RuntimeError) as error:
-        raise UsageError(f"The judge prompt {file} cannot be read: {error}.") from error
+        raise UsageError(
+            f"The judge prompt {file} cannot be read: {why(error)}. Name a text file."
+        ) from error
     for known in (text, *(_strings(text) if file.endswith(".py") else ())):
         digest = hashlib.sha256(known.encode()).hexdigest()
         if (name, digest) in PUBLISHED:
@@ -122,6 +124,26 @@ def with_prompts(
         else each
         for each in benchmarks
     ]
+
+
+def check_prompts(words: Sequence[str], benchmarks: Sequence[Benchmark], data: str | Path) -> None:
+    """Find out before anything is spent whether every prompt of the user's fits its benchmark.
+
+    Raises:
+        UsageError: as :func:`read_prompts` and :func:`with_prompts`; and if a prompt has no place
+            for something that its benchmark's judge has to see.
+    """
+    own = read_prompts(words)
+    judged = [each for each in benchmarks if each.rubric is not None]
+    for each in with_prompts(judged, own) if own else ():
+        if each.name in own and each.rubric is not None:
+            for anchor in each.rubric.anchors[:1]:
+                each.rubric.ask(Task(each.task, data), row_of(anchor), anchor.answer)
+
+
+def row_of(anchor: Anchor) -> Row:
+    """Return an anchor's made-up row."""
+    return Row(f"anchor {anchor.name}", "", "", "", (), "", anchor.doc)
 
 
 def _asking(rubric: Rubric, prompt: OwnPrompt) -> Rubric:

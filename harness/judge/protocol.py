@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from harness.errors import UsageError
-from harness.judge.prompts import read_prompts
 from harness.model import SCHEME, server_name
 from harness.settings import BUILTIN, JudgeSettings
 
@@ -98,8 +97,6 @@ def check(settings: JudgeSettings) -> None:
         )
     if settings.prompts and word == BUILTIN:
         raise UsageError("--judge-prompt needs a judge, and none is named. Name one with --judge.")
-    if settings.prompts:
-        read_prompts(settings.prompts)
     if settings.cap is not None and settings.price is None:
         raise UsageError(
             "--judge-cap counts money, so it needs the price of a million tokens in and out. Add "

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from harness import progress
 from harness.judge.protocol import SERVER, Question, Reply
 from harness.model import OFFICIAL, ChatClient, ChatReply, Passing, Refused, ServerName, at_once
 from harness.settings import JudgeSettings
@@ -50,6 +51,11 @@ class Budget:
         """Money that was spent; zero without a price."""
         return _cost(self.tokens_in, self.tokens_out, self._price)
 
+    @property
+    def capped(self) -> bool:
+        """Whether there is a limit to what may be spent."""
+        return self._cap is not None
+
     def reserve(self, question: Question) -> bool:
         """Reserve what a question may cost, waiting for others; ``False`` where it cannot fit."""
         if self._cap is None:
@@ -80,8 +86,12 @@ class Budget:
         return text if self._price is None else f"{text}, cost {self.spent:.4f}"
 
     def _worst(self, question: Question) -> float:
-        size = len(question.prompt.encode(errors="surrogatepass")) + _FRAME
-        return _cost(size, question.max_tokens, self._price)
+        return _cost(*most_tokens(question), self._price)
+
+
+def most_tokens(question: Question) -> tuple[int, int]:
+    """Return the most tokens that a question and its reply can take: one for each byte, and all."""
+    return len(question.prompt.encode(errors="surrogatepass")) + _FRAME, question.max_tokens
 
 
 def _cost(tokens_in: int, tokens_out: int, price: Price | None) -> float:
@@ -115,6 +125,7 @@ class ServerJudge:
         self._server, self._thought = server, settings.thinking
         self._pace = RateLimiter(settings.rpm)
         self._client: ChatClient | None = None
+        self._uncounted = False
 
     @property
     def spent(self) -> str:
@@ -161,7 +172,7 @@ class ServerJudge:
                 self._pace.wait()
 
                 def pay(reply: ChatReply) -> None:
-                    tokens.append((reply.tokens_in, reply.tokens_out))
+                    tokens.append(self._used(asked, reply))
                     if reply.text == "" and reply.finish == "stop":
                         raise Passing("the reply is empty")
 
@@ -176,6 +187,19 @@ class ServerJudge:
             told = str(error) if not error.sent else f"the judge's server failed: {error}"
             return Reply(None, error=told, asked=error.sent)
         return self._read(found, question)
+
+    def _used(self, asked: Question, reply: ChatReply) -> tuple[int, int]:
+        """Return the tokens of a reply; under a cap the most it can be, where nobody counts."""
+        counted = reply.tokens_in, reply.tokens_out
+        if any(counted) or not self.budget.capped:
+            return counted
+        if not self._uncounted:
+            self._uncounted = True
+            progress.say(
+                "judge: the server does not say how many tokens a reply took, so the most that "
+                "each can have taken counts against --judge-cap."
+            )
+        return most_tokens(asked)
 
     def _read(self, found: ChatReply, question: Question) -> Reply:
         """Return a reply; what is no complete text is none."""

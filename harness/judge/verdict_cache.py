@@ -10,9 +10,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from harness.benchmark import JudgePrompt, Row, UnparsableReply
+from harness.benchmark import JudgePrompt, UnparsableReply
 from harness.errors import HarnessError
 from harness.judge.items import JudgeItem
+from harness.judge.prompts import row_of
 from harness.judge.protocol import Reply
 from harness.judge.records import AnchorCheck
 from harness.records import fingerprint, to_json
@@ -225,7 +226,7 @@ def _anchors(item: JudgeItem) -> tuple[JudgeItem, ...]:
     """Return the rubric's anchors in the form of answers."""
     found = []
     for anchor in item.rubric.anchors:
-        row = Row(f"anchor {anchor.name}", "", "", "", (), "", anchor.doc)
+        row = row_of(anchor)
         sample = dataclasses.replace(item.sample, id=anchor.name, answer=anchor.answer)
         ask = item.rubric.ask(item.task, row, anchor.answer)
         found.append(dataclasses.replace(item, sample=sample, row=row, ask=ask))

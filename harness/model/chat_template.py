@@ -136,7 +136,7 @@ def special_tokens(folder: Path) -> dict[str, Any]:
     for name in ("special_tokens_map.json", "tokenizer_config.json"):
         path = folder / name
         settings = read_json(path) if path.is_file() else {}
-        extra = settings.get("extraspecial_tokens")
+        extra = settings.get("extra_special_tokens")  # a list, or tokens by name
         for key, value in {**settings, **(extra if isinstance(extra, dict) else {})}.items():
             text = value.get("content") if isinstance(value, dict) else value
             if key.endswith("_token") and isinstance(text, str):

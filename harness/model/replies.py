@@ -121,7 +121,8 @@ def read_reply(body: bytes) -> ChatReply:
     thought = "\n".join(dict.fromkeys(filter(None, [*map(_string, apart), inline])))
     tokens_in, tokens_out, reasoning = _usage(found.get("usage"))
     finish = "refused" if _string(message.get("refusal")) else _FINISHES.get(ended, "stop")
-    if finish == "refused":  # what a filter left of an answer is none
+    called = message.get("tool_calls") or message.get("function_call")
+    if finish == "refused" or (called and not text):  # nor is what a filter left, or a call
         text = None
     return ChatReply(
         text=None if text is None else without_keys(text.strip()),

@@ -215,7 +215,9 @@ def _warnings(
             f"{equal:.0%} of the answers came out equal and gave no pair: the difference between "
             "the two ways of asking is too weak."
         )
-    if judged is not None and judged.first is not None and (judged.first_p or 1) < SURE:
+    # Of a critic that always says the same the p value is so small that it is stored as zero.
+    certain = judged is not None and judged.first_p is not None and judged.first_p < SURE
+    if judged is not None and judged.first is not None and certain:
         part = max(judged.first, 1 - judged.first)
         if part >= MOSTLY:
             place = "first" if judged.first > 0.5 else "second"

@@ -200,11 +200,10 @@ def _checked(item: Any, method: Method, known: Container[str]) -> Pair | Drop:
         raise HarnessError(f"{who} yielded an invalid pair for prompt '{item.prompt.id}': {told}")
     if not all(text.strip() for text in texts):
         return Drop(item.prompt, "empty", item.meta)
-    said = [(text, side.shown) for text, side in item.answers]
-    kept = [said.index(each) for each in distinct(said)]
+    kept = [item.said.index(each) for each in distinct(item.said)]
     if len(kept) == 1:
         return Drop(item.prompt, "equal", item.meta)
-    return item if len(kept) == len(said) else item.arranged(kept)
+    return item if len(kept) == len(texts) else item.arranged(kept)
 
 
 def _parser(prompts: Mapping[str, Prompt]) -> Callable[[dict[str, Any]], Pair | Drop]:

@@ -188,8 +188,7 @@ def bound(item: Pair | Drop, prompt: Prompt) -> Pair | Drop:
 
 def _equal(pair: Pair) -> str | None:
     """Return the chosen answer where every rejected one is the same under the same image."""
-    (chosen, own), *others = ((text.strip(), side.shown) for text, side in pair.answers)
-    return chosen if all(each == (chosen, own) for each in others) else None
+    return pair.said[0][0] if len(set(pair.said)) == 1 else None
 
 
 def _found(

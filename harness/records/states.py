@@ -29,10 +29,13 @@ LENGTH = "length"
 
 _NAMES = r"think(?:ing)?|thought|reasoning|seed:think"
 _OPEN = (
-    rf"<(?:{_NAMES})>|\[THINK\]|◁think▷|<\|START_THINKING\|>"
+    rf"<(?:{_NAMES})>|\[THINK\]|◁think▷|<\|START_THINKING\|>|<\|begin_of_thought\|>|<unused94>"
     r"|<\|channel\|>(?:analysis|commentary)<\|message\|>"
 )
-_CLOSE = rf"</(?:{_NAMES})>|\[/THINK\]|◁/think▷|<\|END_THINKING\|>|<\|channel\|>final<\|message\|>"
+_CLOSE = (
+    rf"</(?:{_NAMES})>|\[/THINK\]|◁/think▷|<\|END_THINKING\|>|<\|channel\|>final<\|message\|>"
+    r"|<\|end_of_thought\|>|<unused95>"
+)
 _MANY_CUT = 0.05
 _MARK = re.compile(f"(?P<open>{_OPEN})|(?P<close>{_CLOSE})", re.IGNORECASE)
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from unicodedata import normalize
 
 from harness.errors import HarnessError
 from harness.records.images import open_image
@@ -149,6 +150,14 @@ class Pair:
         """
         texts = (self.chosen, *self.rejected)
         return tuple(zip(texts, self.sides or (Side(),) * len(texts), strict=True))
+
+    @property
+    def said(self) -> tuple[tuple[str, Any], ...]:
+        """Every answer as it is compared with the others, with the image that it is about.
+
+        White space around it plays no part, nor how an accented letter is composed.
+        """
+        return tuple((normalize("NFC", text).strip(), side.shown) for text, side in self.answers)
 
     @property
     def beyond(self) -> tuple[Any, ...]:

@@ -64,7 +64,7 @@ def conclude(
         states={},
         published={},
         judging=arms.judging,
-        overlaps=overlaps_of(touched, before, after, columns, comparison),
+        overlaps=overlaps_of(touched, before, after, columns, comparison, more),
         examples=examples_of(comparison, before, after),
         before=before,
         after=after,
@@ -78,6 +78,8 @@ def each_round(
 ) -> ReportInput:
     """Add the headline figures after every round, each compared with the model before the first.
 
+    Of several seeds, the rounds are those of the first one, the last round among them.
+
     Args:
         report: the result of the last round.
         arms: the samples of the rounds before it, by number.
@@ -88,7 +90,8 @@ def each_round(
     """
     last = report.compared
     assert report.rounds is not None
-    found = {}
+    count = report.rounds.asked.count
+    arms, found = ({**arms, count: report.after}, {}) if report.seeds else (arms, {count: last})
     for number, after in arms.items():
         own = {
             name: fitted(each, (*report.before.get(name, ()), *after.get(name, ())))
@@ -98,7 +101,6 @@ def each_round(
         found[number] = compare(
             report.before, after, own, seed=last.seed, draws=last.draws, **terms
         )
-    found[report.rounds.asked.count] = last
     each = tuple(
         replace(one, figures=_figures(found[one.number])) if one.number in found else one
         for one in report.rounds.each

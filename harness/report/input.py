@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.compare import Comparison, Example, MetricLevel, Ruling
 from harness.contamination import Overlap
 from harness.dpo import Curve, TrainingEffect
-from harness.errors import HarnessError, UsageError
+from harness.errors import HarnessError, UsageError, reason_of
 from harness.judge import Judging
 from harness.pairs import PairReport
 from harness.plugins import names as installed
@@ -213,8 +213,8 @@ _TOO_FEW = 2
 def _on_seeds(seeds: Sequence[int]) -> str:
     return (
         f"Figures after training are means over {len(seeds)} seeds ({', '.join(map(str, seeds))}), "
-        "and intervals allow for other seeds. Flips, lengths, categories, training and examples "
-        f"are of seed {seeds[0]}."
+        "and intervals allow for other seeds. Flips, lengths, categories, training, single "
+        f"rounds and examples are of seed {seeds[0]}."
     ) + (f" {TWO_SEEDS}" if len(seeds) == _TOO_FEW else "")
 
 
@@ -253,7 +253,8 @@ def write_reports(
         if isinstance(cause, HarnessError):
             raise cause
         raise HarnessError(
-            f"The report '{name}' could not be written: {type(cause).__name__}: {cause}. The "
-            f"comparison itself is done and lies in {folder}; leave '{name}' out."
+            f"The report '{name}' could not be written: {reason_of(cause)}. The result is done and "
+            f"lies in {folder}; show it with: harness report {folder}, and write this report again "
+            f"with: harness report {folder} --report {name}"
         ) from cause
     return written

@@ -10,6 +10,7 @@ from harness.runs.finished import (
     compare_runs,
     open_run,
     report_of,
+    run_name,
     seed_folder,
 )
 from harness.runs.from_lmms_eval import read_lmms
@@ -41,6 +42,7 @@ __all__ = [
     "read_lmms",
     "read_vlmevalkit",
     "report_of",
+    "run_name",
     "score_given",
     "seed_folder",
     "take_before",

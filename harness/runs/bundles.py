@@ -63,10 +63,13 @@ def pack(run: Path, out: Path | None = None, *, images: bool = False) -> Packed:
         images: with the small pictures of the benchmarks' images, whose licences may forbid it.
 
     Raises:
+        UsageError: if ``out`` is a folder.
         HarnessError: if a file is a link, a text holds what looks like a key, or the bundle
             cannot be written.
     """
     out = out or Path(f"{run.resolve().name}.zip")
+    if out.is_dir() or not out.name:
+        raise UsageError(f"--out {out} is a folder. Name a file, as in --out {out / 'run.zip'}")
     members = {path.relative_to(run).as_posix(): _bytes(path, run) for path in _wanted(run, images)}
     _tie(members)
     entries = {name: entry_of(data) for name, data in members.items()}

@@ -15,7 +15,7 @@ from math import isclose
 from pathlib import Path
 from typing import Any
 
-from harness.benchmark import scores_in
+from harness.benchmark import directions, scores_in
 from harness.errors import HarnessError, UsageError
 from harness.records import Answer, Sample, as_read, fingerprint
 from harness.runs.answer_files import FAILED, files_below, records_in
@@ -30,6 +30,7 @@ _BESIDE = {
 """Keys of a line that are no metric."""
 _GROUPS = ("category", "capabilities", "data_type", "question_type")
 _CLOSE = 1e-6
+_LOST = -1.0
 
 
 def read_lmms(paths: Iterable[Path], left_out: list[str] | None = None) -> tuple[Imported, ...]:
@@ -73,25 +74,30 @@ def _imported(task: str, file: Path) -> Imported:
     if not rows:
         raise HarnessError(f"{file} holds no rows. Evaluate again with --log_samples.")
     results = _results(file)
-    directions = _of_task(results, "higher_is_better", task) or {}
+    ways = {**directions(task), **(_of_task(results, "higher_is_better", task) or {})}
     scored = [scores_in({key: row[key] for key in row if key not in _BESIDE}) for row in rows]
     values = {
         metric: [each.get(metric) for each in scored]
         for metric in dict.fromkeys(metric for each in scored for metric in each)
     }
+    figures = _of_task(results, "results", task)
+    dicts = [value for row in rows for value in row.values() if isinstance(value, Mapping)]
+    judged = any(each.get("eval_model") for each in dicts)
+    unscored = [_unscored(metric, each, figures, judged) for metric, each in values.items()]
     values = {metric: each for metric, each in values.items() if set(each) != {None}}
     if not values:
         raise HarnessError(
             f"{file} holds no number for a single row, so it cannot be compared row by row. Its "
             f"answers can be scored anew: harness score {file.name} --bench lmms:{task}"
         )
-    names, told = _named(values, _of_task(results, "results", task))
+    names, told = _named(values, figures)
+    told += filter(None, unscored)
     counted = [_tokens(row) for row in rows]
     in_words = any(count is None for count in counted)
     samples = tuple(
         _sample(
             row,
-            {names[m]: value for m, value in scored[index].items() if m in names},
+            {names[m]: values[m][index] for m in scored[index] if m in names},
             in_words=in_words,
         )
         for index, row in enumerate(rows)
@@ -113,8 +119,34 @@ def _imported(task: str, file: Path) -> Imported:
             "and scores it as wrong"
         )
     notes.append("images were not kept, so rows are matched by question and target alone")
-    metrics = {name: directions.get(metric, True) for metric, name in names.items()}
+    metrics = {name: ways.get(metric) for metric, name in names.items()}
+    if unknown := [name for name, better in metrics.items() if better is None]:
+        notes.append(
+            f"no verdict on {', '.join(unknown)}: neither a *_results.json beside the file nor the "
+            f"installed task {task} says whether more is better"
+        )
     return Imported(f"lmms-{task}", samples, metrics, tuple(notes))
+
+
+def _unscored(
+    metric: str, values: list[float | None], figures: Mapping[str, Any] | None, judged: bool
+) -> str | None:
+    """Take -1 for a lost score where lmms-eval does so or a judge failed; say what it is taken for.
+
+    Many of its tasks write -1 where an answer could not be scored, and others where it is worse.
+    """
+    known = [value for value in values if value is not None and value != _LOST]
+    lost = values.count(_LOST)
+    if not lost or min(known, default=0.0) < 0:
+        return None
+    told = (
+        f"{metric} is -1 in {lost} rows, which many tasks write where a score is lost; it counts "
+    )
+    own = _agrees(metric, values, figures)
+    if not judged and (own or not _agrees(metric, known, figures)):
+        return told + ("as a number, as in lmms-eval's own figure" if own else "as a number")
+    values[:] = [None if value == _LOST else value for value in values]
+    return f"{told}as missing"
 
 
 def _named(
@@ -152,7 +184,7 @@ def _agrees(metric: str, values: Sequence[float | None], figures: Mapping[str, A
         for key, figure in (figures or {}).items()
         if key.split(",")[0] == metric and isinstance(figure, int | float)
     ]
-    mean = sum(known) / len(known)
+    mean = sum(known) / max(len(known), 1)
     return any(
         isclose(scale * mean, figure, rel_tol=_CLOSE, abs_tol=_CLOSE)
         for figure in theirs

@@ -50,8 +50,10 @@ def write_import(found: Sequence[Imported], out: Path, *, source: str, name: str
         inputs[f"data:{each.name}"] = f"import:{rows}"
         written = fingerprint([to_json(row) for row in each.samples])
         journal = journal_of(out / "after" / f"{each.name}.jsonl", written, Sample)
-        journal.append(*each.samples)
-        journal.finish()
+        if not journal.complete:
+            journal.forget(0)  # of an import that was killed
+            journal.append(*each.samples)
+            journal.finish()
     record = RunRecord(
         asked={"benches": [each.name for each in found]},
         inputs=inputs,

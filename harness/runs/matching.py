@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from typing import Any
@@ -21,59 +21,117 @@ from harness.runs.answer_files import GivenAnswer
 
 _SHOWN = 3
 _POSITION = "position"
+_CALLED = {"doc_id": _POSITION}  # by lmms-eval
 _LONGEST = 400  # letters of an id
 _ALIKE = 50  # rows that may share an id, and are told apart by their questions
 _RUN = 12  # questions in a row by which a place in the data is known
-_NUMBER = re.compile(r"(?:COCO_\w+_)?0*(\d+)(?:\.0+|\.(?:jpe?g|png))?", re.IGNORECASE)
+_NUMBER = re.compile(r"(?:COCO_\w+_)?0*(\d+)(?:\.0+)?", re.IGNORECASE)
+_PICTURE = re.compile(r"(?:.*[/\\])?([^/\\]+)\.(?:jpe?g|png)", re.IGNORECASE)
 
+_Way = tuple[str, str, bool]
+"""Column of the file and of the data, and whether it is by name; without the former, a phrase."""
 _Index = dict[str, dict[str, list[int]]]
 """Rows by column and value."""
 
 
 @dataclass(frozen=True)
 class Matched:
-    """Answers by the id of their row, and what a reader should know of how they were matched."""
+    """Answers by the id of their row, and what a reader should know of how they were matched.
+
+    ``by_facts``: columns that are no ids decided.
+    """
 
     answers: Mapping[str, GivenAnswer]
     notes: tuple[str, ...]
+    by_facts: bool = False
 
 
 def match(
-    name: str, rows: Sequence[Row], given: Sequence[GivenAnswer], *, some_rows: bool = False
+    name: str,
+    rows: Sequence[Row],
+    given: Sequence[GivenAnswer],
+    *,
+    whole: Callable[[], Sequence[Row]] | None = None,
+    limit: int | None = None,
 ) -> Matched:
     """Find the row of every answer.
 
     An id of the file may be a value of any column of the data, or a row's position; columns that
     file and data have in common count together. That way is taken which finds most answers a row
-    with the same question. The rest is found by the questions: one that only one row asks, or a
-    run of them in the order of the data. With ``some_rows``, answers to other rows are left out.
+    with the same question; two that find as many, and other rows, are refused, unless one is named
+    alike in both. The rest is found by the questions: one that only one row asks, or a run of them
+    in the order of the data.
+
+    Args:
+        name: of the benchmark.
+        rows: of the benchmark.
+        given: the answers; those to later rows are left out where these are the first rows.
+        whole: where they are, reads every row: the first ones fit ids that count from elsewhere.
+        limit: how many rows are wanted of all.
     """
     given = [replace(one, place=place) for place, one in enumerate(given)]
     asked = [(_plain(row.text), _plain(str(row.doc.get("question") or row.text))) for row in rows]
     said = [_plain(one.question) for one in given]
     heard = _heard(asked, given)
-    best: tuple[dict[int, int], str] = ({}, "")
-    for how, candidates in _ways(_index(rows), asked, given, heard):
-        pairs = {}
+    best: tuple[dict[int, int], _Way] = ({}, ("", "", True))
+    ways: list[tuple[dict[int, int], _Way]] = []
+    for way, candidates in _ways(_index(rows), asked, given, heard):
+        pairs: dict[int, int] = {}
         for place, alike in enumerate(candidates):
             if len(alike) <= _ALIKE:
                 fit = [row for row in alike if not said[place] or _same(said[place], *asked[row])]
                 if len(fit) == 1:
                     pairs[place] = fit[0]
-        if len(set(pairs.values())) > len(set(best[0].values())):
-            best = pairs, how
-    pairs, how = best
+        ways.append((pairs, way))
+        counted = way[1] != _POSITION or way[2] or len(set(said)) > 1 or _begins(given, way[0])
+        if counted and len(set(pairs.values())) > len(set(best[0].values())):
+            best = pairs, way
+    pairs, (field, column, named) = best
+    how = f"{field} = {column}" if field else column
+    doubt = _doubt(name, given, pairs, (field, column), ways)
     found = _by_questions([own for _, own in asked], heard, _stretches(given))
     if len(found) > len(pairs) and 2 * len(pairs) < len(given):  # few ids fit, and those by chance
-        pairs, found, how = found, pairs, "their questions and the order of them"
+        pairs, found, how, doubt = found, pairs, "their questions and the order of them", ""
+    if whole is not None and pairs and len(set(said)) <= 1 and (doubt or not named):
+        return match(name, whole(), given, limit=len(rows))
+    if doubt and not named:
+        raise UsageError(doubt)
     pairs = {**found, **pairs}
     lost = [one for one in given if one.place not in pairs]
     unread = sum(row.problem is not None for row in rows)
     few = len({(*one.ids.values(), one.question) for one in lost}) <= unread
-    if lost and not (pairs and (some_rows or few)):
+    if lost and not (pairs and (few or whole is not None)):
         raise UsageError(_no_row(name, rows, given, lost))
     _refuse_questions(name, given, pairs, asked)
-    return _checked(name, rows, given, pairs, how)
+    pairs = {place: row for place, row in pairs.items() if limit is None or row < limit}
+    by_facts = bool(column) and not field
+    return replace(_checked(name, rows[:limit], given, pairs, how), by_facts=by_facts)
+
+
+def _begins(given: Sequence[GivenAnswer], field: str) -> bool:
+    """Say whether ids count from 0, as positions do: those from 1 would be off by one."""
+    return any(_number(one.ids.get(field, "")) == "0" for one in given)
+
+
+def _doubt(
+    name: str,
+    given: Sequence[GivenAnswer],
+    pairs: Mapping[int, int],
+    way: tuple[str, str],
+    ways: Sequence[tuple[Mapping[int, int], _Way]],
+) -> str:
+    """Say that ids fit the data in two ways, which give the answers to different rows."""
+    for other, (field, column, _) in ways:
+        differing = [place for place, row in pairs.items() if other.get(place, row) != row]
+        if field and differing and len(set(other.values())) >= len(set(pairs.values())):
+            place = differing[0]
+            return (
+                f"The ids of the answers to {name} fit two columns of the data, in other rows: by "
+                f"{way[0]} = {way[1]}, {given[place].where} is of row {pairs[place]}, and by "
+                f"{field} = {column} of row {other[place]}. Nothing was taken. Say which, as in: "
+                f"--id-column {way[0]}={way[1]} ('{_POSITION}' counts the rows from 0)."
+            )
+    return ""
 
 
 def _refuse_questions(
@@ -125,11 +183,13 @@ def _index(rows: Sequence[Row]) -> _Index:
 def _number(text: str) -> str:
     """Return the number that an id is, as of "7.0", "000007" and "COCO_val2014_000000000007.jpg".
 
-    Tables turn whole numbers into decimals, and COCO's number stands for its file. Any other id is
-    returned as it is.
+    Tables turn whole numbers into decimals, and COCO's number stands for its file. A picture is
+    known by its name in any folder. Any other id is returned as it is.
     """
-    found = _NUMBER.fullmatch(text)
-    return found[1] if found else text
+    picture = _PICTURE.fullmatch(text)
+    name = picture[1] if picture else text
+    found = _NUMBER.fullmatch(name)
+    return found[1] if found else name
 
 
 def _heard(asked: Sequence[tuple[str, str]], given: Sequence[GivenAnswer]) -> list[str | None]:
@@ -145,16 +205,16 @@ def _ways(
     asked: Sequence[tuple[str, str]],
     given: Sequence[GivenAnswer],
     heard: Sequence[str | None],
-) -> Iterable[tuple[str, list[Sequence[int]]]]:
-    """Yield, for each way to find rows, its name and the rows that it allows each answer."""
+) -> Iterable[tuple[_Way, list[Sequence[int]]]]:
+    """Yield, for each way to find rows, its names and the rows that it allows each answer."""
     fields = distinct(name for one in given for name in one.ids)
     for same in (True, False):  # a column of the same name is asked first, and wins a tie
         for field in fields:
             for column, known in index.items():
-                if (field == column) is same:
+                if (column in (field, _CALLED.get(field))) is same:
                     ids = [one.ids.get(field, "") for one in given]
                     yield (
-                        f"{field} = {column}",
+                        (field, column, same),
                         [known.get(name, known.get(_number(name), ())) for name in ids],
                     )
     shared = [name for name in distinct(key for one in given for key in one.facts) if name in index]
@@ -164,7 +224,7 @@ def _ways(
     if shared[1:]:
         values = {name: {p: v for v, ps in index[name].items() for p in ps} for name in shared}
         yield (
-            f"question, {', '.join(shared)}",
+            ("", f"question, {', '.join(shared)}", True),
             [
                 _closest(one.facts, asking.get(own, ()), values)
                 for one, own in zip(given, heard, strict=True)
@@ -241,7 +301,8 @@ def _no_row(
     return (
         f"{len(lost)} of {len(given)} answers match no row of {name} ({len(rows)} rows), by id "
         f"and question: {shown}. Nothing was taken. See that file and --data are of the same "
-        "benchmark and split, and name the column of the ids with --id-column."
+        "benchmark and split, and name the column of the ids with --id-column "
+        f"(NAME={_POSITION}, where ids count the rows from 0)."
     )
 
 

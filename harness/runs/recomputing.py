@@ -15,6 +15,7 @@ from harness.benchmark import Metric
 from harness.compare import Comparison, compare, levels_of
 from harness.contamination import overlaps_of
 from harness.dpo import read_effect
+from harness.engine import is_unchanged
 from harness.errors import HarnessError, UsageError
 from harness.judge import place
 from harness.pairs import read_pair_report
@@ -22,7 +23,7 @@ from harness.records import to_json
 from harness.report import each_round
 from harness.runs.finished import FinishedRun, arm_of, columns_of, seed_folder
 from harness.stages import round_folder
-from harness.storage import Memo, folder_digest, lines_of, parse_json, read_json, seal_of
+from harness.storage import Memo, lines_of, parse_json, read_json, seal_of
 
 OK, DIFFERS, UNKNOWN, ALONE = "ok", "differs", "not recomputable", "one model alone"
 OLDER = "another version"
@@ -186,11 +187,10 @@ def _rounds(
     if recorded is None or not any(each.figures for each in recorded.each):
         return
     judged = run.report.judging.benchmarks if run.report.judging is not None else ()
-    numbers = [each.number for each in recorded.each if each.figures][:-1]
     try:
         arms = {
             number: arm_of(round_folder(folder, number), "after", columns, judged)
-            for number in numbers
+            for number in recorded.evaluated
         }
         again = each_round(run.report, arms, columns).rounds
     except (HarnessError, KeyError, OSError) as error:
@@ -227,7 +227,8 @@ def _overlaps(
 ) -> Iterator[Check]:
     """Compare again without the touched rows; the images themselves are not here."""
     wanted = [each for each in run.report.overlaps if each.touched.benchmark in columns]
-    found = overlaps_of([each.touched for each in wanted], run.before, run.after, columns, recorded)
+    touched = [each.touched for each in wanted]
+    found = overlaps_of(touched, run.before, run.after, columns, recorded, run.more)
     for old, new in zip(wanted, found, strict=True):
         if old.touched.ids:
             details = list(_different(to_json(old)["figures"], to_json(new)["figures"], "figures"))
@@ -275,7 +276,7 @@ def _checkpoint(folder: Path, recorded: str) -> Iterator[Check]:
         if recorded.startswith("../") and not path.is_dir():
             path = folder / recorded
         beside = path.resolve().is_relative_to(folder.resolve().parent)
-        changed = path.is_dir() and beside and folder_digest(path) != files
+        changed = path.is_dir() and beside and not is_unchanged(path, files)
     except (OSError, ValueError, KeyError, TypeError) as error:
         told = [f"{_named(file)} cannot be read: {error!r}"]
     else:
@@ -288,7 +289,7 @@ def _checkpoint(folder: Path, recorded: str) -> Iterator[Check]:
     joined, start = (Memo(folder / "checkpoint" / name) for name in ("joined.json", "merged.json"))
     for memo in (joined, start, Memo(folder / "merged.json", key="adapter")):
         note, made = memo.read() or {}, memo.path.with_suffix("")
-        if note.get("files") and made.is_dir() and folder_digest(made) != note["files"]:
+        if note.get("files") and made.is_dir() and not is_unchanged(made, note["files"]):
             told.append(f"{made.relative_to(folder)} has changed since it was made")
     yield _check("run", _of_round("checkpoint", folder), told)
 

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness import progress
 from harness.benchmark import Benchmark, Row, Task
 from harness.context import EvalPlan
-from harness.errors import UsageError
+from harness.errors import HarnessError, UsageError
 from harness.records import MISSING, Answer, Sample, distinct, fingerprint
 from harness.runs.answer_files import GivenAnswer, answers_of, files_in
 from harness.runs.imports import words_in
-from harness.runs.matching import match
+from harness.runs.matching import Matched, match
 from harness.stages import sample_of
+from harness.storage import reduced
 
 _PICTURES = 500
 
@@ -67,18 +68,22 @@ def score_given(wanted: Scoring, plan: EvalPlan) -> GivenArm:
         for bench in plan.benchmarks
     }
     given = {name: answers for name, (answers, _) in read.items()}
-    digest = fingerprint(
-        "answers",
-        [[(a.ids, a.question, a.text) for a in given[bench.name]] for bench in plan.benchmarks],
-    )
     samples: dict[str, tuple[Sample, ...]] = {}
     notes: list[str] = []
     shown: list[Row] = []
+    deciding: list[list[Mapping[str, str]]] = []
     with progress.bar("scoring", len(plan.benchmarks), "benchmarks") as bar:
         for bench in plan.benchmarks:
-            samples[bench.name], told = _scored(bench, plan, given[bench.name], shown)
-            notes += [f"{bench.name}: {note}" for note in (*read[bench.name][1], *told)]
+            samples[bench.name], found = _scored(bench, plan, given[bench.name], shown)
+            notes += [f"{bench.name}: {note}" for note in (*read[bench.name][1], *found.notes)]
+            if found.by_facts:
+                deciding.append([one.facts for one in given[bench.name]])
             bar.advance(1)
+    digest = fingerprint(
+        "answers",
+        [[(a.ids, a.question, a.text) for a in given[bench.name]] for bench in plan.benchmarks],
+        *deciding,
+    )
     return GivenArm(samples, digest, distinct(notes), tuple(shown))
 
 
@@ -90,21 +95,34 @@ def _files_by_benchmark(
         return {benchmarks[0].name: [file for path in named for file in files_in(path)]}
     if len(named) == len(benchmarks) and all(path.is_file() for path in named):
         return {bench.name: [path] for bench, path in zip(benchmarks, named, strict=True)}
-    files = [file for path in named for file in files_in(path)]
-    found: dict[str, list[Path]] = {}
-    for bench in benchmarks:
-        words = {_letters(bench.name), _letters(bench.title), _letters(Path(bench.task).stem)}
-        found[bench.name] = [
-            file for file in files if any(word in _letters(str(file)) for word in words)
-        ]
+    files = [(path, file) for path in named for file in files_in(path)]
+    found: dict[str, list[Path]] = {bench.name: [] for bench in benchmarks}
+    for path, file in files:
+        inside = file.relative_to(path if path.is_dir() else path.parent).parts
+        for part in (*reversed(inside), *([path.name] if len(named) > 1 else [])):
+            if fitting := _named_in(part, benchmarks):
+                found[fitting].append(file)
+                break
     lacking = [name for name, each in found.items() if not each]
     if lacking:
         raise UsageError(
             f"No file is named after {', '.join(lacking)} among: "
-            f"{', '.join(file.name for file in files[:10])}. Name one file for each benchmark, in "
-            "the order of --bench, or score them one by one."
+            f"{', '.join(file.name for _, file in files[:10])}. Name one file for each "
+            "benchmark, in the order of --bench, or score them one by one."
         )
     return found
+
+
+def _named_in(part: str, benchmarks: Sequence[Benchmark]) -> str | None:
+    """Return the benchmark with the longest name in a file's or folder's name, if there is one."""
+    said = _letters(part)
+    fitting = [
+        (len(word), word == _letters(bench.name), bench.name)
+        for bench in benchmarks
+        for word in map(_letters, (bench.name, bench.title, Path(bench.task).stem))
+        if word and word in said
+    ]
+    return max(fitting)[2] if fitting else None
 
 
 def _letters(text: str) -> str:
@@ -113,24 +131,37 @@ def _letters(text: str) -> str:
 
 def _scored(
     bench: Benchmark, plan: EvalPlan, given: Sequence[GivenAnswer], shown: list[Row]
-) -> tuple[tuple[Sample, ...], list[str]]:
+) -> tuple[tuple[Sample, ...], Matched]:
     limit = plan.settings.limit
     task = Task(bench.task, plan.data)
     notes = list(bench.prepare(task))
-    rows = [row.bare() for row in task.rows(0, limit)]
-    found = match(bench.name, rows, given, some_rows=limit is not None)
+    if empty := sum(one.text == "" for one in given):
+        notes.append(f"{empty} answers are empty texts and are scored; a failed request may be one")
+
+    def read(stop: int | None = None) -> list[Row]:
+        return [row.bare() for row in task.rows(0, stop)]
+
+    rows = read(limit)
+    if rows and all(row.problem for row in rows):
+        raise HarnessError(
+            f"None of the {len(rows)} rows of {bench.name} can be read, so nothing was scored; row "
+            f"{rows[0].id}: {rows[0].problem}. See what is wrong with: harness data verify "
+            f"{task.folder or plan.data}"
+        )
+    found = match(bench.name, rows, given, whole=read if limit is not None else None)
     samples: list[Sample] = []
     for row in task.rows(0, limit):
         answer = found.answers.get(row.id)
         said = (
             Answer(answer.text, words_in(answer.text))
-            if answer is not None and answer.text is not None
-            else Answer(None, finish=MISSING, error=_no_answer(answer))
+            if answer is not None and answer.text is not None and row.problem is None
+            else Answer(None, finish=MISSING, error=row.problem or _no_answer(answer))
         )
         samples.append(sample_of(task, bench, row, said))
         if len(shown) < _PICTURES:
-            shown.append(row)
-    return tuple(samples), [*notes, *found.notes, "lengths are in words"]
+            shown.append(replace(row.bare(), images=reduced(row.images)))
+    notes += (*found.notes, "lengths are in words")
+    return tuple(samples), replace(found, notes=tuple(notes))
 
 
 def _no_answer(given: GivenAnswer | None) -> str:

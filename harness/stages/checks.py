@@ -17,7 +17,7 @@ from typing import Any
 from harness import progress
 from harness.context import Context, Plan
 from harness.dpo import Training, Unfit, pair_encoder, refuse_tracker, shared, training_of, try_step
-from harness.errors import HarnessError, UsageError, plain
+from harness.errors import HarnessError, UsageError, pip, plain
 from harness.model import Model, processes
 from harness.pairs import Sieve, time_limit
 from harness.plugins import Method
@@ -54,7 +54,7 @@ def check_knobs(method: Method | None, options: Any) -> Training | None:
         if training.quantize and not importlib.util.find_spec("bitsandbytes"):
             raise UsageError(
                 f"quantize={training.quantize}: the package bitsandbytes is not installed. Install "
-                "it with pip install 'vlm-harness[qlora]', or leave quantize out."
+                f"it with {pip()} install 'vlm-harness[qlora]', or leave quantize out."
             )
     return training
 
@@ -180,7 +180,7 @@ def _unreadable(prompts: Sequence[Prompt]) -> Iterator[str]:
         try:
             with PIL.Image.open(path, formats=IMAGE_FORMATS) as image:
                 problem = image_problem(image)
-        except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
+        except Exception as error:  # Pillow's readers raise many kinds
             problem = str(error)
         if problem:
             yield f"{path} ({problem})"

@@ -15,7 +15,7 @@ from pathlib import Path
 from harness import progress
 from harness.benchmark import Benchmark, Row, Task
 from harness.context import Context, EvalPlan
-from harness.errors import HarnessError, reason_of
+from harness.errors import FOREIGN, HarnessError, reason_of
 from harness.model import AnyModel, ask_each
 from harness.records import (
     FIRST,
@@ -161,7 +161,7 @@ def _worded(benchmark: Benchmark, row: Row) -> Row:
         return row
     try:
         return replace(row, text=benchmark.question(row))
-    except Exception as error:
+    except FOREIGN as error:
         return replace(row, problem=f"the row cannot be asked: {reason_of(error)}")
 
 
@@ -169,7 +169,7 @@ def _choices(benchmark: Benchmark, row: Row) -> tuple[str, ...]:
     """Return what to ask beside the question; a fault here comes up again when it is scored."""
     try:
         return benchmark.asked(row)
-    except Exception:
+    except FOREIGN:
         return ()
 
 
@@ -191,7 +191,7 @@ def sample_of(task: Task, benchmark: Benchmark, row: Row, answer: Answer) -> Sam
         if read.text is not None:
             scored = benchmark.score(task, row, read.text)
             scores = {**scored.scores, **benchmark.logit(row, read)}
-    except Exception as refusal:
+    except FOREIGN as refusal:
         error = error or f"{REFUSED}: {reason_of(refusal)}"
     if read.text is None:
         error = error or "the model gave no answer"

@@ -19,12 +19,13 @@ from typing import Any
 
 from harness import dpo, progress
 from harness.context import Context, Plan
+from harness.engine import checkpoint_digest, is_unchanged
 from harness.errors import HarnessError, UsageError
 from harness.pairs import PairReport, PairSet, make_pairs, pair_diagnostics
 from harness.records import Pair, fingerprint, seed_of
 from harness.settings import BASE, FRESH, RoundSettings
-from harness.stages.training import TRAINING, Checkpoint, train
-from harness.storage import Memo, files_digest, folder_digest, write_json
+from harness.stages.training import TRAINING, Checkpoint, is_kept, train
+from harness.storage import Memo, files_digest, write_json
 
 JOINED, MERGED = "joined", "merged"
 _MERGED_ON = 16
@@ -81,6 +82,11 @@ class Rounds:
 
     asked: RoundSettings
     each: tuple[Round, ...]
+
+    @property
+    def evaluated(self) -> tuple[int, ...]:
+        """Numbers of the rounds before the last that have answers of their own."""
+        return tuple(each.number for each in self.each if each.figures)[:-1]
 
     @property
     def note(self) -> str:
@@ -243,7 +249,7 @@ class _Rounds:
         out = self._place(number) / MERGED
         memo = Memo(out.with_name(f"{MERGED}.json"))
         stamp = fingerprint([each.digest for each in trained])
-        if not memo.kept(stamp, out):
+        if not is_kept(memo, stamp, out):
             part = out.with_name(f"{MERGED}.part")
             for old in (part, out):
                 shutil.rmtree(old, ignore_errors=True)
@@ -251,7 +257,7 @@ class _Rounds:
                 self.base.path, model.adapter, part, dtype="float32", pairs=pairs[:_MERGED_ON]
             )
             part.rename(out)
-            memo.keep(stamp, out)
+            memo.write(stamp, files=checkpoint_digest(out))
         return self.base.with_adapter(out)
 
     def _model(self, number: int, trained: Sequence[Checkpoint]) -> Path:
@@ -268,7 +274,7 @@ class _Rounds:
         out = self._place(number) / JOINED
         memo = Memo(out.with_name(f"{JOINED}.json"))
         stamp = fingerprint([each.digest for each in trained[:number]])
-        if not memo.kept(stamp, out):
+        if not is_kept(memo, stamp, out):
             shutil.rmtree(out, ignore_errors=True)
             if not dpo.join(since, out):
                 raise HarnessError(
@@ -276,7 +282,7 @@ class _Rounds:
                     "LoRA (one rank, no DoRA, no bias), so those of several rounds cannot be put "
                     "together. Train without these, or without --rounds."
                 )
-            memo.keep(stamp, out)
+            memo.write(stamp, files=checkpoint_digest(out))
         return out
 
     def _refuse_same(self, checkpoint: Checkpoint, trained: Sequence[Checkpoint]) -> None:
@@ -305,8 +311,8 @@ class _Rounds:
             if (own / "checkpoint" / name).is_file():
                 _copied(own / "checkpoint" / name, place / name)
         out = place / ("adapter" if last.adapter else "model")
-        digest = folder_digest(path)
-        if not out.is_dir() or folder_digest(out) != digest:
+        digest = checkpoint_digest(path)
+        if not is_unchanged(out, digest):
             part = out.with_name(f"{out.name}.part")
             for old in (part, out):
                 shutil.rmtree(old, ignore_errors=True)

@@ -1,9 +1,9 @@
 """Let the method train, and know for certain whether a checkpoint is the one asked for.
 
 ``training.json`` beside the checkpoint names the inputs it was (or is being) trained from and, once
-done, the hash of every file. Another fingerprint clears the folder; the same one lets the method's
-trainer continue where it was killed. What may follow a training (the image ablation, a merged
-checkpoint) is kept with the checkpoint's hash, so a finished run does neither again.
+done, the hash of what a loader reads. Another fingerprint clears the folder; the same one lets the
+method's trainer continue where it was killed. What may follow a training (the image ablation, a
+merged checkpoint) is kept with the checkpoint's hash, so a finished run does neither again.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from typing import Any
 
 from harness import dpo, progress
 from harness.context import Context, Plan
+from harness.engine import checkpoint_digest, is_unchanged
 from harness.errors import HarnessError
 from harness.model import Model
 from harness.plugins import Method
 from harness.records import Pair, fingerprint
-from harness.storage import Memo, folder_digest
+from harness.storage import Memo
 
 TRAINING = "training.json"
 IMAGE_ABLATION, MERGED = "image_ablation.json", "merged"
@@ -32,7 +33,7 @@ _PAIRS, _MERGED_ON = 64, 16
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trained checkpoint: its folder, and a hash over the names and bytes of its files.
+    """A trained checkpoint: its folder, and a hash over what a loader reads in it.
 
     It is a LoRA adapter for the base model, or a model of its own; ``reused`` if an earlier call
     had trained it.
@@ -109,7 +110,7 @@ def train(
     _refuse_idle(plan.method, path, begun, dpo.read_effect(folder))
     if start is not None and begun.base is not model.base:
         begun.release()
-    digest = folder_digest(path)
+    digest = checkpoint_digest(path)
     memo.write(stamp, files=digest, path=path.relative_to(folder).as_posix(), adapter=adapter)
     return Checkpoint(path, digest, adapter, reused=False)
 
@@ -201,20 +202,31 @@ def merged(
         return checkpoint.path
     out, memo = folder / MERGED, Memo(folder / f"{MERGED}.json", key="adapter")
     stamp = checkpoint.digest + (f" {dtype}" if dtype != "auto" else "")
-    if memo.kept(stamp, out):
+    if is_kept(memo, stamp, out):
         return out
     part = out.with_name(f".{MERGED}.{os.getpid()}")
     shutil.rmtree(part, ignore_errors=True)
     shutil.rmtree(out, ignore_errors=True)
     dpo.merge(model.path, checkpoint.path, part, dtype=dtype, pairs=pairs[:_MERGED_ON])
     part.rename(out)
-    memo.keep(stamp, out)
+    memo.write(stamp, files=checkpoint_digest(out))
     return out
+
+
+def is_kept(memo: Memo, stamp: str, folder: Path) -> bool:
+    """Tell whether a folder is there, made from these inputs, and as it was left.
+
+    Notes of earlier versions do not say how it was left, and are believed.
+    """
+    found = memo.read(stamp)
+    if found is None or found.get("files") is None:
+        return found is not None and folder.is_dir()
+    return is_unchanged(folder, found["files"])
 
 
 def _existing(folder: Path, state: Mapping[str, Any]) -> Checkpoint | None:
     path = folder / str(state.get("path"))
-    if not path.is_dir() or folder_digest(path) != state["files"]:
+    if not is_unchanged(path, state["files"]):
         return None
     return Checkpoint(path, state["files"], bool(state.get("adapter")), reused=True)
 

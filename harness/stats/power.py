@@ -153,12 +153,16 @@ def moves_of(values: NDArray[float64], counts: NDArray[float64], span: float) ->
 
 
 def power_at(moves: Moves, design: Design, effect: float, *, alpha: float = 0.05) -> float:
-    """Return the simulated power of a comparison against a true difference of ``effect``."""
-    if design.images < 2 or not 0 < effect <= moves.largest:
+    """Return the simulated power of a comparison against a true difference of ``effect``.
+
+    Of a difference beyond the largest that these moves can make it is the power against that one,
+    which is no greater.
+    """
+    if design.images < 2 or not effect > 0:
         return 0.0
     low, high = _SLIGHTEST, _STEEPEST
     if moves.tilted(high)[2] < effect:
-        return 0.0
+        return _power(moves, design, high, alpha)
     for _ in range(40):
         middle = (low * high) ** 0.5
         low, high = (middle, high) if moves.tilted(middle)[2] < effect else (low, middle)

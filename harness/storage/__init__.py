@@ -45,10 +45,10 @@ from harness.storage.reading import (
     read_text,
 )
 from harness.storage.run_record import RunRecord
-from harness.storage.secrets import KEY, without_keys
+from harness.storage.secrets import KEY, is_secret, without_keys
 from harness.storage.segments import Segments, compact, open_store, spread
 from harness.storage.throughput import Throughput, note_throughput, read_throughputs
-from harness.storage.thumbnails import image_folder, save_thumbnail, thumbnail_in
+from harness.storage.thumbnails import image_folder, reduced, save_thumbnail, thumbnail_in
 
 __all__ = [
     "KEY",
@@ -76,6 +76,7 @@ __all__ = [
     "folder_digest",
     "header_of",
     "image_folder",
+    "is_secret",
     "journal_of",
     "lines_of",
     "locked",
@@ -93,6 +94,7 @@ __all__ = [
     "read_json",
     "read_text",
     "read_throughputs",
+    "reduced",
     "reopen",
     "save_thumbnail",
     "seal_of",

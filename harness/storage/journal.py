@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Generic, TypeVar
@@ -120,21 +121,22 @@ def file_digest(path: Path) -> str:
 
 def files_digest(folder: Path, names: Sequence[Path]) -> str:
     """Hash names and bytes of files; the modification time plays no part."""
-    total = hashlib.sha256()
-    for name in sorted(names):
-        total.update(name.relative_to(folder).as_posix().encode() + b"\0")
-        total.update(bytes.fromhex(file_digest(name)))
+    total, ordered = hashlib.sha256(), sorted(names)
+    with ThreadPoolExecutor() as pool:  # hashing leaves other threads running
+        for name, digest in zip(ordered, pool.map(file_digest, ordered), strict=True):
+            total.update(name.relative_to(folder).as_posix().encode() + b"\0")
+            total.update(bytes.fromhex(digest))
     return total.hexdigest()
 
 
 def folder_digest(folder: Path, pattern: str = "**/*") -> str:
     """Hash every file below a folder that matches ``pattern``; hidden and cache files aside."""
-    names = [
-        path
-        for path in folder.glob(pattern)
-        if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith(".")
-    ]
-    return files_digest(folder, names)
+
+    def counts(path: Path) -> bool:
+        inside = path.relative_to(folder).parts
+        return path.is_file() and not any(p.startswith((".", "__pycache__")) for p in inside)
+
+    return files_digest(folder, [*filter(counts, folder.glob(pattern))])
 
 
 class Journal(Generic[T]):

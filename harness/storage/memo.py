@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from harness.records import from_json
-from harness.storage.journal import folder_digest, write_json
+from harness.storage.journal import write_json
 from harness.storage.reading import read_json
 
 T = TypeVar("T")
@@ -51,24 +51,6 @@ class Memo:
             return from_json(kind, row) if isinstance(row, Mapping) else None
         except (KeyError, TypeError, ValueError, AttributeError):
             return None
-
-    def kept(self, fingerprint: str, folder: Path) -> bool:
-        """Tell whether a folder is there, made from these inputs, with the files it was left with.
-
-        Notes of earlier versions do not say with which, and are believed.
-        """
-        found = self.read(fingerprint)
-        if found is None or not folder.is_dir():
-            return False
-        return found.get("files") is None or found["files"] == folder_digest(folder)
-
-    def keep(self, fingerprint: str, folder: Path) -> None:
-        """Note what a folder was made from, and what it holds now.
-
-        Raises:
-            HarnessError: if the file cannot be written.
-        """
-        self.write(fingerprint, files=folder_digest(folder))
 
     def write(self, fingerprint: str, **content: Any) -> None:
         """Write the content with the fingerprint of its inputs, whole or not at all.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, pip
 from harness.records import fingerprint
 from harness.storage.journal import write_json
 from harness.storage.reading import read_json
@@ -128,7 +128,7 @@ class RunRecord:
         if record.version > VERSION:
             raise HarnessError(
                 f"{file} was written by a later version of vlm-harness (record {record.version}, "
-                f"this one knows {VERSION}). Upgrade with: pip install --upgrade vlm-harness"
+                f"this one knows {VERSION}). Upgrade with: {pip()} install --upgrade vlm-harness"
             )
         return record
 

@@ -47,7 +47,7 @@ def save_thumbnail(folder: Path, name: str, images: Sequence[PIL.Image.Image]) -
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _side_by_side(images).save(beside, format="WEBP", quality=70)
+        reduced(images)[0].save(beside, format="WEBP", quality=70)
         os.replace(beside, path)
     except OSError as error:
         with contextlib.suppress(OSError):
@@ -55,14 +55,15 @@ def save_thumbnail(folder: Path, name: str, images: Sequence[PIL.Image.Image]) -
         raise cannot_write(path, error) from error
 
 
-def _side_by_side(images: Sequence[PIL.Image.Image]) -> PIL.Image.Image:
+def reduced(images: Sequence[PIL.Image.Image]) -> tuple[PIL.Image.Image, ...]:
+    """Return one small picture of a row's images, side by side; none where there are none."""
     import PIL.Image
 
     small = [image.convert("RGB") for image in images]
     for image in small:
         image.thumbnail((SIDE // len(small), SIDE))
-    if len(small) == 1:
-        return small[0]
+    if len(small) < 2:
+        return tuple(small)
     whole = PIL.Image.new(
         "RGB", (sum(image.width for image in small), max(image.height for image in small)), "white"
     )
@@ -70,4 +71,4 @@ def _side_by_side(images: Sequence[PIL.Image.Image]) -> PIL.Image.Image:
     for image in small:
         whole.paste(image, (left, 0))
         left += image.width
-    return whole
+    return (whole,)

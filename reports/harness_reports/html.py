@@ -35,16 +35,24 @@ def write(report: ReportInput, folder: Path) -> Path:
     Raises:
         HarnessError: if a file cannot be written.
     """
+    beside = _beside(folder / NAME)
+    try:
+        if beside.is_dir():  # of an earlier, larger page of this run
+            shutil.rmtree(beside)
+    except OSError as error:
+        raise cannot_write(beside, error) from error
     return write_page(report, folder / NAME)
 
 
 def write_page(report: ReportInput, file: Path) -> Path:
     """Write the page, with a folder of pictures beside it only if it would be large.
 
+    What else lies there stays: the place is the user's.
+
     Raises:
         HarnessError: if a file cannot be written.
     """
-    beside = file.with_name(f"{file.stem}_files")
+    beside = _beside(file)
     found = {name: path for name in _names(report) if (path := report.picture(name))}
     rows = table_of(report)
     samples = script_json(rows)
@@ -52,8 +60,6 @@ def write_page(report: ReportInput, file: Path) -> Path:
     size = sum(4 * path.stat().st_size // 3 for path in found.values())
     large = _REST + len(samples.encode()) + size > LARGEST
     try:
-        if beside.is_dir() and file.name == NAME:  # only a folder that is ours
-            shutil.rmtree(beside)
         if large and found:
             beside.mkdir(parents=True, exist_ok=True)
             for name, path in found.items():
@@ -68,6 +74,11 @@ def write_page(report: ReportInput, file: Path) -> Path:
         {name: f"{quote(beside.name)}/{name}.webp" for name in found} if large else _inside(found)
     )
     return write_whole(file, _page(report, places, rows, samples))
+
+
+def _beside(file: Path) -> Path:
+    """Return the folder of the pictures of a large page."""
+    return file.with_name(f"{file.stem}_files")
 
 
 def render(report: ReportInput, pictures: Mapping[str, str]) -> str:

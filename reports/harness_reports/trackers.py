@@ -33,6 +33,12 @@ _FLIPS = 200
 """Rows of the table of flips; the run folder holds all."""
 
 
+def _called(folder: Path) -> str:
+    """Return a run's folder's name; before that of a folder in a run, such as the gate's."""
+    run = folder.parent
+    return f"{run.name}-{folder.name}" if (run / "settings.json").is_file() else folder.name
+
+
 def wandb(report: ReportInput, folder: Path) -> Path:
     """Log to Weights & Biases; ``WANDB_PROJECT``, ``WANDB_MODE`` and its other variables count.
 
@@ -43,8 +49,8 @@ def wandb(report: ReportInput, folder: Path) -> Path:
 
     run = client.init(
         project=os.environ.get("WANDB_PROJECT", PROJECT),
-        name=folder.name,
-        id=folder.name,
+        name=_called(folder),
+        id=_called(folder),
         resume="allow" if os.environ.get("WANDB_MODE") != "offline" else None,
         config=_config(report),
         dir=folder,
@@ -72,7 +78,7 @@ def mlflow(report: ReportInput, folder: Path) -> Path:
     known = _known(folder, "mlflow")
     if known is None and "MLFLOW_EXPERIMENT_NAME" not in os.environ:
         client.set_experiment(PROJECT)
-    with client.start_run(run_id=known, run_name=None if known else folder.name) as run:
+    with client.start_run(run_id=known, run_name=None if known else _called(folder)) as run:
         if known is None:
             client.log_params(_config(report))
         client.set_tags(_texts(report))
@@ -97,7 +103,7 @@ def trackio(report: ReportInput, folder: Path) -> Path:
 
     project = os.environ.get("TRACKIO_PROJECT", PROJECT)
     client.init(
-        project=project, name=folder.name, resume="allow", config=_config(report), embed=False
+        project=project, name=_called(folder), resume="allow", config=_config(report), embed=False
     )
     try:
         logged: dict[str, Any] = {**_texts(report), **dict(_numbers(report))}
@@ -109,7 +115,7 @@ def trackio(report: ReportInput, folder: Path) -> Path:
         client.log(logged)
     finally:
         client.finish()
-    return _receipt(folder, "trackio", folder.name, project)
+    return _receipt(folder, "trackio", _called(folder), project)
 
 
 def tensorboard(report: ReportInput, folder: Path) -> Path:

@@ -199,6 +199,9 @@ def test_names_and_near_misses(three, tmp_path):
     elsewhere = dataclasses.replace(twin, folder=tmp_path / "a-second.zip")
     names = {s.run for s in rank([three[0], elsewhere], draws=500).rankings[0].runs}
     assert names == {"a", "a-second"}
+    folders = [tmp_path / f"a-llava-1.5-7b-{code}" for code in ("1a2b", "5e6f")]
+    alike = [dataclasses.replace(twin, folder=folder) for folder in folders]
+    assert {s.run for s in rank(alike, draws=500).rankings[0].runs} == {f.name for f in folders}
     with pytest.raises(UsageError, match="Did you mean 'before'"):
         rank(three, against="befor", draws=500)
 

@@ -19,6 +19,8 @@ from harness.benchmark import benchmark, expand, mean_of
 from harness.cli.plan_text import power_text
 from harness.compare import compare
 from harness.runs import bundle, open_run
+from harness.stats import Design, images_for, power_at
+from harness.stats.power import moves_of
 from harness.storage import Throughput, note_throughput, read_throughputs
 from tests.support.command import harness
 from tests.support.finished import mmvet, pope, row, write_run
@@ -130,6 +132,17 @@ def test_a_difference_of_the_promised_size_is_told_four_times_in_five(tmp_path):
         found += result.benchmarks[0].figures[0].p <= 0.05
     # Planned from 150 rows, the spread is known to about a tenth; hence the width.
     assert 0.66 < found / 250 < 0.92
+
+
+def test_the_power_against_a_large_difference_is_not_zero():
+    """Eighteen questions an image: no image moves by 100 points, and 10 can still be detected."""
+    draw = np.random.default_rng(3)
+    moves = moves_of(*np.unique(draw.normal(0, 6, 100).round(1), return_counts=True), 100.0)
+    design = Design(images=100, span=100.0)
+    powers = [power_at(moves, design, effect) for effect in (1.0, 3.0, 10.0, 60.0)]
+    assert powers == sorted(powers)
+    assert powers[-1] > 0.99
+    assert images_for(10.0, moves, design) < 100
 
 
 def test_a_run_replaces_assumptions_and_its_pace_gives_the_time(tmp_path):

@@ -236,6 +236,7 @@ LIST = {**NUMBER, "answer_type": "list", "answer": "[2007, 2008]", "precision": 
         (WHOLE, "There are 1,450 of them.", 1),
         (WHOLE, "1450.0", 1),
         (WHOLE, "-1450", 0),
+        (WHOLE, "9" * 400, 0),
         (LIST, "Between [1990] and [2007, 2008]", 1),
         (LIST, "2007 and 2008", None),
     ],

@@ -26,6 +26,16 @@ def test_help_imports_nothing_heavy():
     assert "heavy: []" in done.stdout
 
 
+def test_a_shell_completes_commands_and_says_nothing_else():
+    script = harness(env={"_HARNESS_COMPLETE": "bash_source"})
+    assert "complete -o nosort -F _harness_completion harness" in script.stdout
+    asked = {"COMP_WORDS": "harness list me", "COMP_CWORD": "2"}
+    found = harness(env={"_HARNESS_COMPLETE": "bash_complete", **asked})
+    assert found.stdout == "plain,methods\n"
+    assert script.stderr + found.stderr == ""
+    assert script.returncode == found.returncode == 0
+
+
 def test_what_is_installed_is_listed():
     assert "seva             harness-seva\n" in harness("list", "methods").stdout
     listed = json.loads(harness("list", "benchmarks", "--json").stdout)

@@ -31,6 +31,7 @@ def test_versions_plugins_and_disk_are_looked_up(findings, tmp_path):
     found = findings()
     assert found["torch"]["told"] == version("torch")
     assert "seva" in found["methods"]["told"]
+    assert found["edits"]["told"] == "none"
     assert str(tmp_path) in found["disk"]["told"]
     assert found["OPENAI_API_KEY"]["told"] == "set"
     assert found["hub"]["state"] == "note"  # the tests run without it
@@ -55,6 +56,14 @@ def test_what_would_stop_a_run_is_a_problem(findings, tmp_path, monkeypatch: pyt
 def test_a_method_of_this_project_that_is_not_installed_names_its_package(monkeypatch):
     monkeypatch.setattr(plugins, "entry_points", lambda group: [])
     with pytest.raises(UsageError, match="pip install harness-seva"):
+        plugins.find("methods", "seva")
+
+
+@pytest.mark.parametrize(("has", "command"), [(None, "uv pip"), (object(), "pip")])
+def test_what_is_to_be_typed_is_the_installer_of_this_environment(monkeypatch, has, command):
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [])
+    monkeypatch.setattr("harness.errors.find_spec", {"pip": has}.get)
+    with pytest.raises(UsageError, match=f"Run: {command} install harness-seva"):
         plugins.find("methods", "seva")
 
 

@@ -29,6 +29,7 @@ def folder(tmp_path_factory):
         ("compare seva sima other", "compare"),
         ("gate seva", "bundle"),
         ("bundle seva --out seva.zip", "verify"),
+        ("report seva.zip --report markdown", "verify"),
         ("verify seva", "report"),
         ("list methods", "run"),
         ("list pages", "compare"),
@@ -52,6 +53,19 @@ def test_a_program_that_reads_json_gets_no_such_line(folder, monkeypatch):
     done = CliRunner().invoke(app, ["compare", "seva", "sima", "--json"])
     assert json.loads(done.stdout)
     assert "Next:" not in done.output
+
+
+def test_a_near_miss_of_what_can_be_listed_is_named():
+    done = CliRunner().invoke(app, ["list", "method"], standalone_mode=False)
+    assert "Did you mean 'methods'? harness list takes: losses, edits," in str(done.exception)
+
+
+def test_what_the_hub_lacks_is_not_to_be_mirrored():
+    done = CliRunner().invoke(app, ["data", "describe", "--bench", "mmhal,pope"])
+    assert done.stderr == "Next: harness data mirror --bench pope DIR\n"
+    done = CliRunner().invoke(app, ["data", "describe", "--bench", "mmhal"])
+    assert "harness data convert mmhal FOLDER --out DIR" in done.stdout
+    assert not done.stderr
 
 
 def test_a_folder_with_a_space_can_be_typed(folder):

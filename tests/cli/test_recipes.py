@@ -8,6 +8,8 @@ import yaml
 from click.testing import CliRunner
 
 from harness.cli import app
+from harness.records import to_json
+from harness.settings import Settings
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
 SWEEPS = [path for path in RECIPES if "methods:" in path.read_text()]
@@ -79,7 +81,8 @@ def test_hostile_yaml_and_absent_files_are_one_sentence(tmp_path):
     for text in (bomb, "a: !!python/object/apply:os.system [ls]", "{", "\x00"):
         (tmp_path / "bad.yaml").write_text(text)
         assert "bad.yaml cannot be read" in refused(tmp_path / "bad.yaml")
-    assert "cannot be read" in refused(tmp_path / "absent.yaml")
+    absent = refused(tmp_path / "absent.yaml")
+    assert "absent.yaml cannot be read: No such file or directory. docs/recipes.md" in absent
     assert "does not say what was asked" in refused(tmp_path)
 
 
@@ -112,6 +115,87 @@ def test_every_sweep_of_the_repository_is_one(path, tmp_path):
     done = CliRunner().invoke(app, ["sweep", own, "--print-jobs"], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     assert "to do." in done.stdout.splitlines()[-1]
+
+
+EVERY_OPTION = {
+    "--method": "given",
+    "--bench": "mmvet,pope",
+    "--model": "a/model",
+    "--data": "hub",
+    "--prompts": "mine.jsonl",
+    "--pairs": "pairs.jsonl",
+    "--images": "pictures",
+    "--allow-urls": None,
+    "--preset": "paper",
+    "--set": "beta=0.2",
+    "--seed": "4",
+    "--limit": "12",
+    "--max-new-tokens": "33",
+    "--max-prompts": "9",
+    "--report": "markdown",
+    "--device": "cpu",
+    "--dtype": "bfloat16",
+    "--out": "elsewhere",
+    "--protocol": "llava-1.5",
+    "--engine": "vllm",
+    "--engine-set": "tensor_parallel=2",
+    "--baseline": "base.zip",
+    "--pair-timeout": "5",
+    "--rounds": "3",
+    "--round-prompts": "fresh",
+    "--replay": "0.25",
+    "--round-reference": "base",
+    "--eval-rounds": None,
+    "--image-ablation": None,
+    "--attribution": "7",
+    "--merge": None,
+    "--merge-dtype": "float32",
+    "--margin": "0.5,mmvet=2",
+    "--alpha": "0.01",
+    "--accept-missing": "mmvet",
+    "--judge": "openai:gpt",
+    "--judge-repeats": "3",
+    "--judge-rpm": "60",
+    "--judge-price": "2.5/10",
+    "--judge-cap": "20",
+    "--judge-thinking": "0",
+    "--judge-prompt": "mmvet=prompt.txt",
+    "--accept-judge": "openai:gpt",
+    "--accept-drift": None,
+}
+NO_SETTING = {"--seeds", "--nproc", "--only", "--json", "--quiet", "--config", "--print-config"}
+NO_SETTING |= {"--holdout", "--track"}  # which are options of the method, and reports
+
+
+def settings_as_typed(*words):
+    from harness.cli.run import settings_of
+
+    asked = app.commands["run"].make_context("run", list(words)).params
+    for name in ("seeds", "nproc", "only", "events", "quiet"):
+        asked.pop(name)
+    return settings_of(**asked)
+
+
+def test_the_recipe_of_a_run_means_every_setting_of_it(tmp_path):
+    options = {name for each in app.commands["run"].params for name in each.opts}
+    assert set(EVERY_OPTION) | NO_SETTING == {name for name in options if name != "--help"}
+    words = [word for pair in EVERY_OPTION.items() for word in pair if word is not None]
+    settings = settings_as_typed(*words)
+    for name in ("judging", "rounds", "options", "margins"):
+        assert getattr(settings, name) != getattr(Settings("", ()), name)
+    asked = to_json(settings)
+    for name in ("options", "engine_options"):  # as `Plan.record` writes them
+        asked[name] = dict(asked[name])
+    (tmp_path / "settings.json").write_text(json.dumps({"asked": asked}))
+    assert settings_as_typed("--config", str(tmp_path)) == settings
+
+
+def test_values_with_several_parts_are_the_same_typed_and_in_a_recipe(tmp_path):
+    given = {"corruptions": ["noise:step=200", "pad"], "ladder": ["a + b", "c"], "merge": True}
+    found = printed("run", "--config", recipe(tmp_path, method="seva", bench="pope", set=given))
+    assert found["set"]["corruptions"] == "noise:step=200+pad"
+    assert json.loads(found["set"]["ladder"]) == given["ladder"]
+    assert found["set"]["merge"] == "true"
 
 
 def test_rounds_of_a_run_are_options_again(tmp_path):

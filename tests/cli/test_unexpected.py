@@ -12,12 +12,14 @@ import pytest
 
 from harness import progress
 from harness.cli import app, main
+from harness.errors import UsageError
 from tests.support.command import harness
 
 RAISED = {
     "value": ValueError("odd\nthing"),
     "exit": SystemExit(0),
     "os": OSError(5, "bad"),
+    "word": UsageError("There is no benchmark " + "9" * 5000),
     "long": OSError(errno.ENAMETOOLONG, "File name too long", "x" * 300),
     "memory": MemoryError(),
     "deep": RecursionError("deep"),
@@ -66,6 +68,26 @@ def test_it_is_one_paragraph_with_a_way_to_report_it(what, told):
     assert "Please report it" in done.stderr
     assert done.stderr.count("\n") == 1
     assert "Traceback" not in done.stderr
+
+
+def test_a_word_of_any_length_leaves_the_paragraph_readable():
+    done = fall("fall", "word")
+    assert done.stderr == f"Error: There is no benchmark {'9' * 100}...\n"
+
+
+def test_an_interruption_before_the_command_has_begun_shows_no_traceback():
+    code = """if True:
+        import sys
+        class Interrupting:
+            def find_spec(self, name, path, target=None):
+                if name == "harness.cli": raise KeyboardInterrupt
+        sys.meta_path.insert(0, Interrupting())
+        from harness.__main__ import main
+        main()
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == "Interrupted. Run the same command again to go on from here.\n"
 
 
 def test_debug_shows_the_traceback():

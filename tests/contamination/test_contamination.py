@@ -85,6 +85,9 @@ def test_other_images_are_left_alone() -> None:
         ("p0001.png", None),
         ("tinyworld_3000000001", None),
         ("ocr_vqa/images/0001.jpg", None),
+        ("imgs/000001.jpg", None),
+        ("00000123.jpg", None),
+        ("0000000000123.jpg", None),
         ("2324501", None),
     ],
 )
@@ -188,6 +191,11 @@ def test_the_figure_without_the_touched_rows_by_hand() -> None:
         f"Without them: accuracy {figure.before:.1f} before, {figure.after:.1f} after"
     )
     assert (none.figures, none.note) == ((), "")
+    seeds = {"pope": rows}, {"pope": pope(90, right=0.5, seed=4)}
+    (both, _) = overlaps_of(touched, {"pope": rows}, {"pope": better}, columns, whole, [seeds])
+    kept += [row for row in seeds[1]["pope"] if row.id not in ids]
+    after = 100 * sum(row.scores["strict"] for row in kept) / 156
+    assert both.figures[0].after == pytest.approx(after)
     all_of_them = [ImageOverlap("pope", 90, tuple(row.id for row in rows), 0)]
     (gone,) = overlaps_of(all_of_them, {"pope": rows}, {"pope": better}, columns, whole)
     assert gone.note.endswith("None is left without them.")

@@ -13,6 +13,7 @@ import pytest
 
 from harness.errors import UsageError
 from harness.jobs import Job, LocalExecutor, open_executor
+from harness.jobs.local import _gpus
 
 
 def job(folder, name, *words, needs=(), gpus=0):
@@ -60,6 +61,15 @@ def test_more_gpus_than_there_are_is_refused_before_anything_starts(tmp_path):
     with pytest.raises(UsageError, match=r"The job b asks for 2 GPUs, and the executor has 1\."):
         list(LocalExecutor(gpus=1).run(jobs))
     assert not (tmp_path / "a.log").exists()
+
+
+def test_jobs_get_gpus_of_those_that_the_process_may_use(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2, 5")
+    assert _gpus(1) == ["2"]
+    with pytest.raises(UsageError, match=r"CUDA_VISIBLE_DEVICES=2, 5 shows\. Ask for 2"):
+        _gpus(3)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert _gpus(2) == ["0", "1"]
 
 
 @pytest.mark.parametrize(

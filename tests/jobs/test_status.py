@@ -14,6 +14,7 @@ from harness.cli import app
 from harness.errors import HarnessError, UsageError
 from harness.jobs import Ended, Job, Sweep, drive, status_of
 from harness.jobs.driver import Driver
+from harness.jobs.graph import NEEDS
 from harness.records import Sample, to_json
 from harness.storage import RunRecord, Throughput, journal_of, note_throughput, write_json
 from tests.support.finished import row
@@ -107,7 +108,19 @@ class Fails:
     def run(self, jobs):
         for place, job in enumerate(jobs):
             code = (0, 1, None, None, None)[place]
-            yield Ended(job.name, code, "The disk is full: x." if code else "not started")
+            yield Ended(job.name, code, "The disk is full: x." if code else f"{NEEDS} more")
+
+
+def test_a_job_that_the_scheduler_killed_has_failed(run):
+    class Killed:
+        def run(self, jobs):
+            for job in jobs:
+                yield Ended(job.name, None, "SLURM's job 12 gave no result: OUT_OF_MEMORY")
+
+    out = run.parent
+    drive(Sweep(out, (), jobs(out)[2:3], frozenset()), Killed())
+    assert [each.reason[-13:] for each in status_of(out).failures] == ["OUT_OF_MEMORY"]
+    assert "(not run to its end): SLURM's job 12" in " ".join(shown(out).split())
 
 
 def test_a_sweep_shows_what_failed_what_waits_and_where_the_log_is(run):

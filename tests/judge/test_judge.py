@@ -21,6 +21,7 @@ from harness.judge.protocol import Question
 from harness.judge.server import ServerJudge
 from harness.model import ServerName
 from harness.plugins import load
+from harness.progress import Reporter, showing
 from harness.records import Sample
 from harness.settings import JudgeSettings
 from harness.storage import Store, sealed
@@ -557,9 +558,16 @@ def test_the_cap_holds_and_what_is_left_is_missing(desk, server):
     assert more.judging.missing == 0
 
 
-def test_estimate_and_bill_are_told(desk, server, capsys):
-    from harness.progress import Reporter, showing
+def test_the_cap_holds_where_the_server_counts_no_tokens(desk, server, capsys):
+    server.control(uncounted=True)
+    with showing(Reporter()):
+        verdicts = desk("mmvet").judge(price=(2.0, 10.0), cap=0.02)
+    assert 0 < len(server.stats()["seen"]) <= 0.02 / (10 * 64e-6)  # a reply may take 64 tokens
+    assert "the cap on cost was reached" in " ".join(verdicts.judging.notes)
+    assert capsys.readouterr().err.count("does not say how many tokens") == 1
 
+
+def test_estimate_and_bill_are_told(desk, server, capsys):
     with showing(Reporter()):
         verdicts = desk("mmvet").judge(price=(2.0, 10.0))
     told = capsys.readouterr().err

@@ -112,6 +112,7 @@ MEMENTOS, MMBENCH = row(description="d"), row(A="x", B="y", C="nan", answer="B")
         (mmhal, MMHAL, "", "Rating: 3-4", None),
         (mmhal, MMHAL, "", "Rating: 4 or 5", None),
         (mmhal, MMHAL, "", "Rating: 1,5", None),
+        (mmhal, MMHAL, "", "Rating: 0**3", None),
         (mmhal, MMHAL, "", "Rating: 6/10", None),
         (mmhal, MMHAL, "", "Rating: 6 of 10", None),
         (mmhal, MMHAL, "", "Rating: 4\nNo, I take that back: it is a 2.", None),
@@ -463,8 +464,12 @@ def test_an_estimate_by_hand():
 def test_a_reply_on_which_a_benchmarks_code_fails_costs_that_row_alone():
     doc = {"choices": None, "answer": "14", "answer_type": "integer", "precision": None}
     sample = Sample("0", "", "", "How many?", "14", "some", 1, "stop", None, {"right": None})
-    item = JudgeItem("mathvista", mathvista.RUBRIC, TASK, "before", sample, row(**doc))
-    for reply, score in (("14", 1.0), ("9" * 400, None)):
+    # Code of a plugin's that takes a reply for a number of any size.
+    rubric = dataclasses.replace(
+        mathvista.RUBRIC, read=lambda *given: Scored({"right": int(float(given[3]))})
+    )
+    item = JudgeItem("mathvista", rubric, TASK, "before", sample, row(**doc))
+    for reply, score in (("1", 1.0), ("9" * 400, None)):
         found, _ = marked(item, [Reply(reply)], "a judge")
         assert found.scores == {"right": score}
     assert "no verdict: the benchmark's code failed: OverflowError" in found.error

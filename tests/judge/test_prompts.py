@@ -11,8 +11,9 @@ from harness_sima import critic
 
 from harness.errors import UsageError
 from harness.judge import check, prompts
-from harness.judge.prompts import read_prompts, with_prompts
-from harness.settings import JudgeSettings
+from harness.judge.prompts import check_prompts, read_prompts, with_prompts
+from harness.resolve import resolve_eval
+from harness.settings import EvalSettings, JudgeSettings
 
 OWN = 'Grade "{answer}" against {reference}. Question: {question} {"score": 1} {0} {other}'
 
@@ -61,14 +62,13 @@ def test_a_published_prompt_is_recognised_in_its_authors_file(tmp_path, monkeypa
 
 
 def test_what_cannot_be_used_is_refused_before_anything_is_asked(file, tmp_path):
-    judge = "openai:x@http://localhost:1/v1"
     for words, told in (
         (["mmvet"], "no BENCH=FILE"),
         ([f"mmvet={tmp_path / 'none'}"], "cannot be read"),
         ([f"mmvet={file}", f"mmvet={file}"], "names mmvet twice"),
     ):
         with pytest.raises(UsageError, match=told):
-            check(JudgeSettings(judge=judge, prompts=tuple(words)))
+            check_prompts(words, [mmvet.BENCHMARK], "hub")
     with pytest.raises(UsageError, match="needs a judge"):
         check(JudgeSettings(prompts=(f"mmvet={file}",)))
     with pytest.raises(UsageError, match=r"names pope, which no judge scores.*mmvet"):
@@ -80,6 +80,9 @@ def test_what_cannot_be_used_is_refused_before_anything_is_asked(file, tmp_path)
     (bench,) = with_prompts([mmvet.BENCHMARK], read_prompts([f"mmvet={file}"]))
     with pytest.raises(UsageError, match=r"no place for question, reference of mmvet"):
         bench.rubric.ask(None, row(question="Q", answer="T"), "A")
+    judging = JudgeSettings(judge="openai:x@http://localhost:1/v1", prompts=(f"mmvet={file}",))
+    with pytest.raises(UsageError, match=r"no place for question, reference of mmvet"):
+        resolve_eval(EvalSettings(("mmvet",), judging=judging))
 
 
 def test_where_rules_decide_nothing_is_asked(file):

@@ -106,6 +106,19 @@ def test_run_with_a_judge_uses_what_is_there(server: Running, folder: Path):
     assert (again.judge, again.judgings) == (server.judge, 2)
 
 
+def test_the_judge_of_last_time_has_its_prompt(server: Running, folder: Path, tmp_path: Path):
+    server.control()
+    own = tmp_path / "own.txt"
+    own.write_text("Question: {question}\nReference: {reference}\nAnswer: {answer}\nScore:")
+    harness("judge", folder, "--judge", server.judge, "--judge-prompt", f"mmvet={own}", "--quiet")
+    with pytest.raises(UsageError, match="with prompts that the run does not name"):
+        like_last(folder, JudgeSettings())  # it was named when the run was judged again
+    record = json.loads((folder / "settings.json").read_text())
+    record["asked"]["judging"]["prompts"] = [f"mmvet={own}"]
+    (folder / "settings.json").write_text(json.dumps(record))
+    assert like_last(folder, JudgeSettings()).prompts == (f"mmvet={own}",)
+
+
 @pytest.mark.parametrize(
     ("fault", "message"), [("401", "OPENAI_API_KEY"), ("prose", "did not reply with one number")]
 )

@@ -326,6 +326,15 @@ def test_other_words_for_the_end_of_a_reply(finish, state):
     assert reply("Yes", finish).finish == state
 
 
+@pytest.mark.parametrize(
+    "call", [{"tool_calls": [{"function": {"name": "look"}}]}, {"function_call": {"name": "look"}}]
+)
+def test_a_call_of_a_tool_is_no_empty_answer(call):
+    assert reply("", "tool_calls", **call).text is None
+    assert reply("Yes", "tool_calls", **call).text == "Yes"
+    assert reply("", tool_calls=[]).text == ""
+
+
 @pytest.mark.parametrize("finish", ["content_filter", "SAFETY", "refusal"])
 def test_what_a_filter_left_of_an_answer_is_no_answer(finish):
     assert reply("The man is", finish).text is None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from harness.pairs import diagnose, diagnose_run, pair_report_text, word_distanc
 from harness.pairs.measures import changes, guesses, length_gap, overlap, sign_test
 from harness.records import Drop, Pair, Prompt, to_json
 from harness.storage import Journal
+
+VERDICTS = {"critic": [{"first": "sample", "verdict": 1}, {"first": "greedy", "verdict": 1}]}
 
 
 def pair(number, chosen, *rejected, question="what", reference=None, **meta):
@@ -82,6 +85,13 @@ def test_equal_answers_are_counted_among_all_prompts():
     assert any("too weak" in warning for warning in report.warnings)
     assert report.critic is None
     assert report.reference is None
+
+
+def test_a_critic_that_only_says_first_is_told_also_where_the_p_value_is_zero():
+    judged = [dataclasses.replace(pair(n, f"a{n}", f"b{n}"), meta=VERDICTS) for n in range(600)]
+    report = diagnose(judged)
+    assert report.critic.first_p == 0.0  # two to the power of -1200
+    assert any("prefers whatever is shown first (100%" in told for told in report.warnings)
 
 
 def test_ten_examples_are_drawn_by_seed():

@@ -106,6 +106,8 @@ def test_a_state_is_always_one_of_the_list_and_no_answer_is_never_measured(
         ("<|START_THINKING|>a<|END_THINKING|>Yes", "a", "Yes"),
         ("<|channel|>analysis<|message|>a<|channel|>final<|message|>Yes", "a", "Yes"),
         ("<|channel|>final<|message|>Yes", "", "Yes"),
+        ("<|begin_of_thought|>a<|end_of_thought|>Yes", "a", "Yes"),
+        ("<unused94>a<unused95>Yes", "a", "Yes"),
         ("No, look again.</think>Yes", "No, look again.", "Yes"),  # the template opened it
         ("<think>so long that", "so long that", ""),
         ("<think></think>Yes", "", "Yes"),

@@ -188,6 +188,9 @@ def test_pictures_of_a_large_report_lie_beside_it(tmp_path, monkeypatch):
     assert beside == [f"{number}.webp" for number in range(6)]
     assert any("img-src data: 'self' file:" in str(tag) for tag in page.tags)
     monkeypatch.undo()
+    (tmp_path / "report_files" / "mine.txt").write_text("kept")
+    html.write_page(given, tmp_path / "report.html")  # as `harness compare --html report.html`
+    assert (tmp_path / "report_files" / "mine.txt").is_file()
     html.write(given, tmp_path)
     assert not (tmp_path / "report_files").exists()  # else two reports would seem to lie there
 

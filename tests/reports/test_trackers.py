@@ -114,9 +114,11 @@ def test_a_tracker_that_fails_loses_nothing(made):
     def down(report, folder):
         raise ConnectionError("nobody listens")
 
-    with pytest.raises(HarnessError, match="The report 'wandb' could not be written: Connection"):
+    with pytest.raises(HarnessError, match="The report 'wandb' could not be") as told:
         write_reports(report, folder, {"wandb": down, **writers_of(["markdown"])})
     assert (folder / "report.md").is_file()
+    assert "ConnectionError: nobody listens (test_trackers.py:" in str(told.value)
+    assert str(told.value).endswith(f"harness report {folder} --report wandb")
 
 
 def test_trackers_that_cannot_be_used_are_refused_at_once(monkeypatch, tmp_path):
@@ -134,6 +136,13 @@ def test_a_store_that_mlflow_cannot_use_is_refused_before_anything_is_spent(monk
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "nowhere://at/all")
     with pytest.raises(UsageError, match=r"(?s)mlflow.*nowhere://at/all.*MLFLOW_TRACKING_URI"):
         writers_of(["mlflow"])
+
+
+def test_what_lies_below_a_run_has_its_name(made, tmp_path):
+    _, folder = made
+    assert trackers._called(folder) == folder.name
+    assert trackers._called(folder / "gate") == f"{folder.name}-gate"
+    assert trackers._called(tmp_path / "run.gate") == "run.gate"
 
 
 def test_names_that_mlflow_takes():

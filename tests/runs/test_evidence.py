@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import random
@@ -14,17 +15,33 @@ from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
+from harness_reports import json as json_report
 
+from harness.benchmark import benchmark
 from harness.cli import app
 from harness.cli.sweep import _leaderboard
+from harness.contamination import ImageOverlap
 from harness.dpo import PairMargins, TrainingEffect
+from harness.engine import checkpoint_digest
 from harness.errors import HarnessError
+from harness.judge import Verdicts
 from harness.records import Sample, to_json
-from harness.runs import bundle, open_evidence, open_run, verify
-from harness.settings import RoundSettings
+from harness.rejudge import rejudge
+from harness.report import ReportInput, conclude, conclude_alone, each_round
+from harness.runs import bundle, columns_of, open_evidence, open_run, verify
+from harness.settings import JudgeSettings, RoundSettings
 from harness.stages import Round, Rounds
-from harness.storage import Memo, journal_of, read_json, seal_of, sealed, write_json, write_manifest
-from tests.support.finished import mmvet, pope, write_run
+from harness.storage import (
+    Memo,
+    folder_digest,
+    journal_of,
+    read_json,
+    seal_of,
+    sealed,
+    write_json,
+    write_manifest,
+)
+from tests.support.finished import mmvet, pope, row, write_run
 
 CHANCE = 20261125
 
@@ -137,6 +154,42 @@ def test_each_command_says_so_and_decides_nothing(run, copy, words, tmp_path):
     assert "is recorded as" in str(done.exception)
     assert "harness verify" in str(done.exception)
     assert not list(tmp_path.glob("*.zip"))
+
+
+LEFT_THERE = ("README.md", ".DS_Store", ".cache/huggingface/download/x.metadata", "events.out.1")
+LEFT_THERE += ("config.json~", "runs/Nov26/events.out.tfevents.1", "optimizer.pt", "notes.json")
+LOADED = ("tokenizer.json", "config.json", "model-00002-of-00002.safetensors", "modeling_x.py")
+LOADED += ("below/more.safetensors", "chat_template.jinja", "model.safetensors.index.json")
+
+
+@pytest.mark.parametrize("place", ["checkpoint/adapter", "merged"])
+def test_a_file_added_to_weights_matters_only_if_a_loader_would_read_it(copy, place):
+    folder = copy / place
+    if place == "merged":
+        shutil.copytree(copy / "checkpoint" / "adapter", folder)
+        Memo(copy / "merged.json", key="adapter").write("a", files=checkpoint_digest(folder))
+    for name in LEFT_THERE:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("x")
+    assert open_evidence(copy).after
+    for name in LOADED:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("x")
+        with pytest.raises(HarnessError, match=f"{place} has changed since it was"):
+            open_evidence(copy)
+        (folder / name).unlink()
+    assert open_evidence(copy).after
+
+
+def test_weights_whose_hash_an_earlier_version_noted_are_still_known(copy):
+    adapter = copy / "checkpoint" / "adapter"
+    (adapter / "README.md").write_text("written by PEFT")
+    state = read_json(copy / "training.json")
+    write_json(copy / "training.json", {**state, "files": folder_digest(adapter)})
+    assert open_evidence(copy).after
+    (adapter / "adapter_model.safetensors").write_bytes(b"others")
+    with pytest.raises(HarnessError, match="checkpoint/adapter has changed"):
+        open_evidence(copy)
 
 
 def test_a_word_nobody_knows_is_named_with_file_and_field(copy):
@@ -342,7 +395,8 @@ def in_rounds(copy):
         shutil.copyfile(copy / name, place / name)
     shutil.copytree(copy / "checkpoint", place / "checkpoint")
     shutil.copytree(place / "checkpoint" / "adapter", place / "checkpoint" / "joined")
-    Memo(place / "checkpoint" / "joined.json").keep("made of", place / "checkpoint" / "joined")
+    joined = place / "checkpoint" / "joined"
+    Memo(joined.with_suffix(".json")).write("made of", files=checkpoint_digest(joined))
     rates, margins = (1e-4, 1e-4, 0.0), PairMargins(0.5, 1.0)
     effect = TrainingEffect(2, 1, 1, rates, 0.5, 9.0, 0.0, 0, 2, margins, margins)
     write_json(copy / "checkpoint" / "effect.json", to_json(effect))
@@ -353,6 +407,47 @@ def in_rounds(copy):
     lines = (copy / "pairs.jsonl").read_text().splitlines(keepends=True)
     (copy / "dropped.jsonl").write_text("".join(line for line in lines if '"reason"' in line))
     return copy
+
+
+def test_seeds_in_rounds_follow_from_their_rows(copy):
+    first, middle = open_run(copy), {"pope": pope(30), "mmvet": mmvet(24)}
+    write_run(copy / "rounds" / "1", first.before, middle, draws=20)
+    other = {"pope": pope(30, right=0.4, seed=9), "mmvet": mmvet(24, right=0.9, seed=9)}
+    write_run(copy / "seeds" / "1", first.before, other, draws=20)
+    columns = {name: columns_of(name, first) for name in first.before}
+    made = Rounds(RoundSettings(2), tuple(Round(n, 3, 2, 0, {"equal": 1}) for n in (1, 2)))
+    alone = each_round(dataclasses.replace(first.report, rounds=made), {1: middle}, columns)
+    joint = conclude(
+        dataclasses.replace(alone, seeds=(0, 1)),
+        Verdicts(first.before, first.after),
+        columns,
+        like=first.report.comparison,
+        touched=[ImageOverlap("pope", 30, ("0", "1"), 0)],
+        more=[(first.before, other)],
+    )
+    json_report.write(joint, copy)
+    assert [each for each in verify(copy).checks if each.outcome != "ok"] == []
+    left = [row for arm in (first.after, other) for row in arm["pope"] if int(row.id) > 1]
+    (figure,) = joint.overlaps[0].figures
+    assert figure.after == pytest.approx(sum(100 * row.scores["strict"] for row in left) / 56)
+
+
+def test_a_run_in_rounds_that_is_judged_again_has_the_rounds_judged_too(copy):
+    first, settings = open_run(copy), read_json(copy / "settings.json")
+    middle = {"pope": pope(30), "mmvet": mmvet(24)}
+    write_run(copy / "rounds" / "1", first.before, middle, draws=20)
+    columns = {name: columns_of(name, first) for name in first.before}
+    made = Rounds(RoundSettings(2), tuple(Round(n, 3, 2, 0, {"equal": 1}) for n in (1, 2)))
+    of_another = dataclasses.replace(first.report, rounds=made)
+    json_report.write(each_round(of_another, {1: first.after}, columns), copy)
+    settings["asked"]["data"] = "tinyworld"
+    write_json(copy / "settings.json", settings)
+    manifest = write_manifest(copy).read_bytes()
+    with pytest.raises(HarnessError, match="Unknown judge"):
+        rejudge(copy, JudgeSettings("nobody"))
+    assert (copy / "manifest.json").read_bytes() == manifest, "a finished run stays one"
+    assert rejudge(copy, JudgeSettings()).report.rounds.each[0].figures[0].difference == 0.0
+    assert [each.outcome for each in verify(copy).checks if each.part == "rounds"] == ["ok"]
 
 
 @pytest.mark.parametrize(
@@ -410,3 +505,25 @@ def test_the_leaderboard_of_a_sweep_rests_on_the_rows(copy, tmp_path):
     edited_row(copy / "after/pope.jsonl", random.Random(3), reseal=True)
     with pytest.raises(HarnessError, match="does not follow from its own rows"):
         _leaderboard([entrant], tmp_path / "again")
+
+
+def test_a_column_that_no_row_has_is_no_part_of_a_result():
+    """A limit may leave no row of a category; what is read from the rows later lacks it too."""
+    marks = {"model": 7.0, "reference": 10.0, "conv_model": 7.0, "conv_reference": 10.0}
+    marks |= {f"{part}_{side}": 0.0 for part in ("detail", "complex") for side in _SIDES}
+    rows = [
+        dataclasses.replace(row(n, "a", "a", marks, n), groups={"category": "conv"})
+        for n in range(9)
+    ]
+    arms, columns = {"llavabench": rows}, {"llavabench": benchmark("llavabench").columns}
+    made = conclude(ReportInput(None, "m", "model"), Verdicts(arms, arms), columns)
+    figures = made.comparison.benchmarks[0].figures
+    assert [(each.column, each.samples) for each in figures] == [("all", 9), ("conv", 9)]
+    alone = conclude_alone(ReportInput(None, "m", "model"), arms, columns)
+    assert [each.column for each in alone.levels] == ["all", "conv"]
+    old = [dataclasses.replace(each, groups={}) for each in rows]  # of an earlier version
+    again = conclude_alone(ReportInput(None, "m", "model"), {"llavabench": old}, columns)
+    assert again.levels == alone.levels
+
+
+_SIDES = ("model", "reference")

@@ -290,7 +290,14 @@ def test_what_cannot_be_read_is_said(tmp_path, name, content, said):
 def test_imports_do_not_overwrite_runs_or_mix(tmp_path):
     file = sheet(tmp_path / "a_X_result.xlsx", choices([1, 0]))
     found = read_vlmevalkit([file])
-    write_import(found, tmp_path / "run", source="VLMEvalKit", name="a")
+    out = write_import(found, tmp_path / "run", source="VLMEvalKit", name="a")
+    journal = out / "after" / f"{found[0].name}.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    for kept in (lines, lines[:-1], lines[:2]):  # killed before its result, or among its rows
+        (out / "comparison.json").unlink()
+        journal.write_bytes(b"".join(kept))
+        write_import(found, out, source="VLMEvalKit", name="a")
+        assert journal.read_bytes().splitlines(keepends=True) == lines
     with pytest.raises(UsageError, match="holds a run already"):
         write_import(found, tmp_path / "run", source="VLMEvalKit", name="a")
     with pytest.raises(UsageError, match="there twice"):
@@ -304,7 +311,7 @@ def test_imports_do_not_overwrite_runs_or_mix(tmp_path):
 
 
 def lmms_file(folder, scores, **more):
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     rows = [
         {
             "doc_id": index,
@@ -334,6 +341,32 @@ def test_scores_that_one_side_lost_are_no_gain(tmp_path, lost):
     states = [(each.state, each.rows) for each in result.benchmarks[0].states_after]
     assert states == [("answered", 40), ("missing", 20)]
     assert "gave no number for gpt_eval_score" in result.benchmarks[0].states_after[1].reason
+
+
+@pytest.mark.parametrize(
+    ("scores", "figure", "judge", "lost", "told"),
+    [
+        ([1.0, -1.0, 0.0, 1.0], 2 / 3, "", True, "it counts as missing"),
+        ([1.0, -1.0, 0.0, 1.0], 0.25, "", False, "as a number, as in lmms-eval's own figure"),
+        ([1.0, -1.0, 0.0, 1.0], 0.25, "gpt-4", True, "it counts as missing"),
+        ([1.0, -1.0, 0.0, 1.0], None, "", False, "it counts as a number"),
+        ([1.0, -1.0, -2.0, 1.0], -0.25, "", False, None),
+    ],
+)
+def test_what_minus_one_stands_for_is_taken_from_lmms_evals_figure(
+    tmp_path, scores, figure, judge, lost, told
+):
+    if figure is not None:
+        own = {"results": {"mmvet2": {"gpt_eval_score,none": figure}}}
+        (tmp_path / "a").mkdir()
+        (tmp_path / "a" / "20261121_100000_results.json").write_text(json.dumps(own))
+    first = {"score": scores[0], "eval_model": judge}
+    found = lmms_file(tmp_path / "a", scores, gpt_eval_score=first)
+    values = [value for row in found.samples for value in row.scores.values()]
+    assert values == ([1.0, None, 0.0, 1.0] if lost else scores)
+    assert found.samples[1].state == ("missing" if lost else "answered")
+    notes = [note for note in found.notes if "-1 in 1 rows" in note]
+    assert [told in note for note in notes] == [True] * (told is not None)
 
 
 def test_a_thought_in_an_import_is_kept_apart(tmp_path):
@@ -397,13 +430,14 @@ def test_a_row_that_stands_twice_is_said_or_refused(tmp_path):
 
 
 def test_a_partial_file_is_said_with_counts(tmp_path):
-    line = {"input": "q", "target": "A", "filtered_resps": ["A"], "right": 1.0}
+    line = {"input": "q", "target": "A", "filtered_resps": ["A"], "pope_accuracy": 1.0}
     rows = "".join(json.dumps({**line, "doc_id": n}) + "\n" for n in range(5))
     (tmp_path / "x_samples_pope.jsonl").write_text(rows)
     counted = {"pope": {"original": 9000, "effective": 8}}
     (tmp_path / "x_results.json").write_text(json.dumps({"n-samples": counted}))
     (found,) = read_lmms([tmp_path])
     assert any("holds 5 of the 8 rows" in note and "2, 3, 4" in note for note in found.notes)
+    assert dict(found.metrics) == {"pope_accuracy": True}  # as the installed task says
 
 
 def test_rows_that_lack_a_column_are_missing_and_those_without_an_index_are_refused(tmp_path):
@@ -428,7 +462,8 @@ def test_results_in_another_form_are_no_figures(tmp_path, part, wrong):
     told = {"results": {"pope": {"exact_match,none": 1.0}}}
     (tmp_path / "now_results.json").write_text(json.dumps({**told, part: wrong}))
     (found,) = read_lmms([tmp_path])
-    assert dict(found.metrics) == {"exact_match": True}
+    assert dict(found.metrics) == {"exact_match": None}
+    assert any(note.startswith("no verdict on exact_match") for note in found.notes)
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,10 @@ def test_a_plan_of_looks_shares_the_level_and_ends(commits, tmp_path):
     assert "Look 1 of 4 (even): tested at level 0.0125" in alone.output
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "3/2", "0/2", "x", "1/", "/2", "1000", "1.5", ""])
+LOOKS = ["0", "-1", "3/2", "0/2", "x", "1/", "/2", "1000", "1.5", "", "9" * 5000]
+
+
+@pytest.mark.parametrize("text", LOOKS)
 def test_a_wrong_number_of_looks_is_a_sentence(commits, text):
     done = gate(commits[0], f"--looks={text}")
     assert isinstance(done.exception, UsageError)

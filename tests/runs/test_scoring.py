@@ -23,9 +23,11 @@ from harness.benchmark import Row, Task, benchmark
 from harness.errors import HarnessError, UsageError
 from harness.eval import score_answers
 from harness.records import Answer
-from harness.runs import Scoring, compare_runs, open_run
+from harness.resolve import resolve_eval
+from harness.runs import Scoring, compare_runs, open_run, score_given
 from harness.runs.answer_files import GivenAnswer, answers_of, files_in, read_answers
 from harness.runs.matching import match
+from harness.runs.scoring import _files_by_benchmark
 from harness.settings import EvalSettings
 from harness.stages import sample_of
 
@@ -51,9 +53,8 @@ def write_lines(file: Path, records: list[Any], start: str = "") -> Path:
 
 def write_table(file: Path, records: list[dict[str, Any]], encoding: str) -> Path:
     with file.open("w", encoding=encoding, newline="") as out:
-        writer = csv.DictWriter(
-            out, list(records[0]), delimiter="\t" if file.suffix == ".tsv" else ","
-        )
+        delimiter = "\t" if file.suffix.lower() == ".tsv" else ","
+        writer = csv.DictWriter(out, list(records[0]), delimiter=delimiter)
         writer.writeheader()
         writer.writerows(records)
     return file
@@ -113,9 +114,13 @@ def test_rows_that_wait_for_their_answers_hold_no_image(
         waiting.extend(rows)
         return match(name, rows, *given, **more)
 
+    shown: list[Any] = []
     monkeypatch.setattr("harness.runs.scoring.match", watched)
+    monkeypatch.setattr("harness.storage.thumbnails.SIDE", 8)
+    monkeypatch.setattr("harness.eval.save_thumbnail", lambda *given: shown.extend(given[2]))
     file = _write(tmp_path / "a.jsonl", json.dumps({"question_id": "0", "text": "Yes"}))
     score_answers(Scoring((file,), "a"), EvalSettings(benches=("pope",), limit=1, out=tmp_path))
+    assert [max(image.size) for image in shown] == [8]
     assert "image" in rows[0].doc
     assert [set(row.doc) for row in waiting] == [set(rows[0].doc) - {"image"}]
     listed = {"images": [rows[0].doc["image"]], "texts": ["a"]}
@@ -143,11 +148,13 @@ def test_one_evaluation_in_eight_files_is_one_arm(rows: list[Row], tmp_path: Pat
 
 
 def test_a_partial_file_is_said_and_its_rows_are_missing(rows: list[Row], tmp_path: Path) -> None:
-    file = write_lines(tmp_path / "a.jsonl", [{"id": r.id, "output": said(r)} for r in rows[:-4]])
+    given = [{"id": r.id, "output": said(r) if n else ""} for n, r in enumerate(rows[:-4])]
+    file = write_lines(tmp_path / "a.jsonl", given)
     asked = EvalSettings(benches=("pope",), limit=POPE, out=tmp_path / "runs")
     found = score_answers(Scoring((file,), "a"), asked)
     assert found.report.missing > 0
     assert any("4 of 40 rows have no answer in the files" in note for note in found.report.notes)
+    assert any("1 answers are empty texts" in note for note in found.report.notes)
     assert [s.answer for s in found.report.after["pope"]][-4:] == [None] * 4
 
 
@@ -232,10 +239,43 @@ def test_a_column_of_the_same_name_is_surer_than_the_position() -> None:
     }
 
 
+NUMBERED = [row(n, "Describe it.", question_id=n + 1) for n in range(99)]
+UNNUMBERED = [row(n, "Describe it.") for n in range(99)]
+
+
+@pytest.mark.parametrize("question", ["", "Describe it."])
+@pytest.mark.parametrize(
+    ("rows", "ids", "limit", "first"),
+    [
+        (NUMBERED, range(99), 50, 0),  # a whole file from 0, whose first rows fit from 1 too
+        (NUMBERED, range(1, 100), 50, 1),
+        (NUMBERED, range(1, 99), None, None),  # from 0 without its first row, or from 1
+        (UNNUMBERED, range(1, 61), None, None),
+        (UNNUMBERED, range(1, 61), 50, None),
+    ],
+)
+def test_ids_that_count_from_elsewhere_are_never_moved_by_one(
+    rows: list[Row], ids: range, limit: int | None, first: int | None, question: str, tmp_path: Path
+) -> None:
+    lines = [{"id": n, "prompt": question, "text": f"a{n}"} for n in ids]
+    file = write_lines(tmp_path / "a.jsonl", lines)
+    whole = (lambda: rows) if limit else None
+    column = "id"
+    if first is None:
+        with pytest.raises(UsageError, match=r"Nothing was taken.*--id-column.*position"):
+            match("b", rows[:limit], read_answers(file), whole=whole)
+        first, column = 0, "id=position"
+    found = match("b", rows[:limit], read_answers(file, row_id=column), whole=whole)
+    said = {key: one.text for key, one in found.answers.items()}
+    assert said == {str(n - first): f"a{n}" for n in ids if n - first < (limit or 99)}
+
+
 @given(
     st.sets(st.integers(0, 999_999), min_size=1, max_size=6),
-    st.sampled_from(["{}", "{}.0", "{:06d}", "COCO_val2014_{:012d}.jpg", "{:012d}.png"]),
-    st.sampled_from(["{}", "COCO_val2014_{:012d}", "{:012d}.jpg"]),
+    st.sampled_from(
+        ["{}", "{}.0", "{:06d}", "COCO_val2014_{:012d}.jpg", "{:012d}.png", "a/images/{:05d}.jpg"]
+    ),
+    st.sampled_from(["{}", "COCO_val2014_{:012d}", "{:012d}.jpg", "a/{:05d}.jpg"]),
 )
 def test_a_number_is_the_same_id_in_every_form(ids: set[int], given: str, there: str) -> None:
     order = sorted(ids)
@@ -317,7 +357,74 @@ def test_answers_beyond_the_limit_are_left_out_and_counted(rows: list[Row], tmp_
     assert any("32 of 40 answers belong to none" in note for note in found.report.notes)
 
 
+def test_rows_none_of_which_can_be_read_are_no_table_of_missing_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = write_lines(tmp_path / "a.jsonl", [{"id": n, "output": "yes"} for n in range(8)])
+    monkeypatch.setattr(Task, "_row", lambda self, index: [][index])
+    asked = EvalSettings(benches=("pope",), limit=8, out=tmp_path / "runs")
+    with pytest.raises(HarnessError, match=r"None of the 8 rows of pope .*IndexError.*data verify"):
+        score_answers(Scoring((answers,), "a"), asked)
+
+
+def test_columns_that_decide_the_rows_decide_the_folder(rows: list[Row], tmp_path: Path) -> None:
+    one, two = next(
+        (one, two)
+        for one in rows
+        for two in rows
+        if one.doc["question"] == two.doc["question"]
+        and one.doc["image_source"] != two.doc["image_source"]
+    )
+    told = {}
+    for name, order in (("a", (one, two)), ("b", (two, one))):
+        records = [
+            {key: row.doc[key] for key in ("question", "image_source", "category")} | {"pred": said}
+            for row, said in zip(order, ("yes", "no"), strict=True)
+        ]
+        file = write_lines(tmp_path / f"{name}.jsonl", records)
+        plan = resolve_eval(EvalSettings(benches=("pope",), limit=POPE))
+        found = score_given(Scoring((file,), "x"), plan)
+        told[found.digest] = {s.id: s.answer for s in found.samples["pope"] if s.answer}
+    assert list(told.values()) == [{one.id: "yes", two.id: "no"}, {one.id: "no", two.id: "yes"}]
+
+
+@pytest.mark.parametrize(
+    ("named", "files", "told"),
+    [
+        (["mmeyer"], ["mmeyer/mme.jsonl", "mmeyer/pope.jsonl"], [["mme.jsonl"], ["pope.jsonl"]]),
+        (
+            ["x"],
+            ["x/mmbench.jsonl", "x/mmbench_cn.jsonl"],
+            [["mmbench.jsonl"], ["mmbench_cn.jsonl"]],
+        ),
+        (["x"], ["x/AMBER.jsonl", "x/amber_all.jsonl"], [["AMBER.jsonl"], ["amber_all.jsonl"]]),
+        (["x"], ["x/pope-1/mme.jsonl", "x/pope/a.jsonl"], [["mme.jsonl"], ["a.jsonl"]]),
+        (["pope", "mme"], ["pope/1.jsonl", "mme/2.jsonl"], [["2.jsonl"], ["1.jsonl"]]),
+    ],
+)
+def test_a_file_is_of_the_benchmark_whose_whole_name_it_has(
+    named: list[str], files: list[str], told: list[list[str]], tmp_path: Path
+) -> None:
+    for file in files:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text("{}")
+    pairs = {"mmbench.jsonl": ("mmbench", "mmbench_cn"), "AMBER.jsonl": ("amber", "amber_all")}
+    asked = list(map(benchmark, pairs.get(told[0][0], ("mme", "pope"))))
+    found = _files_by_benchmark([tmp_path / name for name in named], asked)
+    assert [[file.name for file in found[bench.name]] for bench in asked] == told
+
+
 # Reading
+
+
+def test_control_characters_that_a_sheet_writes_in_letters_are_read_as_such(tmp_path: Path) -> None:
+    """A question with Windows line ends, as VLMEvalKit's MathVista has them."""
+    book = openpyxl.Workbook()
+    for line in (("index", "question", "prediction"), (1, "One._x000D_\nTwo?", "_x0041_ _x00")):
+        book.active.append(line)
+    book.save(tmp_path / "a.xlsx")
+    (only,) = read_answers(tmp_path / "a.xlsx")
+    assert (only.question, only.text) == ("One.\r\nTwo?", "A _x00")
 
 
 @pytest.mark.parametrize(
@@ -424,8 +531,10 @@ def test_what_lost_its_values_is_refused(tmp_path: Path, name: str, data: bytes,
 def test_a_packed_file_has_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.data.tables._UNPACKED", 1000)
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(b" " * 1001))
-    with pytest.raises(HarnessError, match="unpacks to more than 1000 bytes"):
-        read_answers(tmp_path / "a.jsonl.gz")
+    (tmp_path / "a.xlsx").write_bytes(as_sheet())
+    for name in ("a.jsonl.gz", "a.xlsx"):
+        with pytest.raises(HarnessError, match="unpacks to more than 1000 bytes"):
+            read_answers(tmp_path / name)
 
 
 def test_a_folder_is_searched_for_answers_and_the_rest_is_said(tmp_path: Path) -> None:
@@ -478,6 +587,13 @@ def test_a_failed_request_is_no_answer(tmp_path: Path) -> None:
     ]
     found = read_answers(write_lines(tmp_path / "s.jsonl", rows))
     assert [one.text for one in found] == [None, ""]
+    kit = [{"index": 1, "prediction": None}, {"index": 2, "prediction": "yes"}]
+    for file in (
+        write_table(tmp_path / "a.csv", kit, "utf-8"),
+        write_table(tmp_path / "a.TSV", kit, "utf-8"),
+        write_sheet(tmp_path / "a.xlsx", kit),
+    ):  # an empty cell, however it is written
+        assert [one.text for one in read_answers(file)] == [None, "yes"], file.name
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,7 @@ def score(doc, results):
     text = results[0]
     text.encode("utf-8")
     if text == "nothing": return {"submission": text}
+    if text == "exit": raise SystemExit(0)
     return {"right": float("nan") if text == "lost" else float(text == doc["target"])}
 """
 
@@ -134,6 +135,7 @@ def test_rows_that_cannot_be_read_do_not_end_the_beginning_but_a_data_set_of_the
     [
         ("\ud83d", "refused by the scorer"),
         ("lost", "missing"),
+        ("exit", "refused by the scorer"),
         ("nothing", "not applicable"),
         ("", "answered"),
         (Answer("", 4, LENGTH), "cut"),
@@ -151,6 +153,22 @@ def test_one_odd_answer_never_ends_an_evaluation(odd, tmp_path, said, state):
     assert value == (
         None if samples[1].answer is None else {"yes": 1.0, "": 0.0}.get(samples[1].answer)
     )
+
+
+def test_code_that_prints_or_ends_the_process_costs_its_rows_and_leaves_stdout_alone(odd, capsys):
+    noisy = "print('of the task')\n" + CODE.replace(
+        "def look(doc): ", "def look(doc):\n    shown(doc)\n    "
+    )
+    noisy += (
+        "def shown(doc):\n    print(doc['question'])\n    if doc['question'] == 'q1?': quit()\n"
+    )
+    samples = odd(Saying("yes"), GOOD[:3], code=noisy)
+    assert [sample.state for sample in samples] == ["answered", "missing", "answered"]
+    assert samples[1].error.startswith("the row cannot be read: SystemExit: ")
+    told = capsys.readouterr()
+    assert "of the task" in told.err
+    assert "of the task" not in told.out
+    assert "q2?" not in told.out
 
 
 def test_thoughts_are_kept_apart_from_what_is_scored(odd):

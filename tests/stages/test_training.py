@@ -12,10 +12,13 @@ import pytest
 from harness_tinyworld import DEMO
 
 from harness.dpo.ablation import ImageAblation
+from harness.engine import checkpoint_digest
 from harness.model import Model
 from harness.pairs import read_prompts
 from harness.records import Request
 from harness.stages import Ablation, Checkpoint, merged
+from harness.stages.training import is_kept
+from harness.storage import Memo
 
 
 def scored(chosen, blank, drops):
@@ -66,3 +69,19 @@ def test_the_merged_checkpoint_answers_like_the_adapter_and_is_made_once(tmp_pat
     assert second["reused"]
     assert second["calls"] == 0
     assert {path: path.stat().st_mtime_ns for path in (folder / "merged").iterdir()} == made
+
+
+def test_a_folder_counts_with_the_files_it_was_left_with(tmp_path):
+    made, memo = tmp_path / "made", Memo(tmp_path / "made.json")
+    made.mkdir()
+    (made / "x.safetensors").write_text("1")
+    assert not is_kept(memo, "a", made)
+    memo.write("a")  # as earlier versions did
+    assert is_kept(memo, "a", made)
+    memo.write("a", files=checkpoint_digest(made))
+    assert is_kept(memo, "a", made)
+    assert not is_kept(memo, "b", made)
+    (made / "README.md").write_text("mine")
+    assert is_kept(memo, "a", made)
+    (made / "x.safetensors").write_text("2")
+    assert not is_kept(memo, "a", made)

@@ -150,6 +150,9 @@ def test_a_digest_sees_names_and_bytes_and_no_times(tmp_path):
     a.write_text("3")
     assert folder_digest(tmp_path) != first
     a.write_text("1")
+    (tmp_path / ".cache" / "hub").mkdir(parents=True)
+    (tmp_path / ".cache" / "hub" / "a.metadata").write_text("when it was fetched")
+    assert folder_digest(tmp_path) == first
     a.rename(tmp_path / "c")
     assert folder_digest(tmp_path) != first
 

@@ -127,17 +127,3 @@ def test_a_damaged_run_record_is_told_in_a_paragraph(tmp_path, content):
     (tmp_path / "settings.json").write_text(content)
     with pytest.raises(HarnessError, match=r"settings\.json (is damaged|was written by a later)"):
         RunRecord.read(tmp_path)
-
-
-def test_a_folder_counts_with_the_files_it_was_left_with(tmp_path):
-    made, memo = tmp_path / "made", Memo(tmp_path / "made.json")
-    made.mkdir()
-    (made / "x").write_text("1")
-    assert not memo.kept("a", made)
-    memo.write("a")  # as earlier versions did
-    assert memo.kept("a", made)
-    memo.keep("a", made)
-    assert memo.kept("a", made)
-    assert not memo.kept("b", made)
-    (made / "x").write_text("2")
-    assert not memo.kept("a", made)

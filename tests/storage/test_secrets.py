@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.records import Drop, Prompt
-from harness.storage import Store, journal_of, without_keys, write_json, write_whole
+from harness.storage import Store, is_secret, journal_of, without_keys, write_json, write_whole
 
 SECRET = 'sk-Proj/77"Qx+9zK4\\mB2vW8nL5'
 TEXTS = st.text(alphabet='abc XYZ-_%\\&#;"/+=0189\n*', max_size=30)
@@ -55,6 +55,40 @@ def test_no_part_of_eight_signs_stays_in_any_encoding(start, length, before, aft
             assert not [window for window in windows if window in one], name
 
 
+def otherwise(key: str) -> dict[str, str]:
+    data = key.encode()
+    return {
+        "in capitals": key.upper(),
+        "in lines": "\n".join(key[at : at + 5] for at in range(0, len(key), 5)),
+        "sign by sign": json.dumps(list(key)),
+        "with hidden signs": "\u200b".join(key),
+        "url twice": urllib.parse.quote("".join(f"%{byte:02x}" for byte in data)),
+        "url in json": json.dumps(json.dumps(key)),
+        "hexadecimal": f"0{data.hex()}",
+        "octal": "".join(f"\\{byte:03o}" for byte in data),
+        "mail": "".join(f"={byte:02X}" for byte in data),
+        "javascript": "".join(f"\\u{{{byte:x}}}" for byte in data),
+    }
+
+
+@pytest.mark.parametrize("name", otherwise(SECRET))
+def test_it_is_found_however_it_is_written(name):
+    written = otherwise(SECRET)[name]
+    found = without_keys(f"No such key: {written}, as 1234 others")
+    assert found.startswith("No such key: ")
+    assert found.endswith(", as 1234 others")
+    assert len(found.replace("***", "")) < 60
+    signs = "".join(filter(str.isalnum, found.removeprefix("No such key: ").lower()))
+    bare = "".join(filter(str.isalnum, SECRET.lower()))
+    assert not [at for at in range(len(bare) - 7) if bare[at : at + 8] in signs]
+
+
+def test_words_that_a_key_is_made_of_are_no_secret(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "my-local-server-2024")
+    text = "Ask my local server; a MY-LOCAL SERVER answers in 2023."
+    assert without_keys(text) == text
+
+
 @given(st.text(max_size=200))
 def test_other_texts_stay_as_they_are(text):
     assert without_keys(text) == text
@@ -64,6 +98,19 @@ def test_seven_signs_and_short_keys_are_no_secrets(monkeypatch):
     assert without_keys(f"so {SECRET[3:10]} stays") == f"so {SECRET[3:10]} stays"
     monkeypatch.setenv("OPENAI_API_KEY", "EMPTY")
     assert without_keys("an EMPTY room") == "an EMPTY room"
+
+
+@pytest.mark.parametrize("dummy", ["anything", "PLACEHOLDER", "sk-no-key-required", "Not-Needed"])
+def test_a_placeholder_takes_no_word_out_of_an_answer(monkeypatch, dummy):
+    """llama.cpp, LM Studio and others ask for any key at all; each of these became ``***``."""
+    monkeypatch.setenv("OPENAI_API_KEY", dummy)
+    text = (
+        "No ticket is required or needed; anything goes. A pre-required PLACEHOLDER, as Required."
+    )
+    assert without_keys(text) == text
+    assert is_secret(dummy) is ("-" in dummy)
+    if is_secret(dummy):  # the whole key is taken out in any case
+        assert without_keys(f"key {dummy}, {encodings(dummy)['base64']}") == "key ***, ***"
 
 
 def test_every_written_file_is_clean_and_still_readable(tmp_path: Path):

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from harness_reports import json as json_report
 
-from harness.benchmark import benchmark
+from harness.benchmark import benchmark, present
 from harness.compare import compare
+from harness.engine import checkpoint_digest
 from harness.records import Drop, Pair, Prompt, Sample, to_json
 from harness.report import ReportInput
-from harness.storage import folder_digest, journal_of, write_json
+from harness.storage import journal_of, write_json
 
 DRAWS = 500
 
@@ -96,14 +97,7 @@ def write_run(
             )
             journal.append(*rows)
             journal.finish()
-    columns = {
-        name: [
-            column
-            for column in benchmark(name).columns
-            if column.primary or any(column.applies(row) is not False for row in rows)
-        ]
-        for name, rows in before.items()
-    }
+    columns = {name: present(benchmark(name).columns, rows) for name, rows in before.items()}
     comparison = compare(before, after, columns, draws=draws)
     place = Path("/home/jane doe/prompts/images")
     prompts = [Prompt(f"p{n}", place / f"{n}.png", f"What is {n}?") for n in range(3)]
@@ -143,7 +137,7 @@ def write_run(
     weights.mkdir(parents=True, exist_ok=True)
     (weights / "adapter_model.safetensors").write_bytes(b"weights")
     (weights / "adapter_config.json").write_text('{"base": "/home/jane doe/models"}')
-    digest = folder_digest(weights)
+    digest = checkpoint_digest(weights)
     write_json(folder / "training.json", {"path": "checkpoint/adapter", "files": digest})
     (folder / "checkpoint" / "curves.jsonl").write_text('{"step": 1, "loss": 0.69}\n')
     return folder

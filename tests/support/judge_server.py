@@ -209,6 +209,8 @@ class Handler(BaseHTTPRequestHandler):
             "choices": [] if fault == "no choice" else [choice],
             "usage": {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110},
         }
+        if control.get("uncounted"):
+            del reply["usage"]
         self.send(200, reply)
 
     def called(self, prompt: str, control: dict[str, Any]) -> str:

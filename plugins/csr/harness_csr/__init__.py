@@ -6,6 +6,7 @@ it fits the image. The answer with the best rank over both is chosen, the worst 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,10 +17,11 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Annotated, Any
 
 from harness import dpo
+from harness.errors import HarnessError
 from harness.hookspecs import hookimpl
 from harness.model import ask_each
 from harness.pairs import word_distance
-from harness.records import Bounds, Drop, Pair, Prompt, Request, distinct, seed_of
+from harness.records import Answer, Bounds, Drop, Pair, Prompt, Request, distinct, seed_of
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -55,8 +57,19 @@ class Options(dpo.Training):
     def __post_init__(self) -> None:
         """Refuse a scorer that is not there."""
         super().__post_init__()
-        if self.scorer != SELF and not (Path(self.scorer) / "config.json").is_file():
-            raise ValueError(f"scorer={self.scorer} is neither 'self' nor a CLIP checkpoint folder")
+        if self.scorer != SELF and not _is_clip(Path(self.scorer)):
+            raise ValueError(
+                f"scorer={self.scorer} is neither 'self' nor the folder of a CLIP checkpoint with "
+                "safetensors"
+            )
+
+
+def _is_clip(folder: Path) -> bool:
+    try:
+        kind = json.loads((folder / "config.json").read_bytes()).get("model_type")
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return False
+    return kind == "clip" and any(folder.glob("*.safetensors"))
 
 
 PRESETS = {
@@ -87,13 +100,15 @@ def make_pairs(
 
     stream = iter(prompts)
     while chunk := list(islice(stream, CHUNK)):
-        asked = ask_each(model, chunk, sampled)
+        asked = list(ask_each(model, chunk, sampled))
         found = [(prompt, distinct(a.text for a in said if a.text)) for prompt, said in asked]
+        failed = {prompt.id: _failure(said) for prompt, said in asked}
         for (prompt, texts), answers in ask_each(model, found, scored):
             if len(texts) < 2:
-                yield Drop(prompt, "equal" if texts else "missing")
+                error = failed[prompt.id]
+                yield Drop(prompt, "equal") if texts and error is None else _missing(prompt, error)
             elif any(answer.text is None or not answer.choices for answer in answers):
-                yield Drop(prompt, "missing", {"error": answers[0].error})
+                yield _missing(prompt, _failure(answers))
             else:
                 own, *blind = (per_sentence(texts, answer.choices) for answer in answers)
                 likely, *unseen = ([fmean(each) for each in one] for one in (own, *blind))
@@ -101,6 +116,15 @@ def make_pairs(
                 clip, image = options.scorer, prompt.open_image()
                 fit = fit or [clip_score(clip, image, text) for text in texts]
                 yield preferred(prompt, texts, likely, fit, options)
+
+
+def _failure(answers: Sequence[Answer]) -> str | None:
+    """Return why the first of the answers that is missing is."""
+    return next((a.error or "no reason is known" for a in answers if a.text is None), None)
+
+
+def _missing(prompt: Prompt, error: str | None) -> Drop:
+    return Drop(prompt, "missing", {"error": error})
 
 
 def beginnings(text: str) -> list[str]:
@@ -134,15 +158,26 @@ def preferred(
 def _clip(folder: str) -> tuple[Any, Any]:
     from transformers import CLIPModel, CLIPProcessor
 
-    return CLIPModel.from_pretrained(folder).eval(), CLIPProcessor.from_pretrained(folder)
+    model, told = CLIPModel.from_pretrained(
+        folder, use_safetensors=True, local_files_only=True, output_loading_info=True
+    )
+    if absent := sorted(told["missing_keys"]):
+        raise HarnessError(
+            f"The CLIP checkpoint {folder} lacks {absent[0]} ({len(absent)} in all), so its "
+            "scores would be random. Name a whole one with --set scorer=DIR."
+        )
+    return model.eval(), CLIPProcessor.from_pretrained(folder, local_files_only=True)
 
 
 def clip_score(folder: str, image: PIL.Image.Image, text: str) -> float:
     """Return 100 times the mean cosine of the image and each sentence, none below zero."""
+    import torch
+
     network, processor = _clip(folder)
     parts = [b[len(a) :].strip() for a, b in pairwise(["", *beginnings(text)])]
     inputs = processor(text=parts, images=image, return_tensors="pt", padding=True, truncation=True)
-    found = network(**inputs)
+    with torch.no_grad():
+        found = network(**inputs)
     return (100 * found.image_embeds @ found.text_embeds.T).clamp(min=0).mean().item()
 
 

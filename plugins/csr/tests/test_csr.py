@@ -2,8 +2,19 @@ from __future__ import annotations
 
 import PIL.Image
 import pytest
-from harness_csr import Options, beginnings, clip_score, make_pairs, per_sentence, preferred
+from harness_csr import (
+    Options,
+    _clip,
+    beginnings,
+    clip_score,
+    make_pairs,
+    per_sentence,
+    preferred,
+)
+from harness_tinyworld import DEMO
+from safetensors.torch import load_file, save_file
 
+from harness.errors import HarnessError
 from harness.records import Answer, Drop, Pair, Prompt
 
 
@@ -97,8 +108,27 @@ def test_a_clip_checkpoint_scores_each_sentence_as_its_cosine(prompt, tmp_path):
     each = [clip_score(str(folder), prompt.open_image(), text) for text in ("a cat.", "a dog.")]
     assert both == pytest.approx(sum(each) / 2, abs=1e-3)
     assert 0 <= both <= 100
-    with pytest.raises(ValueError, match="neither 'self' nor a CLIP"):
+    with pytest.raises(ValueError, match="neither 'self' nor the folder of a CLIP"):
         Options(scorer=str(tmp_path / "nothing"))
+    with pytest.raises(ValueError, match="neither 'self' nor the folder of a CLIP"):
+        Options(scorer=str(DEMO.model))  # a folder of another model
+    weights = load_file(folder / "model.safetensors")
+    kept = {name: value for name, value in weights.items() if "text_projection" not in name}
+    save_file(kept, folder / "model.safetensors", {"format": "pt"})
+    _clip.cache_clear()
+    with pytest.raises(HarnessError, match=r"lacks text_projection\.weight \(1 in all\), so its"):
+        clip_score(str(folder), prompt.open_image(), "a cat.")
+
+
+def test_failures_are_missing_and_not_equal(prompt):
+    class Failing:
+        def answer(self, requests):
+            for place, _ in enumerate(requests):
+                text = "a cat." if place % 5 == 0 else None
+                yield Answer(text, error=None if text else "out of memory", tokens=1)
+
+    (drop,) = make_pairs([prompt], Failing(), Options(), 0)
+    assert (drop.reason, drop.meta["error"]) == ("missing", "out of memory")
 
 
 @pytest.mark.slow

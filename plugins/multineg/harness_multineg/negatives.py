@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -123,10 +124,10 @@ def with_others(pairs: Sequence[Pair], count: int, seed: int) -> Sequence[Pair]:
     every = distinct(pair.chosen for pair in pairs)
     made = []
     for pair in pairs:
-        own = (pair.chosen, *pair.rejected)
-        free = [text for text in every if text not in own]
-        ranks = {text: seed_of(seed, "other", pair.prompt.id, text) for text in free}
-        added = sorted(free, key=ranks.__getitem__)[:count]
+        own = {pair.chosen, *pair.rejected}
+        enough = min(len(every), count + len(own))
+        draw = random.Random(seed_of(seed, "other", pair.prompt.id)).sample(every, enough)
+        added = [text for text in draw if text not in own][:count]
         sides = (*pair.sides, *(Side() for _ in added)) if pair.sides else ()
         made.append(replace(pair, rejected=(*pair.rejected, *added), sides=sides))
     return made

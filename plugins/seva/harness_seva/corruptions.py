@@ -10,6 +10,7 @@ default strengths are the ones found there. Unlike there, each is drawn from a s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -211,10 +212,15 @@ def _parsed(name: str, key: str, text: str, wide: bool) -> Value:
         numbers = [float(part) for part in text.split("..")]
     except ValueError:
         numbers = []
-    if len(numbers) not in (1, 2) or (len(numbers) == 2 and not wide):
+    fit = all(map(math.isfinite, numbers)) and len(numbers) in (1, 2)
+    if not fit or (len(numbers) == 2 and not wide):
         form = "a number or a range low..high" if wide else "a number"
         raise ValueError(f"{name}:{key}={text} has no valid value; it takes {form}")
     return (numbers[0], numbers[-1]) if wide else numbers[0]
+
+
+_STRONGEST = 4096
+"""Of any strength, such as pixels of a border: beyond it memory is what it takes."""
 
 
 def _check(corruption: Corruption) -> None:
@@ -226,6 +232,7 @@ def _check(corruption: Corruption) -> None:
         wrong |= key in ("p", "distortion", "translate") and high > 1
         wrong |= key == "hue" and high > 0.5
         wrong |= key in ("size", "scale", "sigma", "blur", "bits") and low <= 0
+        wrong |= high > _STRONGEST
         wrong |= key in ("bits", "magnitude") and high > (8 if key == "bits" else 30)
         if wrong:
             raise ValueError(f"{corruption.name}:{key}={_shown(value)} lies outside of its range")

@@ -119,14 +119,22 @@ def _questions(source: Path, names: Sequence[str]) -> dict[str, dict[str, list[t
     """Return question and answer by part and image."""
     found: dict[str, dict[str, list[tuple[str, str]]]] = {name: {} for name in names}
     for row in _rows(source):
-        image = row.get("image", "")
-        part = image.partition("/")[0]
+        image = row.get("image") or ""
+        part = str(image).partition("/")[0]
         if part not in found:
             continue
-        turns = row["conversations"]
-        asked = found[part].setdefault(image, [])
-        for human, model in zip(turns[::2], turns[1::2], strict=False):
-            asked.append((question_of(human["value"]), model["value"]))
+        try:
+            said = [turn["value"] for turn in row["conversations"]]
+            turns = [
+                (question_of(human), str(model))
+                for human, model in zip(said[::2], said[1::2], strict=False)
+            ]
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise HarnessError(
+                f"The row {row.get('id')} of {source} holds no conversation ({error!r}). Download "
+                "llava_v1_5_mix665k.json again."
+            ) from error
+        found[part].setdefault(image, []).extend(turns)
     return found
 
 

@@ -97,6 +97,9 @@ def test_a_corruption_is_written_and_read():
         ("blur:sigma=much", "blur:sigma=much has no valid value"),
         ("pad:pixels=1..2", "pixels=1..2 has no valid value"),
         ("flip:p=1.5", "lies outside"),
+        ("blur:sigma=nan", "blur:sigma=nan has no valid value"),
+        ("blur:sigma=inf", "blur:sigma=inf has no valid value"),
+        ("pad:pixels=1e12", "lies outside"),
         ("blur:sigma=3..1", "lies outside"),
         ("noise:step=1000", "noise_step must lie in 0..999"),
     ]:
@@ -227,6 +230,12 @@ def test_llavas_file_becomes_prompts_without_the_short_answer_line(tmp_path, cap
     assert "1 textvqa (1 images absent)" in capsys.readouterr().out
     assert main([str(tmp_path / "no.json"), *words[1:]]) == 2
     assert question_of("<image>\nWhat?" + suffix) == "What?"
+    for row in ('{"image": "textvqa/a.jpg", "id": "7"}', '{"image": null}, {"image": 3}'):
+        source.write_text(f"[{row}]")
+        assert main(words) == 1
+        told = capsys.readouterr().err
+        assert ("row 7" in told) == ("id" in row)
+        assert "Traceback" not in told
     source.write_text("[{]")
     with pytest.raises(HarnessError, match="no JSON list"):
         convert(source, tmp_path / "images", out)
