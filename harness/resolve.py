@@ -27,6 +27,7 @@ from harness.benchmark import (
     expand,
 )
 from harness.context import EvalPlan, Plan, data_parts
+from harness.dpo import LOSSES, terms_of, training_of
 from harness.engine import resolve as checkpoint_folder
 from harness.errors import UsageError
 from harness.judge import check, check_prompts
@@ -34,7 +35,7 @@ from harness.model import OWN, Opening, misfit_of, refuse_server
 from harness.pairs import Given, gather, located
 from harness.plugins import Method, digest_of, filled, load, load_method, names
 from harness.protocol import HF, LLAVA, checked, sentence
-from harness.records import Demo, fingerprint
+from harness.records import Demo, fingerprint, to_json
 from harness.report import writers_of
 from harness.settings import EMBEDDED, EvalSettings, Settings
 from harness.storage import files_digest, folder_digest
@@ -272,12 +273,21 @@ def _method_digest(method: Method, options: Any, typed: Mapping[str, str]) -> st
     """Hash the method's code, what else it is built on, and the files it was given.
 
     What a method's ``uses`` names is a method, or a plugin of another kind, as in ``edits/NAME``.
+    Its ``wraps`` returns a method, that method's options and what was typed of them: all of it
+    counts. So does the code of a loss that another package offers.
     """
     uses = getattr(method.module, "uses", None)
     others = uses(options) if uses is not None else getattr(method.module, "USES", ())
-    places = (name.rpartition("/")[::2] for name in (method.name, *others))
+    training = training_of(method, options)
+    terms = terms_of(training.loss) if training is not None else ()
+    losses = (f"losses/{term.name}" for term in terms if term.name not in LOSSES)
+    places = (name.rpartition("/")[::2] for name in (method.name, *others, *losses))
     code = fingerprint(*(digest_of(kind or "methods", name) for kind, name in places))
     files = option_files(options, typed)
+    wraps = getattr(method.module, "wraps", None)
+    if wraps is not None:
+        inner, set_to, its_typed = wraps(options)
+        files["wraps"] = [_method_digest(inner, set_to, its_typed), fingerprint(to_json(set_to))]
     return fingerprint(code, files) if files else code
 
 

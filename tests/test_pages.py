@@ -14,6 +14,7 @@ import runpy
 import shutil
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -133,6 +134,24 @@ def test_the_loss_that_is_shown_keeps_all_promises(tmp_path, monkeypatch):
     monkeypatch.setattr("harness.dpo.loss_open.load", lambda kind, name: loss)
     monkeypatch.setattr("harness.dpo.loss_terms._knobs_in_source", lambda name: None)
     assert not any(check_loss("dpo:strength=2").values())
+
+
+def test_the_report_that_is_shown_keeps_all_promises(tmp_path, monkeypatch):
+    from harness.testing import assert_report
+
+    (code,) = python_of("docs/write-a-report.md")
+    write = executed(code, tmp_path)["write"]
+    monkeypatch.setattr("harness.testing.promises.load", lambda kind, name: write)
+    assert_report("worst")
+    report = SimpleNamespace(model="m", before={"pope": [row(1.0)]}, after={})
+    report.after["pope"] = [row(0.0), row(None)]
+    head, *rows = write(report, tmp_path).read_text().splitlines()
+    assert head == '{"model": "m", "worse": 1}'
+    assert rows == ['{"benchmark": "pope", "id": "7", "metric": "right", "answer": "no"}']
+
+
+def row(score: float | None) -> SimpleNamespace:
+    return SimpleNamespace(id="7", content="c", answer="no", scores={"right": score})
 
 
 def executed(code: str, folder: Path) -> dict[str, Any]:

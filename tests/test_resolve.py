@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import resolve
 from harness.context import kept_data
 from harness.plugins import load_method
 from harness.resolve import _method_digest, option_files
@@ -44,6 +45,41 @@ def test_a_file_or_folder_among_the_options_counts_by_its_bytes(tmp_path: Path) 
         first = digest(options, **typed)
         file.write_text("two")
         assert digest(options, **typed) != first
+
+
+def test_what_a_method_wraps_counts_as_if_it_were_asked_for_itself(tmp_path, monkeypatch) -> None:
+    file, method = tmp_path / "file", load_method("swapped")
+
+    def wrapped(text: str, **values: str) -> str:
+        file.write_text(text)
+        return _method_digest(method, method.options(None, values), values)
+
+    body = "{question} {reference} {response_1} {response_2}"
+    for of, key in (("sima", "template"), ("mdpo", "pairs")):
+        values = {"of": of, "of_set": f"{key}={file}"}
+        first = wrapped(body, **values)
+        assert wrapped(body, **values) == first != wrapped(f"{body}.", **values)
+
+    first = {of: wrapped("", of=of) for of in ("seva", "mdpo")}
+    code = resolve.digest_of
+    monkeypatch.setattr(
+        resolve, "digest_of", lambda *of: code(*of) + str(of == ("methods", "seva"))
+    )
+    assert all(wrapped("", of=of) != before for of, before in first.items())
+
+
+def test_the_code_of_other_packages_counts(monkeypatch) -> None:
+    """A loss or an edit by its name alone would be taken as done after its code was edited."""
+    asked: list[tuple[str, str]] = []
+    monkeypatch.setattr(resolve, "digest_of", lambda *of: asked.append(of) or "")
+    monkeypatch.setattr("harness.dpo.loss_terms.names", lambda _: {"guests": []})
+    monkeypatch.setattr("harness_seva.corruptions.find", lambda *_: None)
+    stic = load_method("stic")
+    made = stic.options(None, {"loss": "dpo+0.5*guests", "corruption": "edit:darker"})
+    _method_digest(stic, made, {})
+    assert asked == [
+        ("methods", "stic"), ("methods", "seva"), ("edits", "darker"), ("losses", "guests"),
+    ]  # fmt: skip
 
 
 def test_words_that_lead_nowhere_and_defaults_change_nothing(tmp_path, monkeypatch) -> None:

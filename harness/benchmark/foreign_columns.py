@@ -13,7 +13,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from harness.benchmark.metrics import Metric, Ratio, all_of, divided, has, ratio_of, together
+from harness.benchmark.metrics import (
+    Metric,
+    Ratio,
+    all_of,
+    divided,
+    has,
+    present,
+    ratio_of,
+    together,
+)
 from harness.benchmark.readings import BELOW, BETWEEN, CELLS, GROUPS, RATIO, WORDS, numeric
 
 if TYPE_CHECKING:
@@ -39,15 +48,15 @@ def pending_columns(
 
 
 def fitted(columns: Sequence[Metric], rows: Iterable[Sample]) -> tuple[Metric, ...]:
-    """Return the columns that rows have, where those depend on them; others stay as they are.
+    """Return the columns that rows have.
 
     The headline is the metric that the user names, else the task's aggregate: the metric that
     every row has, one called average or overall before others. Where no metric has every row,
     as each stands for a part of them, all of them are the headline.
     """
-    if not any(isinstance(column.count, _Pending) for column in columns):
-        return tuple(columns)
     rows = list(rows)
+    if not any(isinstance(column.count, _Pending) for column in columns):
+        return present(columns, rows)
     scored = [row.scores for row in rows if row.scores]
     keys = list(dict.fromkeys(key for scores in scored for key in scores))
     made = [

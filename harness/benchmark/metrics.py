@@ -141,6 +141,21 @@ def together(name: str) -> Callable[[Sample], str]:
     return group
 
 
+def present(columns: Sequence[Metric], rows: Sequence[Sample]) -> tuple[Metric, ...]:
+    """Return the columns that apply to a row at all; those of the headline always.
+
+    What a row without scores would have is not known. Rows of an earlier version may lack a later
+    column, and a limit may leave no row of a category.
+    """
+    scored = [row for row in rows if row.scores]
+    heads = headline(columns)
+    return tuple(
+        each
+        for each in columns
+        if not scored or each in heads or any(each.applies(row) is not False for row in scored)
+    )
+
+
 def headline(columns: Sequence[Metric]) -> tuple[Metric, ...]:
     """Return the columns that count for the headline: the marked ones, else the first."""
     marked = tuple(column for column in columns if column.primary)

@@ -23,7 +23,8 @@ from harness.dpo.config import (
     training_of,
 )
 from harness.dpo.effect import Curve, PairMargins, TrainingEffect, read_curves, read_effect
-from harness.dpo.loss_terms import BY_BOTH, BY_IMAGE, BY_TEXT, LOSSES, ONE_NEGATIVE, needs
+from harness.dpo.length import steps_of
+from harness.dpo.loss_terms import BY_BOTH, BY_IMAGE, BY_TEXT, LOSSES, ONE_NEGATIVE, needs, terms_of
 from harness.dpo.pair import UNHELD, Unfit, kinds_of, sides_problem
 from harness.old_names import forward as _forward
 
@@ -54,6 +55,8 @@ __all__ = [
     "refuse_tracker",
     "shared",
     "sides_problem",
+    "steps_of",
+    "terms_of",
     "train",
     "training_of",
     "try_step",

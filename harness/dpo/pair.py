@@ -243,6 +243,10 @@ def _scores(pair: Pair) -> list[float] | None:
     scores = pair.meta.get("scores")
     if scores is None:
         return None
+    kinds = kinds_of(pair)
+    if isinstance(scores, list | tuple) and 0 < len(scores) == len(kinds) - kinds.count(BY_IMAGE):
+        left = iter(scores)  # the chosen text has its score under another image too
+        scores = [scores[0] if kind == BY_IMAGE else next(left) for kind in kinds]
     count = 1 + len(pair.rejected)
     listed = isinstance(scores, list | tuple) and len(scores) == count
     try:  # numbers of numpy and torch are numbers too, texts are not

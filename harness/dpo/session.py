@@ -34,6 +34,7 @@ from harness.dpo.forward import (
     use_packed_attention,
     why_plain,
 )
+from harness.dpo.length import split, steps_for
 from harness.dpo.loss_open import open_loss
 from harness.dpo.losses import Knobs
 from harness.dpo.merging import train_on, write_whole_model
@@ -50,7 +51,7 @@ from harness.dpo.trainer import PackedTrainer
 from harness.engine import quietly
 from harness.errors import HarnessError, UsageError
 from harness.model import Model, everywhere
-from harness.records import Pair, fingerprint, seed_of, to_json
+from harness.records import Pair, fingerprint, to_json
 from harness.storage import write_json
 
 if TYPE_CHECKING:
@@ -193,46 +194,6 @@ def _numbers(rows: Iterable[int]) -> Dataset:
     return Dataset.from_dict({"row": numbers, "image": [""] * len(numbers)})
 
 
-def split(pairs: Sequence[Pair], share: float, seed: int) -> tuple[list[Pair], list[Pair]]:
-    """Return the pairs to train on and those held out: about a share of all, whole images each.
-
-    Pairs that have an image in common are on one side, as are those of one question without any.
-
-    Raises:
-        UsageError: if nothing is left on one side.
-    """
-    if not share:
-        return list(pairs), []
-    groups = _groups(pairs)
-    images = sorted(set(groups))
-    drawn = sorted(images, key=lambda image: seed_of(seed, "held out", Path(image).name))
-    out = set(drawn[: max(1, round(share * len(images)))])
-    kept = [pair for pair, group in zip(pairs, groups, strict=True) if group not in out]
-    held = [pair for pair, group in zip(pairs, groups, strict=True) if group in out]
-    if not kept:
-        raise UsageError(
-            f"holdout={share} leaves nothing to train on: all {len(pairs)} pairs show one image. "
-            "Give more prompts, or set holdout=0."
-        )
-    return kept, held
-
-
-def _groups(pairs: Sequence[Pair]) -> list[str]:
-    """Name each pair's group after the first of all images that its pairs have in common."""
-    first: dict[str, str] = {}
-
-    def root(name: str) -> str:
-        while (above := first.setdefault(name, name)) != name:
-            name = above
-        return name
-
-    shown = [list(map(str, pair.prompt.images)) or [pair.asked] for pair in pairs]
-    for names in shown:
-        roots = sorted(map(root, names))
-        first.update(dict.fromkeys(roots, roots[0]))
-    return [root(names[0]) for names in shown]
-
-
 def measured(trainer: PackedTrainer, curves: Path) -> TrainingEffect:
     """Say what a finished training did; every process of it calls this."""
     collator: Any = trainer.data_collator
@@ -277,7 +238,7 @@ def arguments(network: Any, state: Path, seed: int, training: Training, listed: 
     cuda = next(network.parameters()).device.type == "cuda"
     together = training.batch_size * training.accumulation
     batch, count = shared(training.batch_size, together, _world_size())
-    steps = training.max_steps or math.ceil(math.ceil(listed / together) * training.epochs)
+    steps = steps_for(training, listed)
     warm = training.warmup_steps
     warm = math.ceil(steps * training.warmup_ratio) if warm is None else min(warm, steps)
     return DPOConfig(

@@ -318,7 +318,9 @@ def _rating(answer: Mapping[str, Any]) -> float | None:
 
 def _own(row: Row) -> Iterator[Found]:
     text = row["question"] if isinstance(row.get("question"), str) else row.get("text")
-    yield Found(str(text), (row["image"],), reference=reference_of(row, OWN_REFERENCES))
+    question, _, marks = question_of([Turn("user", str(text))])
+    reference = reference_of(row, OWN_REFERENCES)
+    yield Found(question, (row["image"],), reference=reference, marks=marks)
 
 
 def _is_own(row: Row) -> bool:

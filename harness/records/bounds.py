@@ -8,8 +8,8 @@ A subclass that gives the option another default keeps the bounds: those of ever
 from __future__ import annotations
 
 import inspect
-import math
 import re
+import sys
 from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any, get_type_hints
@@ -43,7 +43,8 @@ class Bounds:
             return next((told for part in value if (told := self.problem(part))), None)
         if isinstance(value, str):
             return self._text(value)
-        if isinstance(value, int | float) and not (math.isfinite(value) and self._inside(value)):
+        finite = isinstance(value, int | float) and abs(value) <= sys.float_info.max
+        if isinstance(value, int | float) and not (finite and self._inside(value)):
             return f"it must be {self._range()}"
         return None
 

@@ -51,7 +51,7 @@ def open_image(path: Path, owner: str) -> PIL.Image.Image:
             if problem := image_problem(image):
                 raise ValueError(problem)
             return PIL.ImageOps.exif_transpose(image).convert("RGB")
-    except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
+    except Exception as error:  # Pillow's readers raise many kinds
         raise HarnessError(
             f"The image of {owner} cannot be read: {path} ({error}). "
             "Replace the file, or remove its line from the prompt file, and run again."

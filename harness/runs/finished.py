@@ -8,7 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
-from harness.benchmark import Metric, adhoc_columns, benchmark, is_adhoc_result, known_columns
+from harness.benchmark import (
+    Metric,
+    adhoc_columns,
+    benchmark,
+    is_adhoc_result,
+    known_columns,
+    present,
+)
 from harness.compare import (
     Comparison,
     Example,
@@ -297,7 +304,7 @@ def columns_of(name: str, *runs: FinishedRun) -> tuple[Metric, ...]:
     if not is_adhoc_result(name):
         columns = benchmark(name).under(first.report.protocol).columns
         rows = [row for run in runs for arm in (run.before, run.after) for row in arm.get(name, ())]
-        return tuple(each for each in columns if each.primary or _known(each, rows))
+        return present(columns, rows)
     comparison = first.report.comparison
     compared = comparison.benchmarks if comparison is not None else ()
     shown: list[MetricResult | MetricLevel] = [
@@ -307,12 +314,6 @@ def columns_of(name: str, *runs: FinishedRun) -> tuple[Metric, ...]:
     named = {each.column: (each.higher_is_better, each.primary) for each in shown}
     rows = [row for run in runs for arm in (run.before, run.after) for row in arm.get(name, ())]
     return known_columns(named, rows)
-
-
-def _known(column: Metric, rows: Sequence[Sample]) -> bool:
-    """Whether rows have a figure at all; those of an earlier version may lack a later one."""
-    scored = [row for row in rows if row.scores]  # what a missing row would have is not known
-    return not scored or any(column.applies(row) is not False for row in scored)
 
 
 def _chosen(samples: Samples, names: Sequence[str]) -> dict[str, tuple[Sample, ...]]:

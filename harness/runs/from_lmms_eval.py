@@ -15,7 +15,7 @@ from math import isclose
 from pathlib import Path
 from typing import Any
 
-from harness.benchmark import scores_in
+from harness.benchmark import directions, scores_in
 from harness.errors import HarnessError, UsageError
 from harness.records import Answer, Sample, as_read, fingerprint
 from harness.runs.answer_files import FAILED, files_below, records_in
@@ -74,7 +74,7 @@ def _imported(task: str, file: Path) -> Imported:
     if not rows:
         raise HarnessError(f"{file} holds no rows. Evaluate again with --log_samples.")
     results = _results(file)
-    directions = _of_task(results, "higher_is_better", task) or {}
+    ways = {**directions(task), **(_of_task(results, "higher_is_better", task) or {})}
     scored = [scores_in({key: row[key] for key in row if key not in _BESIDE}) for row in rows]
     values = {
         metric: [each.get(metric) for each in scored]
@@ -119,7 +119,12 @@ def _imported(task: str, file: Path) -> Imported:
             "and scores it as wrong"
         )
     notes.append("images were not kept, so rows are matched by question and target alone")
-    metrics = {name: directions.get(metric, True) for metric, name in names.items()}
+    metrics = {name: ways.get(metric) for metric, name in names.items()}
+    if unknown := [name for name, better in metrics.items() if better is None]:
+        notes.append(
+            f"no verdict on {', '.join(unknown)}: neither a *_results.json beside the file nor the "
+            f"installed task {task} says whether more is better"
+        )
     return Imported(f"lmms-{task}", samples, metrics, tuple(notes))
 
 

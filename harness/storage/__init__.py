@@ -46,7 +46,7 @@ from harness.storage.reading import (
     read_text,
 )
 from harness.storage.run_record import RunRecord
-from harness.storage.secrets import KEY, without_keys
+from harness.storage.secrets import KEY, is_secret, without_keys
 from harness.storage.segments import Segments, compact, open_store, spread
 from harness.storage.throughput import Throughput, note_throughput, read_throughputs
 from harness.storage.thumbnails import image_folder, reduced, save_thumbnail, thumbnail_in
@@ -77,6 +77,7 @@ __all__ = [
     "folder_digest",
     "header_of",
     "image_folder",
+    "is_secret",
     "journal_of",
     "lines_of",
     "locked",

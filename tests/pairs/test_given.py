@@ -128,6 +128,17 @@ def test_a_row_that_cannot_be_used_is_counted_with_its_reason(folder, changed, r
     assert (drop.reason, drop.meta["row"]) == (reason, "line 2")
 
 
+@pytest.mark.parametrize("name", ["p.json", "p.jsonl"])
+def test_prompts_of_our_own_form_are_cleaned_in_every_kind_of_file(folder, name):
+    texts = ["<image>\nWhat is this?", "", "  ", "<image>", "<image><image> Which?", "Why?"]
+    rows = [{"image": "a.png", "question": text} for text in texts]
+    rows.append({"image": "https://x.test/y.png", "text": "q"})  # so that JSON lines are a table
+    found, _ = gather(json_file(folder, rows, name))
+    assert [prompt.question for prompt in found.prompts] == ["What is this?", "Why?"]
+    reasons = [*["no question"] * 3, "image marks", "image is a URL"]
+    assert [drop.reason for drop in found.dropped] == reasons
+
+
 def test_nothing_usable_is_refused_with_counts_and_three_examples(folder):
     path = json_file(folder, [row(image=f"{n}.png") for n in range(5)], "pairs.jsonl")
     with pytest.raises(HarnessError) as caught:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from io import BytesIO
 from pathlib import Path
 
 import PIL
@@ -102,6 +103,19 @@ def test_a_photograph_is_turned_upright_as_datasets_turns_it(tmp_path):
     assert ours.size == (20, 40)
     theirs = Image().decode_example({"path": str(path), "bytes": None}).convert("RGB")
     assert ours.tobytes() == theirs.tobytes()
+
+
+@pytest.mark.parametrize(("place", "value"), [(29, 0), (29, 13), (31, 1)])
+def test_a_photograph_with_odd_camera_data_is_an_error_that_names_it(tmp_path, place, value):
+    """Turning it raises struct.error, AttributeError and TypeError: Pillow writes its tags anew."""
+    exif, made = PIL.Image.Exif(), BytesIO()
+    exif[0x0112], exif[0x011A] = 6, 72.0
+    PIL.Image.new("RGB", (8, 8)).save(made, "JPEG", exif=exif)
+    data = bytearray(made.getvalue())
+    data[data.index(b"Exif") + place] = value
+    (tmp_path / "odd.jpg").write_bytes(data)
+    with pytest.raises(HarnessError, match=r"prompt 'p7' cannot be read: .*odd\.jpg"):
+        open_image(tmp_path / "odd.jpg", "prompt 'p7'")
 
 
 def test_sixteen_bits_are_refused_and_not_cut_to_white(tmp_path):

@@ -17,6 +17,7 @@ import pytest
 from click.testing import CliRunner
 from harness_reports import json as json_report
 
+from harness.benchmark import benchmark
 from harness.cli import app
 from harness.cli.sweep import _leaderboard
 from harness.contamination import ImageOverlap
@@ -26,7 +27,7 @@ from harness.errors import HarnessError
 from harness.judge import Verdicts
 from harness.records import Sample, to_json
 from harness.rejudge import rejudge
-from harness.report import conclude, each_round
+from harness.report import ReportInput, conclude, conclude_alone, each_round
 from harness.runs import bundle, columns_of, open_evidence, open_run, verify
 from harness.settings import JudgeSettings, RoundSettings
 from harness.stages import Round, Rounds
@@ -40,7 +41,7 @@ from harness.storage import (
     write_json,
     write_manifest,
 )
-from tests.support.finished import mmvet, pope, write_run
+from tests.support.finished import mmvet, pope, row, write_run
 
 CHANCE = 20261125
 
@@ -504,3 +505,25 @@ def test_the_leaderboard_of_a_sweep_rests_on_the_rows(copy, tmp_path):
     edited_row(copy / "after/pope.jsonl", random.Random(3), reseal=True)
     with pytest.raises(HarnessError, match="does not follow from its own rows"):
         _leaderboard([entrant], tmp_path / "again")
+
+
+def test_a_column_that_no_row_has_is_no_part_of_a_result():
+    """A limit may leave no row of a category; what is read from the rows later lacks it too."""
+    marks = {"model": 7.0, "reference": 10.0, "conv_model": 7.0, "conv_reference": 10.0}
+    marks |= {f"{part}_{side}": 0.0 for part in ("detail", "complex") for side in _SIDES}
+    rows = [
+        dataclasses.replace(row(n, "a", "a", marks, n), groups={"category": "conv"})
+        for n in range(9)
+    ]
+    arms, columns = {"llavabench": rows}, {"llavabench": benchmark("llavabench").columns}
+    made = conclude(ReportInput(None, "m", "model"), Verdicts(arms, arms), columns)
+    figures = made.comparison.benchmarks[0].figures
+    assert [(each.column, each.samples) for each in figures] == [("all", 9), ("conv", 9)]
+    alone = conclude_alone(ReportInput(None, "m", "model"), arms, columns)
+    assert [each.column for each in alone.levels] == ["all", "conv"]
+    old = [dataclasses.replace(each, groups={}) for each in rows]  # of an earlier version
+    again = conclude_alone(ReportInput(None, "m", "model"), {"llavabench": old}, columns)
+    assert again.levels == alone.levels
+
+
+_SIDES = ("model", "reference")

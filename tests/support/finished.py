@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness_reports import json as json_report
 
-from harness.benchmark import benchmark
+from harness.benchmark import benchmark, present
 from harness.compare import compare
 from harness.engine import checkpoint_digest
 from harness.records import Drop, Pair, Prompt, Sample, to_json
@@ -97,14 +97,7 @@ def write_run(
             )
             journal.append(*rows)
             journal.finish()
-    columns = {
-        name: [
-            column
-            for column in benchmark(name).columns
-            if column.primary or any(column.applies(row) is not False for row in rows)
-        ]
-        for name, rows in before.items()
-    }
+    columns = {name: present(benchmark(name).columns, rows) for name, rows in before.items()}
     comparison = compare(before, after, columns, draws=draws)
     place = Path("/home/jane doe/prompts/images")
     prompts = [Prompt(f"p{n}", place / f"{n}.png", f"What is {n}?") for n in range(3)]

@@ -67,16 +67,16 @@ class Baseline:
         "small": Options(of_preset="small"),
     }
 
-    def uses(self, options: Options) -> tuple[str, ...]:
-        """Return the methods whose code decides the result too."""
-        return (options.of,)
+    def wraps(self, options: Options) -> tuple[Method, Any, dict[str, str]]:
+        """Return the method whose code, options and files decide the result too."""
+        return wrapped(options)
 
     @hookimpl
     def make_pairs(
         self, prompts: Iterable[Prompt], model: Model, options: Options, seed: int
     ) -> Iterator[Pair | Drop]:
         """Let the wrapped method make its pairs; ``gt_dpo`` makes its own."""
-        method, inner = wrapped(options)
+        method, inner, _ = wrapped(options)
         if self.name == "gt_dpo":
             yield from references(prompts, model, getattr(inner, "max_new_tokens", 512))
         elif self.name in ("swapped", "random_pairs"):
@@ -90,14 +90,14 @@ class Baseline:
         self, pairs: Sequence[Pair], model: Model, options: Options, out: Path, seed: int
     ) -> Path:
         """Train as the wrapped method does; ``sft`` and ``gt_dpo`` set the loss."""
-        method, inner = wrapped(options)
+        method, inner, _ = wrapped(options)
         if self.name in ("swapped", "random_pairs"):
             return method.train(pairs, model, inner, out, seed)
         return dpo.train(pairs, model, out, seed=seed, training=self.training(options))
 
     def training(self, options: Options) -> Any:
         """Say how the pairs are trained on: as the wrapped method does, or with another loss."""
-        _, inner = wrapped(options)
+        _, inner, _ = wrapped(options)
         if self.name in ("swapped", "random_pairs"):
             return inner
         return training_of(inner, "sft" if self.name == "sft" else "dpo")
@@ -109,8 +109,8 @@ RANDOM_PAIRS = Baseline("random_pairs")
 GT_DPO = Baseline("gt_dpo")
 
 
-def wrapped(options: Options) -> tuple[Method, Any]:
-    """Return the wrapped method and its options.
+def wrapped(options: Options) -> tuple[Method, Any, dict[str, str]]:
+    """Return the wrapped method, its options, and the texts of those that were set.
 
     Raises:
         UsageError: if it is not installed or its options do not fit; the message names it.
@@ -127,7 +127,7 @@ def wrapped(options: Options) -> tuple[Method, Any]:
             )
         values[key] = value
     method = load_method(options.of)
-    return method, method.options(options.of_preset or None, values)
+    return method, method.options(options.of_preset or None, values), values
 
 
 def training_of(inner: Any, loss: str) -> dpo.Training:
@@ -141,17 +141,22 @@ def relabelled(pair: Pair, how: str, seed: int) -> Pair:
     """Exchange winner and (first) loser: always, or where the prompt's coin says so.
 
     Of several rejected answers one becomes the winner and the old winner takes its place, so that
-    their number stays.
+    their number stays. An answer that was the winner's text under another image becomes the new
+    winner's, unless there are no others to exchange.
     """
-    if how == "random_pairs":
-        place = seed_of(seed, "coin", pair.prompt.id) % (1 + len(pair.rejected))
-        if place == 0:
-            return pair
-    else:
-        place = 1
-    order = list(range(1 + len(pair.rejected)))
+    every = range(1 + len(pair.rejected))
+    texts = [at for at in every if not at or pair.rejected[at - 1].strip() != pair.chosen.strip()]
+    places = texts if len(texts) > 1 else every
+    coin = seed_of(seed, "coin", pair.prompt.id) % len(places)
+    place = places[coin if how == "random_pairs" else 1]
+    if place == 0:
+        return pair
+    order = list(every)
     order[0], order[place] = order[place], order[0]
     made = pair.arranged(order)
+    if places is texts:
+        rejected = (made.chosen if at not in texts else made.rejected[at - 1] for at in every[1:])
+        made = replace(made, rejected=tuple(rejected))
     # The scores stay where they are: a loss that goes by them must be taken in too.
     sides = [replace(new, score=old.score) for new, old in zip(made.sides, pair.sides, strict=True)]
     return replace(made, meta=pair.meta, sides=tuple(sides))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import PIL.Image
 import pytest
 from harness_baselines import (
@@ -16,7 +18,7 @@ from harness_baselines import (
 from harness import dpo
 from harness.errors import UsageError
 from harness.plugins import load_method
-from harness.records import Answer, Pair, Prompt
+from harness.records import Answer, Pair, Prompt, Side
 
 
 class Script:
@@ -38,7 +40,7 @@ def prompts(tmp_path):
 def test_each_is_a_method_like_any_other(name):
     method = load_method(name)
     options = method.options("small", {"of_set": "noise_step=800+beta=0.2"})
-    _, inner = wrapped(options)
+    _, inner, _ = wrapped(options)
     assert (inner.noise_step, inner.beta, inner.lora_rank) == (800, 0.2, 32)
     with pytest.raises(UsageError, match=r"no option 'noise_stp'. Did you mean 'noise_step'"):
         method.options("small", {"of_set": "noise_stp=800"})
@@ -67,6 +69,20 @@ def test_the_coin_is_fair_among_all_answers(prompts):
     # A third each; 300 fair throws leave 70..130 with a chance far below one in a thousand.
     assert all(70 < winners.count(text) < 130 for text in "wxy")
     assert relabelled(pairs[0], "swapped", 5).rejected == ("w", "y")
+
+
+def test_the_winner_under_another_image_is_the_new_winner_there(prompts):
+    """Else mDPO's pairs would have two losing texts, which its loss does not take."""
+    crop = Side(view="resized_crop:size=8")
+    pair = Pair(prompts[0], "w", ("x", " w"), {}, (Side(), Side(), crop))
+    made = relabelled(pair, "swapped", 0)
+    assert (made.chosen, made.rejected, made.sides) == ("x", ("w", "x"), pair.sides)
+    tossed = [relabelled(replace(pair, prompt=replace(pair.prompt, id=f"{n}")), "random_pairs", 5)
+              for n in range(20)]  # fmt: skip
+    assert {dpo.kinds_of(each) for each in [pair, *tossed]} == {(0, dpo.BY_TEXT, dpo.BY_IMAGE)}
+    assert {each.chosen for each in tossed} == {"w", "x"}
+    images = Pair(prompts[0], "w", ("w",), {}, (Side(), crop))
+    assert relabelled(images, "swapped", 0).sides == (crop, Side())
 
 
 def test_the_reference_wins_where_there_is_one(prompts):

@@ -6,6 +6,7 @@ it fits the image. The answer with the best rank over both is chosen, the worst 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,12 +17,11 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Annotated, Any
 
 from harness import dpo
-from harness.errors import HarnessError, some
+from harness.errors import HarnessError
 from harness.hookspecs import hookimpl
 from harness.model import ask_each
 from harness.pairs import word_distance
 from harness.records import Answer, Bounds, Drop, Pair, Prompt, Request, distinct, seed_of
-from harness.storage import read_json
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -66,8 +66,8 @@ class Options(dpo.Training):
 
 def _is_clip(folder: Path) -> bool:
     try:
-        kind = read_json(folder / "config.json").get("model_type")
-    except (OSError, ValueError, AttributeError):
+        kind = json.loads((folder / "config.json").read_bytes()).get("model_type")
+    except (OSError, ValueError, AttributeError, RecursionError):
         return False
     return kind == "clip" and any(folder.glob("*.safetensors"))
 
@@ -163,8 +163,8 @@ def _clip(folder: str) -> tuple[Any, Any]:
     )
     if absent := sorted(told["missing_keys"]):
         raise HarnessError(
-            f"The CLIP checkpoint {folder} lacks {some(absent)}, so its scores would be random. "
-            "Name a whole one with --set scorer=DIR."
+            f"The CLIP checkpoint {folder} lacks {absent[0]} ({len(absent)} in all), so its "
+            "scores would be random. Name a whole one with --set scorer=DIR."
         )
     return model.eval(), CLIPProcessor.from_pretrained(folder, local_files_only=True)
 

@@ -124,7 +124,7 @@ def train(pairs: Sequence[Pair], model: Model, options: Options, out: Path, seed
     """Train with the listwise loss, or with DPO for one of the controls."""
     how, given = training(options), rows(pairs, options, seed)
     if options.equal_steps:
-        how = dataclasses.replace(how, epochs=options.epochs * len(pairs) / len(given))
+        how = dataclasses.replace(how, max_steps=dpo.steps_of(pairs, seed, options))
     return dpo.train(given, model, out, seed=seed, training=how)
 
 

@@ -88,10 +88,17 @@ def test_the_controls_have_the_rows_and_steps_they_promise(prompts, tmp_path, mo
         Options(one_negative=True),
     ):
         train(pairs, None, options, tmp_path, 0)
+    # 10 of the 40 images are held out, so 30 rows are trained on, 7 a step: 5 steps.
+    other = [replace(pair, prompt=replace(pair.prompt, image=tmp_path / f"{n}.png"))
+             for n, pair in enumerate(pairs)]  # fmt: skip
+    few = {"batch_size": 7, "accumulation": 1, "holdout": 0.25}
+    train(other, None, Options(expand=True, equal_steps=True, **few), tmp_path, 0)
+    assert seen.pop()[1].max_steps == 5
     rows = sum(len(pair.rejected) for pair in pairs)
     assert [len(given) for given, _ in seen] == [40, rows, rows, 40]
     assert [training.loss for _, training in seen] == ["multi_softmax", "dpo", "dpo", "dpo"]
-    assert seen[2][1].epochs * rows == pytest.approx(2.0 * 40)
+    # 40 rows of 128 a step and epoch: one step each, where 80 rows of 2 * 40 / 80 epochs gave one.
+    assert (seen[2][1].max_steps, seen[2][1].epochs) == (2, 2.0)
     assert all(len(pair.rejected) == 1 for pair in expanded(pairs) + single(pairs, 0))
     drawn = [pair.rejected[0] for pair in single(pairs, 0)]
     assert set(drawn) == {"b", "c", "d"}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from harness_seva.corruptions import parse
+from harness_seva.corruptions import edits_of, parse
 
 from harness import dpo
 from harness.hookspecs import hookimpl
@@ -21,9 +21,6 @@ from harness.records import Bounds, Drop, Pair, Prompt, Request, seed_of
 
 if TYPE_CHECKING:
     from harness.model import Model
-
-
-USES = ("seva",)
 
 
 @dataclass(frozen=True)
@@ -78,6 +75,11 @@ PRESETS = {
         **dpo.SMALL,
     ),
 }
+
+
+def uses(options: Options) -> tuple[str, ...]:
+    """Return what else decides the result: SeVa's corruptions, and edits of other packages."""
+    return ("seva", *edits_of((options.corruption,)))
 
 
 @hookimpl
