@@ -59,6 +59,15 @@ def test_a_folder_is_no_place_for_a_bundle(run, out):
         bundle(run, Path(out))
 
 
+def test_a_device_or_a_pipe_is_not_replaced_by_a_bundle(run, tmp_path):
+    """As root, rename() would take the place of /dev/null."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(HarnessError, match=r"pipe cannot be written: it is no regular file"):
+        bundle(run, tmp_path / "pipe")
+    assert [path.name for path in tmp_path.iterdir() if path.is_fifo()] == ["pipe"]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 @pytest.fixture(scope="module")
 def packed(run, tmp_path_factory) -> Path:
     return bundle(run, tmp_path_factory.mktemp("bundles") / "seva.zip").path
