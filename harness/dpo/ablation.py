@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ from harness.dpo.forward import (
     why_plain,
 )
 from harness.dpo.packing import token_log_probs
-from harness.dpo.pair import Look, check
+from harness.dpo.pair import Look, Unfit, check
 from harness.errors import HarnessError, UsageError
 from harness.records import Pair
 
@@ -54,24 +54,27 @@ class ImageAblation:
     drops: float
 
 
-def measure(pairs: Sequence[Pair], model: Model, adapter: Path | None) -> ImageAblation:
+def measure(pairs: Sequence[Pair], model: Model, adapter: Path | None) -> ImageAblation | None:
     """Do what :func:`harness.dpo.ablation` promises."""
     pairs = [pair for pair in pairs if pair.prompt.images]
     if not pairs:
         raise UsageError("The image ablation needs at least one pair with an image.")
-    true, blank = [], []
+    both = []
     with _ready(model, adapter) as (network, packed):
         encoder = encoder_for(model.processor, network, Training(cut=KEEP), model.protocol)
-        for pair in map(check, pairs):
-            true.append(score(network, encoder, pair, None, packed))
-            blank.append(score(network, encoder, pair, blanked, packed))
-    here, gone = torch.tensor(true), torch.tensor(blank)
+        for pair in pairs:
+            with suppress(Unfit):  # SFT takes pairs whose rejected answers cannot be read
+                made = check(pair)
+                both.append([score(network, encoder, made, how, packed) for how in (None, blanked)])
+    if not both:
+        return None
+    here, gone = torch.tensor(both).unbind(1)
     if not bool(torch.isfinite(here).all() and torch.isfinite(gone).all()):
         raise HarnessError(
             "The image ablation found a log-probability that is not finite; check the pairs."
         )
     return ImageAblation(
-        pairs=len(pairs),
+        pairs=len(both),
         chosen=float(here[:, 0].mean()),
         chosen_blank=float(gone[:, 0].mean()),
         margin=float((here[:, 0] - here[:, 1]).mean()),

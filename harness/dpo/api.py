@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.dpo.config import Training
+from harness.protocol import HF
 from harness.records import Pair
 
 if TYPE_CHECKING:
@@ -117,7 +118,13 @@ def checkpoint_moved(path: Path, base: Path) -> bool:
 
 
 def merge(
-    base: Path, adapter: Path, out: Path, *, dtype: str = "auto", pairs: Sequence[Pair] = ()
+    base: Path,
+    adapter: Path,
+    out: Path,
+    *,
+    dtype: str = "auto",
+    pairs: Sequence[Pair] = (),
+    protocol: str = HF,
 ) -> Path:
     """Write a full safetensors checkpoint: the base with the adapter added to its weights.
 
@@ -129,7 +136,8 @@ def merge(
         adapter: folder that :func:`train` returned.
         out: folder for the full checkpoint; processor files are copied into it.
         dtype: ``auto`` writes the format of the base checkpoint; or ``float32``.
-        pairs: some that were trained on.
+        pairs: some that were trained on; those without a margin (of SFT) are left out.
+        protocol: under which the pairs are read, see ``harness.protocol``.
 
     Raises:
         HarnessError: if the adapter has no safetensors weights, or the format would lose what was
@@ -137,7 +145,7 @@ def merge(
     """
     from harness.dpo import merging
 
-    return merging.merge(Path(base), Path(adapter), Path(out), dtype, tuple(pairs))
+    return merging.merge(Path(base), Path(adapter), Path(out), dtype, tuple(pairs), protocol)
 
 
 def join(adapters: Sequence[Path], out: Path) -> bool:
@@ -157,7 +165,7 @@ def join(adapters: Sequence[Path], out: Path) -> bool:
 
 def image_ablation(
     pairs: Sequence[Pair], model: Model, adapter: Path | None = None, *, limit: int = 64
-) -> ImageAblation:
+) -> ImageAblation | None:
     """Ask whether the answers' scores depend on the image at all.
 
     Compares the mean log-probability of the chosen answers under the true images with that under
@@ -168,6 +176,9 @@ def image_ablation(
         model: the base model.
         adapter: the trained adapter, or ``None`` for the model as it is.
         limit: how many pairs.
+
+    Returns:
+        ``None`` where no pair has a margin, which SFT does not need.
     """
     from harness.dpo import ablation
 

@@ -6,8 +6,9 @@ import json
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -123,10 +124,13 @@ def peak_megabytes() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
-def update_norms(network: Any, before: Any = None) -> tuple[float, float]:
+def update_norms(
+    network: Any, before: Any = None, started: Mapping[str, Tensor] = MappingProxyType({})
+) -> tuple[float, float]:
     """Return the L2 norm of the change of the trained weights, and that of these weights before.
 
     ``network`` is a PEFT model, or one whose own weights were trained from those of ``before``.
+    ``started`` holds the weights of the adapter that was trained on, if there was one.
     """
     from peft.tuners.tuners_utils import BaseTunerLayer
     from peft.utils import ModulesToSaveWrapper
@@ -139,24 +143,33 @@ def update_norms(network: Any, before: Any = None) -> tuple[float, float]:
             if key in old and value.requires_grad:
                 change += _square(value.double() - old[key].double())
                 weight += _square(old[key])
-        for module in network.modules():
+        for path, module in network.named_modules():
             if isinstance(module, BaseTunerLayer):
                 for name in module.active_adapters:
-                    change += _lora_square(module, name)
+                    parts = [f"{path}.lora_{part}.{name}.weight" for part in "AB"]
+                    earlier = [started[part] for part in parts if part in started]
+                    change += _lora_square(module, name, earlier)
                 layer: Any = module.get_base_layer()
                 weight += _square(dequantize_module_weight(layer))
             elif isinstance(module, ModulesToSaveWrapper):
                 old = dict(module.original_module.named_parameters())
                 for name in module.active_adapters:
                     for key, value in module.modules_to_save[name].named_parameters():
-                        change += _square(value.double() - old[key].double())
+                        first = started.get(f"{path}.modules_to_save.{name}.{key}", old[key])
+                        change += _square(value.double() - first.to(value.device).double())
                         weight += _square(old[key])
     return math.sqrt(change), math.sqrt(weight)
 
 
-def _lora_square(module: Any, name: str) -> float:
-    """Return the squared norm of ``scale * B A`` without making that matrix: tr(B'B AA')."""
+def _lora_square(module: Any, name: str, earlier: Sequence[Tensor]) -> float:
+    """Return the squared norm of ``scale * B A`` without making that matrix: tr(B'B AA').
+
+    Where it was ``b a`` earlier, the change is ``[B - b, b] [A; A - a]``.
+    """
     down, up = module.lora_A[name].weight.double(), module.lora_B[name].weight.double()
+    if earlier:
+        first, second = (each.to(down.device).double() for each in earlier)
+        down, up = torch.cat([down, down - first]), torch.cat([up - second, second], dim=1)
     square = float(((up.T @ up) * (down @ down.T)).sum())
     return float(module.scaling[name]) ** 2 * max(square, 0.0)
 

@@ -44,7 +44,8 @@ class TrainingEffect:
         held_out: pairs that were not trained on; zero where ``before`` and ``after`` are of
             pairs that were.
         measured: over how many pairs ``before`` and ``after`` are.
-        before: of the model before; ``None`` where pairs have no rejected answers (SFT).
+        before: of the model before, with the adapter that is trained on; ``None`` where pairs
+            have no rejected answers (SFT).
         after: of the trained model.
     """
 

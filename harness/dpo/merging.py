@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from harness.dpo.ablation import score
 from harness.dpo.config import KEEP, Training
 from harness.dpo.encoding import Encoder, encoder_for
 from harness.dpo.forward import private_copy
-from harness.dpo.pair import check
+from harness.dpo.pair import Unfit, check
 from harness.errors import HarnessError, UsageError
 from harness.model import Model
 from harness.records import Pair
@@ -125,7 +126,9 @@ LEAST = 0.95
 """Share of the margin gain that a merged checkpoint has to keep."""
 
 
-def merge(base: Path, adapter: Path, out: Path, dtype: str, pairs: Sequence[Pair]) -> Path:
+def merge(
+    base: Path, adapter: Path, out: Path, dtype: str, pairs: Sequence[Pair], protocol: str
+) -> Path:
     """Do what :func:`harness.dpo.merge` promises."""
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
@@ -142,7 +145,8 @@ def merge(base: Path, adapter: Path, out: Path, dtype: str, pairs: Sequence[Pair
     if dtype != "auto":
         formats = dict.fromkeys(formats, getattr(torch, dtype))
     adapted = PeftModel.from_pretrained(network.float(), str(adapter)).eval()
-    wide, encoder = adapted.get_base_model(), encoder_for(processor, network, Training(cut=KEEP))
+    wide = adapted.get_base_model()
+    encoder = encoder_for(processor, network, Training(cut=KEEP), protocol)
     with adapted.disable_adapter():
         before = _margin(wide, encoder, pairs)
     after = _margin(wide, encoder, pairs)
@@ -200,12 +204,13 @@ def _refuse_loss(share: float, what: str, formats: Sequence[str]) -> None:
 
 
 def _margin(network: Any, encoder: Encoder, pairs: Sequence[Pair]) -> float | None:
-    """Return the mean margin of the pairs in nats; ``None`` without any."""
-    if not pairs:
-        return None
+    """Return the mean margin in nats of the pairs that have one; ``None`` without any."""
+    scores = []
     with torch.no_grad():
-        scores = [score(network, encoder, pair, None, packed=False) for pair in map(check, pairs)]
-    return sum(chosen - rejected for chosen, rejected in scores) / len(scores)
+        for pair in pairs:
+            with suppress(Unfit):  # SFT takes pairs whose rejected answers cannot be read
+                scores.append(score(network, encoder, check(pair), None, packed=False))
+    return sum(chosen - rejected for chosen, rejected in scores) / len(scores) if scores else None
 
 
 def _weights_kept(adapted: Any, formats: dict[str, torch.dtype]) -> float:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from accelerate.utils import gather_object
 from datasets import Dataset
 from peft import LoraConfig
 from transformers import EarlyStoppingCallback
@@ -169,6 +170,12 @@ def build(
     )
     if model.adapter is not None:
         train_on(trainer.model, model.adapter)
+        weights: Any = trainer.model
+        trainer.started = {
+            name: weight.detach().cpu().clone()
+            for name, weight in weights.named_parameters()
+            if weight.requires_grad
+        }
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     if training.patience:
@@ -177,8 +184,7 @@ def build(
     trainer.sees = trains_vision(training)
     if cached:
         trainer.features = FeatureCache(training.feature_cache * 1e9)
-    weights = training.loss_weights
-    trainer.knobs = Knobs(training.beta, weights, training.reward_temperature)
+    trainer.knobs = Knobs(training.beta, training.loss_weights, training.reward_temperature)
     trainer.loss = open_loss(training.loss, trainer.knobs)
     trainer.references = References() if training.precompute_reference else None
     trainer.held_out = len(held)
@@ -199,9 +205,18 @@ def measured(trainer: PackedTrainer, curves: Path) -> TrainingEffect:
     collator: Any = trainer.data_collator
     total, held = len(collator.pairs), trainer.held_out
     rows = range(total - held, total) if held else range(min(total, _MEASURED))
+    seen = dict(gather_object(list(collator.cut.items())))  # of all processes
+    cuts = [cut for row, cut in seen.items() if row < total - held]
     order = margins(trainer, rows)
     network = trainer.accelerator.unwrap_model(trainer.model)
-    norms = update_norms(network, trainer.ref_model)
+    norms = update_norms(network, trainer.ref_model, trainer.started)
+    if order is not None and trainer.started:
+        made = {name: network.get_parameter(name).detach().clone() for name in trainer.started}
+        network.load_state_dict(trainer.started, strict=False)
+        begun = margins(trainer, rows)
+        network.load_state_dict(made, strict=False)
+        assert begun is not None
+        order = (begun[1], order[1])
     known = curves_of(curves) if trainer.args.should_save else ()
     points = next((curve.points for curve in known if curve.name == "learning_rate"), ())
     used = [rate for _, rate in points] or [0.0]
@@ -212,7 +227,7 @@ def measured(trainer: PackedTrainer, curves: Path) -> TrainingEffect:
         rates=(used[0], max(used), used[-1]),
         update_norm=norms[0],
         weight_norm=norms[1],
-        cut=collator.cut_share,
+        cut=sum(cut for cut, _ in cuts) / max(sum(count for _, count in cuts), 1),
         held_out=held,
         measured=len(rows) if order is not None else 0,
         before=order[0] if order is not None else None,

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -43,6 +44,7 @@ class PackedTrainer(DPOTrainer):
 
     ``sees`` says whether projector or vision tower are trained. Where weights themselves are
     trained, ``ref_model`` is the model before; else its adapter is switched off for that.
+    ``started`` holds the weights of an adapter that is trained on.
     """
 
     loss = Combined(
@@ -53,6 +55,7 @@ class PackedTrainer(DPOTrainer):
     packed = True
     sees = False
     features: FeatureCache | None = None
+    started: Mapping[str, Tensor] = MappingProxyType({})
     held_out = 0
 
     def _send_telemetry(self) -> None:
@@ -226,6 +229,8 @@ class PackedTrainer(DPOTrainer):
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         if self.args.should_save:
             save_state(Path(output_dir), self.optimizer, self.lr_scheduler)
+        collator: Any = self.data_collator
+        collator.save(Path(output_dir), self.args.process_index)
         if self.references is not None:
             self.references.save(Path(output_dir), self.args.process_index)
 
@@ -233,6 +238,8 @@ class PackedTrainer(DPOTrainer):
         if checkpoint is None:
             return
         load_state(Path(checkpoint), self.optimizer, self.lr_scheduler)
+        collator: Any = self.data_collator
+        collator.load(Path(checkpoint), self.args.process_index)
         if self.references is not None:
             self.references.load(Path(checkpoint), self.args.process_index)
 

@@ -133,12 +133,17 @@ def preflight(
     if training is not None:
         facts += _trained(first[0], pair, model, training, options)
     if model.answered_by:
-        facts.append(("engine", _agreement(first, model, alone)))
+        fitting = usable.prompts([each for each in prompts if each.plain])
+        facts.append(("engine", _agreement(list(islice(fitting, TRIED)), model, alone)))
     return tuple(facts)
 
 
 def _agreement(prompts: Sequence[Prompt], model: Model, alone: Model) -> str:
     """Ask another engine and ``own`` the same; the engine is left ready for what comes next."""
+    if not prompts:
+        return (
+            f"the engine {model.answered_by} was not compared: no prompt is one image and question"
+        )
     asked = [Request(each.question, (each.open_image(),), SHORT) for each in prompts]
     ours = [answer.text or "" for answer in alone.answer(asked)]
     alone.release()  # an engine on the same GPU needs the memory

@@ -253,8 +253,9 @@ class _Rounds:
             part = out.with_name(f"{MERGED}.part")
             for old in (part, out):
                 shutil.rmtree(old, ignore_errors=True)
+            some, protocol = pairs[:_MERGED_ON], self.base.protocol
             dpo.merge(
-                self.base.path, model.adapter, part, dtype="float32", pairs=pairs[:_MERGED_ON]
+                self.base.path, model.adapter, part, dtype="float32", pairs=some, protocol=protocol
             )
             part.rename(out)
             memo.write(stamp, files=checkpoint_digest(out))

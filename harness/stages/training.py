@@ -157,6 +157,9 @@ def ablation(
         with progress.bar("image ablation", total=2, unit="passes") as bar:
             before = dpo.image_ablation(chosen, model, limit=_PAIRS)
             bar.advance(1, "the trained model")
+            if before is None:
+                progress.say("No pair has answers to compare, so there is no image ablation.")
+                return None
             if checkpoint.adapter:
                 after = dpo.image_ablation(chosen, model, checkpoint.path, limit=_PAIRS)
             else:
@@ -164,6 +167,7 @@ def ablation(
                     chosen, model.with_adapter(checkpoint.path), limit=_PAIRS
                 )
             bar.advance(1)
+        assert after is not None  # the same pairs
         found = Ablation(dataclasses.asdict(before), dataclasses.asdict(after))
         memo = Memo(folder / IMAGE_ABLATION)
         memo.write(stamp, before=found.before, after=found.after)
@@ -207,7 +211,8 @@ def merged(
     part = out.with_name(f".{MERGED}.{os.getpid()}")
     shutil.rmtree(part, ignore_errors=True)
     shutil.rmtree(out, ignore_errors=True)
-    dpo.merge(model.path, checkpoint.path, part, dtype=dtype, pairs=pairs[:_MERGED_ON])
+    some = pairs[:_MERGED_ON]
+    dpo.merge(model.path, checkpoint.path, part, dtype=dtype, pairs=some, protocol=model.protocol)
     part.rename(out)
     memo.write(stamp, files=checkpoint_digest(out))
     return out

@@ -75,6 +75,21 @@ def test_without_pairs_the_update_itself_is_measured(narrow, pairs, tmp_path):  
         dpo.merge(narrow.path, adapter, tmp_path / "merged")
 
 
+def test_pairs_of_sft_without_a_margin_are_left_out(model, pairs, tmp_path):  # noqa: F811
+    training = Training(loss="sft", lora_rank=4, lora_alpha=8, learning_rate=3e-3, save_steps=0)
+    few = [dataclasses.replace(pair, rejected=pair.rejected[:1]) for pair in pairs[:2]]
+    odd = [dataclasses.replace(few[0], rejected=told) for told in ((), ("look <image> here",))]
+    adapter = dpo.train([*odd, *few], model, tmp_path / "out", seed=1, training=training)
+    assert dpo.image_ablation([*odd, *few], model) == dpo.image_ablation(few, model)
+    assert dpo.image_ablation(odd, model) is None
+    made = [
+        dpo.merge(model.path, adapter, tmp_path / name, pairs=each)
+        for name, each in (("a", [*odd, *few]), ("b", odd))
+    ]
+    files = [(path / "model.safetensors").read_bytes() for path in made]
+    assert files[0] == files[1]
+
+
 def test_an_adapter_that_saves_embeddings_is_scored_and_merged(model, pairs, tmp_path):  # noqa: F811
     from peft import LoraConfig, get_peft_model
 

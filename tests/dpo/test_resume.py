@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from harness import dpo
-from harness.dpo import Training
+from harness.dpo import Training, session
 from harness.dpo.callback import Curves
 from harness.dpo.resume import References, latest, load_random, save_random
 from harness.errors import HarnessError
@@ -94,6 +94,19 @@ def test_an_interrupted_training_ends_with_the_same_bytes(case, tmp_path, monkey
     assert weights(adapter) == weights(whole)
     assert lines(tmp_path) == lines(whole.parent)
     assert not (tmp_path / "state").exists()
+
+
+def test_a_continued_training_knows_of_all_cut_answers(case, tmp_path, monkeypatch):
+    model, pairs, _ = case
+    marked = [dataclasses.replace(pairs[0], meta={"cut": ["yes"]}), *pairs[1:]]
+    once = dataclasses.replace(TRAINING, epochs=1, cut="keep", save_steps=3)
+    with monkeypatch.context() as patched:
+        patched.setattr(session, "measured", lambda *_: (_ for _ in ()).throw(KilledError))
+        with pytest.raises(KilledError):
+            dpo.train(marked, model, tmp_path, seed=2, training=once)
+    dpo.train(marked, model, tmp_path, seed=2, training=once)
+    effect = json.loads((tmp_path / "effect.json").read_text())
+    assert effect["cut"] == 1 / 12  # five chosen answers, and 1 + 2 + 1 + 2 + 1 rejected ones
 
 
 def test_a_half_written_checkpoint_is_passed_over(tmp_path):

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 
 import numpy as np
 import pytest
 import torch
+from peft.utils import load_peft_weights
 from PIL import Image
 
 from harness import dpo
 from harness.dpo import Training, session
+from harness.dpo.effect import TrainingEffect
 from harness.dpo.encoding import Encoder
 from harness.dpo.forward import collate, image_features, packed_logits, plain_logits, why_plain
 from harness.dpo.packing import attend, token_log_probs
 from harness.dpo.pair import check
 from harness.errors import HarnessError, UsageError
 from harness.model import Model
-from harness.records import Pair, Prompt, Side
+from harness.records import Pair, Prompt, Side, from_json
 from harness.storage import read_json
 from tests.support.checkpoints import BOS_TEMPLATE, LLAVA_HF_TEMPLATE, write_llava
 
@@ -357,8 +360,23 @@ def test_an_adapted_model_is_trained_on_with_the_base_as_reference(model, pairs,
     )
     assert again == tmp_path / "two" / "adapter"
     one, two = (read_json(tmp_path / name / "effect.json") for name in ("one", "two"))
-    assert two["before"] == one["before"]
-    assert two["update_norm"] > one["update_norm"]
+    assert two["before"]["margin"] == pytest.approx(one["after"]["margin"], abs=1e-4)
+    assert two["after"]["margin"] > two["before"]["margin"]
+    start, end = (load_peft_weights(str(path), device="cpu") for path in (adapter, again))
+    scale, square = TRAINING.lora_alpha / TRAINING.lora_rank, 0.0
+    for name in start:
+        if ".lora_A." in name:
+            up = name.replace("lora_A", "lora_B")
+            change = (
+                end[up].double() @ end[name].double() - start[up].double() @ start[name].double()
+            )
+            square += float((scale * change).square().sum())
+    assert two["update_norm"] == pytest.approx(math.sqrt(square), rel=1e-6)
+    idle = dataclasses.replace(TRAINING, learning_rate=1e-30, epochs=1)
+    dpo.train(pairs[:2], model.with_adapter(adapter), tmp_path / "idle", seed=1, training=idle)
+    effect = from_json(TrainingEffect, read_json(tmp_path / "idle" / "effect.json"))
+    assert not effect.moved
+    assert effect.before == effect.after
     wider = dataclasses.replace(TRAINING, lora_rank=TRAINING.lora_rank + 1)
     with pytest.raises(UsageError, match="carries the adapter"):
         dpo.train(pairs[:2], model.with_adapter(adapter), tmp_path / "x", seed=1, training=wider)

@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pytest
 from harness_tinyworld import DEMO
+from PIL import Image
 
 from harness.errors import HarnessError, UsageError
 from harness.model import Model
 from harness.model.server_engine import ServerEngine, ServerOptions
+from harness.records import Prompt
 from harness.resolve import engine_of
 from harness.run import run
 from harness.settings import EvalSettings, Settings
+from harness.stages import preflight
 from harness.storage import Store
 from harness.testing import assert_engine
 from harness.testing.engines import demo_questions
@@ -67,6 +70,16 @@ def test_what_names_no_server_is_refused(folder, values, told):
     with pytest.raises(UsageError, match=told) as caught:
         Model.open(folder, engine=engine_of(asked, "hf"))
     assert "pass" not in str(caught.value).replace("password", "")
+
+
+def test_another_engine_is_compared_where_prompts_are_one_image_and_question(folder, url, tmp_path):
+    image = tmp_path / "a.png"
+    Image.effect_noise((28, 28), 90).convert("RGB").save(image)
+    one = Prompt("one", image, "what is there?", "a dog")
+    two = Prompt("two", image, "what is there?", "a dog", more_images=(image,))
+    model = opened(folder, url)
+    assert dict(preflight([two, one], model))["engine"].endswith("1 of 1 short answers as own does")
+    assert "was not compared" in dict(preflight([two], model))["engine"]
 
 
 def test_a_model_that_the_server_lacks_is_named(folder, url):
