@@ -19,7 +19,7 @@ from harness.benchmark import directions, scores_in
 from harness.errors import HarnessError, UsageError
 from harness.records import Answer, Sample, as_read, fingerprint
 from harness.runs.answer_files import FAILED, files_below, records_in
-from harness.runs.imports import Imported, all_but, note_on_images, words_in
+from harness.runs.imports import IN_WORDS, Imported, all_but, note_on_images, words_in
 from harness.storage import read_json
 
 _FILE = re.compile(r"(?P<stamp>.*)_samples_(?P<task>.+)\.jsonl$")
@@ -105,7 +105,7 @@ def _imported(task: str, file: Path) -> Imported:
     empty = sum(row.answer == "" for row in samples)
     notes = [note_on_images(samples), *told]
     if in_words:
-        notes.append("tokens were not counted, lengths are in words")
+        notes.append(f"tokens were not counted, {IN_WORDS}")
     wanted = (_of_task(results, "n-samples", task) or {}).get("effective")
     if isinstance(wanted, int) and wanted > len(samples):
         last = ", ".join(row.id for row in samples[-3:])

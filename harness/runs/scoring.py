@@ -17,7 +17,7 @@ from harness.context import EvalPlan
 from harness.errors import HarnessError, UsageError
 from harness.records import MISSING, Answer, Sample, distinct, fingerprint
 from harness.runs.answer_files import GivenAnswer, answers_of, files_in
-from harness.runs.imports import words_in
+from harness.runs.imports import IN_WORDS, words_in
 from harness.runs.matching import Matched, match
 from harness.stages import sample_of
 from harness.storage import reduced
@@ -160,7 +160,7 @@ def _scored(
         samples.append(sample_of(task, bench, row, said))
         if len(shown) < _PICTURES:
             shown.append(replace(row.bare(), images=reduced(row.images)))
-    notes += (*found.notes, "lengths are in words")
+    notes += (*found.notes, IN_WORDS)
     return tuple(samples), replace(found, notes=tuple(notes))
 
 

@@ -172,3 +172,14 @@ def test_a_torn_image_is_refused_whatever_other_libraries_allow(tmp_path, monkey
     monkeypatch.setattr(PIL.ImageFile, "LOAD_TRUNCATED_IMAGES", True)  # as lmms-eval does
     with pytest.raises(HarnessError, match=r"cannot be read: .*a\.png"):
         Prompt("p", tmp_path / "a.png", "what?").open_image()
+
+
+def test_an_image_that_was_checked_is_handed_on_once_while_its_file_is_the_same(tmp_path):
+    path = tmp_path / "a.png"
+    PIL.Image.new("RGB", (4, 4), "red").save(path)
+    checked = open_image(path, "x", again=True)
+    assert open_image(path, "x") is checked
+    assert open_image(path, "x") is not checked  # whoever has it may draw on it
+    open_image(path, "x", again=True)
+    PIL.Image.new("RGB", (5, 4), "blue").save(path)
+    assert open_image(path, "x").getpixel((0, 0)) == (0, 0, 255)
