@@ -40,7 +40,7 @@ LEVELS = 20.0
 colour, that copies may have: 15 was measured after the changes above, 19.5 after brightening by a
 tenth. Of 192,000 pairs of unlike drawings 717 had similar hashes, and none came below 24."""
 _COCO_NAME = re.compile(
-    r"COCO_(?:train|val|test)20\d\d_0*(\d+)|(?:train|val)20\d\d/0*(\d+)|(?:^|/)0{5,}(\d+)(?:\.\w+)?$"
+    r"COCO_(?:train|val|test)20\d\d_0*(\d+)|(?:train|val)20\d\d/0*(\d+)|(?:^|/)0{6}(\d{6})(?:\.\w+)?$"
 )
 
 

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 _NO = frozenset({"no", "not", "nope", "none", "cannot", "isn", "aren", "doesn", "don"})
 _YES = frozenset({"yes", "yeah", "yep"})
 # A letter by itself, or in brackets, or before a full stop; "A" within a sentence is an article.
+_ALONE = re.compile(r"^[^\w\n]*([A-Z])[^\w\n]*$", re.MULTILINE)
 _LETTER = re.compile(
-    r"^[^\w\n]*([A-Z])[^\w\n]*$|\(([A-Z])\)|(?:^|\s)([A-Z])[.):](?=\s|$)"
+    r"\(([A-Z])\)|(?:^|\s)([A-Z])[.):](?=\s|$)"
     r"|\b([B-HJ-Z])\b|\b(A)(?=,| or\b| and\b|[^\w\n]*$)",
     re.MULTILINE,
 )
@@ -74,8 +75,11 @@ def letter(answer: str, options: Mapping[str, str]) -> str | None:
     alone = answer.strip().strip("().:").upper()
     if alone in options:
         return alone
-    for pattern in (_NAMED, _CHINESE, _LETTER):
-        found = {part.upper() for m in pattern.finditer(answer) for part in m.groups() if part}
+    alone_in_line, named, chinese, other = (
+        {part.upper() for m in pattern.finditer(answer) for part in m.groups() if part}
+        for pattern in (_ALONE, _NAMED, _CHINESE, _LETTER)
+    )
+    for found in (alone_in_line, named, _written(answer, options), chinese, other):
         said = sorted(found & options.keys())
         if len(said) == 1:
             return said[0]
@@ -91,6 +95,15 @@ def letter(answer: str, options: Mapping[str, str]) -> str | None:
         if all(grader.holds(text, other) for other in held.values())
     ]
     return longest[0] if len(longest) == 1 else None
+
+
+def _written(answer: str, options: Mapping[str, str]) -> set[str]:
+    """Return the letters before which an answer writes out their own options, as "C. sample B"."""
+    return {
+        key
+        for key, text in options.items()
+        if re.search(rf"(?<!\w){re.escape(key)}[.):]\s*{re.escape(text)}(?!\w)", answer)
+    }
 
 
 def _chinese_option(answer: str, options: Mapping[str, str]) -> str | None:

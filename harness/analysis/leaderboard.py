@@ -39,8 +39,6 @@ from harness.records import Sample, Samples, count_states, distinct, sentences
 from harness.runs import FinishedRun, columns_of, run_name
 from harness.stats import partial_pooling, rounded
 
-"""Name of the entrant that every run started from."""
-
 
 def rank(
     runs: Sequence[FinishedRun],

@@ -13,8 +13,6 @@ from harness.report import ReportInput
 
 Key = tuple[str, str, str, str]
 """First run, second run, benchmark, column."""
-
-
 BEFORE = "before"
 """What a leaderboard calls the model before, which has no training seed."""
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness.benchmark.catalog import benchmark, code_digest, expand
 from harness.benchmark.definition import Benchmark, Choices, Papers
-from harness.benchmark.foreign import is_adhoc_result
+from harness.benchmark.foreign import directions, is_adhoc_result
 from harness.benchmark.foreign_columns import adhoc_columns, fitted, known_columns, scores_in
 from harness.benchmark.json_stream import BrokenListError, list_items
 from harness.benchmark.metrics import (
@@ -83,6 +83,7 @@ __all__ = [
     "configs_of",
     "data_fingerprint",
     "dataset_name",
+    "directions",
     "expand",
     "f1_of",
     "facts_of",

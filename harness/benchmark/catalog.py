@@ -15,15 +15,17 @@ import ast
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
 from harness.benchmark.definition import Benchmark
 from harness.benchmark.foreign import BRIDGE, foreign, is_foreign, members, task_file
+from harness.benchmark.task_files import yaml_chain
 from harness.errors import UsageError, near_miss
 from harness.plugins import digest_of, find, load, names
 from harness.records import distinct, fingerprint
-from harness.storage import files_digest, folder_digest
+from harness.storage import file_digest, files_digest, folder_digest
 
 
 def expand(wanted: Sequence[str]) -> tuple[str, ...]:
@@ -61,10 +63,23 @@ def code_digest(name: str) -> str:
     """Hash the code that scores a benchmark, for the keys of stored work.
 
     Of a benchmark's package those files are hashed that determine its scores, see
-    :func:`code_files`; a task file with everything beside it.
+    :func:`code_files`; a task file with everything beside it, and what it includes from elsewhere
+    with the code there. The version of lmms-eval, whose code asks and scores, counts too.
     """
+    digest, installed = _digest_of_files(name), version("lmms-eval")
+    return digest if installed == _FIRST else fingerprint(digest, "lmms-eval", installed)
+
+
+_FIRST = "0.7.3"
+"""The version of lmms-eval that keys of stored work do not name, as it was no part of them."""
+
+
+def _digest_of_files(name: str) -> str:
     if is_foreign(name):
-        return fingerprint(BRIDGE, name, folder_digest(task_file(name).parent, "*"))
+        chain = [file.resolve() for file in yaml_chain(str(task_file(name)))]
+        own, away = chain[0].parent, [file for file in chain if file.parent != chain[0].parent]
+        included = [(file_digest(file), folder_digest(file.parent, "*.py")) for file in away]
+        return fingerprint(BRIDGE, name, folder_digest(own, "*"), *included)
     module = find("benchmarks", name).module
     spec = find_spec(module.split(".")[0])
     if spec is None or spec.origin is None or not spec.submodule_search_locations:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,7 +19,7 @@ from harness.benchmark.definition import Benchmark
 from harness.benchmark.foreign_columns import pending_columns
 from harness.benchmark.rubric import Rubric
 from harness.benchmark.task_files import task_settings, tasks_folder, yaml_chain
-from harness.errors import UsageError, near_miss
+from harness.errors import HarnessError, UsageError, near_miss
 from harness.records import Scored
 
 if TYPE_CHECKING:
@@ -268,6 +269,13 @@ def task_file(name: str) -> Path:
             "List them with: lmms-eval tasks"
         )
     return known[task]
+
+
+def directions(task: str) -> Mapping[str, bool | None]:
+    """Return each metric of an installed task with its direction; nothing where it is unknown."""
+    with suppress(HarnessError, KeyError):
+        return described(tasks_by_name()[task]).metrics
+    return {}
 
 
 @cache

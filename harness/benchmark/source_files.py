@@ -113,7 +113,7 @@ class Files:
         Unpacked files go before those in archives, whatever these hold.
 
         Raises:
-            UsageError: if two such files differ in size.
+            UsageError: if two such files differ.
         """
         wanted = PurePosixPath(name).parts
         there = [
@@ -122,7 +122,9 @@ class Files:
             if place.parts[-len(wanted) :] == wanted
         ]
         there = [place for place in there if place.member is None] or there
-        if len({place.size for place in there}) > 1:
+        if len({place.size for place in there}) > 1 or (
+            there[1:] and len({hashlib.sha256(self.image(place)).digest() for place in there}) > 1
+        ):
             raise UsageError(
                 f"There are different files {name}: {some(list(map(str, there)))}. Leave only "
                 "the one that was published."

@@ -8,6 +8,8 @@ model is asked.
 from __future__ import annotations
 
 import csv
+import glob
+import io
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -190,7 +192,7 @@ def _facts(path: Path) -> tuple[int | None, tuple[str, ...], list[object]]:
         try:
             values = parse_json(text)
         except ValueError:  # one object a line
-            values = [parse_json(line) for line in text.splitlines() if line.strip()]
+            values = [parse_json(line) for line in text.split("\n") if line.strip()]
         if isinstance(values, Mapping) and path.suffix == ".json":
             return None, (), []  # one object: the rows may lie in a field of it
         values = values if isinstance(values, list) else [values]
@@ -248,9 +250,9 @@ def _named_in_metadata(path: Path) -> list[str]:
         text = read_text(path, _LARGEST_TEXT).removeprefix("\ufeff")
         rows: list[Any]
         if path.suffix == ".csv":
-            rows = list(csv.DictReader(text.splitlines()))
+            rows = list(csv.DictReader(io.StringIO(text, newline="")))
         else:
-            rows = [parse_json(line) for line in text.splitlines() if line.strip()]
+            rows = [parse_json(line) for line in text.split("\n") if line.strip()]
         return [str(row["file_name"]) for row in rows if row.get("file_name")]
     except (OSError, ValueError, AttributeError, csv.Error) as error:
         raise UsageError(
@@ -333,14 +335,14 @@ def _named_in_card(
     for entry in entries:
         split = str(entry.get("split", "train")) if isinstance(entry, Mapping) else "train"
         paths = entry.get("path") if isinstance(entry, Mapping) else entry
-        for pattern in paths if isinstance(paths, list) else [paths]:
-            text = str(pattern)
+        for text in map(str, filter(None, paths if isinstance(paths, list) else [paths])):
             if text.startswith("/") or ".." in Path(text).parts or "://" in text:
                 raise UsageError(
                     f"The card {folder / 'README.md'} names data outside of its folder ({text}). "
                     "Put the files into the folder and name them there."
                 )
-            matched = sorted(path for path in folder.glob(text) if path.is_file())
+            names = sorted(glob.glob(text, root_dir=folder, recursive=True))
+            matched = [folder / one for one in names if (folder / one).is_file()]
             if not matched:
                 raise UsageError(
                     f"The data set {folder} lacks {text}, which its card README.md names for the "

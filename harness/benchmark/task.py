@@ -95,9 +95,10 @@ class _Images:
         import datasets
 
         try:
-            self._table = datasets.load_dataset(
+            table = datasets.load_dataset(
                 source, config, split=split, cache_dir=cache, revision=commit
             )
+            self._table = _decoded(table)
         except Exception as error:
             raise _unloadable(source, config, error) from error
         self._key = key
@@ -149,7 +150,7 @@ class Task:
             ]
         self._task = parts[0]
         self.folder = None if str(data) == HUB or own is not None else Path(source)
-        self._docs = _together([part.task_docs for part in parts])
+        self._docs = _decoded(_together([part.task_docs for part in parts]))
         if commit is not None:
             _check_commit(source, commit, self._docs)
 
@@ -337,6 +338,16 @@ def _together(tables: Sequence[Any]) -> Any:
     import datasets
 
     return datasets.concatenate_datasets(list(tables))
+
+
+def _decoded(table: Any) -> Any:
+    """Have columns of image bytes decoded: only ``datasets`` writes which ones hold images."""
+    import datasets
+
+    for name, kind in table.features.items():
+        if isinstance(kind, dict) and kind.keys() == {"bytes", "path"}:
+            table = table.cast_column(name, datasets.Image())
+    return table
 
 
 def _unloadable(source: str, what: str, error: BaseException) -> UsageError:

@@ -208,12 +208,22 @@ def local_folder(name: str, data: Path) -> Path:
 
 def _snapshots(name: str, data: Path) -> list[Path]:
     """Return the version of a data set that a cache of the hub names, or all that it holds."""
-    place = data / f"datasets--{name.replace('/', '--')}"
+    every = sorted(path for path in _cached(name, data).glob("snapshots/*") if path.is_dir())
+    named = _snapshot(name, data, "main")
+    return [path for path in every if path.name == named] or every
+
+
+def _snapshot(name: str, data: Path, revision: str) -> str | None:
+    """Return the commit that a cache of the hub holds under a branch, a tag or a commit."""
+    place, names = _cached(name, data), [revision]
     with suppress(OSError, ValueError):
-        wanted = place / "snapshots" / read_text(place / "refs" / "main", 100).strip()
-        if wanted.is_dir() and wanted.parent.name == "snapshots":
-            return [wanted]
-    return sorted(path for path in place.glob("snapshots/*") if path.is_dir())
+        names.append(read_text(place / "refs" / revision, 100).strip())
+    kept = {path.name for path in place.glob("snapshots/*") if path.is_dir()}
+    return next((commit for commit in names if commit in kept), None)
+
+
+def _cached(name: str, data: Path) -> Path:
+    return data / f"datasets--{name.replace('/', '--')}"
 
 
 def own_data(path: str) -> OwnData | None:
@@ -233,7 +243,8 @@ _SECONDS = 10
 def hub_commit(name: str, revision: str | None = None) -> str | None:
     """Return the commit of a data set that this process reads; the same at every call.
 
-    The hub is asked; without a network it is the commit that was fetched last, or ``None``.
+    The hub is asked; without a network it is the one that the hub's cache holds under the revision,
+    or ``None``. Where none is wanted and the cache names none, it is the one fetched last.
     """
     from huggingface_hub import HfApi, constants
 
@@ -242,8 +253,10 @@ def hub_commit(name: str, revision: str | None = None) -> str | None:
             return HfApi().dataset_info(name, revision=revision, timeout=_SECONDS).sha
         except Exception:  # loading the data set says in words what is wrong
             pass
-    kept = Path(constants.HF_HUB_CACHE) / f"datasets--{name.replace('/', '--')}" / "snapshots"
-    fetched = [path for path in kept.glob("*") if path.is_dir()]
+    cache = Path(constants.HF_HUB_CACHE)
+    if revision is not None:
+        return _snapshot(name, cache, revision)
+    fetched = _snapshots(name, cache)
     last = max(fetched, key=lambda path: path.stat().st_mtime_ns, default=None)
     return last.name if last is not None else None
 

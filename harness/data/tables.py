@@ -103,9 +103,13 @@ def _ending(path: Path) -> str:
 def _unpacked(data: bytes) -> bytes:
     with gzip.GzipFile(fileobj=io.BytesIO(data)) as packed:
         data = packed.read(_UNPACKED + 1)
-    if len(data) > _UNPACKED:
-        raise ValueError(f"it unpacks to more than {_UNPACKED} bytes")
+    _refuse_large(len(data))
     return data
+
+
+def _refuse_large(size: int) -> None:
+    if size > _UNPACKED:
+        raise ValueError(f"it unpacks to more than {_UNPACKED} bytes")
 
 
 def _text(path: Path, data: bytes) -> str:
@@ -166,6 +170,7 @@ def _text_table(path: Path, text: str, usual: str) -> Placed:
 def _sheet(path: Path, data: bytes) -> Placed:
     """Yield the rows of the one sheet that has some, without empty ones."""
     import openpyxl  # type: ignore[import-untyped]
+    from openpyxl.utils.escape import unescape  # type: ignore[import-untyped]
 
     _refuse_merged(path, data)
     # Not data_only: an answer that begins with "=" was stored as a formula and is still its text.
@@ -191,12 +196,15 @@ def _sheet(path: Path, data: bytes) -> Placed:
     for (_, names), *rest in filled.values():
         head = _heads(path, names)
         for number, row in rest:
-            yield f"{path.name}, line {number}", dict(zip_longest(head, row[: len(head)]))
+            # Excel's way to write a control character: "_x000D_" is the return before a line feed.
+            cells = (unescape(cell) if isinstance(cell, str) else cell for cell in row)
+            yield f"{path.name}, line {number}", dict(zip_longest(head, [*cells][: len(head)]))
 
 
 def _refuse_merged(path: Path, data: bytes) -> None:
     """Refuse cells that were merged over rows: all but the first have lost their value."""
     with zipfile.ZipFile(io.BytesIO(data)) as book:
+        _refuse_large(sum(part.file_size for part in book.infolist()))
         sheets = [name for name in book.namelist() if name.startswith("xl/worksheets/")]
         spans = [span for name in sheets for span in _MERGED.findall(book.read(name))]
     lost = [b"%s%s:%s%s" % span for span in spans if span[1] != span[3]]

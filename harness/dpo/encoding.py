@@ -101,6 +101,7 @@ class Encoder:
         self.adds_bos = self.bos is not None and start == [self.bos]
         self.ends = frozenset((self.tokenizer.eos_token_id, *ends))
         self.control = frozenset(self.tokenizer.all_special_ids)
+        self._asked: tuple[list[Message], str, list[int]] = ([], "", [])
 
     def encode(self, index: int, pair: Pair, look: Look | None = None) -> EncodedPair:
         """Make the row of a checked pair; its images are opened now.
@@ -208,7 +209,7 @@ class Encoder:
         Raises:
             Unfit: if another image, or its view, gives the pixels that the chosen answer has.
         """
-        text = self._write(turns_of(pair))
+        text, _ = self._before(turns_of(pair))
         sides = {side.shown: side for _, side in self._said(pair)}
         made = [
             Prefix(*self._prompt(text, *opened(pair, side, look), pair)) for side in sides.values()
@@ -231,8 +232,7 @@ class Encoder:
 
     def _prompt_length(self, pair: Pair) -> int:
         """Count the prompt's tokens; without its image where no limit can be near."""
-        text = self._write(turns_of(pair))
-        words = len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        words = len(self._before(turns_of(pair))[1])
         longest = max(len(answer) for answer in (pair.chosen, *pair.rejected))
         far = self.positions is None or 4 * (words + longest) < self.positions
         if self.max_length is None and far and pair.prompt.plain:
@@ -268,6 +268,13 @@ class Encoder:
             turns, add_generation_prompt=turns[-1]["role"] == "user", tokenize=False
         )
         return text
+
+    def _before(self, turns: list[Message]) -> tuple[str, list[int]]:
+        """Return text and ids of a conversation up to its answer; a pair's answers share one."""
+        if turns != self._asked[0]:
+            text = self._write(turns)
+            self._asked = (turns, text, self._ids(text))
+        return self._asked[1:]
 
     def _ids(self, text: str) -> list[int]:
         """Return the ids of a conversation as it stands in a row, but for its BOS."""
@@ -309,7 +316,7 @@ class Encoder:
     ) -> tuple[tuple[int, ...], tuple[float, ...]]:
         """Return the ids of an answer in context, and their weights where there are some."""
         who, asked = name_of(pair), turns_of(pair)
-        text, full = self._write(asked), self._write([*asked, answered(answer)])
+        (text, before), full = self._before(asked), self._write([*asked, answered(answer)])
         if not full.startswith(text):
             raise HarnessError(
                 f"The chat template does not put the answer of {who} behind the prompt it makes "
@@ -319,7 +326,7 @@ class Encoder:
         # Published templates end a turn with a space or a newline, which is not part of the answer.
         body, mark = full[len(text) :], str(self.tokenizer.eos_token)
         full = text + (body[: body.rfind(mark) + len(mark)] if mark in body else body.rstrip())
-        before, whole = self._ids(text), self._ids(full)
+        whole = self._ids(full)
         if whole[: len(before)] != before:
             raise HarnessError(
                 f"The first token of the answer of {who} merges with the end of the prompt. Let "

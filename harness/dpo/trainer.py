@@ -92,16 +92,20 @@ class PackedTrainer(DPOTrainer):
     def policy_and_reference(
         self, model: Any, network: Any, inputs: dict[str, Any]
     ) -> tuple[Tensor, Tensor]:
-        """``(N,)`` log-probabilities of a batch's answers, after and before."""
-        policy, reference = self._both(model, network, inputs, wanted=not self.loss.only_chosen)
+        """``(N,)`` log-probabilities of a batch's own answers, after and before."""
+        wanted = not self.loss.only_chosen
+        policy, reference = self._both(model, network, inputs, wanted=wanted, competing=False)
         if self.loss.needs.tokens:
             policy, reference = summed(policy, inputs), summed(reference, inputs)
         return policy, reference
 
     def _both(
-        self, model: Any, network: Any, inputs: dict[str, Any], *, wanted: bool
+        self, model: Any, network: Any, inputs: dict[str, Any], *, wanted: bool, competing: bool
     ) -> tuple[Tensor, Tensor]:
-        """Policy and reference, ``(N,)`` or by token; zeros where no reference is wanted."""
+        """Policy and reference, ``(N,)`` or by token; zeros where no reference is wanted.
+
+        ``competing`` scores the competitors of rejected answers, where the loss asks for them.
+        """
         base = base_of(network)
         features: Sequence[Tensor] = []
         if self.features is not None:
@@ -109,14 +113,15 @@ class PackedTrainer(DPOTrainer):
         elif self.packed:
             features = image_features(base, inputs["vision"], grad=self.sees)
         if wanted:
-            reference = self._reference(network, inputs, features)
-        policy = self._answers(model, base, inputs, features)
+            reference = self._reference(network, inputs, features, competing)
+        policy = self._answers(model, base, inputs, features, competing)
         return policy, reference if wanted else torch.zeros_like(policy)
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
         network = self.accelerator.unwrap_model(self.model)
         needs = self.loss.needs
-        policy, reference = self._both(model, network, inputs, wanted=needs.reference)
+        wanted, competing = needs.reference, self.loss.competitors
+        policy, reference = self._both(model, network, inputs, wanted=wanted, competing=competing)
         tokens = None
         if needs.tokens:
             tokens = arrange_tokens(policy, reference, inputs)
@@ -131,7 +136,12 @@ class PackedTrainer(DPOTrainer):
         return (loss, {"losses": losses.detach()}) if return_outputs else loss
 
     def _answers(
-        self, model: Any, base: Any, inputs: dict[str, Any], features: Sequence[Tensor]
+        self,
+        model: Any,
+        base: Any,
+        inputs: dict[str, Any],
+        features: Sequence[Tensor],
+        competing: bool = False,
     ) -> Tensor:
         """``(N,)`` summed log-probabilities of all answers; of each token where that is needed."""
         if self.packed:
@@ -139,7 +149,7 @@ class PackedTrainer(DPOTrainer):
         else:
             logits = plain_logits(model, base, inputs)
         labels, owner = inputs["labels"], inputs["owner"]
-        if self.loss.competitors:
+        if competing:
             first = inputs["counts"].cumsum(0) - inputs["counts"]
             chosen = torch.isin(owner, first)
             labels = torch.where(chosen, labels, competitors(logits, labels))
@@ -147,10 +157,10 @@ class PackedTrainer(DPOTrainer):
         return tokens if self.loss.needs.tokens else summed(tokens, inputs)
 
     def _reference(
-        self, network: Any, inputs: dict[str, Any], features: Sequence[Tensor]
+        self, network: Any, inputs: dict[str, Any], features: Sequence[Tensor], competing: bool
     ) -> Tensor:
         """The same of the model before: looked up, or computed and kept."""
-        kept = self.references
+        kept = self.references if competing == self.loss.competitors else None
         rows = [row.index for row in inputs["rows"]]
         new = [at for at, row in enumerate(rows) if kept is None or row not in kept]
         batch = inputs
@@ -166,7 +176,7 @@ class PackedTrainer(DPOTrainer):
                 if self.sees and self.packed:
                     pixels = image_features(base, inputs["vision"], grad=False)
                     features = pixels if batch is inputs else [pixels[at] for at in places]
-                values = self._answers(old, base, batch, features)
+                values = self._answers(old, base, batch, features, competing)
             if kept is None:
                 return values
             # Counted from the rows: reading the tensor would make the host wait for a GPU.

@@ -7,6 +7,8 @@ above it may have a limit of its own.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -83,12 +85,19 @@ def _left(folder: Path, limit: str, used: str, cached: str) -> int | None:
         return None
 
 
+def give_back() -> None:
+    """Return heap pages that lie free between kept tensors; glibc keeps them by itself."""
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library has no such
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 _CPU_SHARE, _GPU_SHARE = 0.25, 0.8
 _CPU_ROWS, _GPU_ROWS = 64, 256
 _CPU_TOKENS, _GPU_TOKENS = 4096, 16384
-_CPU_KEPT = 512 << 20
-"""Most bytes that are kept on a CPU, however much is free; or as many as its weights have. With
-more, six benchmarks of the demo took the same processor time."""
+_CPU_KEPT = 256 << 20
+"""Most bytes that all processes of a machine keep on CPUs, however much is free; or as many as the
+weights have. With more, six benchmarks of the demo took the same processor time."""
+_PIXELS = 256 << 20
 
 
 @dataclass
@@ -96,6 +105,7 @@ class Budget:
     """Limits of one batch. Shrinks when memory ran out all the same.
 
     Attributes:
+        pixels: bytes for kept inputs of the vision tower, on the host.
         features: bytes for kept image features.
         segments: bytes for kept shared beginnings.
         working: bytes for the keys and values of a batch.
@@ -108,6 +118,7 @@ class Budget:
             held at once; a GPU that runs out of memory is met when it does.
     """
 
+    pixels: int
     features: int
     segments: int
     working: int
@@ -120,15 +131,17 @@ class Budget:
 
     @classmethod
     def of(cls, loaded: Loaded, memory: int | None) -> Budget:
-        """Divide ``memory`` bytes, or a part of what is free on the device."""
+        """Divide ``memory`` bytes, or this process's share of a part of what is free."""
         on_gpu = loaded.device.type == "cuda"
+        sharing = 1 if on_gpu else int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         free = _free(loaded.device)
-        total = free if memory is None else memory
+        total = free // sharing if memory is None else memory
         kept = total * 4 // 10
         if memory is None and not on_gpu:
             weights = sum(value.nbytes for value in loaded.network.parameters())
-            kept = min(kept, max(_CPU_KEPT, weights))
+            kept = min(kept, max(_CPU_KEPT, weights) // sharing)
         return cls(
+            pixels=min(_PIXELS, kept // 4),
             features=kept // 4,
             segments=kept * 3 // 4,
             working=total // 2,

@@ -71,11 +71,11 @@ class Recent(Generic[T]):
 class Preparer:
     """Runs the processor; the pixels of an image that was seen lately are not made again."""
 
-    def __init__(self, loaded: Loaded) -> None:
-        """Remember the processor."""
+    def __init__(self, loaded: Loaded, budget: int) -> None:
+        """Keep at most ``budget`` bytes of pixels."""
         self._loaded = loaded
         self._single = type(loaded.processor).__name__ == "LlavaProcessor"
-        self._seen: Recent[Pictures] = Recent(256 << 20)
+        self._seen: Recent[Pictures] = Recent(budget)
 
     def prepare(self, item: EngineRequest) -> Prepared:
         """Return the inputs of one request; see :func:`harness.engine.inputs.prepare`.

@@ -10,6 +10,26 @@ from harness.records import Answer, Request
 
 T = TypeVar("T")
 
+PIXELS = 128_000_000
+"""How many pixels of decoded images end a window early; about 512 MB, as Pillow keeps them."""
+
+
+def windows(requests: Iterable[Request], most: int) -> Iterator[list[Request]]:
+    """Divide requests into those that are read ahead together: by number, and by memory.
+
+    An image that several requests of a window hold counts once.
+    """
+    window: list[Request] = []
+    pixels: dict[int, int] = {}
+    for request in requests:
+        window.append(request)
+        pixels |= {id(image): image.width * image.height for image in request.images}
+        if len(window) >= most or sum(pixels.values()) >= PIXELS:
+            yield window
+            window, pixels = [], {}
+    if window:
+        yield window
+
 
 class Answering(Protocol):
     """What can be asked: a model, or whatever stands in for one."""

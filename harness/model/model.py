@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from harness.engine import (
     weights_fingerprint,
 )
 from harness.errors import HarnessError, UsageError
+from harness.model.ask import windows
 from harness.model.base import Base
 from harness.model.distributed import everywhere, ranks
 from harness.model.engines import Engine, Opening
@@ -217,8 +218,7 @@ class Model:
         Each answer is stored as soon as it is ready. A request that fails becomes an answer
         without text that says why; it is not stored, so the next run tries it again.
         """
-        stream = iter(requests)
-        while window := list(islice(stream, WINDOW * ranks().size)):
+        for window in windows(requests, WINDOW * ranks().size):
             yield from map(as_read, self._answer_window(window))
             window.clear()  # lets its images go before those of the next are read
 

@@ -130,7 +130,10 @@ class ChatClient:
         end = time.monotonic() + self._deadline
         failed, room = 0, False
         while True:
-            self._wait(self._free_at - time.monotonic(), end)
+            if (free_at := self._free_at) >= end:
+                busy = Passing("the service takes no questions now")
+                self._fail(busy, asked_to_wait=free_at - time.monotonic())
+            self._wait(free_at - time.monotonic(), end)
             asked = self._adapted(limit, settings, logprobs=logprobs, room=room)
             try:
                 with paying(asked.limit) as pay:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from typing import Any
 
 from harness.engine import ImageDigests, answer_key
 from harness.model.address import server_name
+from harness.model.ask import windows
 from harness.model.asking import Asking
 from harness.records import Answer, Request, to_json
 from harness.storage import Store
@@ -72,9 +72,9 @@ class ServerModel:
 
         Whoever stops taking answers ends what is under way.
         """
-        stream = iter(requests)
-        while window := list(islice(stream, WINDOW)):
+        for window in windows(requests, WINDOW):
             yield from self._through(window)
+            window.clear()  # lets its images go before those of the next are read
 
     def _through(self, window: list[Request]) -> Iterator[Answer]:
         digests = ImageDigests()

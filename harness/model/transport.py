@@ -20,6 +20,8 @@ from typing import Any
 import httpcore
 import httpx
 
+from harness.errors import UsageError
+
 LARGEST = 4 << 20
 """Bytes of a reply, decompressed; 4,000 tokens with 20 log-probabilities each fit."""
 LARGEST_ERROR = 64 << 10
@@ -55,7 +57,7 @@ class GuardedTransport(httpx.BaseTransport):
         self._pool = (
             httpcore.ConnectionPool(**limits)
             if proxy is None
-            else httpcore.HTTPProxy(proxy, **limits)
+            else httpcore.HTTPProxy(str(proxy.url), proxy_auth=proxy.raw_auth, **limits)
         )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -145,11 +147,19 @@ def _decompressed(raw: bytes, headers: httpx.Headers, *, failed: bool) -> bytes:
     return body[:LARGEST_ERROR] if failed else body
 
 
-def _proxy(scheme: str, host: str) -> str | None:
+def _proxy(scheme: str, host: str) -> httpx.Proxy | None:
     """Return the proxy that the environment names for a host."""
-    if urllib.request.proxy_bypass(host):
+    named = urllib.request.getproxies().get(scheme, "").strip()
+    if not named or urllib.request.proxy_bypass(host):
         return None
-    return urllib.request.getproxies().get(scheme)
+    with contextlib.suppress(ValueError, httpx.InvalidURL):
+        proxy = httpx.Proxy(named if "://" in named else f"http://{named}")
+        if proxy.url.scheme in ("http", "https") and proxy.url.host:
+            return proxy
+    raise UsageError(
+        f"The proxy in {scheme}_proxy cannot be used. Write http://HOST:PORT or "
+        f"http://USER:PASSWORD@HOST:PORT, or add {host} to no_proxy."
+    )
 
 
 class _Wire(httpcore.NetworkBackend):

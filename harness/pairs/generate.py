@@ -11,7 +11,7 @@ import json
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,6 +38,7 @@ from harness.records import (
     distinct,
     from_json,
     most_frequent,
+    open_image,
     stopped,
     to_json,
 )
@@ -92,7 +93,6 @@ def _fill(journal: Journal[Pair | Drop], plan: Plan, model: Model) -> None:
     if missing := plan.dropped[len(journal.rows) :]:
         journal.append(*missing)
     done = _finished(journal, prompts, len(plan.dropped))
-    known = {prompt.id for prompt in prompts}
     with progress.bar("pairs", len(prompts), "prompts") as bar:
         bar.advance(done, "taken from an earlier call" if done else "")
         waiting: list[Pair | Drop] = []
@@ -102,7 +102,7 @@ def _fill(journal: Journal[Pair | Drop], plan: Plan, model: Model) -> None:
         places = {prompt.id: place for place, prompt in enumerate(prompts[done:])}
         made = method.make_pairs(sieve.prompts(prompts[done:]), watched, plan.options, plan.seed)
         for item in _patiently(made, method, pair_timeout, journal.path):
-            checked = sieve.pair(watched.marked(_checked(item, method, known)))
+            checked = sieve.pair(watched.marked(_checked(item, method, places)))
             if leading is not None:
                 leading = _leading(leading, checked, method, model)
             for record in (*sieve.dropped(places[checked.prompt.id]), checked):
@@ -173,7 +173,7 @@ def _finished(journal: Journal[Pair | Drop], prompts: Sequence[Prompt], before: 
     return next(i for i, prompt in enumerate(prompts) if prompt.id == last)
 
 
-def _checked(item: Any, method: Method, known: set[str]) -> Pair | Drop:
+def _checked(item: Any, method: Method, known: Container[str]) -> Pair | Drop:
     """Return the item as it may be trained on: answers equal to the chosen one are taken out."""
     who = f"The method '{method.name}' ({method.owner})"
     if not isinstance(item, Pair | Drop):
@@ -321,7 +321,8 @@ class Sieve:
 
     def _problem(self, prompt: Prompt) -> Drop | None:
         try:
-            prompt.open_images()
+            for image in prompt.images:
+                open_image(image, f"prompt '{prompt.id}'", again=True)
         except HarnessError as error:
             return Drop(prompt, UNREADABLE, {"error": str(error)})
         try:

@@ -83,8 +83,9 @@ def read_prompts(
             "option out to use the built-in prompts."
         )
     prompts: dict[str, Prompt] = {}
+    files: dict[str, Path] = {}  # prompts about one image hold one path
     for number, line in lines_of(path):
-        prompt = _prompt(path, number, line, images or path.parent)
+        prompt = _prompt(path, number, line, images or path.parent, files)
         if prompt.id in prompts:
             raise _broken(path, number, f"the id '{prompt.id}' is on an earlier line too")
         prompts[prompt.id] = prompt
@@ -107,7 +108,7 @@ def prompts_fingerprint(path: Path, prompts: Sequence[Prompt]) -> str:
     )
 
 
-def _prompt(path: Path, number: int, line: str, folder: Path) -> Prompt:
+def _prompt(path: Path, number: int, line: str, folder: Path, files: dict[str, Path]) -> Prompt:
     try:
         row = parse_json(line)
     except ValueError as error:
@@ -118,7 +119,7 @@ def _prompt(path: Path, number: int, line: str, folder: Path) -> Prompt:
     if not _MARK.sub("", question).strip() or not isinstance(row.get("image"), str):
         raise _broken(path, number, "it needs the texts 'image' and 'question'")
     name = row["image"].removeprefix("file://")
-    image = folder / name
+    image = files.setdefault(name, folder / name)
     if not name or not os.path.isfile(image):  # Path.is_file raises for names that are too long
         raise _broken(path, number, _no_image(name, image))
     own, reference = row.get("id"), reference_of(row, OWN_REFERENCES)

@@ -10,11 +10,20 @@ from __future__ import annotations
 import inspect
 import math
 import re
+import sys
 from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any, get_type_hints
 
 from harness.errors import UsageError, near_miss
+
+
+def typed_number(text: str) -> float:
+    """Read a number as a person types it; NaN for anything else, also for Python's ``0_5``."""
+    try:
+        return float(text) if text.isascii() and "_" not in text else math.nan
+    except ValueError:
+        return math.nan
 
 
 @dataclass(frozen=True)
@@ -43,7 +52,8 @@ class Bounds:
             return next((told for part in value if (told := self.problem(part))), None)
         if isinstance(value, str):
             return self._text(value)
-        if isinstance(value, int | float) and not (math.isfinite(value) and self._inside(value)):
+        finite = isinstance(value, int | float) and abs(value) <= sys.float_info.max
+        if isinstance(value, int | float) and not (finite and self._inside(value)):
             return f"it must be {self._range()}"
         return None
 

@@ -33,29 +33,48 @@ def listed_formats() -> Iterator[None]:
         PIL.Image.ID[:] = known
 
 
-def open_image(path: Path, owner: str) -> PIL.Image.Image:
+_HANDED: dict[tuple[Path, int, int], PIL.Image.Image] = {}
+"""The image that was opened to be looked at first, by path, time and size of its file."""
+
+
+def open_image(path: Path, owner: str, *, again: bool = False) -> PIL.Image.Image:
     """Decode an image file completely as RGB, turned upright as a camera's EXIF tag says.
 
     ``datasets`` and ``transformers`` turn images too, so prompts and benchmarks look alike.
 
+    Args:
+        path: the file.
+        owner: who wants it, for messages.
+        again: the image is only checked now and opened again soon: the next call for the same,
+            unchanged file returns this object instead of decoding it a second time.
+
     Raises:
         HarnessError: if it cannot be decoded, or has more than 8 bits a channel, which Pillow
-            would cut to white; ``owner`` says who wanted it.
+            would cut to white.
     """
     import PIL.Image
     import PIL.ImageOps
 
     _whole_files_only()
     try:
+        found = path.stat()
+        key = (path, found.st_mtime_ns, found.st_size)
+        if (handed := _HANDED.pop(key, None)) is not None:
+            return handed
         with PIL.Image.open(path, formats=IMAGE_FORMATS) as image:
             if problem := image_problem(image):
                 raise ValueError(problem)
-            return PIL.ImageOps.exif_transpose(image).convert("RGB")
-    except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
+            PIL.ImageOps.exif_transpose(image, in_place=True)
+            made = image.convert("RGB")  # a copy, whatever the mode
+    except Exception as error:  # Pillow's readers raise many kinds
         raise HarnessError(
             f"The image of {owner} cannot be read: {path} ({error}). "
             "Replace the file, or remove its line from the prompt file, and run again."
         ) from error
+    if again:
+        _HANDED.clear()
+        _HANDED[key] = made
+    return made
 
 
 def _whole_files_only() -> None:

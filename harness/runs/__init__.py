@@ -10,12 +10,12 @@ from harness.runs.finished import (
     compare_runs,
     open_run,
     report_of,
-    run_name,
     seed_folder,
 )
 from harness.runs.from_lmms_eval import read_lmms
 from harness.runs.from_vlmevalkit import read_vlmevalkit
 from harness.runs.imports import Imported, write_import
+from harness.runs.likeness import run_name
 from harness.runs.looks import compare_again, looked
 from harness.runs.publish import hub_access, push
 from harness.runs.recomputing import ALONE, OLDER

@@ -147,7 +147,8 @@ def _refuse_doubt(
 
 
 def _texts(path: Path, said: str, records: Sequence[_Record]) -> list[str | None]:
-    """Return the answers of a column."""
+    """Return the answers of a column; in a table of text an empty cell is how a lack is written."""
+    table = path.name.lower().removesuffix(".gz").endswith((".csv", ".tsv"))
     found: list[str | None] = []
     odd: list[tuple[str, str]] = []
     for where, record in records:
@@ -163,7 +164,8 @@ def _texts(path: Path, said: str, records: Sequence[_Record]) -> list[str | None
         elif isinstance(value, bool):
             odd.append((where, str(value).lower()))
         else:  # nan is how pandas writes that there is none
-            text = None if value is None or value != value else _plain(value)
+            lacks = value is None or value != value or (table and value == "")
+            text = None if lacks else _plain(value)
             found.append(None if text is None or text.startswith(FAILED) else text)
     if odd:
         shown = "; ".join(f"{where}: {what}" for where, what in odd[:_SHOWN])

@@ -32,6 +32,7 @@ from harness.storage import (
     file_digest,
     locked,
     manifest_text,
+    put_in_place,
     read_bytes,
     sealed,
 )
@@ -204,7 +205,7 @@ def _write(out: Path, members: Mapping[str, bytes]) -> None:
                 info.create_system = 3  # Unix on every system: the same bytes everywhere
                 info.external_attr = 0o644 << 16
                 file.writestr(info, data, zipfile.ZIP_DEFLATED, 9)
-        os.replace(beside, out)
+        put_in_place(beside, out)
     except OSError as error:
         beside.unlink(missing_ok=True)
         raise cannot_write(out, error) from error

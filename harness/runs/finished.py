@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
@@ -34,6 +34,8 @@ from harness.pairs import read_pair_report
 from harness.records import Sample, Samples, distinct, from_json
 from harness.report import ReportInput, conclude, conclude_alone
 from harness.runs.baseline import taken_in
+from harness.runs.imports import IN_WORDS, words_in
+from harness.runs.likeness import called, counted_otherwise, in_words, unlike
 from harness.stages import kept_ablation
 from harness.storage import RunRecord, image_folder, read_journal, read_json
 
@@ -55,6 +57,7 @@ class FinishedRun:
         more: both arms of further seeds, where the folder holds several
             (:func:`harness.run.run_seeds`).
         arms: what stands for before and after, see :attr:`harness.storage.RunRecord.arms`.
+        record: what was asked, and what the answers depend on.
     """
 
     folder: Path
@@ -65,6 +68,7 @@ class FinishedRun:
     imported: Mapping[str, Mapping[str, bool | None]] = field(default_factory=dict)
     more: tuple[tuple[Samples, Samples], ...] = ()
     arms: tuple[str, str] = ("", "")
+    record: RunRecord = field(default_factory=lambda: RunRecord({}, {}))
 
 
 def seed_folder(folder: Path, index: int) -> Path:
@@ -124,7 +128,7 @@ def open_run(folder: Path) -> FinishedRun:
         curves=read_curves(folder),
         images=image_folder(folder),
     )
-    return FinishedRun(folder, report, before, after, data, imported, more, record.arms)
+    return FinishedRun(folder, report, before, after, data, imported, more, record.arms, record)
 
 
 def _examples(
@@ -197,12 +201,15 @@ def compare_runs(
     columns = {name: columns_of(name, second, first) for name in shared}
     if _same_run(first, second):  # a run compared with itself: no difference, not a small one
         second = dataclasses.replace(second, after=first.after, more=first.more)
-    before, after = _chosen(first.after, shared), _chosen(second.after, shared)
+    sides = [(run.folder, run.report, run.record) for run in (first, second)]
+    words = counted_otherwise(shared, *sides)
+    before, after = _chosen(first.after, shared, words), _chosen(second.after, shared, words)
     notes = [first.report.notice] if first.report.notice else []
     for run in (first, second):
         notes += run.report.notes if run.imported else ()
-    sides = (first.folder, first.report), (second.folder, second.report)
-    notes += unlike(*sides)
+    notes += [f"{name}: {IN_WORDS}" for name in shared if in_words(name, second.report)]
+    notes += [f"{name}: {IN_WORDS}, as one side has no tokens" for name in words]
+    notes += unlike(shared, *sides)
     trained = list(zip(first.more, second.more, strict=False))
     if len(first.more) != len(second.more):
         notes.append(
@@ -230,7 +237,10 @@ def compare_runs(
         seed=seed,
         terms=terms,
         touched=_touched(shared, first, second),
-        more=[(_chosen(one, shared), _chosen(two, shared)) for (_, one), (_, two) in trained],
+        more=[
+            (_chosen(one, shared, words), _chosen(two, shared, words))
+            for (_, one), (_, two) in trained
+        ],
     )
     if found.overlaps or any(each.notes for each in found.compared.benchmarks):
         told = f"In these notes, before is {arms[0]} and after is {arms[1]}."
@@ -316,8 +326,13 @@ def columns_of(name: str, *runs: FinishedRun) -> tuple[Metric, ...]:
     return known_columns(named, rows)
 
 
-def _chosen(samples: Samples, names: Sequence[str]) -> dict[str, tuple[Sample, ...]]:
-    return {name: samples[name] for name in names}
+def _chosen(samples: Samples, names: Sequence[str], words: Collection[str]) -> Samples:
+    return {
+        name: tuple(dataclasses.replace(row, tokens=words_in(row.answer)) for row in samples[name])
+        if name in words
+        else samples[name]
+        for name in names
+    }
 
 
 def _inputs(
@@ -353,42 +368,3 @@ def _of_the_version_before(report: ReportInput, record: RunRecord, folder: Path)
         ablation=kept_ablation(folder),
         seeds=tuple(range(first, first + len(record.seeds))) if record.seeds else (),
     )
-
-
-Measured = tuple[Path, ReportInput]
-
-
-def unlike(first: Measured, second: Measured) -> list[str]:
-    """Say that two runs were measured by different protocols; refuse two engines."""
-    (one, before), (two, after) = first, second
-    if before.engine != after.engine:
-        raise HarnessError(
-            f"{one} was answered by the engine {before.engine or 'own'}, and {two} by "
-            f"{after.engine or 'own'}. Engines differ in rounding, so a difference would not be "
-            "one of the models alone. Measure one of them again, with the --engine of the other."
-        )
-    if before.protocol == after.protocol:
-        return []
-    return [
-        f"{one.name} was measured by the protocol {before.protocol} and {two.name} "
-        f"by {after.protocol}: images, conversations and some questions differ between them, so a "
-        "difference is not one of the models alone."
-    ]
-
-
-def run_name(place: Path) -> str:
-    """Return the name of a run's folder or bundle; a model's name in it may hold dots."""
-    return place.resolve().name.removesuffix(".zip")
-
-
-def called(first: Measured, second: Measured) -> tuple[str, str]:
-    """Call two runs by their methods, else by their folders, else by their places."""
-    methods, folders = (
-        (first[1].method, second[1].method),
-        (run_name(first[0]), run_name(second[0])),
-    )
-    if methods[0] != methods[1]:
-        return methods
-    if folders[0] != folders[1]:
-        return folders
-    return f"{folders[0]} (first)", f"{folders[1]} (second)"

@@ -15,11 +15,11 @@ from math import isclose
 from pathlib import Path
 from typing import Any
 
-from harness.benchmark import scores_in
+from harness.benchmark import directions, scores_in
 from harness.errors import HarnessError, UsageError
 from harness.records import Answer, Sample, as_read, fingerprint
 from harness.runs.answer_files import FAILED, files_below, records_in
-from harness.runs.imports import Imported, all_but, note_on_images, words_in
+from harness.runs.imports import IN_WORDS, Imported, all_but, note_on_images, words_in
 from harness.storage import read_json
 
 _FILE = re.compile(r"(?P<stamp>.*)_samples_(?P<task>.+)\.jsonl$")
@@ -74,7 +74,7 @@ def _imported(task: str, file: Path) -> Imported:
     if not rows:
         raise HarnessError(f"{file} holds no rows. Evaluate again with --log_samples.")
     results = _results(file)
-    directions = _of_task(results, "higher_is_better", task) or {}
+    ways = {**directions(task), **(_of_task(results, "higher_is_better", task) or {})}
     scored = [scores_in({key: row[key] for key in row if key not in _BESIDE}) for row in rows]
     values = {
         metric: [each.get(metric) for each in scored]
@@ -105,7 +105,7 @@ def _imported(task: str, file: Path) -> Imported:
     empty = sum(row.answer == "" for row in samples)
     notes = [note_on_images(samples), *told]
     if in_words:
-        notes.append("tokens were not counted, lengths are in words")
+        notes.append(f"tokens were not counted, {IN_WORDS}")
     wanted = (_of_task(results, "n-samples", task) or {}).get("effective")
     if isinstance(wanted, int) and wanted > len(samples):
         last = ", ".join(row.id for row in samples[-3:])
@@ -119,7 +119,12 @@ def _imported(task: str, file: Path) -> Imported:
             "and scores it as wrong"
         )
     notes.append("images were not kept, so rows are matched by question and target alone")
-    metrics = {name: directions.get(metric, True) for metric, name in names.items()}
+    metrics = {name: ways.get(metric) for metric, name in names.items()}
+    if unknown := [name for name, better in metrics.items() if better is None]:
+        notes.append(
+            f"no verdict on {', '.join(unknown)}: neither a *_results.json beside the file nor the "
+            f"installed task {task} says whether more is better"
+        )
     return Imported(f"lmms-{task}", samples, metrics, tuple(notes))
 
 

@@ -19,7 +19,7 @@ from harness.data import plain_cell
 from harness.errors import HarnessError, UsageError, some
 from harness.records import Answer, Sample, as_read, distinct, fingerprint
 from harness.runs.answer_files import FAILED, files_below, records_in
-from harness.runs.imports import Imported, all_but, note_on_images, words_in
+from harness.runs.imports import IN_WORDS, Imported, all_but, note_on_images, words_in
 
 _SCORES = ("hit", "score", "eval_score", "match", "correct")
 _IMAGES = ("image_path", "image_name", "image_file", "image_id", "img_id", "imageId", "image")
@@ -103,7 +103,7 @@ def _imported(path: Path) -> Imported:
     notes = [
         note_on_images(samples),
         f"scored by VLMEvalKit, column '{score}'; where its judge failed it may have guessed",
-        "tokens were not counted, lengths are in words",
+        f"tokens were not counted, {IN_WORDS}",
         "images were not kept, so rows are matched by question and target alone",
     ]
     if unscored:

@@ -125,6 +125,10 @@ def note_on_images(samples: Sequence[Sample]) -> str:
     return f"{clusters} images for {len(samples)} rows, identified by their names in the file"
 
 
+IN_WORDS = "lengths are in words"
+"""How the note ends that says so of a benchmark."""
+
+
 def words_in(text: str | None) -> int:
     """Return the length of an answer in words, where tokens were not counted."""
     return len(text.split()) if text else 0

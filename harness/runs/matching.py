@@ -25,7 +25,8 @@ _CALLED = {"doc_id": _POSITION}  # by lmms-eval
 _LONGEST = 400  # letters of an id
 _ALIKE = 50  # rows that may share an id, and are told apart by their questions
 _RUN = 12  # questions in a row by which a place in the data is known
-_NUMBER = re.compile(r"(?:COCO_\w+_)?0*(\d+)(?:\.0+|\.(?:jpe?g|png))?", re.IGNORECASE)
+_NUMBER = re.compile(r"(?:COCO_\w+_)?0*(\d+)(?:\.0+)?", re.IGNORECASE)
+_PICTURE = re.compile(r"(?:.*[/\\])?([^/\\]+)\.(?:jpe?g|png)", re.IGNORECASE)
 
 _Way = tuple[str, str, bool]
 """Column of the file and of the data, and whether it is by name; without the former, a phrase."""
@@ -182,11 +183,13 @@ def _index(rows: Sequence[Row]) -> _Index:
 def _number(text: str) -> str:
     """Return the number that an id is, as of "7.0", "000007" and "COCO_val2014_000000000007.jpg".
 
-    Tables turn whole numbers into decimals, and COCO's number stands for its file. Any other id is
-    returned as it is.
+    Tables turn whole numbers into decimals, and COCO's number stands for its file. A picture is
+    known by its name in any folder. Any other id is returned as it is.
     """
-    found = _NUMBER.fullmatch(text)
-    return found[1] if found else text
+    picture = _PICTURE.fullmatch(text)
+    name = picture[1] if picture else text
+    found = _NUMBER.fullmatch(name)
+    return found[1] if found else name
 
 
 def _heard(asked: Sequence[tuple[str, str]], given: Sequence[GivenAnswer]) -> list[str | None]:

@@ -13,16 +13,18 @@ import re
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from harness.storage import parse_json, read_text
+from harness.storage import is_secret, parse_json, read_text
 
 _SPOKEN = frozenset(
     {
         *("answer", "answers", "chosen", "cluster", "content", "group", "groups", "id", "key"),
         *("missing_after", "missing_before", "prompt", "question", "reference", "rejected"),
-        *("row", "rows", "target", "thought", "value", "verdict", "words"),
+        *("row", "rows", "target", "thought", "units", "value", "verdict", "words"),
     }
 )
 """Keys whose texts come from the data, a model or a judge."""
+_BY_NAME = ("groups", "units")
+"""Keys that hold such texts by names of the data's own."""
 _PATH = re.compile(r"(?:file://|(?<![\w/.:]))(?:/[^\s/'\"]+)+/([^\s/'\"]+)")
 _WINDOWS = re.compile(r"\b[A-Za-z]:\\(?:[^\s\\'\"]+\\)*([^\s\\'\"]+)")
 _LOGIN = re.compile(r"(?<=://)[^\s/@]+@")
@@ -54,7 +56,7 @@ def leaks_in(text: str) -> list[str]:
     found += [
         f"the value of ${name}"
         for name, value in sorted(os.environ.items())
-        if _SECRET_NAME.search(name) and len(value) >= 8 and value in text
+        if _SECRET_NAME.search(name) and is_secret(value) and value in text
     ]
     return found
 
@@ -76,7 +78,8 @@ def without_paths(text: str, places: tuple[str, ...] = ()) -> str:
 
 def _clean(value: Any, key: str, places: tuple[str, ...]) -> Any:
     if isinstance(value, dict):
-        return {name: _clean(item, name, places) for name, item in value.items()}
+        inside = {name: key if key in _BY_NAME else name for name in value}
+        return {name: _clean(item, inside[name], places) for name, item in value.items()}
     if isinstance(value, list):
         return [_clean(item, key, places) for item in value]
     if isinstance(value, str) and key not in _SPOKEN:

@@ -14,10 +14,10 @@ from pathlib import Path
 from harness import progress
 from harness.benchmark import Benchmark, Row, Task
 from harness.context import EvalPlan
-from harness.errors import UsageError
+from harness.errors import HarnessError, UsageError
 from harness.records import MISSING, Answer, Sample, distinct, fingerprint
 from harness.runs.answer_files import GivenAnswer, answers_of, files_in
-from harness.runs.imports import words_in
+from harness.runs.imports import IN_WORDS, words_in
 from harness.runs.matching import Matched, match
 from harness.stages import sample_of
 from harness.storage import reduced
@@ -135,23 +135,32 @@ def _scored(
     limit = plan.settings.limit
     task = Task(bench.task, plan.data)
     notes = list(bench.prepare(task))
+    if empty := sum(one.text == "" for one in given):
+        notes.append(f"{empty} answers are empty texts and are scored; a failed request may be one")
 
     def read(stop: int | None = None) -> list[Row]:
         return [row.bare() for row in task.rows(0, stop)]
 
-    found = match(bench.name, read(limit), given, whole=read if limit is not None else None)
+    rows = read(limit)
+    if rows and all(row.problem for row in rows):
+        raise HarnessError(
+            f"None of the {len(rows)} rows of {bench.name} can be read, so nothing was scored; row "
+            f"{rows[0].id}: {rows[0].problem}. See what is wrong with: harness data verify "
+            f"{task.folder or plan.data}"
+        )
+    found = match(bench.name, rows, given, whole=read if limit is not None else None)
     samples: list[Sample] = []
     for row in task.rows(0, limit):
         answer = found.answers.get(row.id)
         said = (
             Answer(answer.text, words_in(answer.text))
-            if answer is not None and answer.text is not None
-            else Answer(None, finish=MISSING, error=_no_answer(answer))
+            if answer is not None and answer.text is not None and row.problem is None
+            else Answer(None, finish=MISSING, error=row.problem or _no_answer(answer))
         )
         samples.append(sample_of(task, bench, row, said))
         if len(shown) < _PICTURES:
             shown.append(replace(row.bare(), images=reduced(row.images)))
-    notes += (*found.notes, "lengths are in words")
+    notes += (*found.notes, IN_WORDS)
     return tuple(samples), replace(found, notes=tuple(notes))
 
 

@@ -180,7 +180,7 @@ def _unreadable(prompts: Sequence[Prompt]) -> Iterator[str]:
         try:
             with PIL.Image.open(path, formats=IMAGE_FORMATS) as image:
                 problem = image_problem(image)
-        except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
+        except Exception as error:  # Pillow's readers raise many kinds
             problem = str(error)
         if problem:
             yield f"{path} ({problem})"

@@ -39,13 +39,14 @@ from harness.storage.reading import (
     open_regular,
     parse_json,
     parse_yaml,
+    put_in_place,
     read_bytes,
     read_header,
     read_json,
     read_text,
 )
 from harness.storage.run_record import RunRecord
-from harness.storage.secrets import KEY, without_keys
+from harness.storage.secrets import KEY, is_secret, without_keys
 from harness.storage.segments import Segments, compact, open_store, spread
 from harness.storage.throughput import Throughput, note_throughput, read_throughputs
 from harness.storage.thumbnails import image_folder, reduced, save_thumbnail, thumbnail_in
@@ -76,6 +77,7 @@ __all__ = [
     "folder_digest",
     "header_of",
     "image_folder",
+    "is_secret",
     "journal_of",
     "lines_of",
     "locked",
@@ -87,6 +89,7 @@ __all__ = [
     "open_store",
     "parse_json",
     "parse_yaml",
+    "put_in_place",
     "read_bytes",
     "read_header",
     "read_journal",

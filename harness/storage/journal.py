@@ -22,7 +22,7 @@ from typing import IO, Any, Generic, TypeVar
 from harness import progress
 from harness.errors import HarnessError
 from harness.records import VERSION, from_json, to_json
-from harness.storage.reading import open_regular, parse_json, read_bytes
+from harness.storage.reading import open_regular, parse_json, put_in_place, read_bytes
 from harness.storage.secrets import without_keys
 
 T = TypeVar("T")
@@ -45,7 +45,7 @@ def write_whole(path: Path, text: str) -> Path:
             file.write(without_keys(text))
             file.flush()
             os.fsync(file.fileno())
-        os.replace(beside, path)
+        put_in_place(beside, path)
     except OSError as error:
         with contextlib.suppress(OSError):
             beside.unlink()

@@ -43,6 +43,17 @@ def open_regular(path: Path, within: Path | None = None) -> IO[bytes]:
         raise
 
 
+def put_in_place(written: Path, path: Path) -> None:
+    """Give a file that was written beside another one its name; a device or pipe stays.
+
+    Raises:
+        OSError: if it cannot be done, or something else than a file has that name.
+    """
+    if path.exists() and not path.is_file():  # rename() takes the place even of /dev/null
+        raise OSError("it is no regular file")
+    os.replace(written, path)
+
+
 def read_bytes(path: Path, limit: int = LARGEST, within: Path | None = None) -> bytes:
     """Read a regular file of at most ``limit`` bytes.
 

@@ -18,6 +18,8 @@ KEY = "OPENAI_API_KEY"
 """Environment variable of the key for servers."""
 SHORTEST = 8
 """Characters of a key that give it away; shorter keys ("EMPTY", "none") are no secrets."""
+_WORD = re.compile(r"[-_]*(?:[A-Z]?[a-z]+|[A-Z]+)[-_]*")
+"""A key such as "anything", and a part such as "required", stand in texts that hold no key."""
 
 _HIDDEN = "***"
 _CODED = re.compile(
@@ -33,18 +35,24 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{11,}={0,2}")  # 8 bytes take 11 signs
 _STANDARD = str.maketrans("-_", "+/")
 
 
+def is_secret(key: str) -> bool:
+    """Say whether a key can be one: it is not short, and not a single word of letters."""
+    return len(key) >= SHORTEST and not _WORD.fullmatch(key)
+
+
 def without_keys(text: str) -> str:
-    """Return a text with every trace of the key, of 8 characters or more, replaced by ``***``."""
+    """Return a text with the key, and every 8 characters of it but words, replaced by ``***``."""
     key = os.environ.get(KEY, "").strip()
-    return _Secret.of(key).removed(text) if len(key) >= SHORTEST else text
+    return _Secret.of(key).removed(text) if is_secret(key) else text
 
 
 class _Secret:
     """One key, and how to find its parts quickly."""
 
     def __init__(self, key: str) -> None:
-        windows = set(_parts(key, SHORTEST))
-        self._window = re.compile(f"(?=({'|'.join(map(re.escape, sorted(windows)))}))")
+        windows = (key, *sorted({*_parts(key, SHORTEST)}))
+        parts = [re.escape(part) for part in windows if not _WORD.fullmatch(part)]
+        self._window = re.compile(f"(?=({'|'.join(parts)}))")
         # Any window holds one of these whole: most texts hold none, and are done with.
         self._pieces = _parts(key, 5, 4)
         bare = _bare(key)
@@ -71,7 +79,7 @@ class _Secret:
     def _plain(self, text: str) -> Iterator[tuple[int, int]]:
         if any(piece in text for piece in self._pieces):
             for match in self._window.finditer(text):
-                yield match.start(), match.start() + SHORTEST
+                yield match.span(1)
 
     def _scattered(self, text: str) -> Iterator[tuple[int, int]]:
         """Find it in another case, or with spaces, lines, quotes or hidden signs in between."""

@@ -133,6 +133,26 @@ def test_a_task_of_lmms_eval_becomes_a_benchmark() -> None:
         benchmark("lmms:popee")
 
 
+def test_what_asks_and_scores_is_part_of_the_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Included files of another folder, and the version of lmms-eval, in whose code they lie."""
+    (tmp_path / "base").mkdir()
+    base, code, task = tmp_path / "base" / "b.yaml", tmp_path / "base" / "u.py", tmp_path / "t.yaml"
+    base.write_text("dataset_path: json\n")
+    code.write_text("x = 1\n")
+    task.write_text("include: base/b.yaml\ntask: t\n")
+    seen = [code_digest(str(task))]
+    assert seen == [code_digest(str(task))]
+    base.write_text("dataset_path: json\ngeneration_kwargs: {max_new_tokens: 512}\n")
+    seen.append(code_digest(str(task)))
+    code.write_text("x = 2\n")
+    seen += [code_digest(str(task)), code_digest("pope")]
+    monkeypatch.setattr("harness.benchmark.catalog.version", lambda name: "0.7.9")
+    seen += [code_digest(str(task)), code_digest("pope")]
+    assert len(set(seen)) == 6
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -161,6 +181,7 @@ def test_a_file_that_is_no_task_is_refused(tmp_path: Path, text: str, told: str)
         *(("It is dark blue.", "C"), ("It is a red one", "A"), ("A green bus", "D")),
         *(("A or B", None), ("A, or D", None), ("red or blue", None), ("", None), ("none", None)),
         *(("A car", None), ("E", None), ("I do not know", None)),
+        *(("It is (A).\n\nB", "B"), ("Not B but:\n<answer> A </answer>", "A"), ("A\nB", None)),
         *(("The answer is a green bus.", "D"), ("The best choice is a red one", "A")),
         *(("Answer: A green bus", "D"), ("The answer is a", "A"), ("option a is right", "A")),
         *(("The answer is A because of the light", "A"), ("the answer is (a).", "A")),
@@ -169,6 +190,13 @@ def test_a_file_that_is_no_task_is_refused(tmp_path: Path, text: str, told: str)
 )
 def test_letters_by_hand(answer: str, read: str | None) -> None:
     assert letter(answer, OPTIONS) == read
+
+
+def test_an_option_that_is_written_out_is_chosen_whatever_letters_it_holds() -> None:
+    options = {"A": "sample B", "B": "sample A", "C": "Washington, D.C."}
+    said = ("A. sample B", "The right one:\nB) sample A\n", "C. Washington, D.C.")
+    assert [letter(text, options) for text in said] == ["A", "B", "C"]
+    assert letter("A. sample B\nB. sample A", options) is None
 
 
 @given(

@@ -40,6 +40,17 @@ def test_edited_data_is_read_anew_and_the_process_is_left_as_it_was(tmp_path, mo
     assert not ImageFile.LOAD_TRUNCATED_IMAGES
 
 
+def test_a_table_that_does_not_say_which_columns_are_images_is_read_alike(tmp_path):
+    """pandas and pyarrow write no such note, and ``datasets`` takes the column for two texts."""
+    shutil.copytree(harness_tinyworld.DATA / "POPE", tmp_path / "POPE")
+    (file,) = (tmp_path / "POPE/data").glob("*.parquet")
+    pq.write_table(pq.read_table(file).replace_schema_metadata(None), file)
+    row, known = (
+        next(Task("pope/pope.yaml", d).rows()) for d in (tmp_path, harness_tinyworld.DATA)
+    )
+    assert (row.problem, row.content, row.image) == (None, known.content, known.image)
+
+
 OWN = """
 dataset_path: local/Own
 task: own

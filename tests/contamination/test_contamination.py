@@ -85,6 +85,9 @@ def test_other_images_are_left_alone() -> None:
         ("p0001.png", None),
         ("tinyworld_3000000001", None),
         ("ocr_vqa/images/0001.jpg", None),
+        ("imgs/000001.jpg", None),
+        ("00000123.jpg", None),
+        ("0000000000123.jpg", None),
         ("2324501", None),
     ],
 )

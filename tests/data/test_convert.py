@@ -22,7 +22,7 @@ from harness_tinyworld import DATA
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.benchmark import Task, check_tables
+from harness.benchmark import Files, Task, check_tables
 from harness.benchmark.json_stream import BrokenListError, list_items
 from harness.cli.data import data as data_commands
 from harness.contamination import coco_number
@@ -361,6 +361,16 @@ def test_names_in_an_archive_never_become_paths(made, tmp_path) -> None:
     done = made("mmhal", change)
     assert done.rows == 4
     assert {path.name for path in tmp_path.iterdir()} == {"files", "out"}
+
+
+def test_two_files_of_one_name_and_size_are_told_apart_by_their_bytes(tmp_path) -> None:
+    for folder, data in (("a", b"one"), ("b", b"one")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "1.bmp").write_bytes(data)
+    assert str(Files(tmp_path, "").find("1.bmp")) == str(tmp_path / "a" / "1.bmp")
+    (tmp_path / "b" / "1.bmp").write_bytes(b"two")
+    with pytest.raises(UsageError, match=r"different files 1\.bmp"):
+        Files(tmp_path, "").find("1.bmp")
 
 
 def test_pillow_would_take_a_program_for_an_image() -> None:

@@ -143,6 +143,19 @@ def test_tables_that_are_not_whole_are_refused_everywhere_in_one_sentence(
     assert words in str(verified.exception)
 
 
+@pytest.mark.parametrize("path", ["data/**", "**", "data/test**", "data/**/*.parquet"])
+def test_a_card_may_name_its_files_as_datasets_reads_patterns(pope: Path, path: str) -> None:
+    shutil.rmtree(pope / "Full")
+    configs = [{"config_name": "default", "data_files": [{"split": "test", "path": path}]}]
+    (pope / "README.md").write_text(f"---\nconfigs: {json.dumps(configs)}\n---\n")
+    found = check_tables(benchmark("pope").task, pope.parent)
+    assert found is not None
+    assert pope / TABLE in found.files
+    configs[0]["data_files"][0]["path"] = ""
+    (pope / "README.md").write_text(f"---\nconfigs: {json.dumps(configs)}\n---\n")
+    assert check_tables(benchmark("pope").task, pope.parent) is None
+
+
 def test_another_configuration_may_be_absent(pope: Path) -> None:
     shutil.rmtree(pope / "Full")
     assert check_tables("pope/pope.yaml", pope.parent) is not None

@@ -129,10 +129,10 @@ def test_the_reference_is_computed_once_per_answer(case, tmp_path, monkeypatch):
     calls = []
     answers = PackedTrainer._answers
 
-    def count(self, model, base, inputs, features):
+    def count(self, model, base, inputs, features, competing):
         if not torch.is_grad_enabled():
             calls.extend(row.name for row in inputs["rows"])
-        return answers(self, model, base, inputs, features)
+        return answers(self, model, base, inputs, features, competing)
 
     monkeypatch.setattr(PackedTrainer, "_answers", count)
     once = dataclasses.replace(TRAINING, lora_dropout=0.0, repeats=2, save_steps=0)

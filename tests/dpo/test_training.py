@@ -123,9 +123,15 @@ def test_the_same_seed_gives_the_same_bytes(model, pairs, tmp_path):
 def test_other_losses_train(model, pairs, tmp_path, loss):
     training = dataclasses.replace(TRAINING, loss=loss, epochs=5, loss_weights=(1.0, 0.0, 0.0))
     few = [dataclasses.replace(pair, rejected=pair.rejected[:1]) for pair in pairs[:4]]
-    dpo.train(few, model, tmp_path, seed=1, training=training)
+    adapter = dpo.train(few, model, tmp_path, seed=1, training=training)
     steps = curves(tmp_path)
     assert steps[-1]["loss"] < steps[0]["loss"] - 1e-3
+    if loss == "sima_released":  # its competitors stand in the loss alone
+        assert dpo.try_step(few[0], model, training).difference < 1e-5
+        effect = read_json(tmp_path / "effect.json")
+        for when, path in (("before", None), ("after", adapter)):
+            own = dpo.image_ablation(few, model, path)
+            assert effect[when]["margin"] == pytest.approx(own.margin, abs=1e-4)
 
 
 @pytest.mark.parametrize("template", [LLAVA_HF_TEMPLATE, BOS_TEMPLATE, "no eos"])

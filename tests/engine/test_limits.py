@@ -128,14 +128,17 @@ def test_positions_by_hand(config: Config, positions: int | None) -> None:
     assert positions_of(config) == positions
 
 
-def test_what_a_cpu_keeps_does_not_grow_with_the_machine(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("processes", [1, 2, 4])
+def test_what_cpus_keep_does_not_grow_with_the_machine_or_the_processes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, processes: int
 ) -> None:
     loaded = Model.open(folder, device="cpu").base.loaded()
     monkeypatch.setattr("harness.engine.memory._free", lambda device: 1 << 40)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
     budget = Budget.of(loaded, None)
-    assert (budget.features, budget.segments) == (128 << 20, 384 << 20)
-    assert budget.working == 1 << 39
+    kept = (budget.pixels, budget.features, budget.segments)
+    assert [size * processes for size in kept] == [64 << 20, 64 << 20, 192 << 20]
+    assert budget.working * processes == 1 << 39
     asked = Budget.of(loaded, 1000)
     assert (asked.features, asked.segments, asked.working) == (100, 300, 500)
 

@@ -148,7 +148,7 @@ def asked(model: Model) -> dict:
     request = Request("is there a dog", (image,))
     loaded = model.base.loaded()
     item = EngineRequest(request, model.render(request), (ImageDigests().of(image),))
-    return network_inputs(loaded, Preparer(loaded).prepare(item))
+    return network_inputs(loaded, Preparer(loaded, 0).prepare(item))
 
 
 @pytest.mark.parametrize("form", ["safe", "pickled", "tower inside", "projector beside"])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from harness.model import ask_each
+from harness.model.ask import windows
 from harness.records import Answer, Request
 
 
@@ -51,3 +54,16 @@ def test_no_more_is_read_than_the_model_reads():
     next(found)
     assert taken == [0, 1]
     assert model.read == 4
+
+
+def test_a_window_ends_by_number_or_by_the_pixels_of_its_images(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("harness.model.ask.PIXELS", 250)
+    one, *other = (Image.new("RGB", (10, 10)) for _ in range(6))
+
+    def sizes(images, most):
+        return [len(each) for each in windows((Request("?", (i,)) for i in images), most)]
+
+    assert sizes(other, 9) == [3, 2]  # 100 pixels each
+    assert sizes(other, 2) == [2, 2, 1]
+    assert sizes([one] * 7, 9) == [7]  # one image, held once
+    assert [len(each) for each in windows(map(Request, "abc"), 2)] == [2, 1]

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import threading
 import time
 import zlib
 from collections.abc import Iterator
 from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import httpx
 import pytest
 
+from harness.errors import UsageError
 from harness.model import Refused, ServerName, at_once
 from harness.model import openai_client as client_module
 from harness.model.asking import choice_logprobs
 from harness.model.openai_client import GIVE_UP, ChatClient, wanted_wait
 from harness.model.replies import ChatReply, Passing, read_reply
 from harness.model.server import ServerModel
-from harness.model.transport import Unusable, _decompressed
+from harness.model.transport import GuardedTransport, Unusable, _decompressed
 from harness.progress import Reporter, showing
 from harness.records import CUT, THOUGHT_ONLY, Request
 from harness.storage import Store
@@ -172,9 +175,43 @@ def test_a_service_says_how_long_to_wait_in_many_ways(nasty, how):
 
 
 def test_a_wait_that_is_too_long_is_not_begun(nasty):
-    begin = time.monotonic()
-    assert "asks to wait 3600 s" in refused(client(nasty, "wait hour"))
+    begin, found = time.monotonic(), client(nasty, "wait hour")
+    assert "asks to wait 3600 s" in refused(found)
+    assert re.search(r"takes no questions now; it asks to wait 3[56]\d\d s", refused(found))
     assert time.monotonic() - begin < 2
+    assert asked(nasty, "wait hour") == 1
+
+
+@pytest.mark.parametrize(
+    ("proxy", "sent"),
+    [("HERE", None), ("http://HERE", None), ("http://me:p%40ss@HERE", "Basic bWU6cEBzcw==")],
+)
+def test_a_proxy_is_named_in_any_usual_form(monkeypatch, proxy, sent):
+    seen = []
+
+    class Proxy(BaseHTTPRequestHandler):
+        def do_GET(self):
+            seen.append((self.path, self.headers["Proxy-Authorization"]))
+            self.send_response(204)
+            self.end_headers()
+
+    server = HTTPServer(("127.0.0.1", 0), Proxy)
+    threading.Thread(target=server.handle_request, daemon=True).start()
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.setenv("http_proxy", proxy.replace("HERE", f"127.0.0.1:{server.server_port}"))
+    with httpx.Client(transport=GuardedTransport(secure=False, host="example.test")) as http:
+        assert http.get("http://example.test/v1/models").status_code == 204
+    server.server_close()
+    assert seen == [("http://example.test/v1/models", sent)]
+
+
+@pytest.mark.parametrize("proxy", ["socks5://me:secret@h:1", "http://", "http://h:port"])
+def test_a_proxy_that_cannot_be_used_is_refused_without_its_password(monkeypatch, proxy):
+    monkeypatch.setenv("http_proxy", proxy)
+    with pytest.raises(UsageError, match=r"proxy in http_proxy.*http://HOST:PORT") as caught:
+        GuardedTransport(secure=False, host="example.test")
+    assert "secret" not in str(caught.value)
 
 
 # The whole service

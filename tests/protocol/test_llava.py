@@ -164,7 +164,7 @@ def test_a_wide_black_image_is_black_between_bands_of_nearly_zero():
 def test_pixels_and_ids_are_the_originals_in_both_stages(folder, pieces, tmp_path):
     """50 images x 5 questions: pixels to 1e-6, ids exactly, in evaluation and in training."""
     model = Model.open(folder, device="cpu", protocol=LLAVA)
-    prepare = Preparer(model.base.loaded()).prepare
+    prepare = Preparer(model.base.loaded(), 0).prepare
     encoder = Encoder(model.processor, 399, protocol=LLAVA)
     for number, image in enumerate(images()):
         wanted, file = reference_pixels(image), tmp_path / f"{number}.png"
@@ -189,7 +189,7 @@ def test_the_noise_falls_on_the_padded_and_normalised_image(folder):
     image, noise = images()[6], Noise(500, 7)
     request = Request("What is it?", (image,), view=noise)
     item = EngineRequest(request, model.render(request), (ImageDigests().of(image),))
-    made = Preparer(model.base.loaded()).prepare(item).pictures[0].tensors["pixel_values"]
+    made = Preparer(model.base.loaded(), 0).prepare(item).pictures[0].tensors["pixel_values"]
     clean = reference_pixels(image)
     assert (made - noise(clean)).abs().max() < 1e-6
     scale = 0.863017  # sqrt(abar) at step 500

@@ -49,6 +49,12 @@ def test_other_methods_have_bounds_too(method, text):
         load_method(method).options(None, {key: value})
 
 
+@pytest.mark.parametrize("value", [10**400, float("inf"), float("nan")])
+def test_a_number_beyond_all_others_is_out_of_bounds(value):
+    assert Bounds(least=1).problem(value) == "it must be at least 1"
+    assert Bounds().problem(value) == "it must be a finite number"
+
+
 def test_a_subclass_with_another_default_keeps_the_bounds():
     @dataclass(frozen=True)
     class Mine(Training):

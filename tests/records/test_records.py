@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from io import BytesIO
 from pathlib import Path
 
 import PIL
@@ -104,6 +105,19 @@ def test_a_photograph_is_turned_upright_as_datasets_turns_it(tmp_path):
     assert ours.tobytes() == theirs.tobytes()
 
 
+@pytest.mark.parametrize(("place", "value"), [(29, 0), (29, 13), (31, 1)])
+def test_a_photograph_with_odd_camera_data_is_an_error_that_names_it(tmp_path, place, value):
+    """Turning it raises struct.error, AttributeError and TypeError: Pillow writes its tags anew."""
+    exif, made = PIL.Image.Exif(), BytesIO()
+    exif[0x0112], exif[0x011A] = 6, 72.0
+    PIL.Image.new("RGB", (8, 8)).save(made, "JPEG", exif=exif)
+    data = bytearray(made.getvalue())
+    data[data.index(b"Exif") + place] = value
+    (tmp_path / "odd.jpg").write_bytes(data)
+    with pytest.raises(HarnessError, match=r"prompt 'p7' cannot be read: .*odd\.jpg"):
+        open_image(tmp_path / "odd.jpg", "prompt 'p7'")
+
+
 def test_sixteen_bits_are_refused_and_not_cut_to_white(tmp_path):
     PIL.Image.new("I;16", (8, 8), 4000).save(tmp_path / "deep.png")
     with pytest.raises(HarnessError, match=r"deep\.png .*8 bits a channel"):
@@ -158,3 +172,14 @@ def test_a_torn_image_is_refused_whatever_other_libraries_allow(tmp_path, monkey
     monkeypatch.setattr(PIL.ImageFile, "LOAD_TRUNCATED_IMAGES", True)  # as lmms-eval does
     with pytest.raises(HarnessError, match=r"cannot be read: .*a\.png"):
         Prompt("p", tmp_path / "a.png", "what?").open_image()
+
+
+def test_an_image_that_was_checked_is_handed_on_once_while_its_file_is_the_same(tmp_path):
+    path = tmp_path / "a.png"
+    PIL.Image.new("RGB", (4, 4), "red").save(path)
+    checked = open_image(path, "x", again=True)
+    assert open_image(path, "x") is checked
+    assert open_image(path, "x") is not checked  # whoever has it may draw on it
+    open_image(path, "x", again=True)
+    PIL.Image.new("RGB", (5, 4), "blue").save(path)
+    assert open_image(path, "x").getpixel((0, 0)) == (0, 0, 255)

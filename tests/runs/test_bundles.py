@@ -35,7 +35,7 @@ from harness.runs import (
     verify,
 )
 from harness.runs.bundles import MANIFEST
-from harness.runs.redact import without_paths
+from harness.runs.redact import cleaned, without_paths
 from harness.runs.verification import DIFFERS, UNKNOWN
 from harness.settings import Settings
 from harness.storage import journal_of, read_journal, sealed
@@ -57,6 +57,15 @@ def run(tmp_path_factory) -> Path:
 def test_a_folder_is_no_place_for_a_bundle(run, out):
     with pytest.raises(UsageError, match=r"is a folder. Name a file, as in --out .*run\.zip"):
         bundle(run, Path(out))
+
+
+def test_a_device_or_a_pipe_is_not_replaced_by_a_bundle(run, tmp_path):
+    """As root, rename() would take the place of /dev/null."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(HarnessError, match=r"pipe cannot be written: it is no regular file"):
+        bundle(run, tmp_path / "pipe")
+    assert [path.name for path in tmp_path.iterdir() if path.is_fifo()] == ["pipe"]
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 @pytest.fixture(scope="module")
@@ -186,6 +195,13 @@ def test_a_key_is_never_packed(run, tmp_path, monkeypatch, secret, named):
 )
 def test_paths_are_cut_to_their_names(text, kept):
     assert without_paths(text) == kept
+
+
+def test_categories_and_units_of_the_data_may_look_like_paths(tmp_path):
+    """OpenImages calls a category "/m/04yx4"; cut to its name, rows no longer gave the figures."""
+    row = {"groups": {"kind": "/m/04yx4"}, "units": {"f1": "/a/1.png"}, "image": "/a/1.png"}
+    (tmp_path / "a.jsonl").write_text(json.dumps(row) + "\n")
+    assert json.loads(cleaned(tmp_path / "a.jsonl", tmp_path)) == {**row, "image": "1.png"}
 
 
 @given(st.lists(st.from_regex(r"[a-z][a-z0-9_.-]{2,8}", fullmatch=True), min_size=2, max_size=5))

@@ -28,7 +28,7 @@ from harness.judge import Verdicts
 from harness.records import Sample, to_json
 from harness.rejudge import rejudge
 from harness.report import ReportInput, conclude, conclude_alone, each_round
-from harness.runs import bundle, columns_of, open_evidence, open_run, verify
+from harness.runs import bundle, columns_of, compare_runs, open_evidence, open_run, verify
 from harness.settings import JudgeSettings, RoundSettings
 from harness.stages import Round, Rounds
 from harness.storage import (
@@ -505,6 +505,39 @@ def test_the_leaderboard_of_a_sweep_rests_on_the_rows(copy, tmp_path):
     edited_row(copy / "after/pope.jsonl", random.Random(3), reseal=True)
     with pytest.raises(HarnessError, match="does not follow from its own rows"):
         _leaderboard([entrant], tmp_path / "again")
+
+
+def changed(folder, *, inputs=None, asked=None, **run):
+    settings, written = read_json(folder / "settings.json"), read_json(folder / "comparison.json")
+    settings["inputs"] |= inputs or {}
+    settings["asked"] |= asked or {}
+    written["run"] |= run
+    write_json(folder / "settings.json", settings)
+    write_json(folder / "comparison.json", written)
+    return open_run(folder)
+
+
+def test_runs_that_were_measured_otherwise_say_so(copy, tmp_path):
+    first = changed(copy, inputs={"bench:pope": "one", "bench:mmvet": "same"})
+    other = Path(shutil.copytree(copy, tmp_path / "other"))
+
+    def notes(**more):
+        return " ".join(compare_runs(first, changed(other, **more)).sentences)
+
+    assert "measured by" not in notes()
+    assert "different versions of the code of pope, so" in notes(inputs={"bench:pope": "two"})
+    asked = {"max_new_tokens": 16}
+    assert "cut at each benchmark's own limit and those of other at 16 tokens" in notes(asked=asked)
+    with pytest.raises(HarnessError, match="Engines differ in rounding"):
+        notes(engine="vllm 0.11")
+    words = ["pope: lengths are in words", "mmvet: lengths are in words"]
+    told = notes(engine="vllm 0.11", notes=words)
+    assert "The answers of other were made elsewhere" in told
+    assert "pope: lengths are in words, as one side has no tokens" in told
+    assert "cut at" not in told
+    found = compare_runs(first, open_run(other))
+    assert {each.length.before for each in found.compared.benchmarks} == {1.0}  # "Yes", of 2 tokens
+    assert "one side" not in " ".join(compare_runs(open_run(other), open_run(other)).sentences)
 
 
 def test_a_column_that_no_row_has_is_no_part_of_a_result():

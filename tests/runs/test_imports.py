@@ -430,13 +430,14 @@ def test_a_row_that_stands_twice_is_said_or_refused(tmp_path):
 
 
 def test_a_partial_file_is_said_with_counts(tmp_path):
-    line = {"input": "q", "target": "A", "filtered_resps": ["A"], "right": 1.0}
+    line = {"input": "q", "target": "A", "filtered_resps": ["A"], "pope_accuracy": 1.0}
     rows = "".join(json.dumps({**line, "doc_id": n}) + "\n" for n in range(5))
     (tmp_path / "x_samples_pope.jsonl").write_text(rows)
     counted = {"pope": {"original": 9000, "effective": 8}}
     (tmp_path / "x_results.json").write_text(json.dumps({"n-samples": counted}))
     (found,) = read_lmms([tmp_path])
     assert any("holds 5 of the 8 rows" in note and "2, 3, 4" in note for note in found.notes)
+    assert dict(found.metrics) == {"pope_accuracy": True}  # as the installed task says
 
 
 def test_rows_that_lack_a_column_are_missing_and_those_without_an_index_are_refused(tmp_path):
@@ -461,7 +462,8 @@ def test_results_in_another_form_are_no_figures(tmp_path, part, wrong):
     told = {"results": {"pope": {"exact_match,none": 1.0}}}
     (tmp_path / "now_results.json").write_text(json.dumps({**told, part: wrong}))
     (found,) = read_lmms([tmp_path])
-    assert dict(found.metrics) == {"exact_match": True}
+    assert dict(found.metrics) == {"exact_match": None}
+    assert any(note.startswith("no verdict on exact_match") for note in found.notes)
 
 
 @pytest.mark.parametrize(

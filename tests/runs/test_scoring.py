@@ -53,9 +53,8 @@ def write_lines(file: Path, records: list[Any], start: str = "") -> Path:
 
 def write_table(file: Path, records: list[dict[str, Any]], encoding: str) -> Path:
     with file.open("w", encoding=encoding, newline="") as out:
-        writer = csv.DictWriter(
-            out, list(records[0]), delimiter="\t" if file.suffix == ".tsv" else ","
-        )
+        delimiter = "\t" if file.suffix.lower() == ".tsv" else ","
+        writer = csv.DictWriter(out, list(records[0]), delimiter=delimiter)
         writer.writeheader()
         writer.writerows(records)
     return file
@@ -149,11 +148,13 @@ def test_one_evaluation_in_eight_files_is_one_arm(rows: list[Row], tmp_path: Pat
 
 
 def test_a_partial_file_is_said_and_its_rows_are_missing(rows: list[Row], tmp_path: Path) -> None:
-    file = write_lines(tmp_path / "a.jsonl", [{"id": r.id, "output": said(r)} for r in rows[:-4]])
+    given = [{"id": r.id, "output": said(r) if n else ""} for n, r in enumerate(rows[:-4])]
+    file = write_lines(tmp_path / "a.jsonl", given)
     asked = EvalSettings(benches=("pope",), limit=POPE, out=tmp_path / "runs")
     found = score_answers(Scoring((file,), "a"), asked)
     assert found.report.missing > 0
     assert any("4 of 40 rows have no answer in the files" in note for note in found.report.notes)
+    assert any("1 answers are empty texts" in note for note in found.report.notes)
     assert [s.answer for s in found.report.after["pope"]][-4:] == [None] * 4
 
 
@@ -271,8 +272,10 @@ def test_ids_that_count_from_elsewhere_are_never_moved_by_one(
 
 @given(
     st.sets(st.integers(0, 999_999), min_size=1, max_size=6),
-    st.sampled_from(["{}", "{}.0", "{:06d}", "COCO_val2014_{:012d}.jpg", "{:012d}.png"]),
-    st.sampled_from(["{}", "COCO_val2014_{:012d}", "{:012d}.jpg"]),
+    st.sampled_from(
+        ["{}", "{}.0", "{:06d}", "COCO_val2014_{:012d}.jpg", "{:012d}.png", "a/images/{:05d}.jpg"]
+    ),
+    st.sampled_from(["{}", "COCO_val2014_{:012d}", "{:012d}.jpg", "a/{:05d}.jpg"]),
 )
 def test_a_number_is_the_same_id_in_every_form(ids: set[int], given: str, there: str) -> None:
     order = sorted(ids)
@@ -354,6 +357,16 @@ def test_answers_beyond_the_limit_are_left_out_and_counted(rows: list[Row], tmp_
     assert any("32 of 40 answers belong to none" in note for note in found.report.notes)
 
 
+def test_rows_none_of_which_can_be_read_are_no_table_of_missing_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = write_lines(tmp_path / "a.jsonl", [{"id": n, "output": "yes"} for n in range(8)])
+    monkeypatch.setattr(Task, "_row", lambda self, index: [][index])
+    asked = EvalSettings(benches=("pope",), limit=8, out=tmp_path / "runs")
+    with pytest.raises(HarnessError, match=r"None of the 8 rows of pope .*IndexError.*data verify"):
+        score_answers(Scoring((answers,), "a"), asked)
+
+
 def test_columns_that_decide_the_rows_decide_the_folder(rows: list[Row], tmp_path: Path) -> None:
     one, two = next(
         (one, two)
@@ -402,6 +415,16 @@ def test_a_file_is_of_the_benchmark_whose_whole_name_it_has(
 
 
 # Reading
+
+
+def test_control_characters_that_a_sheet_writes_in_letters_are_read_as_such(tmp_path: Path) -> None:
+    """A question with Windows line ends, as VLMEvalKit's MathVista has them."""
+    book = openpyxl.Workbook()
+    for line in (("index", "question", "prediction"), (1, "One._x000D_\nTwo?", "_x0041_ _x00")):
+        book.active.append(line)
+    book.save(tmp_path / "a.xlsx")
+    (only,) = read_answers(tmp_path / "a.xlsx")
+    assert (only.question, only.text) == ("One.\r\nTwo?", "A _x00")
 
 
 @pytest.mark.parametrize(
@@ -508,8 +531,10 @@ def test_what_lost_its_values_is_refused(tmp_path: Path, name: str, data: bytes,
 def test_a_packed_file_has_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.data.tables._UNPACKED", 1000)
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(b" " * 1001))
-    with pytest.raises(HarnessError, match="unpacks to more than 1000 bytes"):
-        read_answers(tmp_path / "a.jsonl.gz")
+    (tmp_path / "a.xlsx").write_bytes(as_sheet())
+    for name in ("a.jsonl.gz", "a.xlsx"):
+        with pytest.raises(HarnessError, match="unpacks to more than 1000 bytes"):
+            read_answers(tmp_path / name)
 
 
 def test_a_folder_is_searched_for_answers_and_the_rest_is_said(tmp_path: Path) -> None:
@@ -562,6 +587,13 @@ def test_a_failed_request_is_no_answer(tmp_path: Path) -> None:
     ]
     found = read_answers(write_lines(tmp_path / "s.jsonl", rows))
     assert [one.text for one in found] == [None, ""]
+    kit = [{"index": 1, "prediction": None}, {"index": 2, "prediction": "yes"}]
+    for file in (
+        write_table(tmp_path / "a.csv", kit, "utf-8"),
+        write_table(tmp_path / "a.TSV", kit, "utf-8"),
+        write_sheet(tmp_path / "a.xlsx", kit),
+    ):  # an empty cell, however it is written
+        assert [one.text for one in read_answers(file)] == [None, "yes"], file.name
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import resource
 import subprocess
 import sys
@@ -155,6 +156,18 @@ def test_a_digest_sees_names_and_bytes_and_no_times(tmp_path):
     assert folder_digest(tmp_path) == first
     a.rename(tmp_path / "c")
     assert folder_digest(tmp_path) != first
+
+
+def test_only_a_file_is_replaced_by_a_file(tmp_path):
+    (tmp_path / "link").symlink_to("/dev/null")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("link", "pipe"):
+        with pytest.raises(HarnessError, match=f"{name} cannot be written: it is no regular file"):
+            write_whole(tmp_path / name, "text")
+    assert (tmp_path / "pipe").is_fifo()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "pipe"]
+    write_whole(tmp_path / "file", "old")
+    assert write_whole(tmp_path / "file", "new").read_text() == "new"
 
 
 @pytest.mark.parametrize("what", ["a folder", "a device"])

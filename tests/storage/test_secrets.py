@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.records import Drop, Prompt
-from harness.storage import Store, journal_of, without_keys, write_json, write_whole
+from harness.storage import Store, is_secret, journal_of, without_keys, write_json, write_whole
 
 SECRET = 'sk-Proj/77"Qx+9zK4\\mB2vW8nL5'
 TEXTS = st.text(alphabet='abc XYZ-_%\\&#;"/+=0189\n*', max_size=30)
@@ -98,6 +98,19 @@ def test_seven_signs_and_short_keys_are_no_secrets(monkeypatch):
     assert without_keys(f"so {SECRET[3:10]} stays") == f"so {SECRET[3:10]} stays"
     monkeypatch.setenv("OPENAI_API_KEY", "EMPTY")
     assert without_keys("an EMPTY room") == "an EMPTY room"
+
+
+@pytest.mark.parametrize("dummy", ["anything", "PLACEHOLDER", "sk-no-key-required", "Not-Needed"])
+def test_a_placeholder_takes_no_word_out_of_an_answer(monkeypatch, dummy):
+    """llama.cpp, LM Studio and others ask for any key at all; each of these became ``***``."""
+    monkeypatch.setenv("OPENAI_API_KEY", dummy)
+    text = (
+        "No ticket is required or needed; anything goes. A pre-required PLACEHOLDER, as Required."
+    )
+    assert without_keys(text) == text
+    assert is_secret(dummy) is ("-" in dummy)
+    if is_secret(dummy):  # the whole key is taken out in any case
+        assert without_keys(f"key {dummy}, {encodings(dummy)['base64']}") == "key ***, ***"
 
 
 def test_every_written_file_is_clean_and_still_readable(tmp_path: Path):
