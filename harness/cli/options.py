@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import shlex
 import sys
 from collections.abc import Callable
@@ -255,13 +254,12 @@ def terms_of(
 
 def _margins(text: str) -> tuple[float | None, dict[str, float]]:
     """Return the margin for all benchmarks, and those of single ones."""
+    from harness.records import typed_number
+
     found: dict[str, float] = {}
     for part in text.split(","):
         name, sign, number = (each.strip() for each in part.rpartition("="))
-        try:
-            value = float(number)
-        except ValueError:
-            value = math.nan
+        value = typed_number(number)
         if not 0 < value < 100 or (sign and not name):
             raise UsageError(
                 f"--margin {part} is not a number between 0 and 100, percent of a metric's scale. "

@@ -30,6 +30,7 @@ from dataclasses import dataclass
 from harness.compare.records import GAIN, NO_CHANGE, NO_WORSE, VERDICTS, Comparison, MetricResult
 from harness.compare.verdicts import RuleTarget, deciding, unreadable
 from harness.errors import ExitCode, UsageError, near_miss
+from harness.records import typed_number
 
 DEFAULT = "any:loss"
 NOT_WORSE = "not-worse"
@@ -155,10 +156,7 @@ def _parted(comparison: Comparison, rule: Rule) -> tuple[str, str]:
 
 
 def _number(text: str, rule: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = typed_number(text)
     if not math.isfinite(value):
         raise UsageError(f"'{text.strip()}' in '{rule}' is not a number. Write, as in pope<-0.5.")
     return value

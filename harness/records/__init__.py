@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.old_names import forward as _forward
-from harness.records.bounds import Bounds, check_bounds
+from harness.records.bounds import Bounds, check_bounds, typed_number
 from harness.records.images import (
     IMAGE_FORMATS,
     MOST_PIXELS,
@@ -106,6 +106,7 @@ __all__ = [
     "state_of",
     "stopped",
     "to_json",
+    "typed_number",
 ]
 
 if not TYPE_CHECKING:

@@ -8,6 +8,7 @@ A subclass that gives the option another default keeps the bounds: those of ever
 from __future__ import annotations
 
 import inspect
+import math
 import re
 import sys
 from dataclasses import dataclass, fields
@@ -15,6 +16,14 @@ from functools import cache
 from typing import Any, get_type_hints
 
 from harness.errors import UsageError, near_miss
+
+
+def typed_number(text: str) -> float:
+    """Read a number as a person types it; NaN for anything else, also for Python's ``0_5``."""
+    try:
+        return float(text) if text.isascii() and "_" not in text else math.nan
+    except ValueError:
+        return math.nan
 
 
 @dataclass(frozen=True)

@@ -104,6 +104,8 @@ def test_a_rule_by_hand(rule, outcome):
         ("pope.rows<many", "'many' in 'pope.rows<many' is not a number"),
         ("pope<much", "'much' in 'pope<much' is not a number"),
         ("pope<nan", "is not a number"),
+        ("pope<-0_5", "'-0_5' in 'pope<-0_5' is not a number"),
+        ("pope<-１", "is not a number"),
         ("pope<1<2", "has no 'pope<1'"),
         ("pope", "is not a rule"),
         (":loss", "is not a rule"),
