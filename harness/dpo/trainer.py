@@ -103,7 +103,13 @@ class PackedTrainer(DPOTrainer):
         return policy, reference
 
     def _both(
-        self, model: Any, network: Any, inputs: dict[str, Any], *, wanted: bool, competing: bool
+        self,
+        model: Any,
+        network: Any,
+        inputs: dict[str, Any],
+        *,
+        wanted: bool,
+        competing: bool = False,
     ) -> tuple[Tensor, Tensor]:
         """Policy and reference, ``(N,)`` or by token; zeros where no reference is wanted.
 
@@ -160,7 +166,11 @@ class PackedTrainer(DPOTrainer):
         return tokens if self.loss.needs.tokens else summed(tokens, inputs)
 
     def _reference(
-        self, network: Any, inputs: dict[str, Any], features: Sequence[Tensor], competing: bool
+        self,
+        network: Any,
+        inputs: dict[str, Any],
+        features: Sequence[Tensor],
+        competing: bool = False,
     ) -> Tensor:
         """The same of the model before: looked up, or computed and kept."""
         kept = self.references if competing == self.loss.competitors else None
