@@ -317,14 +317,15 @@ def _parsed(owner: str, key: str, hint: Any, text: str) -> Any:
         adapter: TypeAdapter[Any] = TypeAdapter(hint)
         if text.lower() == "none" and type(None) in get_args(hint):
             return None
-        if text[:1] in "[{" and hint is not str and (several or str not in get_args(hint)):
+        if text[:1] in ("[", "{") and hint is not str and (several or str not in get_args(hint)):
             return adapter.validate_json(text)
         if several:
             return adapter.validate_python(tuple(part for part in text.split("+") if part))
         return adapter.validate_python(text)
     except ValidationError as error:
         reason = error.errors()[0]["msg"]
+        takes = "parts joined by +, as in A+B" if several else getattr(hint, "__name__", hint)
         raise UsageError(
-            f"The option {key}={text} of the {owner} has no valid value: {reason}. "
-            f"It takes: {getattr(hint, '__name__', hint)}."
+            f"The option {key}={text} of the {owner} has no valid value: {reason}. It takes: "
+            f"{takes}."
         ) from error
