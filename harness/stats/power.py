@@ -156,9 +156,9 @@ def power_at(moves: Moves, design: Design, effect: float, *, alpha: float = 0.05
     """Return the simulated power of a comparison against a true difference of ``effect``.
 
     Of a difference beyond the largest that these moves can make it is the power against that one,
-    which is no greater.
+    which is no greater; one beyond the scale does not exist.
     """
-    if design.images < 2 or not effect > 0:
+    if design.images < 2 or not 0 < effect <= design.span:
         return 0.0
     low, high = _SLIGHTEST, _STEEPEST
     if moves.tilted(high)[2] < effect:
