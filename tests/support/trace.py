@@ -46,7 +46,7 @@ def traced(words: list[str]) -> dict[str, Any]:
         sys.setprofile(None)
         threading.setprofile(None)
     ran: dict[Path, set[int]] = {}
-    for code in seen:
+    for code in seen.copy():  # a thread that is left may still add to it
         path = Path(code.co_filename)
         own = any(path.is_relative_to(ROOT / folder) for folder in FOLDERS)
         if own and code.co_name != "<module>":
