@@ -24,7 +24,15 @@ def executed(folder: Path) -> nbformat.NotebookNode:
     NotebookClient(notebook, timeout=300, record_timing=False, resources=place).execute()
     notebook.metadata["language_info"] = {"name": "python"}  # not that of this machine
     for cell in code_of(notebook):
-        cell.outputs = [one for one in cell.outputs if one.get("name") != "stderr"]
+        kept: list[nbformat.NotebookNode] = []
+        for one in cell.outputs:
+            if one.get("name") == "stderr":
+                continue
+            if kept and one.get("name") == kept[-1].get("name") == "stdout":
+                kept[-1].text += one.text  # what a line of progress between them had parted
+            else:
+                kept.append(one)
+        cell.outputs = kept
         for output in cell.outputs:
             output.get("data", {}).pop("image/jpeg", None)  # the same picture as PNG is enough
     return notebook
