@@ -38,9 +38,12 @@ _HAN = re.compile(r"[\u4e00-\u9fff]")
 # After "answer is", "a" and "A" before another word are articles: "The answer is a cat".
 _NAMED = re.compile(
     r"\b(?:answer|option|choice)\b(?: is| (?:should|would|must) be)?\s*[:=]?\s*\(?"
-    r"([B-HJ-Z]|[AI](?=[^\w\n]*$|[.,;:!?)]| (?:or|and|is|as|because|since|for|which)\b))(?![\w'])",
+    r"([B-HJ-Z]|[AI](?=[^\w\n]*$|[.,;:!?)]| (?:or|and|is|as|because|since|for|which)\b))(?![\w'])"
+    r"(?:\)?\s*(?:,|/|&|\bor\b|\band\b)\s*\(?(?-i:([A-Z]))\b(?!'))?",
     re.IGNORECASE | re.MULTILINE,
 )
+# "It is not B"; the article of "not a cat" is no letter.
+_DENIED = re.compile(r"(?:\b(?i:not)|n['’]t)\s+(?:(?:be|option|choice)\s+)*\(?[A-Z]\b\)?")
 _BOXED = re.compile(r"\\(?:boxed|text\w{0,2}|mathrm)\s*\{([^{}]*)\}")
 _MARKS = re.compile(r"</?\w{1,20}>|\*+|`+|__")
 
@@ -71,7 +74,7 @@ def letter(answer: str, options: Mapping[str, str]) -> str | None:
     answer = answer.translate(_WIDE)
     for _ in range(2):  # \\boxed{\\text{A}}
         answer = _BOXED.sub(r"(\1)", answer)
-    answer = _MARKS.sub("", answer)
+    answer = _DENIED.sub("", _MARKS.sub("", answer))
     alone = answer.strip().strip("().:").upper()
     if alone in options:
         return alone

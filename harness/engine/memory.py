@@ -87,7 +87,7 @@ def _left(folder: Path, limit: str, used: str, cached: str) -> int | None:
 
 def give_back() -> None:
     """Return heap pages that lie free between kept tensors; glibc keeps them by itself."""
-    with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library has no such
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # only glibc has malloc_trim
         ctypes.CDLL(None).malloc_trim(0)
 
 
