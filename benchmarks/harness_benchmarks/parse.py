@@ -39,7 +39,7 @@ _HAN = re.compile(r"[\u4e00-\u9fff]")
 _NAMED = re.compile(
     r"\b(?:answer|option|choice)\b(?: is| (?:should|would|must) be)?\s*[:=]?\s*\(?"
     r"([B-HJ-Z]|[AI](?=[^\w\n]*$|[.,;:!?)]| (?:or|and|is|as|because|since|for|which)\b))(?![\w'])"
-    r"(?:\)?\s*(?:,|/|&|\bor\b|\band\b)\s*\(?(?-i:([A-Z]))\b(?!'))?",
+    r"(?:\)?\s*(?:,\s*(?:or|and)?|/|&|or|and)\s*\(?([B-HJ-Z]|(?-i:[AI]))(?![\w']))?",
     re.IGNORECASE | re.MULTILINE,
 )
 # "It is not B"; the article of "not a cat" is no letter.
