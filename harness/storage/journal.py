@@ -155,7 +155,7 @@ class Journal(Generic[T]):
 
     def __init__(self, path: Path, fingerprint: str, parse: Callable[[dict[str, Any]], T]) -> None:
         """Read all but a half-written last line; raise HarnessError unless it is a file."""
-        self.path = path
+        self.path, self._process = path, os.getpid()
         self._header = {"version": VERSION, "fingerprint": fingerprint}
         self._file: IO[bytes] | None = None
         self.rows: list[T] = []
@@ -249,6 +249,8 @@ class Journal(Generic[T]):
             self._file = None
 
     def _write(self, rows: Sequence[dict[str, Any]]) -> bytes:
+        if os.getpid() != self._process:  # foreign code forked and came back twice
+            os._exit(1)
         try:
             if self._file is None:
                 self._file = self._open()
