@@ -223,8 +223,7 @@ class Journal(Generic[T]):
         lines = self.path.read_bytes().splitlines(keepends=True)
         self._valid = sum(len(line) for line in lines[: keep + 1])
         self._hash = hashlib.sha256(b"".join(lines[: keep + 1]))
-        self.rows = self.rows[:keep]
-        self.complete = False
+        self.rows, self.complete = self.rows[:keep], False
 
     def append(self, *rows: T) -> None:
         """Add rows and force them to disk.
@@ -396,7 +395,6 @@ def read_journal(path: Path, kind: type[T]) -> tuple[T, ...]:
         reason = f" ({journal.reason})" if journal.reason else ""
         raise HarnessError(
             f"The journal {path} is unfinished or damaged after its record {len(journal.rows)}"
-            f"{reason}. "
-            "Run the command that wrote it again; it goes on from there."
+            f"{reason}. Run the command that wrote it again; it goes on from there."
         )
     return tuple(journal.rows)
