@@ -112,7 +112,10 @@ def part_killed(executor: str, folder: Path) -> None:
     options = {"limit": 2, "max-prompts": 40, "set": {"epochs": 1, "max_new_tokens": 8}}
     file.write_text(yaml.safe_dump({**recipe, "options": options}))
     with _driver(file, out, executor) as first:
-        _at_work(out, "2/2", first).kill()
+        part = _at_work(out, "2/2", first, seconds=0)
+        while not list(out.glob("*/.parts/2-of-2/.lock")):  # it is at work from then on
+            time.sleep(0.05)
+        part.kill()
         assert first.wait(PATIENCE) == 1, _log(out)[-3000:]
     early = {each.name.partition("/")[2]: each.code for each in records_in(out)}
     assert (early["before"], early["pairs-1-of-2"], early["pairs-2-of-2"]) == (0, 0, 137)
@@ -172,14 +175,16 @@ def _jobs(out: Path) -> list[psutil.Process]:
     return found
 
 
-def _at_work(out: Path, stages: str, driver: subprocess.Popen[bytes]) -> psutil.Process:
-    """Wait for a job of these stages that is in the middle of its work."""
+def _at_work(
+    out: Path, stages: str, driver: subprocess.Popen[bytes], seconds: float = _AT_WORK
+) -> psutil.Process:
+    """Wait for a job of these stages that has used so much processor time."""
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         assert driver.poll() is None, f"the driver has ended too early: {_log(out)[-3000:]}"
         for each in _jobs(out):
             with contextlib.suppress(psutil.Error):
-                if stages in each.cmdline() and sum(each.cpu_times()[:2]) > _AT_WORK:
+                if stages in each.cmdline() and sum(each.cpu_times()[:2]) > seconds:
                     return each
         time.sleep(0.1)
     raise AssertionError(f"no job of {stages} was started")
