@@ -95,9 +95,10 @@ class Segments(Store):
                 self._mine = (self.path / name).open("xb")
             self._mine.write("".join(without_keys(row) + "\n" for row in rows).encode())
             self._mine.flush()
+            mine = Path(self._mine.name)  # those of others are looked at when something is asked
+            self._read[mine] = self._index(mine, self._read.get(mine, 0))
         except OSError as error:
             raise cannot_write(self.path, error) from error
-        self._catch_up()
 
     def _catch_up(self) -> None:
         """Read what was appended to any file since the last time."""
