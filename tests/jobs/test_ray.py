@@ -14,6 +14,7 @@ import pytest
 from harness.jobs import Job, open_executor
 from tests.support.held_server import held_server
 from tests.support.ray_cluster import MISSING, ray_cluster
+from tests.support.sweeps import part_killed
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
 
@@ -147,6 +148,10 @@ def test_no_job_outlives_its_driver(cluster, tmp_path, number):
         os.kill(driver.pid, number)
         driver.wait(60)
         assert psutil.wait_procs([running], timeout=30)[1] == []
+
+
+def test_a_part_of_the_pairs_that_is_killed_is_answered_by_the_same_command(cluster, tmp_path):
+    part_killed(f"ray:address={cluster}", tmp_path)
 
 
 def test_a_cluster_that_is_not_there_is_told(tmp_path):

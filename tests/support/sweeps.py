@@ -107,6 +107,48 @@ def killed_twice(
     return Story(len(states), tuple(ended), kept, found)
 
 
+def part_killed(executor: str, folder: Path) -> None:
+    """Kill one of two parts of a run's pairs; the same command answers it and makes the same pairs.
+
+    Args:
+        executor: as ``--executor`` has it.
+        folder: of the recipe, the sweep, the log of its drivers, and the pairs made by one job.
+    """
+    file, out, log = folder / "recipe.yaml", folder / "sweep", folder / "one.log"
+    recipe = {"methods": ["sima"], "benches": ["pope"], "resources": {"pairs": {"parts": 2}}}
+    options = {"limit": 2, "max-prompts": 40, "set": {"epochs": 1, "max_new_tokens": 8}}
+    file.write_text(yaml.safe_dump({**recipe, "options": options}))
+    with _driver(file, out, executor) as first:
+        part = _at_work(out, "2/2", first, seconds=0)
+        while not list(out.glob("*/.parts/2-of-2/.lock")):  # it is at work from then on
+            time.sleep(0.05)
+        part.kill()
+        assert first.wait(PATIENCE) == 1, _log(out)[-3000:]
+    early = {each.name.partition("/")[2]: each.code for each in records_in(out)}
+    assert (early["before"], early["pairs-1-of-2"], early["pairs-2-of-2"]) == (0, 0, 137)
+    assert early["pairs"] is early["train"] is None
+    states = {name.partition("/")[2]: state for name, state in status_of(out).jobs.items()}
+    assert [states[f"pairs-{part}-of-2"] for part in (1, 2)] == ["done", "failed"]
+    with _driver(file, out, executor) as again:
+        assert again.wait(PATIENCE) == 0, _log(out)[-3000:]
+    late = [each.name.partition("/")[2] for each in records_in(out)[len(early) :]]
+    assert late == ["pairs-2-of-2", "pairs", "train", "after", "report"]
+    assert set(status_of(out).jobs.values()) == {"done"}
+    (own,) = (out / "logs").glob("*.pairs.log")
+    assert "pairs: the store had every answer" in own.read_text()
+    words = next(each["command"] for each in _described(out) if each["name"].endswith("/pairs"))
+    words[words.index("--out") + 1] = str(folder / "one")
+    with log.open("wb") as file_:
+        subprocess.run([sys.executable, "-m", "harness", *words], check=True, stderr=file_)
+    for name in ("pairs.jsonl", "dropped.jsonl"):
+        (parted,), (one,) = (place.glob(f"sima-*/{name}") for place in (out, folder / "one"))
+        assert parted.read_bytes() == one.read_bytes()
+
+
+def _described(out: Path) -> Any:
+    return json.loads((out / "sweep.json").read_text())["jobs"]
+
+
 def _comparison(out: Path, method: str) -> Any:
     (file,) = out.glob(f"{method}-*-seeds*/comparison.json")
     return json.loads(file.read_text())["comparison"]
@@ -140,14 +182,16 @@ def _jobs(out: Path) -> list[psutil.Process]:
     return found
 
 
-def _at_work(out: Path, stages: str, driver: subprocess.Popen[bytes]) -> psutil.Process:
-    """Wait for a job of these stages that is in the middle of its work."""
+def _at_work(
+    out: Path, stages: str, driver: subprocess.Popen[bytes], seconds: float = _AT_WORK
+) -> psutil.Process:
+    """Wait for a job of these stages that has used so much processor time."""
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         assert driver.poll() is None, f"the driver has ended too early: {_log(out)[-3000:]}"
         for each in _jobs(out):
             with contextlib.suppress(psutil.Error):
-                if stages in each.cmdline() and sum(each.cpu_times()[:2]) > _AT_WORK:
+                if stages in each.cmdline() and sum(each.cpu_times()[:2]) > seconds:
                     return each
         time.sleep(0.1)
     raise AssertionError(f"no job of {stages} was started")
