@@ -30,7 +30,7 @@ class ExitCode(IntEnum):
 
 
 FOREIGN = (Exception, SystemExit)
-"""What the code of a benchmark may raise; its sys.exit() must not end a command that goes on."""
+"""What the code of a benchmark may raise; its exit must not end a command that goes on."""
 
 
 class HarnessError(Exception):

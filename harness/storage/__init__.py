@@ -48,13 +48,14 @@ from harness.storage.reading import (
 )
 from harness.storage.run_record import RunRecord
 from harness.storage.secrets import KEY, is_secret, without_keys
-from harness.storage.segments import Segments, compact, open_store, spread
+from harness.storage.segments import PARTS, Segments, compact, open_store, spread
 from harness.storage.throughput import Throughput, note_throughput, read_throughputs
 from harness.storage.thumbnails import image_folder, reduced, save_thumbnail, thumbnail_in
 
 __all__ = [
     "KEY",
     "MANIFEST",
+    "PARTS",
     "InUseError",
     "Journal",
     "Look",
