@@ -23,11 +23,9 @@ MANIFEST = "manifest.json"
 VERSION = 1
 _RECORDS = (".json", ".jsonl", ".webp")
 _FOLDERS = ("before", "after", "judged", "rounds", "seeds", "checkpoint", "images")
-_BESIDE = frozenset(
-    (
-        *("pairs.jsonl", "dropped.jsonl", "pair_report.json", "training.json", "pace.json"),
-        *("image_ablation.json", "canary.json", "attribution.json", "merged.json"),
-    )
+_BESIDE = (
+    *("pairs.jsonl", "dropped.jsonl", "pair_report.json", "training.json", "pace.json"),
+    *("image_ablation.json", "canary.json", "attribution.json", "merged.json"),
 )
 """Records of stages that lie in the run folder itself; others there may be a user's own reports."""
 _WORKING = {"at_work": "a call of this run has begun and not written its result"}

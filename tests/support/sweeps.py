@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,12 @@ def plain(recipe: Mapping[str, Any], out: Path) -> dict[str, Any]:
 
 
 def killed_twice(
-    recipe: Mapping[str, Any], executor: str, folder: Path, *, outlives: bool = False
+    recipe: Mapping[str, Any],
+    executor: str,
+    folder: Path,
+    *,
+    outlives: bool = False,
+    lose: Callable[[], None] = lambda: None,
 ) -> Story:
     """Run a sweep; kill a job that trains, then the driver at "after"; run it again to its end.
 
@@ -67,6 +72,7 @@ def killed_twice(
         executor: as ``--executor`` has it.
         folder: of the recipe, the sweep and the log of its drivers.
         outlives: whether jobs go on when their driver is killed, as they do on SLURM.
+        lose: called when the driver is killed; it may kill a node.
     """
     file, out = folder / "recipe.yaml", folder / "sweep"
     folder.mkdir(parents=True, exist_ok=True)
@@ -77,6 +83,7 @@ def killed_twice(
         under_way = _jobs(out)
         first.kill()
         first.wait()
+    lose()
     if not outlives:
         assert psutil.wait_procs(under_way, timeout=60)[1] == [], "no job outlives its driver"
     early = records_in(out)
