@@ -305,7 +305,7 @@ def _unopened(source: Source, wanted: str, error: Exception) -> UsageError:
         )
     return UsageError(
         f"The model folder {folder} cannot be opened: {reason.rstrip('.')}. Check that it holds "
-        f"{wanted}, and that this transformers version knows it ({pip()} install -U transformers)."
+        f"{wanted}, and that this transformers version knows it ({pip('install')} -U transformers)."
     )
 
 

@@ -44,6 +44,7 @@ from harness.storage.reading import (
     read_header,
     read_json,
     read_text,
+    writable,
 )
 from harness.storage.run_record import RunRecord
 from harness.storage.secrets import KEY, is_secret, without_keys
@@ -105,6 +106,7 @@ __all__ = [
     "spread",
     "thumbnail_in",
     "without_keys",
+    "writable",
     "write_json",
     "write_manifest",
     "write_whole",

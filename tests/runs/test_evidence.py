@@ -227,10 +227,10 @@ def test_settings_that_cannot_be_computed_with_are_named(copy, field, value):
     written = read_json(copy / "comparison.json")
     written["comparison"][field] = value
     write_json(copy / "comparison.json", written)
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(HarnessError, match=rf"comparison\.json .*{field}"):
         open_evidence(copy)
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize("name", ["nobody", "\ud800"])

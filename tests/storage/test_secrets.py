@@ -153,7 +153,7 @@ def test_every_written_file_is_clean_and_still_readable(tmp_path: Path):
 
 def test_a_megabyte_takes_little_time():
     text = json.dumps({"rows": ["It shows a dog.\n \u00e9 100%" for _ in range(40_000)]})
-    begin = time.perf_counter()
+    begin = time.process_time()
     assert without_keys(text) == text
     assert len(text) > 1e6
-    assert time.perf_counter() - begin < 2
+    assert time.process_time() - begin < 2
