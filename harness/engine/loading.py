@@ -218,15 +218,53 @@ def _state_of(network: Any) -> tuple[object, ...]:
     )
 
 
-def load(source: Source) -> Loaded:
+@dataclass(frozen=True)
+class Outline:
+    """What a checkpoint's small files say of its network, as the network in memory has it."""
+
+    config: Any
+    generation_config: Any
+
+
+def read_outline(source: Source) -> tuple[Any, Outline]:
+    """Read processor and configurations of a checked folder, and no weights.
+
+    Raises:
+        UsageError: if this transformers version cannot open it.
+    """
+    import transformers
+
+    hub: Any = transformers
+    reader, _, wanted = _kinds(source)
+    known = {"trust_remote_code": source.remote_code, "local_files_only": True}
+    try:
+        with quietly():
+            processor = reader.from_pretrained(str(source.path), **known)
+            config = hub.AutoConfig.from_pretrained(str(source.path), **known)
+            try:
+                generation = hub.GenerationConfig.from_pretrained(
+                    str(source.path), local_files_only=True
+                )
+            except OSError:  # there is none
+                generation = hub.GenerationConfig.from_model_config(config)
+    except Exception as error:
+        raise _unopened(source, wanted, error) from error
+    return processor, Outline(config, generation)
+
+
+def load(source: Source, processor: Any = None) -> Loaded:
     """Load network and processor of a checked folder; a text model's processor is its tokeniser.
+
+    Args:
+        source: the folder.
+        processor: if it was read before.
 
     Raises:
         UsageError: if this transformers version cannot open it, or weights are missing from it.
     """
     import torch
 
-    processor, network, info = _opened(source)
+    processor, network, info = _opened(source, processor)
     lost = sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]]))
     if lost:
         raise UsageError(
@@ -260,22 +298,28 @@ def _tell_cudnn(dtype: str) -> None:
         torch.backends.cudnn.allow_tf32 = False
 
 
-def _opened(source: Source) -> tuple[Any, Any, dict[str, Any]]:
-    """Return processor, network and what transformers says of its weights."""
-    import torch
+def _kinds(source: Source) -> tuple[Any, Any, str]:
+    """Return what reads the processor and the network of a folder, and both in words."""
     import transformers
 
     hub: Any = transformers
-    known = {"trust_remote_code": source.remote_code, "local_files_only": True}
     if sees(source.path):
-        reader, kind = hub.AutoProcessor, hub.AutoModelForImageTextToText
         wanted = "a vision-language model with its processor files"
-    else:
-        reader, kind = hub.AutoTokenizer, hub.AutoModelForCausalLM
-        wanted = "a causal text model with its tokeniser files"
+        return hub.AutoProcessor, hub.AutoModelForImageTextToText, wanted
+    wanted = "a causal text model with its tokeniser files"
+    return hub.AutoTokenizer, hub.AutoModelForCausalLM, wanted
+
+
+def _opened(source: Source, processor: Any) -> tuple[Any, Any, dict[str, Any]]:
+    """Return processor, network and what transformers says of its weights."""
+    import torch
+
+    known = {"trust_remote_code": source.remote_code, "local_files_only": True}
+    reader, kind, wanted = _kinds(source)
     try:
         with quietly():
-            processor = reader.from_pretrained(str(source.path), **known)
+            if processor is None:
+                processor = reader.from_pretrained(str(source.path), **known)
             network, info = kind.from_pretrained(
                 str(source.path),
                 dtype=getattr(torch, source.dtype),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from harness.engine import ENGINE_VERSION, weights_fingerprint
+from harness.engine import ENGINE_VERSION, Outline, read_outline, weights_fingerprint
 from harness.model.chat_template import ChatTemplate
 from harness.model.engines import OWN, Identity
 from harness.protocol import HF, Conversation
@@ -36,6 +36,7 @@ class Base:
         self.template = ChatTemplate(source.path) if own else Conversation()
         self._fingerprint: str | None = None
         self._loaded: Loaded | None = None
+        self._read: tuple[Any, Outline] | None = None
         self._engine: Engine | None = None
 
     @property
@@ -50,8 +51,17 @@ class Base:
         if self._loaded is None:
             from harness.engine import load
 
-            self._loaded = load(self.source)
+            self._loaded = load(self.source, self._read[0] if self._read is not None else None)
         return self._loaded
+
+    def outline(self) -> tuple[Any, Outline]:
+        """Return processor and configurations, for which no weights are loaded."""
+        if self._loaded is not None:
+            network = self._loaded.network
+            return self._loaded.processor, Outline(network.config, network.generation_config)
+        if self._read is None:
+            self._read = read_outline(self.source)
+        return self._read
 
     def bare(self) -> Loaded:
         """Return the network without adapters; one that carries some is loaded again."""
@@ -87,7 +97,7 @@ class Base:
     def release(self) -> None:
         """Forget the network and give its memory back."""
         on_gpu = self._loaded is not None and self.source.device != "cpu"
-        self._loaded = self._engine = None
+        self._loaded = self._engine = self._read = None
         if on_gpu:
             import gc
 

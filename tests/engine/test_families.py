@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
-from harness.engine import ImageDigests
+from harness.engine import ImageDigests, Source, load, read_outline
 from harness.records import Request
 from tests.engine.test_engine import IMAGES, LONG, Bench, bench_of
 from tests.support.families import idefics, intern, llava_next, qwen, smol
@@ -44,3 +45,21 @@ def test_the_prompt_is_the_processors_own(family: Bench) -> None:
     request = Request("yes", (IMAGES[0],))
     assert family.model.render(request) == theirs
     assert len(ImageDigests().of(IMAGES[0])) == 64
+
+
+@pytest.mark.parametrize("without", ["", "generation_config.json"])
+def test_the_small_files_say_what_the_loaded_network_says(
+    family: Bench, without: str, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(family.loaded.source.path, tmp_path / "copy")
+    (folder / without).unlink() if without else None
+    source = Source(folder, "cpu", "float32")
+    processor, outline = read_outline(source)
+    loaded = load(source)
+    assert outline.generation_config.eos_token_id == loaded.network.generation_config.eos_token_id
+    ours, theirs = outline.config, loaded.network.config
+    for name in ("image_token_id", "model_type"):
+        assert getattr(ours, name, None) == getattr(theirs, name, None)
+    positions = [each.get_text_config().max_position_embeddings for each in (ours, theirs)]
+    assert positions[0] == positions[1] > 0
+    assert processor.to_dict() == loaded.processor.to_dict()

@@ -72,6 +72,7 @@ def paired(out: Path, method) -> tuple[bytes, bytes, int]:
     made = context(out, method)
     model = asked(made)
     pairs_after_parts(made, model)
+    assert (model.base._loaded is None) == (model.calls == 0), "weights are loaded to ask, only"
     files = [(made.folder / name).read_bytes() for name in ("pairs.jsonl", "dropped.jsonl")]
     return files[0], files[1], model.calls
 

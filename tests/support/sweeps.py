@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 import yaml
+from harness_tinyworld import DEMO
 
 from harness.jobs import status_of
 from harness.jobs.driver import records_in
@@ -117,6 +118,7 @@ def part_killed(executor: str, folder: Path) -> None:
     file, out, log = folder / "recipe.yaml", folder / "sweep", folder / "one.log"
     recipe = {"methods": ["sima"], "benches": ["pope"], "resources": {"pairs": {"parts": 2}}}
     options = {"limit": 2, "max-prompts": 40, "set": {"epochs": 1, "max_new_tokens": 8}}
+    options["prompts"] = str(DEMO.prompts)  # under uv, Ray's workers have a copy of this folder
     file.write_text(yaml.safe_dump({**recipe, "options": options}))
     with _driver(file, out, executor) as first:
         part = _at_work(out, "2/2", first, seconds=0)
