@@ -110,6 +110,8 @@ class Result:
         names = [one.name for one in self.comparison.benchmarks]
         if benchmark is not None and benchmark not in names:
             raise _unknown(benchmark, names)
+        columns = ["benchmark", "id", "direction", "label", "question", "target"]
+        columns += ["before", "after", "image"]
         rows = []
         for one in self.comparison.benchmarks:
             if benchmark not in (None, one.name):
@@ -119,20 +121,11 @@ class Result:
             for flip in one.flips:
                 for id_ in flip.rows or (flip.id,):
                     sample = before.get(id_) or after[id_]
-                    rows.append(
-                        {
-                            "benchmark": one.name,
-                            "id": id_,
-                            "direction": flip.direction,
-                            "label": flip.label,
-                            "question": sample.prompt,
-                            "target": sample.target,
-                            "before": before[id_].answer if id_ in before else None,
-                            "after": after[id_].answer if id_ in after else None,
-                            "image": self.report.picture(sample.cluster),
-                        }
-                    )
-        return _frame(rows)
+                    answers = (arm[id_].answer if id_ in arm else None for arm in (before, after))
+                    told = (one.name, id_, flip.direction, flip.label, sample.prompt, sample.target)
+                    row = (*told, *answers, self.report.picture(sample.cluster))
+                    rows.append(dict(zip(columns, row, strict=True)))
+        return _frame(rows, columns)
 
     def _repr_html_(self) -> str:
         """Show the headline figures in a notebook; pandas escapes every text."""
@@ -198,20 +191,21 @@ def run(
     """
     from harness.plugins import option_text
     from harness.run import run_seeds
-    from harness.settings import Settings, round_settings
+    from harness.settings import RoundSettings, Settings, round_settings
 
-    given = options or {}
+    given = _typed("options", dict[str, Any], options or {})
+    fields = rounds if isinstance(rounds, Mapping) else {"count": rounds}
+    asked = _settings(RoundSettings, {"count": 1, **fields})
     outcome = run_seeds(
         _settings(
             Settings,
-            settings,
-            method=method,
+            {**settings, "method": method},
             benches=_benches(bench),
             options=tuple((key, option_text(given[key])) for key in sorted(given)),
-            rounds=round_settings(**({"count": rounds} if isinstance(rounds, int) else rounds)),
+            rounds=round_settings(**dataclasses.asdict(asked)),
             **_judging(judge),
         ),
-        seeds,
+        _settings(_Trainings, {"seeds": seeds}).seeds,
     )
     return dataclasses.replace(open_result(outcome.folder), calls=outcome.calls)
 
@@ -311,17 +305,23 @@ def power(
     return Power(estimate(wanted, place, run=run, throughputs=paces, name=name, **asked))
 
 
-@dataclass(frozen=True)
-class _Planned:
+@dataclass(frozen=True, kw_only=True)
+class _Trainings:
+    """How often :func:`run` trains."""
+
+    seeds: Annotated[int, Bounds(least=1)] = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Planned(_Trainings):
     """What a planned run asks of :func:`power`."""
 
     limit: Annotated[int | None, Bounds(least=1)] = None
     judgings: Annotated[int, Bounds(least=1)] = 1
-    seeds: Annotated[int, Bounds(least=1)] = 1
 
 
 def _names(given: str | Iterable[str]) -> tuple[str, ...]:
-    names = given.split(",") if isinstance(given, str) else given
+    names = given.split(",") if isinstance(given, str) else _typed("names", list[str], given)
     return tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
 
 
@@ -364,6 +364,8 @@ def _typed(name: str, hint: Any, value: Any) -> Any:
         return _names(value)
     if isinstance(value, Path) and str in (hint, *get_args(hint)):
         return str(value)
+    if isinstance(value, bool) and not {bool, Any}.intersection((hint, *get_args(hint))):
+        raise UsageError(f"{name} is {value!r}: it takes neither True nor False.")
     try:
         return TypeAdapter(hint).validate_python(value)
     except ValidationError as error:
@@ -376,10 +378,11 @@ def _by_id(samples: Mapping[str, Sequence[Sample]], benchmark: str) -> dict[str,
     return {sample.id: sample for sample in samples[benchmark]}
 
 
-def _frame(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+def _frame(rows: Iterable[Mapping[str, Any]], columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Make a frame; ``columns`` are those that it has also without rows."""
     import pandas as pd
 
-    return pd.DataFrame(list(rows))
+    return pd.DataFrame(list(rows), columns=columns)
 
 
 def _unknown(name: str, known: Iterable[str]) -> UsageError:

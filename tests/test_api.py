@@ -78,6 +78,13 @@ def test_one_model_by_itself_has_figures_and_nothing_to_compare(tmp_path):
         ({"bench": "pope", "options": {"noise": 3}}, "noise_step"),
         ({"bench": "pope", "judge": {"judg": "builtin"}}, "Did you mean 'judge'"),
         ({"bench": "pope", "judge": "gpt4"}, "gpt4"),
+        ({"bench": None}, "names is None"),
+        ({"bench": "pope", "seeds": 0}, "seeds"),
+        ({"bench": "pope", "seeds": True}, "seeds is True: it takes neither True nor False"),
+        ({"bench": "pope", "limit": True}, "limit is True: it takes neither True nor False"),
+        ({"bench": "pope", "rounds": 0}, "count"),
+        ({"bench": "pope", "rounds": {"cont": 2}}, "Did you mean 'count'"),
+        ({"bench": "pope", "options": "beta=1"}, "options is 'beta=1'"),
     ],
 )
 def test_a_wrong_name_is_an_error_with_the_closest_one(tmp_path, asked, message):

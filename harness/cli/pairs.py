@@ -70,4 +70,5 @@ def pairs(
         if Path(source).is_dir():
             say_next("pairs", source, "--export", "trl", "--out", "for-trl")
         else:
-            say_next("run", "--method", "given", "--pairs", source, "--bench", "BENCH")
+            beside = ("--images", str(images)) if images is not None else ()
+            say_next("run", "--method", "given", "--pairs", source, *beside, "--bench", "BENCH")
