@@ -16,7 +16,17 @@ from harness.engine.engine import Engine
 from harness.engine.fallback import forced_through_generation, why_not_shared
 from harness.engine.inputs import ANSWER_TYPES, processed_through
 from harness.engine.keys import ENGINE_VERSION, EngineRequest, ImageDigests, answer_key
-from harness.engine.loading import Loaded, Source, gpus, load, pick_device, pick_dtype, quietly
+from harness.engine.loading import (
+    Loaded,
+    Outline,
+    Source,
+    gpus,
+    load,
+    outline,
+    pick_device,
+    pick_dtype,
+    quietly,
+)
 from harness.engine.original_llava import Converted, convert
 from harness.engine.weights import read_json
 
@@ -28,6 +38,7 @@ __all__ = [
     "EngineRequest",
     "ImageDigests",
     "Loaded",
+    "Outline",
     "Source",
     "adapter_fingerprint",
     "answer_key",
@@ -39,6 +50,7 @@ __all__ = [
     "gpus",
     "is_unchanged",
     "load",
+    "outline",
     "pick_device",
     "pick_dtype",
     "processed_through",

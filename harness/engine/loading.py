@@ -218,15 +218,50 @@ def _state_of(network: Any) -> tuple[object, ...]:
     )
 
 
-def load(source: Source) -> Loaded:
-    """Load network and processor of a checked folder; a text model's processor is its tokeniser.
+@dataclass(frozen=True)
+class Outline:
+    """What a checkpoint says beside its weights: as the loaded network has it, but no format.
+
+    A text model's processor is its tokeniser.
+    """
+
+    processor: Any
+    config: Any
+    generation_config: Any
+
+
+def outline(source: Source) -> Outline:
+    """Read a checked folder without its weights.
+
+    Raises:
+        UsageError: if this transformers version cannot open it.
+    """
+    from transformers import AutoConfig, GenerationConfig
+
+    reader, _, wanted = _kinds(source)
+    folder, known = str(source.path), _known(source)
+    try:
+        with quietly():
+            processor = reader.from_pretrained(folder, **known)
+            config = AutoConfig.from_pretrained(folder, **known)
+            try:
+                generation = GenerationConfig.from_pretrained(folder, local_files_only=True)
+            except OSError:  # there is no such file: generation goes by the model's configuration
+                generation = GenerationConfig.from_model_config(config)
+    except Exception as error:  # tokenizers raises plain ones at a damaged tokenizer.json
+        raise _unopened(source, wanted, error) from error
+    return Outline(processor, config, generation)
+
+
+def load(source: Source, processor: Any = None) -> Loaded:
+    """Load a checked folder's network, and its processor where that was not read before.
 
     Raises:
         UsageError: if this transformers version cannot open it, or weights are missing from it.
     """
     import torch
 
-    processor, network, info = _opened(source)
+    processor, network, info = _opened(source, processor)
     lost = sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]]))
     if lost:
         raise UsageError(
@@ -260,24 +295,17 @@ def _tell_cudnn(dtype: str) -> None:
         torch.backends.cudnn.allow_tf32 = False
 
 
-def _opened(source: Source) -> tuple[Any, Any, dict[str, Any]]:
+def _opened(source: Source, processor: Any) -> tuple[Any, Any, dict[str, Any]]:
     """Return processor, network and what transformers says of its weights."""
     import torch
-    import transformers
 
-    hub: Any = transformers
-    known = {"trust_remote_code": source.remote_code, "local_files_only": True}
-    if sees(source.path):
-        reader, kind = hub.AutoProcessor, hub.AutoModelForImageTextToText
-        wanted = "a vision-language model with its processor files"
-    else:
-        reader, kind = hub.AutoTokenizer, hub.AutoModelForCausalLM
-        wanted = "a causal text model with its tokeniser files"
+    reader, kind, wanted = _kinds(source)
+    folder, known = str(source.path), _known(source)
     try:
         with quietly():
-            processor = reader.from_pretrained(str(source.path), **known)
+            processor = processor or reader.from_pretrained(folder, **known)
             network, info = kind.from_pretrained(
-                str(source.path),
+                folder,
                 dtype=getattr(torch, source.dtype),
                 use_safetensors=True,
                 output_loading_info=True,
@@ -286,6 +314,25 @@ def _opened(source: Source) -> tuple[Any, Any, dict[str, Any]]:
     except Exception as error:  # tokenizers raises plain ones at a damaged tokenizer.json
         raise _unopened(source, wanted, error) from error
     return processor, network, info
+
+
+def _kinds(source: Source) -> tuple[Any, Any, str]:
+    """Return what opens the processor and the network, and what the folder should hold."""
+    import transformers
+
+    hub: Any = transformers
+    if sees(source.path):
+        wanted = "a vision-language model with its processor files"
+        return hub.AutoProcessor, hub.AutoModelForImageTextToText, wanted
+    return (
+        hub.AutoTokenizer,
+        hub.AutoModelForCausalLM,
+        "a causal text model with its tokeniser files",
+    )
+
+
+def _known(source: Source) -> dict[str, bool]:
+    return {"trust_remote_code": source.remote_code, "local_files_only": True}
 
 
 def _unopened(source: Source, wanted: str, error: Exception) -> UsageError:

@@ -13,7 +13,7 @@ from harness.protocol import HF, Conversation
 from harness.records import Answer, Request
 
 if TYPE_CHECKING:
-    from harness.engine import Engine, EngineRequest, Loaded, Source
+    from harness.engine import Engine, EngineRequest, Loaded, Outline, Source
 
 
 class Base:
@@ -36,6 +36,7 @@ class Base:
         self.template = ChatTemplate(source.path) if own else Conversation()
         self._fingerprint: str | None = None
         self._loaded: Loaded | None = None
+        self._outline: Outline | None = None
         self._engine: Engine | None = None
 
     @property
@@ -45,12 +46,20 @@ class Base:
             self._fingerprint = weights_fingerprint(self.source.path)
         return self._fingerprint
 
+    def outline(self) -> Outline:
+        """Return processor and configurations; the weights are not loaded for them."""
+        if self._outline is None:
+            from harness.engine import outline
+
+            self._outline = outline(self.source)
+        return self._outline
+
     def loaded(self) -> Loaded:
         """Return the network in memory, loading it when needed."""
         if self._loaded is None:
             from harness.engine import load
 
-            self._loaded = load(self.source)
+            self._loaded = load(self.source, self.outline().processor)
         return self._loaded
 
     def bare(self) -> Loaded:

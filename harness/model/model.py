@@ -199,8 +199,8 @@ class Model:
 
     @property
     def processor(self) -> Any:
-        """The transformers processor, loaded when first asked for."""
-        return self.base.loaded().processor
+        """The transformers processor, read when first asked for; the weights are not."""
+        return self.base.outline().processor
 
     def render(self, request: Request) -> str:
         """Return the prompt as the model reads it: chat template and image placeholders.

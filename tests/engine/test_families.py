@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from harness.engine import ImageDigests
+from harness.engine import ImageDigests, outline
 from harness.records import Request
 from tests.engine.test_engine import IMAGES, LONG, Bench, bench_of
 from tests.support.families import idefics, intern, llava_next, qwen, smol
@@ -44,3 +45,17 @@ def test_the_prompt_is_the_processors_own(family: Bench) -> None:
     request = Request("yes", (IMAGES[0],))
     assert family.model.render(request) == theirs
     assert len(ImageDigests().of(IMAGES[0])) == 64
+
+
+def test_a_checkpoint_tells_without_its_weights_what_the_network_does(family: Bench) -> None:
+    told, network = outline(family.model.base.source), family.loaded.network
+    assert formatless(told.config.to_dict()) == formatless(network.config.to_dict())
+    assert told.generation_config.to_dict() == network.generation_config.to_dict()
+    assert told.processor.tokenizer.get_vocab() == family.loaded.tokenizer.get_vocab()
+
+
+def formatless(config: Any) -> Any:
+    """Leave the number format out, which is chosen when weights are loaded."""
+    if not isinstance(config, dict):
+        return config
+    return {key: formatless(value) for key, value in config.items() if key != "dtype"}
