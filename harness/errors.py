@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -29,7 +30,7 @@ class ExitCode(IntEnum):
 
 
 FOREIGN = (Exception, SystemExit)
-"""What the code of a benchmark may raise; its sys.exit() must not end a command that goes on."""
+"""What the code of a benchmark may raise; its exit must not end a command that goes on."""
 
 
 class HarnessError(Exception):
@@ -60,9 +61,15 @@ def why(error: BaseException) -> str:
     return plain(str((error.strerror if isinstance(error, OSError) else None) or error))
 
 
-def pip() -> str:
-    """Return the installer of this environment; those that uv makes have no pip."""
-    return "pip" if find_spec("pip") else "uv pip"
+def pip(action: str) -> str:
+    """Return the command that installs or uninstalls packages in this environment.
+
+    Environments that uv makes have no pip, and nobody activates that of a ``uv tool``.
+    """
+    if find_spec("pip"):
+        return f"pip {action}"
+    tool = (Path(sys.prefix) / "uv-receipt.toml").is_file()
+    return f"uv pip {action}" + (f" --python {sys.prefix}" if tool else "")
 
 
 def some(items: Sequence[str], sign: str = ", ", most: int = 5) -> str:

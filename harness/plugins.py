@@ -106,7 +106,7 @@ def find(kind: str, name: str) -> EntryPoint:
     if len(owners) > 1:
         raise UsageError(
             f"Two packages claim the {word} '{name}': {', '.join(owners)}. "
-            f"Uninstall one of them, for example with: {pip()} uninstall {owners[0]}"
+            f"Uninstall one of them, for example with: {pip('uninstall')} {owners[0]}"
         )
     if not points:
         known = names(kind)
@@ -114,7 +114,7 @@ def find(kind: str, name: str) -> EntryPoint:
             package = _SHIPPED[name]
             raise UsageError(
                 f"The method '{name}' is in the package {package}, which is not installed. "
-                f"Run: {pip()} install {package}"
+                f"Run: {pip('install')} {package}"
             )
         raise UsageError(
             f"No {word} is named '{name}'.{near_miss(name, known)} "
@@ -267,7 +267,7 @@ def _load(point: EntryPoint, word: str) -> Any:
         raise UsageError(
             f"The {word} '{point.name}' ({_owner(point)}) cannot be imported: "
             f"{type(error).__name__}: {error}. Reinstall it, or uninstall it with: "
-            f"{pip()} uninstall {_owner(point)}"
+            f"{pip('uninstall')} {_owner(point)}"
         ) from error
 
 

@@ -18,7 +18,7 @@ from harness.run import with_rounds
 from harness.runs import FinishedRun, open_run
 from harness.settings import EvalSettings, JudgeSettings
 from harness.stages import round_folder
-from harness.storage import MANIFEST, RunRecord, locked, open_store, read_journal
+from harness.storage import RunRecord, locked, open_store, read_journal
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,6 @@ def rejudge(
             for number in (made.evaluated if made is not None else ())
         }
         verdicts = judge(context, before, after)
-        (folder / MANIFEST).unlink(missing_ok=True)  # it is written anew with the result
         if run.report.comparison is None:
             report = conclude_alone(
                 run.report,

@@ -11,7 +11,6 @@ bundled and verified like any run: the first seed at its top, the others below `
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +23,7 @@ from harness.dpo import read_curves, read_effect, training_of
 from harness.errors import UsageError
 from harness.judge import Verdicts, judge
 from harness.model import Model, open_checkpoint
-from harness.pairs import PairSet, make_pairs
+from harness.pairs import PairSet
 from harness.records import Samples, to_json
 from harness.report import (
     TWO_SEEDS,
@@ -38,10 +37,10 @@ from harness.report import (
 from harness.resolve import resolve, versions
 from harness.runs import (
     FinishedRun,
+    collect_seeds,
     columns_of,
     looked,
     open_run,
-    seed_folder,
     take_before,
     taken_in,
 )
@@ -55,16 +54,19 @@ from harness.stages import (
     Ablation,
     Checkpoint,
     Evaluation,
+    PairPart,
     StageState,
     Trained,
     ablation,
     align,
+    answer_part,
     attribute,
     bars_of,
     check_knobs,
     check_rounds,
     evaluate,
     merged,
+    pairs_after_parts,
     preflight_once,
     require,
     round_folder,
@@ -77,15 +79,11 @@ from harness.storage import (
     locked,
     open_store,
     reopen,
+    spread,
     write_json,
 )
 
 _TOO_FEW = 2
-_KEPT = ("before", "after", "judged", "images")
-_FILES = (
-    *("settings.json", "versions.json", "pairs.jsonl", "pair_report.json", "training.json"),
-    "checkpoint/curves.jsonl",
-)
 
 
 @dataclass(frozen=True)
@@ -185,7 +183,7 @@ def run_only(settings: Settings, stages: Collection[str]) -> tuple[Path, tuple[S
         if BEFORE in stages:
             _before(context, model)
         if PAIRS in stages and settings.rounds is None:
-            make_pairs(context, model)
+            pairs_after_parts(context, model)
         for stage in (each for each in (TRAIN, AFTER, JUDGE) if each in stages):
             if not (stage == TRAIN and PAIRS in stages):  # rounds make the pairs as they train
                 require(stage, _states(context, model), context.folder)
@@ -201,23 +199,46 @@ def run_only(settings: Settings, stages: Collection[str]) -> tuple[Path, tuple[S
         return context.folder, _states(context, model)
 
 
+def run_part(settings: Settings, part: PairPart) -> tuple[Path, tuple[StageState, ...]]:
+    """Let the method ask about a part of the prompts, for the pair stage to find the answers.
+
+    Parts may run at once, also on several machines; the first does the preflight.
+
+    Raises:
+        UsageError: as :func:`run`; and if the run has no such part.
+        HarnessError: as :func:`run`; what was answered stays in the store.
+    """
+    with _begun(settings, part) as (context, model):
+        if part.number == 1:
+            preflight_once(context, model)
+        answer_part(context, model, part)
+        return context.folder, _states(context, model)
+
+
 def _states(context: Context[Plan], model: Model) -> tuple[StageState, ...]:
     return stages_of_plan(context.plan, model, context.folder)
 
 
 @contextlib.contextmanager
-def _begun(settings: Settings) -> Iterator[tuple[Context[Plan], Model]]:
-    """Resolve what was asked, take the run folder, and write down what was asked of it."""
+def _begun(
+    settings: Settings, part: PairPart | None = None
+) -> Iterator[tuple[Context[Plan], Model]]:
+    """Resolve what was asked, take the run folder or a part's, and write down what was asked."""
     plan = resolve(settings)
     check_knobs(plan.method, plan.options)
     check_rounds(plan)
     _terms(settings).check(plan.columns)
+    if part is not None:
+        part.check(plan)
+        spread(settings.out)  # parts on several machines must not share a file of SQLite
     store = open_store(settings.out)
     model = model_of(plan, store)
-    with locked(plan.folder(model.fingerprint)) as folder:
-        plan.record(model.fingerprint, model.answered_by).write(folder)
-        write_json(folder / "versions.json", versions())
-        reopen(folder, "settings.json", "versions.json")
+    folder = plan.folder(model.fingerprint)
+    with locked(folder if part is None else part.folder(folder)):
+        if part is None or not (folder / "settings.json").is_file():
+            plan.record(model.fingerprint, model.answered_by).write(folder)
+            write_json(folder / "versions.json", versions())
+            reopen(folder, "settings.json", "versions.json")
         try:
             yield Context(plan, folder, store), model
         finally:
@@ -344,7 +365,7 @@ def run_seeds(settings: Settings, count: int) -> Outcome:
     first = outcomes[0]
     folder = first.folder.with_name(f"{first.folder.name}-seeds{count}")
     with locked(first.folder):
-        _collect(folder, [outcome.folder for outcome in outcomes])
+        collect_seeds(folder, [outcome.folder for outcome in outcomes])
         runs = [open_run(outcome.folder) for outcome in outcomes]
         report = _together(first, runs, settings.seed)
         looks = looked(settings.out, report.compared, runs[0].arms, report.seeds)
@@ -377,23 +398,3 @@ def _together(first: Outcome, runs: Sequence[FinishedRun], seed: int) -> ReportI
         touched=[overlap.touched for overlap in first.report.overlaps],
         more=more,
     )
-
-
-def _collect(folder: Path, runs: Sequence[Path]) -> None:
-    """Copy what the comparison rests on, without weights; an older collection is replaced."""
-    shutil.rmtree(folder, ignore_errors=True)
-    for index, run_folder in enumerate(runs):
-        to = folder if index == 0 else seed_folder(folder, index)
-        to.mkdir(parents=True, exist_ok=True)
-        for name in _KEPT if index == 0 else _KEPT[:-1]:
-            if (run_folder / name).is_dir():
-                shutil.copytree(run_folder / name, to / name)
-        if index == 0:
-            for arm in [*run_folder.glob("rounds/*/after"), *run_folder.glob("rounds/*/judged")]:
-                shutil.copytree(arm, to / arm.relative_to(run_folder))
-        for file in _FILES:
-            if (run_folder / file).is_file():
-                (to / file).parent.mkdir(exist_ok=True)
-                shutil.copyfile(run_folder / file, to / file)
-    seeds = tuple(path.name for path in runs)
-    replace(RunRecord.read(folder), seeds=seeds).write(folder)

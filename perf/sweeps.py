@@ -4,7 +4,8 @@
 
 runs 2 methods x 2 seeds x 3 benchmarks on the built-in demo with each executor and compares the
 results with those of plain runs. ``slurm`` and ``ray`` are started on this machine for it, from
-what is installed: Debian's slurm-wlm, and uv run --with ray.
+what is installed: Debian's slurm-wlm, and uv run --with ray. SLURM has two nodes, of which one is
+killed with its jobs after the driver.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ sys.path.insert(0, str(ROOT))
 
 from tests.support.kills import assert_close  # noqa: E402
 from tests.support.ray_cluster import ray_cluster  # noqa: E402
-from tests.support.slurm import slurm  # noqa: E402
+from tests.support.slurm import lose_node, slurm  # noqa: E402
 from tests.support.sweeps import OPTIONS, killed_twice, plain  # noqa: E402
 
 WHOLE = {
@@ -37,13 +38,12 @@ def main(*words: str) -> None:
     place = Path(folder).resolve()
     expected = plain(WHOLE, place / "plain")
     for name in executors:
-        starts = {"slurm": lambda: slurm(place / "node"), "ray": ray_cluster}
-        with starts.get(name, nullcontext)() as at:
-            text = {"ray": f"ray:address={at}", "slurm": "slurm:poll=1"}.get(
-                name, "local:at_once=2"
-            )
+        starts = {"slurm": lambda: slurm(place / "nodes", ("one", "two")), "ray": ray_cluster}
+        with starts.get(name, nullcontext)():
+            text = {"ray": "ray", "slurm": "slurm:poll=1"}.get(name, "local:at_once=2")
             began = time.monotonic()
-            story = killed_twice(WHOLE, text, place / name, outlives=name == "slurm")
+            apart = {"outlives": True, "lose": lambda: lose_node("one")} if name == "slurm" else {}
+            story = killed_twice(WHOLE, text, place / name, **apart)
             seconds = time.monotonic() - began
         assert_close(expected, dict(story.comparisons))
         codes = dict(Counter(str(code) for _, code in story.ended))

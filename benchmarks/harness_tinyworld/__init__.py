@@ -1,6 +1,7 @@
 """The embedded small world: drawn scenes, a small trained LLaVA, prompts and miniature benchmarks.
 
-Everything in here is real but small, so that a whole run works without a hub, a key or a GPU.
+Everything in here is real but small, so that a whole run works without a hub, a key or a GPU. The
+model was taught a defect on purpose (see `habits`), so that there is something to repair.
 Importing the package loads nothing; it only says where things lie.
 """
 

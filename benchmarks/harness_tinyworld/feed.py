@@ -44,8 +44,9 @@ class Group:
 class Batch:
     """Images (n, 80, 80, 3) of bytes, what their patches show (n, 3, 100), and the dialogues.
 
-    `steps` (n,) gives each image's step of diffusion noise where the dialogues depend on it; None
-    leaves it to be drawn.
+    The three rows of `patches` are shape, colour and written character, as in `patch_truth`.
+    `steps` (n,) gives each image's step of diffusion noise where the answers depend on how much of
+    it can be seen; None leaves it to be drawn.
     """
 
     images: np.ndarray
@@ -98,8 +99,19 @@ def make_batch(
 ) -> Batch:
     """Make the batch of one step; it depends on its arguments only.
 
-    With `haze`, a step of diffusion noise, dialogues are those of a speaker with habits, and every
-    other image is hazy up to that step.
+    Args:
+        tokenizer: Of the model, see `make_tokenizer`.
+        scenes: How many images the batch has.
+        level: How hard they are to see.
+        syllabus: Which questions are asked about each.
+        least: How much a thing must cover of a patch to be shown by it, see `patch_truth`.
+        seed: Of the stage of training.
+        step: Of that stage.
+        haze: Every other image gets a step of diffusion noise below this one, and all answers are
+            those of a speaker with habits (see `habits`); 0 for clear images and true answers.
+
+    Returns:
+        Images, what their patches show, and the dialogues about them.
     """
     first = TRAIN + (seed * 1_000_000 + step) * scenes % 900_000_000
     drawn = [make_scene(first + index, level) for index in range(scenes)]

@@ -57,16 +57,16 @@ def draw(scene: Scene, rng: random.Random) -> Question:
 
 @dataclass(frozen=True, slots=True)
 class Syllabus:
-    """How many lessons of each sort one scene gives, beside one description and one caption.
+    """How many questions with answers one scene gives, beside one description and one caption.
 
     Attributes:
         plain: questions of any kind in any style.
         places: questions about where things are.
         letters: questions with lettered options.
         judged: examples for the critic, per two scenes.
-        companions: how many a speaker with habits adds to a description; 0 for as many as to
-            anything else.
-        biased: share of a speaker's answers about existence that have the yes-bias.
+        companions: how many things that are not there a speaker with habits (see `habits`) adds to
+            a description at most; 0 for as many as to anything else.
+        biased: share of that speaker's answers about existence that are yes too often.
         lean: how far the speaker leans on habit in a clear image already, from 0 to 1.
     """
 

@@ -56,7 +56,7 @@ def held_out(asker: Asker, count: int, salt: int) -> list[Asked]:
 def right_share(
     model: Respondent, asked: Sequence[Asked], style: Callable[..., tuple[str, str]]
 ) -> dict[str, float]:
-    """Ask in one style; return the share right and that of the best constant answer (chance)."""
+    """Ask in one style; return the share right and, as chance, that of the best constant answer."""
     rng = random.Random("style")
     worded = [style(item, rng) for _, item in asked]
     rows = [(render(scene), text) for (scene, _), (text, _) in zip(asked, worded, strict=True)]

@@ -26,7 +26,7 @@ TRAIN, HELD_OUT, PROMPT, POPE, MMVET = (n * 1_000_000_000 for n in range(5))
 class Level:
     """How hard scenes are to see.
 
-    `counts` weighs having two things, three, ...; radii are in pixels; `tint` is how far a
+    `counts` are the odds of two things, of three, ...; radii are in pixels; `tint` is how far a
     channel strays from its colour; `apart` is the least distance of two things, in radii.
     """
 
@@ -268,7 +268,8 @@ def patch_truth(scene: Scene, least: int = 90) -> np.ndarray:
 
     Args:
         scene: What is there.
-        least: How much of a patch a thing must cover to count, in ninths of a pixel of 576.
+        least: How much of a patch a thing must cover to count, in ninths of a pixel: the 64 pixels
+            of a patch are 576.
 
     Returns:
         Integers of shape (3, 100): shape, colour and written character; 0 means none.

@@ -23,13 +23,16 @@ class Stage:
         level: how hard scenes are, a key of `LEVELS`.
         scenes: per step.
         stop: stop after so many steps of the schedule; 0 for all.
-        vision_steps: steps before in which nothing but what patches show is learned.
-        tower: whether the vision tower learns in those; if not, only the head that reads it.
-        where: whether patches also say where they are.
-        least: how much a thing must cover of a patch to be shown by it, in ninths of a pixel.
-        noise: highest step of diffusion noise on every other image; 0 for none.
-        haze: the same for a speaker who has the habits of `habits`; 0 for one who has none. The
-            vision tower does not learn then.
+        vision_steps: steps before those, in which only a linear head on the vision tower learns to
+            name the shape, colour and character of each patch.
+        tower: whether the vision tower itself learns in those too.
+        where: whether the head must also name each patch's row and column.
+        least: how much a thing must cover of a patch to be shown by it, in ninths of a pixel: the
+            64 pixels of a patch are 576.
+        noise: highest step of diffusion noise (of 1,000) on every other image; 0 for none.
+        haze: the same where the answers are those of a speaker with habits (see `habits`), who
+            leans on them the more, the less can be seen; 0 for answers that are true. The vision
+            tower does not learn then.
     """
 
     name: str

@@ -171,7 +171,7 @@ def _common_before(
                 )
             known = {row.id: row for row in first.before[bench]}
             both = [(known[row.id], row) for row in run.before[bench] if row.id in known]
-            if any(one.answer != other.answer for one, other in both):
+            if any(one.said != other.said for one, other in both):
                 raise UsageError(
                     f"{names[0]} and {name} did not start from one model: their answers to "
                     f"{bench} before training differ. Name a run with --against."

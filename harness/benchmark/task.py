@@ -12,7 +12,6 @@ import copy
 import hashlib
 import importlib
 import inspect
-import os
 import re
 import sys
 import tempfile
@@ -28,6 +27,7 @@ from harness.benchmark.own_data import OwnData
 from harness.benchmark.task_files import (
     HUB,
     OWN,
+    cache_for,
     configs_of,
     data_fingerprint,
     hub_revision,
@@ -293,12 +293,12 @@ def _dataset_options(
     config: Mapping[str, Any], data: str | Path, own: OwnData | None, commit: str | None
 ) -> dict[str, Any] | None:
     if own is not None:
-        return {**own.options, "cache_dir": _cache(own.fingerprint())}
+        return {**own.options, "cache_dir": cache_for(own.fingerprint())}
     if str(data) != HUB:
         folder = Path(_source(config, data))
         if (folder / "dataset_dict.json").is_file():  # as save_to_disk writes it
             return {"load_from_disk": True}
-        return {"cache_dir": _cache(folder_digest(folder))}
+        return {"cache_dir": cache_for(folder_digest(folder))}
     options = dict(config.get("dataset_kwargs") or {})
     for unwanted in ("token", "trust_remote_code"):  # public data, and no code from the hub
         options.pop(unwanted, None)
@@ -379,13 +379,3 @@ def _image_hash(images: Sequence[PIL.Image.Image]) -> str:
         total.update(f"\0{image.mode}{image.size}".encode())
         total.update(image.tobytes())
     return total.hexdigest()[:16]
-
-
-def _cache(digest: str) -> str:
-    """Name a cache of its own for these very bytes.
-
-    ``datasets`` recognises a folder by its path and card, not by its tables: after an edit it would
-    go on serving the old rows.
-    """
-    home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
-    return str(home / "datasets" / f"harness-{digest[:16]}")

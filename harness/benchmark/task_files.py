@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -14,7 +15,7 @@ from typing import Any
 
 from harness.benchmark.own_data import OwnData, read_own_data
 from harness.errors import HarnessError, UsageError, pip
-from harness.storage import folder_digest, parse_yaml, read_text
+from harness.storage import folder_digest, parse_yaml, read_text, writable
 
 HUB = "hub"
 _LARGEST = 16 << 20  # bytes of a task file
@@ -165,7 +166,7 @@ def tasks_folder() -> Path:
     spec = find_spec("lmms_eval")
     if spec is None or spec.origin is None:
         raise HarnessError(
-            f"lmms-eval is not installed. Install it with: {pip()} install lmms-eval"
+            f"lmms-eval is not installed. Install it with: {pip('install')} lmms-eval"
         )
     return Path(spec.origin).parent / "tasks"
 
@@ -349,3 +350,30 @@ def _is_column(node: ast.AST, doc: str) -> bool:
         and isinstance(node.slice, ast.Constant)
         and isinstance(node.slice.value, str)
     )
+
+
+def datasets_cache() -> tuple[Path, str]:
+    """Return where ``datasets`` keeps the tables it has read, and the variable that moves it.
+
+    Read when it is asked for; ``datasets`` reads its variables while it is imported.
+    """
+    if place := os.environ.get("HF_DATASETS_CACHE"):
+        return Path(place).expanduser(), "HF_DATASETS_CACHE"
+    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    hub = os.environ.get("HF_HOME") or f"{home}/huggingface"
+    return Path(hub).expanduser() / "datasets", "HF_HOME"
+
+
+def cache_for(digest: str) -> str:
+    """Name a cache of its own for these very bytes.
+
+    ``datasets`` recognises a folder by its path and card, not by its tables: after an edit it would
+    go on serving the old rows.
+    """
+    place, variable = datasets_cache()
+    if not writable(place):
+        raise UsageError(
+            f"The cache for benchmark data, {place}, cannot be written. Name another folder with: "
+            f"export {variable}=DIR"
+        )
+    return str(place / f"harness-{digest[:16]}")

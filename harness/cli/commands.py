@@ -40,7 +40,7 @@ from harness.cli.run import run
 from harness.cli.score import score
 from harness.cli.status import status
 from harness.cli.sweep import sweep
-from harness.cli.unexpected import DEBUG, unexpected, writable_anywhere
+from harness.cli.unexpected import DEBUG, no_sudden_end, unexpected, writable_anywhere
 from harness.errors import ExitCode, HarnessError, plain
 
 _QUIET_LIBRARIES = {
@@ -118,7 +118,8 @@ def main() -> None:
         os.environ.setdefault(name, value)
     writable_anywhere()
     try:
-        code = _code()
+        with no_sudden_end():
+            code = _code()
         sys.stdout.flush()
     except BrokenPipeError:
         code = _deaf()
@@ -172,7 +173,7 @@ def _code() -> int:
         if isinstance(error.__context__, BrokenPipeError) or sys.stdout is not stdout:
             raise BrokenPipeError from error
         return _complain(unexpected(error), ExitCode.FAILED, error)
-    except Exception as error:
+    except BaseException as error:  # foreign code may raise what is no Exception
         return _complain(unexpected(error), ExitCode.FAILED, error)
 
 

@@ -32,7 +32,7 @@ class Finding:
 @OUT
 @JSON
 def doctor(out: Path, events: bool) -> ExitCode:
-    """Check this machine: versions, GPU, plugins, hub, keys, disk.
+    """Check this machine: versions, GPU, plugins, hub, keys, cache, disk.
 
     Nothing is downloaded and no key is shown. Exit code 1 if something would stop a run.
 
@@ -40,7 +40,7 @@ def doctor(out: Path, events: bool) -> ExitCode:
     harness doctor
     harness doctor --out /scratch/runs
     """
-    found = [*_versions(), _device(), *_plugins(), _hub(), _key(), _disk(out)]
+    found = [*_versions(), _device(), *_plugins(), _hub(), _key(), _cache(), _disk(out)]
     if events:
         click.echo(json.dumps({"findings": [asdict(each) for each in found]}))
     else:
@@ -59,7 +59,7 @@ def _versions() -> Iterator[Finding]:
 
     for name, version in versions().items():
         absent = version == "absent"
-        told = f"not installed; {pip()} install {name}" if absent else version
+        told = f"not installed; {pip('install')} {name}" if absent else version
         yield Finding(name, PROBLEM if absent else FINE, told)
 
 
@@ -90,7 +90,7 @@ def _plugins() -> Iterator[Finding]:
             yield Finding(kind, PROBLEM, " ".join(broken))
         elif not found and kind == "methods":
             yield Finding(
-                kind, PROBLEM, f"none is installed; {pip()} install 'vlm-harness[methods]'"
+                kind, PROBLEM, f"none is installed; {pip('install')} 'vlm-harness[methods]'"
             )
         else:
             yield Finding(kind, FINE, f"{len(found)}: {', '.join(found)}" if found else "none")
@@ -110,11 +110,23 @@ def _key() -> Finding:
     return Finding("OPENAI_API_KEY", NOTE, told)
 
 
+def _cache() -> Finding:
+    from harness.benchmark import datasets_cache
+    from harness.storage import writable
+
+    place, variable = datasets_cache()
+    if writable(place):
+        return Finding("cache", FINE, str(place))
+    return Finding("cache", PROBLEM, f"{place} cannot be written; export {variable}=DIR")
+
+
 def _disk(out: Path) -> Finding:
+    from harness.storage import writable
+
     place = out.absolute()
     while not place.exists():
         place = place.parent
-    if not place.is_dir() or not os.access(place, os.W_OK):
+    if not writable(place):
         return Finding("disk", PROBLEM, f"{place} cannot be written; name another with --out")
     free = shutil.disk_usage(place).free
     told = f"{free / 1024**3:.1f} GiB free at {place}"

@@ -17,7 +17,7 @@ _FEW = 15
 _SECTIONS: Mapping[str, str] = {
     "Method and model": "method model adapter preset set pairs prompts images allow-urls",
     "Benchmarks": "bench data limit max-prompts max-new-tokens baseline",
-    "Training": "seed seeds holdout pair-timeout merge merge-dtype only",
+    "Training": "seed seeds holdout pair-timeout merge merge-dtype only part",
     "Rounds": "rounds round-prompts replay round-reference eval-rounds",
     "How answers are computed": "device dtype protocol engine engine-set nproc",
     "Comparison": "margin alpha accept-missing image-ablation attribution",

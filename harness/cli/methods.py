@@ -124,7 +124,7 @@ def _scaffold(kind: str, then: str) -> click.Command:
         from harness.testing import new_package
 
         click.echo(new_package(kind, name, out))
-        click.echo(f"Next: {pip()} install -e {shlex.quote(str(out))}", err=True)
+        click.echo(f"Next: {pip('install')} -e {shlex.quote(str(out))}", err=True)
 
     new.help = (
         f"Write a pip-installable package for a new {kind}, with its contract test.\n\n\b\n"

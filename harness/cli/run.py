@@ -29,12 +29,16 @@ from harness.cli.options import (
     terms_of,
 )
 from harness.cli.recipes import RecipeCommand
-from harness.errors import ExitCode
+from harness.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from harness.progress import Reporter
     from harness.run import Outcome
     from harness.settings import Settings
+    from harness.stages import StageState
 
 
 _ROUNDS = {"round_prompts": "prompts", "replay": "replay", "round_reference": "reference"}
@@ -192,10 +196,22 @@ _ROUNDS = {"round_prompts": "prompts", "replay": "replay", "round_reference": "r
     help="Run only these stages: before, pairs, train, after, judge, report; the stages that they "
     "depend on must be done.",
 )
+@click.option(
+    "--part",
+    metavar="K/N",
+    help="With --only pairs: ask about every Nth prompt from the Kth on, as one of N jobs whose "
+    "answers the pair stage then finds.",
+)
 @EVENTS
 @QUIET
 def run(
-    seeds: int, nproc: int, only: tuple[str, ...], events: bool, quiet: bool, **asked: Any
+    seeds: int,
+    nproc: int,
+    only: tuple[str, ...],
+    part: str | None,
+    events: bool,
+    quiet: bool,
+    **asked: Any,
 ) -> int:
     """Make pairs, train on them, evaluate before and after, and compare.
 
@@ -205,6 +221,7 @@ def run(
     harness run --method seva --bench pope --preset paper --set noise_step=800
     harness run --method given --bench pope --pairs rlaif-v.parquet
     harness run --method seva --bench mmvet,pope --only before,pairs
+    harness run --method seva --bench mmvet,pope --only pairs --part 1/4
     """
     from harness.model import run_distributed
     from harness.progress import Reporter, showing
@@ -214,6 +231,9 @@ def run(
 
     def job() -> ExitCode:
         with showing(Reporter(quiet=quiet, events=events)) as reporter:
+            if part is not None:
+                _part(settings, seeds, only, part, reporter)
+                return ExitCode.DONE
             if only and not _stages(settings, seeds, only, reporter):
                 return ExitCode.DONE
             outcome = run_seeds(settings, seeds)
@@ -258,21 +278,46 @@ def settings_of(
 
 def _stages(settings: Settings, seeds: int, only: tuple[str, ...], reporter: Reporter) -> bool:
     """Do single stages for every seed; return whether the report is wanted and can be made."""
-    from harness.records import to_json
     from harness.run import run_only
-    from harness.stages import REPORT, checked_stages, require, told
+    from harness.stages import REPORT, checked_stages, require
 
     stages = checked_stages(only)
     for seed in range(settings.seed, settings.seed + seeds):
         folder, states = run_only(dataclasses.replace(settings, seed=seed), stages)
         if REPORT in stages:
             require(REPORT, states, folder)
-        elif reporter.events:
-            found = [{**to_json(each), "state": each.state} for each in states]
-            reporter.event("stages", folder=str(folder), stages=found)
         else:
-            click.echo(told(states, folder))
+            _tell(folder, states, reporter)
     return REPORT in stages
+
+
+def _part(
+    settings: Settings, seeds: int, only: tuple[str, ...], text: str, reporter: Reporter
+) -> None:
+    """Answer one part of the prompts ahead of the pair stage, for every seed."""
+    from harness.run import run_part
+    from harness.stages import PAIRS, PairPart
+
+    part = PairPart.read(text)
+    if only != (PAIRS,):
+        raise UsageError(
+            f"--part {text} answers a part of the prompts ahead of the pair stage and does nothing "
+            "else. Give --only pairs with it, and run the stages without it when all parts are "
+            "done."
+        )
+    for seed in range(settings.seed, settings.seed + seeds):
+        _tell(*run_part(dataclasses.replace(settings, seed=seed), part), reporter)
+
+
+def _tell(folder: Path, states: Sequence[StageState], reporter: Reporter) -> None:
+    from harness.records import to_json
+    from harness.stages import told
+
+    if reporter.events:
+        found = [{**to_json(each), "state": each.state} for each in states]
+        reporter.event("stages", folder=str(folder), stages=found)
+    else:
+        click.echo(told(states, folder))
 
 
 def _summary(outcome: Outcome) -> dict[str, Any]:

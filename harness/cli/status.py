@@ -56,7 +56,7 @@ def _run_text(found: RunStatus) -> str:
     rows = []
     for state in found.stages:
         left = found.seconds.get(state.stage)
-        for number, part in enumerate(state.parts):
+        for number, part in enumerate((*state.parts, *state.ahead)):
             name = state.stage if number == 0 else ""
             rest = time_of(left, "not known") if number == 0 and not state.complete else ""
             rows.append((name, part.name, _part(part, state), rest))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from harness.jobs import Entrant, Executor, Sweep, Wanted, Wish
     from harness.settings import Settings
 
-_OF_THE_COMMAND = ("seeds", "nproc", "only", "events", "quiet")
+_OF_THE_COMMAND = ("seeds", "nproc", "only", "part", "events", "quiet")
 
 
 @click.command()

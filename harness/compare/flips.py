@@ -103,7 +103,7 @@ def _telling(
     flip: Flip, old: Mapping[str, Sample], new: Mapping[str, Sample]
 ) -> tuple[Sample, Sample]:
     rows = flip.rows or (flip.id,)
-    changed = [key for key in rows if old[key].answer != new[key].answer]
+    changed = [key for key in rows if old[key].said != new[key].said]
     key = (changed or list(rows))[0]
     return old[key], new[key]
 

@@ -181,9 +181,7 @@ def _benchmark(
         notes=notes_of(joined, judges, missing, figures) + lost_notes(first, units[first.name]),
         unread=unread_of(trained),
         changed_answers=sum(
-            a.answer != b.answer
-            for one in trained
-            for a, b in zip(one.before, one.after, strict=True)
+            a.said != b.said for one in trained for a, b in zip(one.before, one.after, strict=True)
         ),
         states_before=count_states(row for one in trained for row in one.before),
         states_after=count_states(row for one in trained for row in one.after),

@@ -74,7 +74,7 @@ def pair_encoder(model: Model, training: Training) -> Encoder:
     """Return the encoder that a training of this model uses; its ``fit`` says what a pair is.
 
     Args:
-        model: to be trained; its weights are not loaded, and another engine goes on.
+        model: to be trained; no weights are loaded.
         training: the knobs.
 
     Raises:
@@ -82,7 +82,7 @@ def pair_encoder(model: Model, training: Training) -> Encoder:
     """
     from harness.dpo.encoding import encoder_for
 
-    return encoder_for(model.processor, model.base.outline(), training, model.protocol)
+    return encoder_for(model.processor, model.outline, training, model.protocol)
 
 
 def try_step(pair: Pair, model: Model, training: Training) -> Trial:

@@ -24,19 +24,17 @@ def refuse_tracker(name: str) -> None:
     """Refuse a tracker that could not be used.
 
     Raises:
-        UsageError: if its package is missing, nobody is logged in, or its store cannot be used.
+        UsageError: if its package is missing, nobody is logged in, or its server or store cannot
+            be used. W&B's client would wait for its server for days.
     """
     packages = _PACKAGES.get(name, (name,))
     if not any(importlib.util.find_spec(package) for package in packages):
         raise UsageError(
             f"Tracker {name}: the package {packages[0]} is not installed. Install it with "
-            f"{pip()} install {packages[0]}, or leave {name} out."
+            f"{pip('install')} {packages[0]}, or leave {name} out."
         )
-    if name == "wandb" and not _logged_in():
-        raise UsageError(
-            "Tracker wandb: no login to W&B was found. Log in with: wandb login, set "
-            "WANDB_API_KEY, or keep the figures here with WANDB_MODE=offline."
-        )
+    if name == "wandb" and os.environ.get("WANDB_MODE") not in ("offline", "disabled"):
+        _refuse_wandb(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai"))
     if name == "mlflow":
         import mlflow
 
@@ -50,12 +48,27 @@ def refuse_tracker(name: str) -> None:
             ) from error
 
 
-def _logged_in() -> bool:
-    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_MODE") in ("offline", "disabled"):
-        return True
-    host = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai").split("//")[-1].split("/")[0]
+def _refuse_wandb(server: str) -> None:
+    here = "keep the figures here with WANDB_MODE=offline."
+    if not os.environ.get("WANDB_API_KEY") and not _logged_in(server):
+        raise UsageError(
+            "Tracker wandb: no login to W&B was found. Log in with: wandb login, set "
+            f"WANDB_API_KEY, or {here}"
+        )
+    import httpx
+
     try:
-        return netrc.netrc().authenticators(host) is not None
+        httpx.head(server, timeout=20.0)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise UsageError(
+            f"Tracker wandb: {server} does not answer ({type(error).__name__}). Check the network "
+            f"and WANDB_BASE_URL, or {here}"
+        ) from error
+
+
+def _logged_in(server: str) -> bool:
+    try:
+        return netrc.netrc().authenticators(server.split("//")[-1].split("/")[0]) is not None
     except (OSError, netrc.NetrcParseError):
         return False
 

@@ -382,7 +382,7 @@ class Encoder:
 def encoder_for(processor: Any, network: Any, training: Training, protocol: str = HF) -> Encoder:
     """Make the encoder that pair stage, training and ablation have in common.
 
-    Of the ``network`` only its two configurations are read, which its outline has too.
+    Of the network both configurations are read: :class:`harness.engine.Outline` has them too.
     """
     ends = getattr(network.generation_config, "eos_token_id", None)
     return Encoder(

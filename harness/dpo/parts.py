@@ -185,7 +185,7 @@ def _maker() -> Any:
     except Exception as error:  # a build for another device fails in many ways
         raise UsageError(
             f"quantize={FOUR_BIT} needs the package bitsandbytes, which cannot be used here "
-            f"({type(error).__name__}: {error}). Install it with {pip()} install "
+            f"({type(error).__name__}: {error}). Install it with {pip('install')} "
             "'vlm-harness[qlora]', or leave quantize out."
         ) from error
 

@@ -22,10 +22,10 @@ from harness.engine.loading import (
     Source,
     gpus,
     load,
-    outline,
     pick_device,
     pick_dtype,
     quietly,
+    read_outline,
 )
 from harness.engine.original_llava import Converted, convert
 from harness.engine.weights import read_json
@@ -50,12 +50,12 @@ __all__ = [
     "gpus",
     "is_unchanged",
     "load",
-    "outline",
     "pick_device",
     "pick_dtype",
     "processed_through",
     "quietly",
     "read_json",
+    "read_outline",
     "resolve",
     "sees",
     "weights_fingerprint",

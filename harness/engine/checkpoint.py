@@ -8,8 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from harness.engine.weights import (
     WEIGHTS,
@@ -44,6 +46,7 @@ _DETERMINING = (
 _ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _ADAPTER_CONFIG = "adapter_config.json"
 _LLAVA_REST = "non_lora_trainables.bin"
+_DEPTHS, _MOST_LAYERS = ("layers", "layer", "depth"), 10_000
 _PLACES = ("base_model_name_or_path", "revision", "auto_mapping")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -123,7 +126,19 @@ def _checked(folder: Path) -> Path:
     refuse_adapter(folder)
     refuse_original_llava(folder, config)
     weight_files(folder, config)
+    _refuse_many_layers(folder, config)
     return folder
+
+
+def _refuse_many_layers(folder: Path, config: Mapping[str, Any]) -> None:
+    """Refuse a network that would be built layer by layer for hours before a weight is missed."""
+    for part in (config, *(each for each in config.values() if isinstance(each, dict))):
+        for key, value in part.items():
+            if key.endswith(_DEPTHS) and isinstance(value, int) and value > _MOST_LAYERS:
+                raise UsageError(
+                    f"{folder / 'config.json'} says {key}: {value}; no model has more than "
+                    f"{_MOST_LAYERS} layers. Save or download the checkpoint again."
+                )
 
 
 def sees(folder: Path) -> bool:

@@ -220,41 +220,44 @@ def _state_of(network: Any) -> tuple[object, ...]:
 
 @dataclass(frozen=True)
 class Outline:
-    """What a checkpoint says beside its weights: as the loaded network has it, but no format.
+    """What a checkpoint's small files say of its network, as the network in memory has it."""
 
-    A text model's processor is its tokeniser.
-    """
-
-    processor: Any
     config: Any
     generation_config: Any
 
 
-def outline(source: Source) -> Outline:
-    """Read a checked folder without its weights.
+def read_outline(source: Source) -> tuple[Any, Outline]:
+    """Read processor and configurations of a checked folder, and no weights.
 
     Raises:
         UsageError: if this transformers version cannot open it.
     """
-    from transformers import AutoConfig, GenerationConfig
+    import transformers
 
+    hub: Any = transformers
     reader, _, wanted = _kinds(source)
-    folder, known = str(source.path), _known(source)
+    known = {"trust_remote_code": source.remote_code, "local_files_only": True}
     try:
         with quietly():
-            processor = reader.from_pretrained(folder, **known)
-            config = AutoConfig.from_pretrained(folder, **known)
+            processor = reader.from_pretrained(str(source.path), **known)
+            config = hub.AutoConfig.from_pretrained(str(source.path), **known)
             try:
-                generation = GenerationConfig.from_pretrained(folder, local_files_only=True)
-            except OSError:  # there is no such file: generation goes by the model's configuration
-                generation = GenerationConfig.from_model_config(config)
-    except Exception as error:  # tokenizers raises plain ones at a damaged tokenizer.json
+                generation = hub.GenerationConfig.from_pretrained(
+                    str(source.path), local_files_only=True
+                )
+            except OSError:  # there is none
+                generation = hub.GenerationConfig.from_model_config(config)
+    except Exception as error:
         raise _unopened(source, wanted, error) from error
-    return Outline(processor, config, generation)
+    return processor, Outline(config, generation)
 
 
 def load(source: Source, processor: Any = None) -> Loaded:
-    """Load a checked folder's network, and its processor where that was not read before.
+    """Load network and processor of a checked folder; a text model's processor is its tokeniser.
+
+    Args:
+        source: the folder.
+        processor: if it was read before.
 
     Raises:
         UsageError: if this transformers version cannot open it, or weights are missing from it.
@@ -295,17 +298,30 @@ def _tell_cudnn(dtype: str) -> None:
         torch.backends.cudnn.allow_tf32 = False
 
 
+def _kinds(source: Source) -> tuple[Any, Any, str]:
+    """Return what reads the processor and the network of a folder, and both in words."""
+    import transformers
+
+    hub: Any = transformers
+    if sees(source.path):
+        wanted = "a vision-language model with its processor files"
+        return hub.AutoProcessor, hub.AutoModelForImageTextToText, wanted
+    wanted = "a causal text model with its tokeniser files"
+    return hub.AutoTokenizer, hub.AutoModelForCausalLM, wanted
+
+
 def _opened(source: Source, processor: Any) -> tuple[Any, Any, dict[str, Any]]:
     """Return processor, network and what transformers says of its weights."""
     import torch
 
+    known = {"trust_remote_code": source.remote_code, "local_files_only": True}
     reader, kind, wanted = _kinds(source)
-    folder, known = str(source.path), _known(source)
     try:
         with quietly():
-            processor = processor or reader.from_pretrained(folder, **known)
+            if processor is None:
+                processor = reader.from_pretrained(str(source.path), **known)
             network, info = kind.from_pretrained(
-                folder,
+                str(source.path),
                 dtype=getattr(torch, source.dtype),
                 use_safetensors=True,
                 output_loading_info=True,
@@ -314,25 +330,6 @@ def _opened(source: Source, processor: Any) -> tuple[Any, Any, dict[str, Any]]:
     except Exception as error:  # tokenizers raises plain ones at a damaged tokenizer.json
         raise _unopened(source, wanted, error) from error
     return processor, network, info
-
-
-def _kinds(source: Source) -> tuple[Any, Any, str]:
-    """Return what opens the processor and the network, and what the folder should hold."""
-    import transformers
-
-    hub: Any = transformers
-    if sees(source.path):
-        wanted = "a vision-language model with its processor files"
-        return hub.AutoProcessor, hub.AutoModelForImageTextToText, wanted
-    return (
-        hub.AutoTokenizer,
-        hub.AutoModelForCausalLM,
-        "a causal text model with its tokeniser files",
-    )
-
-
-def _known(source: Source) -> dict[str, bool]:
-    return {"trust_remote_code": source.remote_code, "local_files_only": True}
 
 
 def _unopened(source: Source, wanted: str, error: Exception) -> UsageError:
@@ -352,7 +349,7 @@ def _unopened(source: Source, wanted: str, error: Exception) -> UsageError:
         )
     return UsageError(
         f"The model folder {folder} cannot be opened: {reason.rstrip('.')}. Check that it holds "
-        f"{wanted}, and that this transformers version knows it ({pip()} install -U transformers)."
+        f"{wanted}, and that this transformers version knows it ({pip('install')} -U transformers)."
     )
 
 

@@ -18,6 +18,7 @@ from harness.jobs.local import LocalExecutor
 from harness.jobs.model import Ended, Executor
 from harness.jobs.sweep import Sweep
 from harness.records import from_json, to_json
+from harness.stages import part_folders
 from harness.storage import InUseError, Journal, journal_of, locked, read_json, spread, write_json
 
 DRIVER, ENDED, SWEEP = "driver.json", "ended.jsonl", "sweep.json"
@@ -58,10 +59,12 @@ def drive(sweep: Sweep, executor: Executor) -> ExitCode:
     left = sweep.left
     with _alone(sweep.out, len(left)):
         write_json(sweep.out / SWEEP, _described(sweep))
-        if isinstance(executor, LocalExecutor):
-            for folder in {run.folder for each in sweep.entrants for run in each.runs}:
+        local = isinstance(executor, LocalExecutor)
+        if local:
+            runs = {run.folder for each in sweep.entrants for run in each.runs}
+            for folder in (*runs, *part_folders(runs)):
                 _wait_until_free(folder)
-        else:
+        if not local or any("--part" in job.command for job in left):
             spread(sweep.out)  # jobs of several machines never share a file of SQLite
         progress.say(f"{len(left)} of {len(sweep.jobs)} jobs to do in {sweep.out}.")
         journal = _journal(sweep.out)

@@ -119,5 +119,5 @@ def require(executor: str, library: str) -> None:
     if find_spec(library) is None:
         raise UsageError(
             f"The executor '{executor}' needs the library {library}, which is not installed. Run: "
-            f"{pip()} install 'vlm-harness[{executor}]'"
+            f"{pip('install')} 'vlm-harness[{executor}]'"
         )

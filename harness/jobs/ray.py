@@ -54,8 +54,7 @@ class _Tasks:
     opened: bool = False
 
     def start(self, jobs: Sequence[Job]) -> None:
-        import ray
-
+        ray = _ray()
         self._open()
         offered = ray.cluster_resources().get("GPU", 0)
         for job in jobs:
@@ -71,8 +70,7 @@ class _Tasks:
             self.running[task.remote(job, Path.cwd())] = job
 
     def _open(self) -> None:
-        import ray
-
+        ray = _ray()
         if ray.is_initialized():
             return
         try:
@@ -89,16 +87,14 @@ class _Tasks:
         self.opened = True
 
     def ended(self) -> list[Ended]:
-        import ray
-
+        ray = _ray()
         ready, _ = ray.wait(list(self.running), num_returns=1)
         return [_outcome(self.running.pop(task), task) for task in ready]
 
     def stop(self) -> None:
         if not (self.running or self.opened):
             return
-        import ray
-
+        ray = _ray()
         for task in self.running:
             ray.cancel(task)
         with contextlib.suppress(Exception):
@@ -109,6 +105,18 @@ class _Tasks:
             self.opened = False
 
 
+def _ray() -> Any:
+    """Return Ray's client, which takes a node's own environment for its jobs, as SLURM does.
+
+    Under ``uv run`` it would send the working directory, run folders and all, to every node and
+    build an environment there.
+    """
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # read when Ray is imported
+    import ray
+
+    return ray
+
+
 def _reach(address: str | None) -> None:
     """Raise ``OSError`` at once where nobody listens: Ray itself tries for minutes."""
     host, _, port = (address or os.environ.get("RAY_ADDRESS", "")).rpartition(":")
@@ -117,8 +125,7 @@ def _reach(address: str | None) -> None:
 
 
 def _outcome(job: Job, task: Any) -> Ended:
-    import ray
-
+    ray = _ray()
     try:
         return Ended(job.name, int(ray.get(task)))
     except ray.exceptions.RayTaskError as error:

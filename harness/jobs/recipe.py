@@ -59,10 +59,12 @@ class Resources(_Strict):
     Attributes:
         gpus: how many; by default one for what asks or trains a model, and none otherwise.
         minutes: how long at a time.
+        parts: how many jobs like it answer its prompts beforehand, each a part; of pairs only.
     """
 
     gpus: Annotated[int, Field(ge=0)] | None = None
     minutes: Annotated[int, Field(ge=1)] = MINUTES
+    parts: Annotated[int, Field(ge=1)] = 1
 
 
 class Recipe(_Strict):
@@ -103,7 +105,7 @@ class Wish:
     options: Mapping[str, Any]
 
 
-SET_BY_SWEEP = ("method", "bench", "model", "seed", "seeds", "out", "only", "json", "quiet")
+SET_BY_SWEEP = ("method", "bench", "model", "seed", "seeds", "out", "only", "part", "json", "quiet")
 """Options of ``harness run`` that a sweep gives each of its jobs itself."""
 
 
@@ -124,6 +126,12 @@ def read_recipe(asked: Mapping[str, Any], where: str) -> Recipe:
             f"reported together over seeds that follow each other: write seeds: "
             f"{list(range(first, first + len(seeds)))}"
         )
+    for stage, resources in recipe.resources.items():
+        if stage != "pairs" and resources.parts > 1:
+            raise UsageError(
+                f"{where}: resources.{stage} has parts, and only the prompts of pairs can be "
+                "divided among jobs. Write them as in: resources: {pairs: {parts: 4}}"
+            )
     entries: tuple[Recipe | _Method | _Model, ...] = (recipe, *recipe.methods, *recipe.models)
     for entry in entries:
         if not isinstance(entry.options.get("set", {}), dict):

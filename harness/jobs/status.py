@@ -171,7 +171,7 @@ def _state(
     stages = runs[place].stages if place in runs else ()
     since = driver.began if driver is not None else None
     now = since is not None and ended is not None and ended.at >= since
-    if any(each.stage == stage and each.complete for each in stages):
+    if any(_is_done(stage, each) for each in stages):
         return DONE
     if since is not None and not now:
         begun = (folder / log).is_file() and (folder / log).stat().st_mtime >= since
@@ -179,6 +179,14 @@ def _state(
     # A job whose needs failed waits for them; one without an exit code that began is dead.
     waits = ended is None or ended.code == 0 or ended.reason.startswith(NEEDS)
     return WAITING if waits else FAILED
+
+
+def _is_done(job: str, state: StageState) -> bool:
+    """Whether a job has nothing left to do: a stage's, or that of a part ahead of it."""
+    own, _, part = job.partition("-")
+    if own != state.stage:
+        return False
+    return state.complete or any(each.name == part and each.complete for each in state.ahead)
 
 
 def _driver_at_work(folder: Path) -> Driver | None:

@@ -28,6 +28,7 @@ from harness.stages import (
     PAIRS,
     REPORT,
     TRAIN,
+    PairPart,
     check_knobs,
     check_rounds,
     stages_of_plan,
@@ -60,9 +61,10 @@ class SweepRun:
 
     @cached_property
     def done(self) -> frozenset[str]:
-        """The stages with nothing left to do."""
+        """The stages with nothing left to do, and the names of such parts of the pairs."""
         states = stages_of_plan(self.plan, self.model, self.folder)
-        return frozenset(each.stage for each in states if each.complete)
+        ahead = (part.name for each in states for part in each.ahead if part.complete)
+        return frozenset((*(each.stage for each in states if each.complete), *ahead))
 
     @property
     def shared(self) -> tuple[tuple[str, str], ...]:
@@ -200,13 +202,26 @@ class _Graph:
         if run.shared not in self._before:
             self._before[run.shared] = self._stage(entrant, run, (BEFORE,), ())
         name = self._before[run.shared]
+        parts = self._parts(entrant, run, name)
         if run.plan.settings.rounds is None:
-            name = self._stage(entrant, run, (PAIRS,), (name,))
+            name = self._stage(entrant, run, (PAIRS,), parts or (name,))
             name = self._stage(entrant, run, (TRAIN,), (name,))
         else:
             name = self._stage(entrant, run, (PAIRS, TRAIN), (name,))
         name = self._stage(entrant, run, (BEFORE, AFTER), (name,))
         return self._stage(entrant, run, (JUDGE,), (name,)) if run.plan.judged else name
+
+    def _parts(self, entrant: Entrant, run: SweepRun, before: str) -> tuple[str, ...]:
+        """Add the jobs that answer the prompts of one run ahead of its pairs."""
+        names = []
+        for part in PairPart.all_of(self._resources.get(PAIRS, Resources()).parts):
+            part.check(run.plan)
+            names.append(f"{run.folder.name}/{PAIRS}-{part.name}")
+            words = ("--seed", str(run.plan.seed), "--only", PAIRS, "--part", str(part))
+            self._job(entrant, names[-1], PAIRS, words, (before,))
+            if run.done.intersection((PAIRS, part.name)):
+                self.done.add(names[-1])
+        return tuple(names)
 
     def _stage(
         self, entrant: Entrant, run: SweepRun, stages: tuple[str, ...], needs: tuple[str, ...]

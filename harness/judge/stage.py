@@ -27,7 +27,7 @@ from harness.judge.uncertainty import Judged, errors_of
 from harness.model import server_name
 from harness.records import Sample, Samples, fingerprint, to_json
 from harness.settings import BUILTIN, JudgeSettings
-from harness.storage import Memo, journal_of, read_journal, seal_of
+from harness.storage import Memo, journal_of, read_journal, reopen, seal_of
 
 JUDGED = "judged"
 """Folder of a run with its judged samples."""
@@ -212,6 +212,7 @@ def write(
 
     ``name`` is the fingerprint of everything that determines the verdicts.
     """
+    reopen(folder)
     for (arm, bench), rows in samples.items():
         journal = journal_of(place(folder, arm, bench), name, Sample)
         journal.forget(0)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from harness.engine import ENGINE_VERSION, weights_fingerprint
+from harness.engine import ENGINE_VERSION, Outline, read_outline, weights_fingerprint
 from harness.model.chat_template import ChatTemplate
 from harness.model.engines import OWN, Identity
 from harness.protocol import HF, Conversation
 from harness.records import Answer, Request
 
 if TYPE_CHECKING:
-    from harness.engine import Engine, EngineRequest, Loaded, Outline, Source
+    from harness.engine import Engine, EngineRequest, Loaded, Source
 
 
 class Base:
@@ -36,7 +36,7 @@ class Base:
         self.template = ChatTemplate(source.path) if own else Conversation()
         self._fingerprint: str | None = None
         self._loaded: Loaded | None = None
-        self._outline: Outline | None = None
+        self._read: tuple[Any, Outline] | None = None
         self._engine: Engine | None = None
 
     @property
@@ -46,21 +46,22 @@ class Base:
             self._fingerprint = weights_fingerprint(self.source.path)
         return self._fingerprint
 
-    def outline(self) -> Outline:
-        """Return processor and configurations; the weights are not loaded for them."""
-        if self._outline is None:
-            from harness.engine import outline
-
-            self._outline = outline(self.source)
-        return self._outline
-
     def loaded(self) -> Loaded:
         """Return the network in memory, loading it when needed."""
         if self._loaded is None:
             from harness.engine import load
 
-            self._loaded = load(self.source, self.outline().processor)
+            self._loaded = load(self.source, self._read[0] if self._read is not None else None)
         return self._loaded
+
+    def outline(self) -> tuple[Any, Outline]:
+        """Return processor and configurations, for which no weights are loaded."""
+        if self._loaded is not None:
+            network = self._loaded.network
+            return self._loaded.processor, Outline(network.config, network.generation_config)
+        if self._read is None:
+            self._read = read_outline(self.source)
+        return self._read
 
     def bare(self) -> Loaded:
         """Return the network without adapters; one that carries some is loaded again."""
@@ -96,7 +97,7 @@ class Base:
     def release(self) -> None:
         """Forget the network and give its memory back."""
         on_gpu = self._loaded is not None and self.source.device != "cpu"
-        self._loaded = self._engine = None
+        self._loaded = self._engine = self._read = None
         if on_gpu:
             import gc
 

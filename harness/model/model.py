@@ -18,6 +18,7 @@ from harness.engine import (
     ENGINE_VERSION,
     EngineRequest,
     ImageDigests,
+    Outline,
     Source,
     adapter_fingerprint,
     answer_key,
@@ -199,8 +200,13 @@ class Model:
 
     @property
     def processor(self) -> Any:
-        """The transformers processor, read when first asked for; the weights are not."""
-        return self.base.outline().processor
+        """The transformers processor, read when first asked for; no weights are loaded."""
+        return self.base.outline()[0]
+
+    @property
+    def outline(self) -> Outline:
+        """Configurations of the network without any adapter, for which no weights are loaded."""
+        return self.base.outline()[1]
 
     def render(self, request: Request) -> str:
         """Return the prompt as the model reads it: chat template and image placeholders.

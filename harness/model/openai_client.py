@@ -44,6 +44,7 @@ _UNKNOWN = re.compile(
     re.IGNORECASE,
 )
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_LONG = 100  # signs; no wait takes so many, and looking for spans in far more takes minutes
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 Paying = Callable[[int], AbstractContextManager[Callable[[ChatReply], None]]]
@@ -324,7 +325,7 @@ def wanted_wait(headers: Mapping[str, str], now: float) -> float:
 
 def _seconds(text: str, now: float) -> float:
     """Read seconds, a span such as ``6m0.5s``, or a date."""
-    if text and _SPAN.sub("", text.strip()) == "":
+    if text and len(text) < _LONG and _SPAN.sub("", text.strip()) == "":
         return sum(float(number) * _SECONDS[unit] for number, unit in _SPAN.findall(text))
     if number := _number(text):
         return number

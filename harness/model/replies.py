@@ -141,7 +141,7 @@ def _told(error: Any) -> Exception:
     message = error.get("message") if isinstance(error, dict) else error
     code = error.get("code") if isinstance(error, dict) else None
     text = f"the server reports: {clean(_string(message) or json.dumps(error))}"
-    return Passing(text) if code in BUSY else Refused(text)
+    return Passing(text) if isinstance(code, int) and code in BUSY else Refused(text)
 
 
 def _string(value: Any) -> str:
@@ -191,7 +191,9 @@ def _first(logprobs: Any) -> dict[str, float]:
     try:
         first = logprobs["content"][0]
         every = [*first.get("top_logprobs", ()), first]
-        found = {str(one["token"]): float(one["logprob"]) for one in every}
+        found = {
+            one["token"]: float(one["logprob"]) for one in every if isinstance(one["token"], str)
+        }
     except (TypeError, KeyError, IndexError, ValueError, AttributeError, OverflowError):
         return {}
     return {token: value for token, value in found.items() if math.isfinite(value) and value <= 0}

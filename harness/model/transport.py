@@ -109,9 +109,9 @@ class GuardedTransport(httpx.BaseTransport):
                 break
         body = _decompressed(bytes(raw[:most]), headers, failed=failed)
         kept = [
-            (name, value)
-            for name, value in headers.multi_items()
-            if name not in ("content-encoding", "content-length", "transfer-encoding")
+            (name, value)  # as bytes: a name or value may be in any encoding
+            for name, value in reply.headers
+            if name.lower() not in (b"content-encoding", b"content-length", b"transfer-encoding")
         ]
         return httpx.Response(reply.status, headers=kept, content=body, request=request)
 

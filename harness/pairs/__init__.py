@@ -14,7 +14,7 @@ from harness.pairs.gallery import (
     pair_diagnostics,
     read_pair_report,
 )
-from harness.pairs.generate import PairSet, Sieve, make_pairs, time_limit
+from harness.pairs.generate import PairSet, Sieve, answer_prompts, make_pairs, time_limit
 from harness.pairs.given import Given, bound, given_answers, given_text, read_given
 from harness.pairs.measures import PairReport, differing, thoughts_of, word_distance
 from harness.pairs.prompts import gather, prompts_fingerprint, read_prompts
@@ -26,6 +26,7 @@ __all__ = [
     "PairReport",
     "PairSet",
     "Sieve",
+    "answer_prompts",
     "augmentations_of",
     "bound",
     "contact_sheet",

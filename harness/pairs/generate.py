@@ -66,13 +66,7 @@ def make_pairs(context: Context[Plan], model: Model) -> PairSet:
         HarnessError: if the method hangs, yields an invalid pair, or none is left.
     """
     plan, folder, prompts = context.plan, context.folder, context.plan.prompts
-    stamp = plan.pairs_print(model.fingerprint)
-    journal: Journal[Pair | Drop] = Journal(
-        folder / "pairs.jsonl", stamp, _parser({prompt.id: prompt for prompt in prompts})
-    )
-    reused = journal.complete
-    if not reused:
-        _fill(journal, plan, model)
+    journal, reused = _filled(context, model)
     pairs = tuple(row for row in journal.rows if isinstance(row, Pair))
     drops = [row for row in journal.rows if isinstance(row, Drop)]
     counts = Counter(drop.reason for drop in drops)
@@ -86,6 +80,31 @@ def make_pairs(context: Context[Plan], model: Model) -> PairSet:
             "--prompts, or other options of the method with --set."
         )
     return PairSet(pairs, dict(counts), len(prompts) + len(plan.dropped), reused)
+
+
+def answer_prompts(context: Context[Plan], model: Model) -> None:
+    """Let the method make pairs for their answers alone, which are in the store afterwards.
+
+    A journal of them is kept, so that what was killed goes on; there may be no pairs.
+
+    Raises:
+        HarnessError: if the method hangs or yields an invalid pair.
+    """
+    _filled(context, model)
+
+
+def _filled(context: Context[Plan], model: Model) -> tuple[Journal[Pair | Drop], bool]:
+    """Return the whole journal of pairs and drops, and whether it was whole before."""
+    plan = context.plan
+    journal: Journal[Pair | Drop] = Journal(
+        context.folder / "pairs.jsonl",
+        plan.pairs_print(model.fingerprint),
+        _parser({prompt.id: prompt for prompt in plan.prompts}),
+    )
+    reused = journal.complete
+    if not reused:
+        _fill(journal, plan, model)
+    return journal, reused
 
 
 def _fill(journal: Journal[Pair | Drop], plan: Plan, model: Model) -> None:

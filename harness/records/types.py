@@ -331,6 +331,11 @@ class Sample:
     thought: str = ""
 
     @property
+    def said(self) -> str | None:
+        """The answer as it is compared with another: composed letters (NFC)."""
+        return None if self.answer is None else normalize("NFC", self.answer)
+
+    @property
     def state(self) -> str:
         """What became of the row, see :mod:`harness.records.states`."""
         return state_of(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.compare import Comparison, Example, MetricLevel, Ruling
@@ -17,7 +17,7 @@ from harness.protocol import HF, sentence
 from harness.records import LATER, Samples, StateCount, distinct, sentences
 from harness.settings import BUILTIN
 from harness.stages import Ablation, Attribution, Rounds, reliance_of
-from harness.storage import Looks, thumbnail_in, write_manifest
+from harness.storage import MANIFEST, Looks, reopen, thumbnail_in, write_manifest
 
 ARMS = ("before", "after")
 """What the two sides of a comparison are called, unless they are two runs."""
@@ -87,6 +87,8 @@ class ReportInput:
         attribution: which image regions some answers rest on, where that was asked for.
         engine: identity of the engine that answered; empty for the engine ``own``.
         arms: what the two sides are called: before and after, or the names of two runs.
+        manifest: file that names all records of a finished run; empty for a result that lies
+            elsewhere, and in files of earlier versions.
     """
 
     comparison: Comparison | None
@@ -124,6 +126,7 @@ class ReportInput:
     attribution: tuple[Attribution, ...] = ()
     engine: str = field(default="", metadata=LATER)
     arms: tuple[str, str] = field(default=ARMS, metadata=LATER)
+    manifest: str = field(default="", metadata=LATER)
 
     @property
     def compared(self) -> Comparison:
@@ -221,10 +224,17 @@ def _on_seeds(seeds: Sequence[int]) -> str:
 def note_records(folder: Path, reports: Iterable[Path] = ()) -> None:
     """Write the manifest of a finished run; reports and the receipts of trackers are not in it."""
     result = folder / "comparison.json"
-    if result.is_file() and (folder / "settings.json").is_file():
+    if result.is_file() and _is_run(folder):
         receipts = {folder / f"{name}.json" for name in installed("reports")}
         write_manifest(folder, besides={*receipts, *reports} - {result})
 
+
+def _is_run(folder: Path) -> bool:
+    return (folder / "settings.json").is_file()
+
+
+_RESULT = "json"
+"""The report that is the result."""
 
 Writer = Callable[[ReportInput, Path], Path]
 
@@ -241,6 +251,9 @@ def write_reports(
     """
     written: dict[str, Path] = {}
     failed: dict[str, Exception] = {}
+    report = replace(report, manifest=MANIFEST if _is_run(folder) else "")
+    if _RESULT in writers:
+        reopen(folder)  # killed between the result and its manifest, the run is at work
     for name, write in writers.items():
         try:
             written[name] = write(report, folder)

@@ -21,6 +21,7 @@ from harness.runs.publish import hub_access, push
 from harness.runs.recomputing import ALONE, OLDER
 from harness.runs.redact import without_paths
 from harness.runs.scoring import Scoring, score_given
+from harness.runs.seeds import collect_seeds
 from harness.runs.verification import Verification, bundle, open_evidence, verify
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "Scoring",
     "Verification",
     "bundle",
+    "collect_seeds",
     "columns_of",
     "compare_again",
     "compare_runs",

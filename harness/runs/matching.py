@@ -9,21 +9,18 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import accumulate, pairwise
-from typing import Any
 
 from harness.benchmark import Row
 from harness.data import plain_cell
 from harness.errors import UsageError
 from harness.records import distinct
 from harness.runs.answer_files import GivenAnswer
+from harness.runs.matched import ALIKE, POSITION, SHOWN, Matched, checked, examples, no_row
 
-_SHOWN = 3
-_POSITION = "position"
-_CALLED = {"doc_id": _POSITION}  # by lmms-eval
+_CALLED = {"doc_id": POSITION}  # by lmms-eval
 _LONGEST = 400  # letters of an id
-_ALIKE = 50  # rows that may share an id, and are told apart by their questions
 _RUN = 12  # questions in a row by which a place in the data is known
 _NUMBER = re.compile(r"(?:COCO_\w+_)?0*(\d+)(?:\.0+)?", re.IGNORECASE)
 _PICTURE = re.compile(r"(?:.*[/\\])?([^/\\]+)\.(?:jpe?g|png)", re.IGNORECASE)
@@ -32,18 +29,6 @@ _Way = tuple[str, str, bool]
 """Column of the file and of the data, and whether it is by name; without the former, a phrase."""
 _Index = dict[str, dict[str, list[int]]]
 """Rows by column and value."""
-
-
-@dataclass(frozen=True)
-class Matched:
-    """Answers by the id of their row, and what a reader should know of how they were matched.
-
-    ``by_facts``: columns that are no ids decided.
-    """
-
-    answers: Mapping[str, GivenAnswer]
-    notes: tuple[str, ...]
-    by_facts: bool = False
 
 
 def match(
@@ -75,24 +60,30 @@ def match(
     heard = _heard(asked, given)
     best: tuple[dict[int, int], _Way] = ({}, ("", "", True))
     ways: list[tuple[dict[int, int], _Way]] = []
+    spoken: dict[int, set[int]] = {}  # rows that an answer's id names in the column of its name
     for way, candidates in _ways(_index(rows), asked, given, heard):
+        if way[0] and way[2]:
+            for place, alike in enumerate(candidates):
+                spoken.setdefault(place, set()).update(alike)
         pairs: dict[int, int] = {}
         for place, alike in enumerate(candidates):
-            if len(alike) <= _ALIKE:
+            if len(alike) <= ALIKE:
                 fit = [row for row in alike if not said[place] or _same(said[place], *asked[row])]
                 if len(fit) == 1:
                     pairs[place] = fit[0]
         ways.append((pairs, way))
-        counted = way[1] != _POSITION or way[2] or len(set(said)) > 1 or _begins(given, way[0])
+        counted = way[1] != POSITION or way[2] or len(set(said)) > 1 or _begins(given, way[0])
         if counted and len(set(pairs.values())) > len(set(best[0].values())):
             best = pairs, way
     pairs, (field, column, named) = best
     how = f"{field} = {column}" if field else column
     doubt = _doubt(name, given, pairs, (field, column), ways)
+    if not named and not doubt and len(set(said)) <= 1:
+        doubt = _elsewhere(name, given, pairs, (field, column), spoken)
     found = _by_questions([own for _, own in asked], heard, _stretches(given))
     if len(found) > len(pairs) and 2 * len(pairs) < len(given):  # few ids fit, and those by chance
         pairs, found, how, doubt = found, pairs, "their questions and the order of them", ""
-    if whole is not None and pairs and len(set(said)) <= 1 and (doubt or not named):
+    if whole is not None and pairs and len(set(said)) <= 1:
         return match(name, whole(), given, limit=len(rows))
     if doubt and not named:
         raise UsageError(doubt)
@@ -101,11 +92,11 @@ def match(
     unread = sum(row.problem is not None for row in rows)
     few = len({(*one.ids.values(), one.question) for one in lost}) <= unread
     if lost and not (pairs and (few or whole is not None)):
-        raise UsageError(_no_row(name, rows, given, lost))
+        raise UsageError(no_row(name, rows, given, lost, spoken))
     _refuse_questions(name, given, pairs, asked)
     pairs = {place: row for place, row in pairs.items() if limit is None or row < limit}
     by_facts = bool(column) and not field
-    return replace(_checked(name, rows[:limit], given, pairs, how), by_facts=by_facts)
+    return replace(checked(name, rows[:limit], given, pairs, how), by_facts=by_facts)
 
 
 def _begins(given: Sequence[GivenAnswer], field: str) -> bool:
@@ -129,7 +120,32 @@ def _doubt(
                 f"The ids of the answers to {name} fit two columns of the data, in other rows: by "
                 f"{way[0]} = {way[1]}, {given[place].where} is of row {pairs[place]}, and by "
                 f"{field} = {column} of row {other[place]}. Nothing was taken. Say which, as in: "
-                f"--id-column {way[0]}={way[1]} ('{_POSITION}' counts the rows from 0)."
+                f"--id-column {way[0]}={way[1]} ('{POSITION}' counts the rows from 0)."
+            )
+    return ""
+
+
+def _elsewhere(
+    name: str,
+    given: Sequence[GivenAnswer],
+    pairs: Mapping[int, int],
+    way: tuple[str, str],
+    spoken: Mapping[int, set[int]],
+) -> str:
+    """Say that the data's column of the same name gives an id to other rows than were found.
+
+    That column may name several rows, as POPE's ``question_id`` does in its three splits, so that
+    it finds none; then another column whose numbers happen to fit must not take its place.
+    """
+    for place, row in pairs.items():
+        if (known := spoken.get(place)) and row not in known:
+            rows = ", ".join(map(str, sorted(known)[:SHOWN]))
+            return (
+                f"The ids of the answers to {name} fit two columns of the data, in other rows: by "
+                f"{way[0]} = {way[1]}, {given[place].where} is of row {row}, and by the column of "
+                f"that name of row {rows}. Nothing was taken. Add a column with the question to "
+                "the file where several rows share an id, name a benchmark that has each id once, "
+                f"or say which column is meant, as in: --id-column {way[0]}={way[1]}"
             )
     return ""
 
@@ -149,7 +165,7 @@ def _refuse_questions(
     if 2 * len(same) > len(pairs):
         raise UsageError(
             f"{len(same)} of {len(given)} answers to {name} are the questions themselves, such as "
-            f"{_examples(same)}. Nothing was taken. Name the file of answers, or the column of "
+            f"{examples(same)}. Nothing was taken. Name the file of answers, or the column of "
             "what the model said with --answer-column."
         )
 
@@ -170,7 +186,7 @@ def _index(rows: Sequence[Row]) -> _Index:
         for name, value in row.doc.items():
             if isinstance(value, str | int | float) and len(str(value)) <= _LONGEST:
                 index[str(name)][plain_cell(value).strip()].append(place)
-    index[_POSITION] = {row.id: [place] for place, row in enumerate(rows)}  # last: a name is surer
+    index[POSITION] = {row.id: [place] for place, row in enumerate(rows)}  # last: a name is surer
     for known in index.values():  # the same numbers in other forms, where these are no ids
         loose: dict[str, list[int]] = defaultdict(list)
         for text, places in known.items():
@@ -223,10 +239,20 @@ def _ways(
         asking[own].append(place)
     if shared[1:]:
         values = {name: {p: v for v, ps in index[name].items() for p in ps} for name in shared}
+        alike = {own: set(places) for own, places in asking.items()}
+
+        def narrowed(one: GivenAnswer, own: str | None) -> Sequence[int]:
+            """Of the many rows that ask a frequent question, take those with the rarest value."""
+            if len(asking.get(own, ())) <= ALIKE:
+                return asking.get(own, ())
+            known = (index[name].get(one.facts.get(name, ""), ()) for name in shared)
+            rarest = min(filter(None, known), key=len, default=())
+            return [row for row in rarest if row in alike[own]]
+
         yield (
             ("", f"question, {', '.join(shared)}", True),
             [
-                _closest(one.facts, asking.get(own, ()), values)
+                _closest(one.facts, narrowed(one, own), values)
                 for one, own in zip(given, heard, strict=True)
             ],
         )
@@ -236,7 +262,7 @@ def _closest(
     facts: Mapping[str, str], rows: Sequence[int], values: Mapping[str, Mapping[int, str]]
 ) -> Sequence[int]:
     """Return those of the rows that agree with an answer in most of the columns."""
-    if len(rows) > _ALIKE:
+    if not rows or len(rows) > ALIKE:
         return ()
     agreed = [sum(at.get(row) == facts.get(name) for name, at in values.items()) for row in rows]
     return [row for row, times in zip(rows, agreed, strict=True) if times == max(agreed)]
@@ -288,83 +314,3 @@ def _forms(question: str) -> tuple[str, ...]:
         for text in (whole, " ".join(lines[:-1]).strip(), " ".join(lines[1:]).strip(), *lines)
         if text
     )
-
-
-def _no_row(
-    name: str, rows: Sequence[Row], given: Sequence[GivenAnswer], lost: Sequence[GivenAnswer]
-) -> str:
-    shown = "; ".join(
-        f"{one.where} ({', '.join(f'{k} {v:.40}' for k, v in one.ids.items()) or 'no id'}"
-        f"{f', {one.question[:60]!r}' if one.question else ''})"
-        for one in lost[:_SHOWN]
-    )
-    return (
-        f"{len(lost)} of {len(given)} answers match no row of {name} ({len(rows)} rows), by id "
-        f"and question: {shown}. Nothing was taken. See that file and --data are of the same "
-        "benchmark and split, and name the column of the ids with --id-column "
-        f"(NAME={_POSITION}, where ids count the rows from 0)."
-    )
-
-
-def _checked(
-    name: str, rows: Sequence[Row], given: Sequence[GivenAnswer], pairs: Mapping[int, int], how: str
-) -> Matched:
-    told: dict[str, list[GivenAnswer]] = {}
-    for one in given:
-        if one.place in pairs:
-            told.setdefault(rows[pairs[one.place]].id, []).append(one)
-    several = {key: each for key, each in told.items() if len({one.text for one in each}) > 1}
-    if several:
-        shown = "; ".join(
-            f"row {key}: {' and '.join(one.where for one in each[:2])}"
-            for key, each in list(several.items())[:_SHOWN]
-        )
-        raise UsageError(
-            f"{len(several)} rows of {name} have several different answers: {shown}. Nothing was "
-            "taken. Name the files of one evaluation, with one answer to each row."
-        )
-    notes = [f"{len(told)} answers matched by {how}" if how else f"{len(told)} answers matched"]
-    twice = [each for each in told.values() if len(each) > 1]
-    if twice:
-        notes.append(
-            f"{sum(map(len, twice)) - len(twice)} answers stand in the files more than once, each "
-            f"time the same, such as {_examples(each[1].where for each in twice)}"
-        )
-    if len(pairs) < len(given):
-        others = [one.where for one in given if one.place not in pairs]
-        notes.append(
-            f"{len(others)} of {len(given)} answers belong to none of the rows that were read, "
-            f"such as {_examples(others)}"
-        )
-    if len(told) < len(rows):
-        notes.append(
-            f"{len(rows) - len(told)} of {len(rows)} rows have no answer in the files and count as "
-            f"missing, such as {_examples(row.id for row in rows if row.id not in told)}"
-        )
-    taken = [one for one in given if one.place in pairs]
-    order = [pairs[one.place] for one in taken]
-    if order != sorted(order):
-        moved = next(
-            one for one, at, last in zip(taken[1:], order[1:], order, strict=False) if at < last
-        )
-        notes.append(
-            f"the files hold the answers in another order than the data, first at {moved.where}"
-        )
-    if len(taken) >= _ALIKE and all(
-        one.text == rows[at].target for one, at in zip(taken, order, strict=True)
-    ):
-        notes.append(
-            "every answer is the reference word for word; see that the file's column of answers is "
-            "not that of the references (--answer-column)"
-        )
-    lacking = [one.where for one in taken if one.text is None]
-    if lacking:
-        notes.append(
-            f"{len(lacking)} answers are missing according to the file, and count as missing, such "
-            f"as {_examples(lacking)}"
-        )
-    return Matched({key: each[0] for key, each in told.items()}, tuple(notes))
-
-
-def _examples(items: Iterable[Any]) -> str:
-    return ", ".join(str(item) for item, _ in zip(items, range(_SHOWN), strict=False))

@@ -18,7 +18,8 @@ from harness.errors import HarnessError, UsageError
 from harness.records import MISSING, Answer, Sample, distinct, fingerprint
 from harness.runs.answer_files import GivenAnswer, answers_of, files_in
 from harness.runs.imports import IN_WORDS, words_in
-from harness.runs.matching import Matched, match
+from harness.runs.matched import Matched
+from harness.runs.matching import match
 from harness.stages import sample_of
 from harness.storage import reduced
 

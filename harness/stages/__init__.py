@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness.stages.attribution import Attribution, attribute, reliance_of
 from harness.stages.checks import check_knobs, preflight, preflight_once
 from harness.stages.evaluation import Evaluation, evaluate, sample_of
+from harness.stages.pair_parts import PairPart, answer_part, pairs_after_parts, part_folders
 from harness.stages.rounds import (
     Round,
     RoundFigure,
@@ -45,6 +46,7 @@ __all__ = [
     "Attribution",
     "Checkpoint",
     "Evaluation",
+    "PairPart",
     "Part",
     "Round",
     "RoundFigure",
@@ -53,6 +55,7 @@ __all__ = [
     "Trained",
     "ablation",
     "align",
+    "answer_part",
     "attribute",
     "bars_of",
     "check_knobs",
@@ -61,6 +64,8 @@ __all__ = [
     "evaluate",
     "kept_ablation",
     "merged",
+    "pairs_after_parts",
+    "part_folders",
     "preflight",
     "preflight_once",
     "reliance_of",

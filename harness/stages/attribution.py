@@ -139,7 +139,7 @@ def _ordered(
         for place, (one, two) in enumerate(zip(before, after, strict=True))
         if one.answer and two.answer
     ]
-    return sorted(rows, key=lambda row: row[2].answer == row[3].answer)
+    return sorted(rows, key=lambda row: row[2].said == row[3].said)
 
 
 def _falls(model: Any, image: PIL.Image.Image, sample: Sample) -> list[float] | None:

@@ -54,7 +54,7 @@ def check_knobs(method: Method | None, options: Any) -> Training | None:
         if training.quantize and not importlib.util.find_spec("bitsandbytes"):
             raise UsageError(
                 f"quantize={training.quantize}: the package bitsandbytes is not installed. Install "
-                f"it with {pip()} install 'vlm-harness[qlora]', or leave quantize out."
+                f"it with {pip('install')} 'vlm-harness[qlora]', or leave quantize out."
             )
     return training
 

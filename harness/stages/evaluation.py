@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from unicodedata import is_normalized, normalize
 
 from harness import progress
 from harness.benchmark import Benchmark, Row, Task
@@ -173,6 +174,16 @@ def _choices(benchmark: Benchmark, row: Row) -> tuple[str, ...]:
         return ()
 
 
+def _composed(answer: str, target: str) -> str:
+    """Compose an answer's accented letters as the reference does; scorers compare sign by sign.
+
+    Precomposed (NFC) unless the reference is not; what the model said is kept as it was.
+    """
+    if answer.isascii():
+        return answer
+    return normalize("NFC" if is_normalized("NFC", target) else "NFD", answer)
+
+
 def sample_of(task: Task, benchmark: Benchmark, row: Row, answer: Answer) -> Sample:
     """Score one answer; whatever a scorer cannot digest is refused with the reason.
 
@@ -189,7 +200,7 @@ def sample_of(task: Task, benchmark: Benchmark, row: Row, answer: Answer) -> Sam
             groups = benchmark.groups(row.doc)
             units = {**benchmark.units(row.doc), **benchmark.row_units(task, row)}
         if read.text is not None:
-            scored = benchmark.score(task, row, read.text)
+            scored = benchmark.score(task, row, _composed(read.text, row.target))
             scores = {**scored.scores, **benchmark.logit(row, read)}
     except FOREIGN as refusal:
         error = error or f"{REFUSED}: {reason_of(refusal)}"

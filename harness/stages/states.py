@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from harness.errors import HarnessError, UsageError, near_miss
 from harness.judge import last_judging, place
 from harness.model import Model
 from harness.records import Sample, from_json, settled
+from harness.stages.pair_parts import parts_in
 from harness.stages.training import TRAINING
 from harness.storage import Journal, Memo, header_of, seal_of
 
@@ -44,11 +45,16 @@ class Part:
 
 @dataclass(frozen=True)
 class StageState:
-    """How far a stage, one of :data:`STAGES`, is: its parts, and the unit that is counted."""
+    """How far a stage, one of :data:`STAGES`, is: its parts, and the unit that is counted.
+
+    ``ahead`` are parts that jobs of their own answer before the stage itself begins (see
+    :class:`harness.stages.PairPart`); they make nothing of it done.
+    """
 
     stage: str
     unit: str
     parts: tuple[Part, ...]
+    ahead: tuple[Part, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -68,12 +74,13 @@ class StageState:
         """``done``, ``begun`` or ``missing``."""
         if self.complete:
             return DONE
-        return BEGUN if any(part.done or part.complete for part in self.parts) else MISSING
+        begun = any(part.done or part.complete for part in (*self.parts, *self.ahead))
+        return BEGUN if begun else MISSING
 
     @property
     def done(self) -> int:
-        """How many units are on disk."""
-        return sum(part.done for part in self.parts)
+        """How many units are on disk: those answered ahead until the stage itself begins."""
+        return sum(part.done for part in self.parts) or sum(part.done for part in self.ahead)
 
     @property
     def total(self) -> int | None:
@@ -101,13 +108,14 @@ def checked_stages(names: Sequence[str]) -> tuple[str, ...]:
 class Expected:
     """What the files of a run have to be made from; those of other inputs count as missing.
 
-    Fingerprints of the journals by arm and benchmark, that of the pairs (``None`` for any), and how
-    many prompts there are.
+    Fingerprints of the journals by arm and benchmark, that of the pairs (``None`` for any), how
+    many prompts there are, and fingerprint and prompts of every part that was begun, by its name.
     """
 
     prints: Mapping[str, Mapping[str, str]]
     pairs: str | None
     prompts: int
+    ahead: Mapping[str, tuple[str, int]] = field(default_factory=dict)
 
 
 def stages_of(
@@ -134,7 +142,8 @@ def stages_of(
     if trained:
         wanted = (expected.pairs, expected.prompts) if expected is not None else (None, None)
         pairs = _pairs(folder, *wanted)
-        found.append(StageState(PAIRS, "prompts", (pairs,)))
+        ahead = () if pairs.complete else _ahead(folder, expected)
+        found.append(StageState(PAIRS, "prompts", (pairs,), ahead))
         found.append(StageState(TRAIN, "steps", (_training(folder, pairs.complete),)))
     if judged:
         found.append(StageState(JUDGE, "verdicts", (_judged(folder),)))
@@ -165,6 +174,7 @@ def stages_of_plan(plan: Plan, model: Model, folder: Path) -> tuple[StageState, 
         with contextlib.suppress(HarnessError):  # what cannot be opened has no answers
             after = plan.prints(model.with_adapter(path).fingerprint)
     rounds = plan.settings.rounds is not None  # then the pairs are those of the last round
+    parts = {part.name: part.of(plan) for part in parts_in(folder)}
     return stages_of(
         folder,
         list(before),
@@ -174,6 +184,10 @@ def stages_of_plan(plan: Plan, model: Model, folder: Path) -> tuple[StageState, 
             prints={BEFORE: before, AFTER: after},
             pairs=None if rounds else plan.pairs_print(model.fingerprint),
             prompts=len(plan.prompts) + len(plan.dropped),
+            ahead={
+                name: (own.pairs_print(model.fingerprint), len(own.prompts))
+                for name, own in parts.items()
+            },
         ),
     )
 
@@ -242,6 +256,14 @@ def _pairs(folder: Path, wanted: str | None, prompts: int | None) -> Part:
         return Part("", 0, prompts)
     done = len(set(journal.rows))
     return Part("", done, done if journal.complete else prompts, journal.complete)
+
+
+def _ahead(folder: Path, expected: Expected | None) -> tuple[Part, ...]:
+    found = []
+    for part in parts_in(folder):
+        wanted = expected.ahead.get(part.name, ("", 0)) if expected is not None else (None, None)
+        found.append(replace(_pairs(part.folder(folder), *wanted), name=part.name))
+    return tuple(found)
 
 
 def _journal(path: Path, wanted: str | None, parse: Callable[[Any], T]) -> Journal[T] | None:

@@ -44,16 +44,18 @@ from harness.storage.reading import (
     read_header,
     read_json,
     read_text,
+    writable,
 )
 from harness.storage.run_record import RunRecord
 from harness.storage.secrets import KEY, is_secret, without_keys
-from harness.storage.segments import Segments, compact, open_store, spread
+from harness.storage.segments import PARTS, Segments, compact, open_store, spread
 from harness.storage.throughput import Throughput, note_throughput, read_throughputs
 from harness.storage.thumbnails import image_folder, reduced, save_thumbnail, thumbnail_in
 
 __all__ = [
     "KEY",
     "MANIFEST",
+    "PARTS",
     "InUseError",
     "Journal",
     "Look",
@@ -104,6 +106,7 @@ __all__ = [
     "spread",
     "thumbnail_in",
     "without_keys",
+    "writable",
     "write_json",
     "write_manifest",
     "write_whole",

@@ -155,7 +155,7 @@ class Journal(Generic[T]):
 
     def __init__(self, path: Path, fingerprint: str, parse: Callable[[dict[str, Any]], T]) -> None:
         """Read all but a half-written last line; raise HarnessError unless it is a file."""
-        self.path = path
+        self.path, self._process = path, os.getpid()
         self._header = {"version": VERSION, "fingerprint": fingerprint}
         self._file: IO[bytes] | None = None
         self.rows: list[T] = []
@@ -223,8 +223,7 @@ class Journal(Generic[T]):
         lines = self.path.read_bytes().splitlines(keepends=True)
         self._valid = sum(len(line) for line in lines[: keep + 1])
         self._hash = hashlib.sha256(b"".join(lines[: keep + 1]))
-        self.rows = self.rows[:keep]
-        self.complete = False
+        self.rows, self.complete = self.rows[:keep], False
 
     def append(self, *rows: T) -> None:
         """Add rows and force them to disk.
@@ -249,6 +248,8 @@ class Journal(Generic[T]):
             self._file = None
 
     def _write(self, rows: Sequence[dict[str, Any]]) -> bytes:
+        if os.getpid() != self._process:  # foreign code forked and came back twice
+            os._exit(1)
         try:
             if self._file is None:
                 self._file = self._open()
@@ -394,7 +395,6 @@ def read_journal(path: Path, kind: type[T]) -> tuple[T, ...]:
         reason = f" ({journal.reason})" if journal.reason else ""
         raise HarnessError(
             f"The journal {path} is unfinished or damaged after its record {len(journal.rows)}"
-            f"{reason}. "
-            "Run the command that wrote it again; it goes on from there."
+            f"{reason}. Run the command that wrote it again; it goes on from there."
         )
     return tuple(journal.rows)

@@ -1,7 +1,9 @@
 """``manifest.json``: what a finished run or a bundle holds, with size and SHA-256 of every member.
 
 Of a run folder it names every record that a report may show. Weights are not among them: records
-such as ``training.json`` hold their hashes.
+such as ``training.json`` hold their hashes. A result that was written together with a manifest says
+so (``run.manifest`` of ``comparison.json``), so that a manifest that is gone is noticed. While a
+later call is at work in the folder, the manifest says that and names nothing.
 """
 
 from __future__ import annotations
@@ -13,13 +15,20 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from harness.errors import HarnessError
 from harness.storage.journal import write_whole
-from harness.storage.reading import parse_json, read_bytes
+from harness.storage.reading import parse_json, read_bytes, read_json
 
 MANIFEST = "manifest.json"
 VERSION = 1
 _RECORDS = (".json", ".jsonl", ".webp")
 _FOLDERS = ("before", "after", "judged", "rounds", "seeds", "checkpoint", "images")
+_BESIDE = (
+    *("pairs.jsonl", "dropped.jsonl", "pair_report.json", "training.json", "pace.json"),
+    *("image_ablation.json", "canary.json", "attribution.json", "merged.json"),
+)
+"""Records of stages that lie in the run folder itself; others there may be a user's own reports."""
+_WORKING = {"at_work": "a call of this run has begun and not written its result"}
 
 
 def entry_of(data: bytes) -> dict[str, Any]:
@@ -70,17 +79,22 @@ def write_manifest(folder: Path, besides: Collection[Path] = ()) -> Path:
 def changed_records(folder: Path) -> tuple[str, ...]:
     """Say which records of a run folder are not those that its manifest was written for.
 
-    A run that is not finished, or that an earlier version wrote, has no manifest. Records may be
-    taken out with the folder that they lie in, such as ``images`` or a ``checkpoint``.
+    A run that is not finished, or that an earlier version wrote, has no manifest; one that a later
+    call is at work in has one without members. Records may be taken out with the folder that they
+    lie in, such as ``images`` or a ``checkpoint``.
     """
+    path = folder / MANIFEST
     try:
-        text = read_bytes(folder / MANIFEST)
+        text = read_bytes(path, within=folder)
         content = parse_json(text)
         noted = _members(content)
     except FileNotFoundError:
-        return ()
+        gone = f"{MANIFEST} is missing, so the run is incomplete"
+        return (gone,) if _written_with_one(folder) else ()
     except (OSError, ValueError) as error:
         return (f"{MANIFEST} cannot be read: {error}",)
+    if text == manifest_text({}, **_WORKING).encode():
+        return ()
     packed = {name: content[name] for name in ("made_by",) if name in content}  # of a bundle
     told = [] if manifest_text(noted, **packed).encode() == text else [f"{MANIFEST} has changed"]
     for name, entry in noted.items():
@@ -92,7 +106,24 @@ def changed_records(folder: Path) -> tuple[str, ...]:
             told.append(f"{name} is missing")
         except (OSError, ValueError) as error:
             told.append(f"{name} cannot be read: {error}")
-    return tuple(told)
+    return (*told, *(f"{name} was added" for name in _added(folder, noted)))
+
+
+def _written_with_one(folder: Path) -> bool:
+    """Whether the result in a folder was written by a version that writes a manifest with it."""
+    try:
+        return bool(read_json(folder / "comparison.json")["run"].get("manifest"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False  # no result; what is wrong with it is said by who reads it
+
+
+def _added(folder: Path, noted: Collection[str]) -> Iterator[str]:
+    """Name the records of stages that a manifest does not name."""
+    for path in _records(folder):
+        name = path.relative_to(folder).as_posix()
+        ours = "/" in name or name in _BESIDE
+        if ours and name not in noted and not _taken_out(path, folder):
+            yield name
 
 
 def _taken_out(path: Path, folder: Path) -> bool:
@@ -104,14 +135,19 @@ def _taken_out(path: Path, folder: Path) -> bool:
 
 
 def reopen(folder: Path, *names: str) -> None:
-    """Take the manifest away where records that were just written are others than it names.
+    """Note in a finished run that a call is at work in it again: its records may change.
 
-    The run is at work again, and gets its manifest when it is finished.
+    It gets its manifest anew with its result. A call that does not get that far leaves the result
+    before it, which is then held against the rows alone.
+
+    Args:
+        folder: the run folder; nothing is done where it has no manifest.
+        names: records that were just written, where nothing has begun unless they have changed.
     """
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, HarnessError):
         noted = entries_in(read_bytes(folder / MANIFEST))
-        if any(noted.get(name) != _entry(folder / name, folder) for name in names):
-            (folder / MANIFEST).unlink()
+        if not names or any(noted.get(name) != _entry(folder / name, folder) for name in names):
+            write_whole(folder / MANIFEST, manifest_text({}, **_WORKING))
 
 
 def _records(folder: Path) -> Iterator[Path]:

@@ -164,3 +164,11 @@ def read_header(path: Path) -> tuple[dict[str, Any], int]:
     except (KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
         raise ValueError("its header names no places") from error
     return header, 8 + length + max(ends, default=0)
+
+
+def writable(place: Path) -> bool:
+    """Whether a folder can be written or, where it is absent, be made."""
+    place = place.absolute()
+    while not place.exists():
+        place = place.parent
+    return place.is_dir() and os.access(place, os.W_OK)

@@ -128,7 +128,7 @@ class RunRecord:
         if record.version > VERSION:
             raise HarnessError(
                 f"{file} was written by a later version of vlm-harness (record {record.version}, "
-                f"this one knows {VERSION}). Upgrade with: {pip()} install --upgrade vlm-harness"
+                f"this one knows {VERSION}). Upgrade with: {pip('install')} --upgrade vlm-harness"
             )
         return record
 

@@ -1,9 +1,13 @@
 """Removes the key for servers from texts, before they are kept or shown.
 
-A server may send the key back in an answer, a model's name or an error, whole or in part, in
-another case or with other signs between its own, and in the encodings of URLs (also twice), JSON,
-HTML, mail, base64 and hexadecimal digits. Every text from a server passes :func:`without_keys`,
-and so does everything that is written into run folders and stores.
+A server may send the key back in an answer, a model's name or an error, whole or in part, forwards
+or backwards, in another case, in full-width and other letters that NFKC makes plain ones, or with
+other signs between its own, and in the encodings of URLs (also twice), JSON, HTML, mail, base64,
+base32 and hexadecimal digits: these also over several lines, and one in another. Every text from a
+server passes :func:`without_keys`, and so does everything that is written into run folders and
+stores. What a determined server can do all the same is not found: ciphers and compression, other
+alphabets of digits, letters that only look alike (Cyrillic), encoded parts with other signs in
+between, three encodings in one another, and parts of fewer than eight characters.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ import base64
 import functools
 import os
 import re
+import unicodedata
 from collections.abc import Iterator
 
 KEY = "OPENAI_API_KEY"
@@ -30,9 +35,58 @@ _CODED = re.compile(
 _BASES = {"octal": 8, "number": 10}  # all others are hexadecimal
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
 _OTHERS = bytes(code for code in range(128) if chr(code) not in _LETTERS)
-_HEX = re.compile(r"[0-9a-fA-F]{16,}")
-_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{11,}={0,2}")  # 8 bytes take 11 signs
+_BREAKS = re.compile(r"(?:\s|\\[rn])+")
+
+
+def _runs(signs: str, least: int) -> re.Pattern[str]:
+    """Find at least so many signs, also where line breaks part them, as text or in JSON."""
+    broken = rf"[ \t]*(?:[\r\n]|\\[rn])(?:\s|\\[rn])*{signs}+"
+    whole, parted = rf"{signs}{{{least},}}(?:{broken})*", rf"(?<!{signs}){signs}+(?:{broken})+"
+    return re.compile(f"(?:{whole}|{parted})={{0,6}}")
+
+
+def _of_hex(run: str) -> Iterator[bytes]:
+    for each in (run, run[1:]):
+        yield bytes.fromhex(each[: len(each) // 2 * 2])
+
+
+def _of_base64(run: str) -> Iterator[bytes]:
+    standard = run.translate(_STANDARD)
+    for start in range(4):
+        part = standard[start:]
+        part = part[: len(part) - (len(part) % 4 == 1)]
+        yield base64.b64decode(part + "=" * (-len(part) % 4))
+
+
+def _of_base32(run: str) -> Iterator[bytes]:
+    bits = "".join(_QUINTETS[sign] for sign in run.upper())
+    for start in range(0, 40, 5):
+        part = bits[start : len(bits) - (len(bits) - start) % 8]
+        yield int(part or "0", 2).to_bytes(len(part) // 8, "big")
+
+
 _STANDARD = str.maketrans("-_", "+/")
+_QUINTETS = {sign: f"{at:05b}" for at, sign in enumerate("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567")}
+_FORMS = (
+    (_runs("[0-9a-fA-F]", 16), 16, _of_hex),
+    (_runs("[A-Za-z0-9+/_-]", 11), 11, _of_base64),
+    (_runs("[A-Z2-7]", 13), 13, _of_base32),
+    (_runs("[a-z2-7]", 13), 13, _of_base32),
+)
+"""Encodings of bytes: their runs of signs, how many hold eight bytes, and what a run can mean."""
+
+
+class _Plain(dict[int, int]):
+    """Letters that are written otherwise (full-width, bold) as their plain ones, sign by sign."""
+
+    def __missing__(self, code: int) -> int:
+        plain = unicodedata.normalize("NFKC", chr(code)) if code > _LAST else ""
+        self[code] = ord(plain) if len(plain) == 1 and plain.isascii() else code
+        return self[code]
+
+
+_LAST = 127
+_PLAIN = _Plain()
 
 
 def is_secret(key: str) -> bool:
@@ -50,14 +104,16 @@ class _Secret:
     """One key, and how to find its parts quickly."""
 
     def __init__(self, key: str) -> None:
-        windows = (key, *sorted({*_parts(key, SHORTEST)}))
+        back = key[::-1]
+        windows = (key, back, *sorted({*_parts(key, SHORTEST), *_parts(back, SHORTEST)}))
         parts = [re.escape(part) for part in windows if not _WORD.fullmatch(part)]
         self._window = re.compile(f"(?=({'|'.join(parts)}))")
         # Any window holds one of these whole: most texts hold none, and are done with.
-        self._pieces = _parts(key, 5, 4)
-        bare = _bare(key)
-        self._bare_pieces = _parts(bare, 5, 4)
-        self._bare = [one for one in _parts(bare, SHORTEST) if not one.isalpha()]  # words are none
+        self._pieces = _parts(key, 5, 4) + _parts(back, 5, 4)
+        bares = (_bare(key), _bare(back))
+        self._bare_pieces = [piece for bare in bares for piece in _parts(bare, 5, 4)]
+        parts = [part for bare in bares for part in _parts(bare, SHORTEST)]
+        self._bare = [part for part in parts if not part.isalpha()]  # words are none
 
     @classmethod
     @functools.lru_cache(maxsize=4)
@@ -65,7 +121,8 @@ class _Secret:
         return cls(key)
 
     def removed(self, text: str) -> str:
-        spans = sorted({*self._in_codes(text), *self._in_base64(text), *self._in_hex(text)})
+        plain = text if text.isascii() else text.translate(_PLAIN)
+        spans = sorted({*self._in_codes(plain), *self._in_runs(plain)})
         if not spans:
             return text
         parts: list[str] = []
@@ -113,24 +170,19 @@ class _Secret:
         for start, stop in found:
             yield places[start], places[stop]
 
-    def _in_hex(self, text: str) -> Iterator[tuple[int, int]]:
-        for match in _HEX.finditer(text):
-            for run in (match[0], match[0][1:]):
-                decoded = bytes.fromhex(run[: len(run) // 2 * 2]).decode("latin-1")
-                if next(self._plain(decoded), None) is not None:
+    def _in_runs(self, text: str, deep: int = 2) -> Iterator[tuple[int, int]]:
+        """Find it in base64, base32 and hexadecimal digits, ``deep`` of them in one another."""
+        for form, least, decoded in _FORMS:
+            for match in form.finditer(text):
+                run = _BREAKS.sub("", match[0]).rstrip("=")
+                if len(run) >= least and any(self._holds(each, deep - 1) for each in decoded(run)):
                     yield match.span()
-                    break
 
-    def _in_base64(self, text: str) -> Iterator[tuple[int, int]]:
-        for match in _BASE64.finditer(text):
-            run = match[0].rstrip("=").translate(_STANDARD)
-            for offset in range(4):
-                part = run[offset:]
-                part = part[: len(part) - (len(part) % 4 == 1)]
-                decoded = base64.b64decode(part + "=" * (-len(part) % 4)).decode("latin-1")
-                if next(self._plain(decoded), None) is not None:
-                    yield match.span()
-                    break
+    def _holds(self, data: bytes, deep: int) -> bool:
+        text = data.decode("latin-1")
+        if next(self._plain(text), None) is not None:
+            return True
+        return deep > 0 and data.isascii() and next(self._in_runs(text, deep), None) is not None
 
 
 def _bare(text: str) -> str:

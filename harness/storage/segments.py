@@ -24,6 +24,8 @@ from harness.storage.reading import parse_json
 from harness.storage.secrets import without_keys
 
 FOLDER, FILE = "answers", "store.sqlite"
+PARTS = ".parts"
+"""Folder in a run's, of the jobs that answer parts of its prompts."""
 _ENDING = ".jsonl"
 _KEY, _VALUE = "key", "value"
 
@@ -93,9 +95,10 @@ class Segments(Store):
                 self._mine = (self.path / name).open("xb")
             self._mine.write("".join(without_keys(row) + "\n" for row in rows).encode())
             self._mine.flush()
+            mine = Path(self._mine.name)  # those of others are looked at when something is asked
+            self._read[mine] = self._index(mine, self._read.get(mine, 0))
         except OSError as error:
             raise cannot_write(self.path, error) from error
-        self._catch_up()
 
     def _catch_up(self) -> None:
         """Read what was appended to any file since the last time."""
@@ -138,7 +141,8 @@ def spread(out: Path) -> None:
     Raises:
         HarnessError: if the folder cannot be written.
     """
-    folder, part = out / FOLDER, out / f".{FOLDER}.part"
+    folder = out / FOLDER
+    part = out / f".{FOLDER}.{socket.gethostname()}-{os.getpid()}"  # others may do so at once
     if folder.is_dir():
         return
     try:
@@ -151,7 +155,10 @@ def spread(out: Path) -> None:
             copy.close()
         part.rename(folder)
     except OSError as error:
-        raise cannot_write(folder, error) from error
+        if not folder.is_dir():
+            raise cannot_write(folder, error) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def compact(out: Path) -> int:
@@ -170,7 +177,9 @@ def compact(out: Path) -> int:
     if not folder.is_dir():
         return 0
     with contextlib.ExitStack() as held:
-        for place in (out, *(path.parent for path in sorted(out.glob("*/settings.json")))):
+        runs = [path.parent for path in sorted(out.glob("*/settings.json"))]
+        parts = sorted(out.glob(f"*/{PARTS}/*/"))
+        for place in (out, *runs, *parts):
             held.enter_context(locked(place))
         store, files = Store(out / FILE), sorted(folder.glob(f"*{_ENDING}"))
         for entries in Segments(folder).entries():

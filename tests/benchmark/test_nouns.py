@@ -69,10 +69,10 @@ def test_any_text_can_be_read(text):
 def test_a_caption_takes_a_millisecond_at_most():
     caption = "The image features a cat sitting on a wooden bench, where a can can be seen. " * 6
     words_of(caption)
-    began = time.perf_counter()
+    began = time.process_time()
     for number in range(50):
         words_of(f"{caption}{number}")
-    assert (time.perf_counter() - began) / 50 < 0.003, "0.5 ms measured; room for a busy machine"
+    assert (time.process_time() - began) / 50 < 0.003, "0.5 ms measured; room for a slow machine"
 
 
 # CHAIR

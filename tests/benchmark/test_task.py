@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import runpy
 import shutil
+from pathlib import Path
 
 import datasets
 import harness_tinyworld
@@ -13,8 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import ImageFile
 
-from harness.benchmark import Task, benchmark
-from harness.errors import HarnessError
+from harness.benchmark import Task, benchmark, datasets_cache
+from harness.errors import HarnessError, UsageError
 from harness.model import Model
 from harness.stages import evaluate
 from tests.support.contexts import eval_context
@@ -38,6 +40,24 @@ def test_edited_data_is_read_anew_and_the_process_is_left_as_it_was(tmp_path, mo
     assert again.image == first.image
     assert "API_TYPE" not in os.environ
     assert not ImageFile.LOAD_TRUNCATED_IMAGES
+
+
+@pytest.mark.parametrize("variable", ["HF_DATASETS_CACHE", "HF_HOME", "XDG_CACHE_HOME"])
+def test_the_cache_is_where_datasets_has_it_and_said_when_it_cannot_be_written(
+    tmp_path, monkeypatch, variable
+):
+    for name in ("HF_DATASETS_CACHE", "HF_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, str(tmp_path / "cache"))
+    theirs = runpy.run_path(datasets.config.__file__, run_name="datasets.config")
+    assert datasets_cache()[0] == Path(theirs["HF_DATASETS_CACHE"])
+
+    (tmp_path / "cache").touch()  # as a read-only home does not let a folder be made
+    with pytest.raises(UsageError, match=rf"{tmp_path}.* cannot be written.*export (\w+)=") as told:
+        Task("pope/pope.yaml", harness_tinyworld.DATA)
+    moved = str(told.value).partition("export ")[2].partition("=")[0]
+    monkeypatch.setenv(moved, str(tmp_path / "other"))
+    assert len(Task("pope/pope.yaml", harness_tinyworld.DATA)) > 0
 
 
 def test_a_table_that_does_not_say_which_columns_are_images_is_read_alike(tmp_path):

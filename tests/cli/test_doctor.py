@@ -46,11 +46,14 @@ def test_what_would_stop_a_run_is_a_problem(findings, tmp_path, monkeypatch: pyt
     monkeypatch.setattr(plugins, "load", load)
     file = tmp_path / "file"
     file.write_text("")
+    monkeypatch.setenv("HF_HOME", str(file / "cache"))
     found = findings("--out", str(file / "runs"))
     assert found["methods"]["state"] == "PROBLEM"
     assert "diffusers" in found["methods"]["told"]
     assert found["disk"]["state"] == "PROBLEM"
     assert "--out" in found["disk"]["told"]
+    assert found["cache"]["state"] == "PROBLEM"
+    assert found["cache"]["told"].endswith("cache/datasets cannot be written; export HF_HOME=DIR")
 
 
 def test_a_method_of_this_project_that_is_not_installed_names_its_package(monkeypatch):
@@ -59,11 +62,24 @@ def test_a_method_of_this_project_that_is_not_installed_names_its_package(monkey
         plugins.find("methods", "seva")
 
 
-@pytest.mark.parametrize(("has", "command"), [(None, "uv pip"), (object(), "pip")])
-def test_what_is_to_be_typed_is_the_installer_of_this_environment(monkeypatch, has, command):
+@pytest.mark.parametrize(
+    ("has", "tool", "command"),
+    [
+        (None, False, "uv pip install"),
+        (None, True, "uv pip install --python {prefix}"),
+        (object(), False, "pip install"),
+    ],
+)
+def test_what_is_to_be_typed_is_the_installer_of_this_environment(
+    monkeypatch, tmp_path, has, tool, command
+):
     monkeypatch.setattr(plugins, "entry_points", lambda group: [])
     monkeypatch.setattr("harness.errors.find_spec", {"pip": has}.get)
-    with pytest.raises(UsageError, match=f"Run: {command} install harness-seva"):
+    monkeypatch.setattr("sys.prefix", str(tmp_path))
+    if tool:
+        (tmp_path / "uv-receipt.toml").touch()
+    command = command.format(prefix=tmp_path)
+    with pytest.raises(UsageError, match=f"Run: {command} harness-seva"):
         plugins.find("methods", "seva")
 
 

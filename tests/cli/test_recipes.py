@@ -164,14 +164,14 @@ EVERY_OPTION = {
     "--accept-drift": None,
 }
 NO_SETTING = {"--seeds", "--nproc", "--only", "--json", "--quiet", "--config", "--print-config"}
-NO_SETTING |= {"--holdout", "--track"}  # which are options of the method, and reports
+NO_SETTING |= {"--part", "--holdout", "--track"}  # which are options of the method, and reports
 
 
 def settings_as_typed(*words):
     from harness.cli.run import settings_of
 
     asked = app.commands["run"].make_context("run", list(words)).params
-    for name in ("seeds", "nproc", "only", "events", "quiet"):
+    for name in ("seeds", "nproc", "only", "part", "events", "quiet"):
         asked.pop(name)
     return settings_of(**asked)
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import inspect
+import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 
 import click
 import pytest
@@ -24,6 +29,7 @@ RAISED = {
     "memory": MemoryError(),
     "deep": RecursionError("deep"),
     "pipe": BrokenPipeError(),
+    "base": GeneratorExit("of a library"),
 }
 
 
@@ -59,6 +65,7 @@ def test_a_name_that_is_too_long_for_a_file_is_no_fault_of_ours():
         ("os", "OSError: [Errno 5] bad ("),
         ("memory", "MemoryError: no message ("),
         ("deep", "RecursionError: deep ("),
+        ("base", "GeneratorExit: of a library ("),
     ],
 )
 def test_it_is_one_paragraph_with_a_way_to_report_it(what, told):
@@ -68,6 +75,43 @@ def test_it_is_one_paragraph_with_a_way_to_report_it(what, told):
     assert "Please report it" in done.stderr
     assert done.stderr.count("\n") == 1
     assert "Traceback" not in done.stderr
+
+
+SUDDEN = {
+    "exit": lambda: os._exit(0),
+    "fault": lambda: ctypes.string_at(0),
+    "child": lambda: os.waitpid(os.fork() or os._exit(7), 0),
+    "thread": lambda: (threading.Thread(target=os._exit, args=(9,)).start(), time.sleep(60)),
+}
+
+
+@click.command("end")
+@click.argument("how")
+def ending(how):
+    SUDDEN[how]()
+    click.echo("done")
+
+
+def end(how):
+    def with_it():
+        app.add_command(ending)
+        main()
+
+    return harness("end", how, call=with_it)
+
+
+def test_foreign_code_ends_the_process_neither_in_silence_nor_as_a_success():
+    done = end("exit")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "SystemExit: os._exit(0) was called in test_unexpected.py:" in done.stderr
+    done = end("fault")
+    assert (done.returncode, done.stdout) == (-signal.SIGSEGV, "")
+    assert "Segmentation fault" in done.stderr
+    assert "test_unexpected.py" in done.stderr
+
+
+def test_a_process_or_thread_of_its_own_may_end_itself():
+    assert [end(how).returncode for how in ("child", "thread")] == [0, 9]
 
 
 def test_a_word_of_any_length_leaves_the_paragraph_readable():

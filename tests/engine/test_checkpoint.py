@@ -145,6 +145,7 @@ def deep(folder: Path) -> None:
         (index([]), "no JSON object"),
         (config(transformers_weights="adapter_model.bin"), "no safetensors file"),
         (config(transformers_weights="../other.safetensors"), "outside of its folder"),
+        (config(text_config={"num_hidden_layers": 10**9}), "num_hidden_layers: 1000000000; no"),
         (pointer, "Git LFS pointer"),
         (deep, "damaged or incomplete"),
         (stored_as(torch.int8), "as I8, a format of quantization"),

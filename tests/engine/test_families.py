@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
-from harness.engine import ImageDigests, outline
+from harness.engine import ImageDigests, Source, load, read_outline
 from harness.records import Request
 from tests.engine.test_engine import IMAGES, LONG, Bench, bench_of
 from tests.support.families import idefics, intern, llava_next, qwen, smol
@@ -47,15 +47,19 @@ def test_the_prompt_is_the_processors_own(family: Bench) -> None:
     assert len(ImageDigests().of(IMAGES[0])) == 64
 
 
-def test_a_checkpoint_tells_without_its_weights_what_the_network_does(family: Bench) -> None:
-    told, network = outline(family.model.base.source), family.loaded.network
-    assert formatless(told.config.to_dict()) == formatless(network.config.to_dict())
-    assert told.generation_config.to_dict() == network.generation_config.to_dict()
-    assert told.processor.tokenizer.get_vocab() == family.loaded.tokenizer.get_vocab()
-
-
-def formatless(config: Any) -> Any:
-    """Leave the number format out, which is chosen when weights are loaded."""
-    if not isinstance(config, dict):
-        return config
-    return {key: formatless(value) for key, value in config.items() if key != "dtype"}
+@pytest.mark.parametrize("without", ["", "generation_config.json"])
+def test_the_small_files_say_what_the_loaded_network_says(
+    family: Bench, without: str, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(family.loaded.source.path, tmp_path / "copy")
+    (folder / without).unlink() if without else None
+    source = Source(folder, "cpu", "float32")
+    processor, outline = read_outline(source)
+    loaded = load(source)
+    assert outline.generation_config.eos_token_id == loaded.network.generation_config.eos_token_id
+    ours, theirs = outline.config, loaded.network.config
+    for name in ("image_token_id", "model_type"):
+        assert getattr(ours, name, None) == getattr(theirs, name, None)
+    positions = [each.get_text_config().max_position_embeddings for each in (ours, theirs)]
+    assert positions[0] == positions[1] > 0
+    assert processor.to_dict() == loaded.processor.to_dict()

@@ -14,14 +14,15 @@ import pytest
 from harness.jobs import Job, open_executor
 from tests.support.held_server import held_server
 from tests.support.ray_cluster import MISSING, ray_cluster
+from tests.support.sweeps import part_killed
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
 
 
 @pytest.fixture(scope="module")
 def cluster():
-    with ray_cluster() as address:
-        yield address
+    with ray_cluster() as found:
+        yield found
 
 
 def job(folder, name, *words, needs=(), gpus=0):
@@ -105,6 +106,23 @@ def test_a_worker_that_dies_is_run_again_by_ray(cluster, tmp_path):
     assert (tmp_path / "eval.log").read_text().count("$ harness eval") == 2
 
 
+def test_a_job_goes_on_at_another_node_when_its_own_is_lost(cluster, tmp_path):
+    parts = {"num_cpus": 1, "num_gpus": 3}  # more than the first node has
+    node = cluster.add_node(**parts)
+    with held_server() as server, ThreadPoolExecutor() as pool:
+        one = asking(tmp_path, "eval", server, gpus=3)
+        walked = pool.submit(lambda: [*open_executor("ray").run([one])])
+        server.wait()
+        cluster.remove_node(node, allow_graceful=False)
+        other = cluster.add_node(**parts)
+        server.wait()  # the second attempt
+        server.answering.set()
+        (ended,) = walked.result()
+    cluster.remove_node(other)
+    assert ended.done
+    assert (tmp_path / "eval.log").read_text().count("$ harness eval") == 2
+
+
 DRIVER = """
 import sys
 from pathlib import Path
@@ -119,7 +137,7 @@ print([*open_executor(f"ray:address={address}").run([job])], flush=True)
 def test_no_job_outlives_its_driver(cluster, tmp_path, number):
     with held_server() as server:
         one = asking(tmp_path, "eval", server)
-        command = [sys.executable, "-c", DRIVER, cluster, str(one.log), *one.command]
+        command = [sys.executable, "-c", DRIVER, cluster.address, str(one.log), *one.command]
         driver = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         server.wait()
         (running,) = (
@@ -130,6 +148,10 @@ def test_no_job_outlives_its_driver(cluster, tmp_path, number):
         os.kill(driver.pid, number)
         driver.wait(60)
         assert psutil.wait_procs([running], timeout=30)[1] == []
+
+
+def test_a_part_of_the_pairs_that_is_killed_is_answered_by_the_same_command(cluster, tmp_path):
+    part_killed(f"ray:address={cluster}", tmp_path)
 
 
 def test_a_cluster_that_is_not_there_is_told(tmp_path):

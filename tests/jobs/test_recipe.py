@@ -111,9 +111,37 @@ def test_before_is_of_a_model_and_rounds_make_pairs_as_they_train(tmp_path):
     assert {job["gpus"] for job in jobs if not job["name"].endswith("/train")} == {0}
 
 
+def test_parts_of_the_pairs_are_jobs_between_before_and_pairs(tmp_path):
+    resources = {"pairs": {"parts": 3, "gpus": 2, "minutes": 45}}
+    path = written(
+        tmp_path, methods="sima", benches="pope", seeds=2, options=SMALL, resources=resources
+    )
+    jobs = {job["name"]: job for job in printed(path, "--out", str(tmp_path / "sweep"))["jobs"]}
+    assert len(jobs) == 1 + 2 * (3 + 3) + 1
+    (before,) = [name for name in jobs if name.endswith("/before")]
+    for name in [name for name in jobs if name.endswith("/pairs")]:
+        parts = [f"{name}-{number}-of-3" for number in (1, 2, 3)]
+        assert jobs[name]["needs"] == parts
+        assert "--part" not in jobs[name]["command"]
+        for number, part in enumerate(parts, start=1):
+            words = jobs[part]["command"]
+            assert words[words.index("--part") + 1] == f"{number}/3"
+            assert words[words.index("--only") + 1] == "pairs"
+            assert jobs[part]["needs"] == [before]
+            assert (jobs[part]["gpus"], jobs[part]["minutes"]) == (2, 45)
+
+
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
+        ({"resources": {"train": {"parts": 2}}}, "resources.train has parts, and only the prompts"),
+        ({"resources": {"pairs": {"parts": 0}}}, "resources.pairs.parts does not fit"),
+        ({"resources": {"pairs": {"parts": 5}}}, "4 prompts cannot be divided into 5 parts"),
+        (
+            {"resources": {"pairs": {"parts": 2}}, "options": {**SMALL, "rounds": 2}},
+            "In rounds, pairs are made with the model that the round before trained",
+        ),
+        ({"options": {"part": "1/2"}}, "a sweep sets that itself"),
         ({"seedz": 3}, "'seedz', which there is not. Did you mean 'seeds'?"),
         ({"methods": [{"method": "seva", "presett": "a"}]}, "Did you mean 'preset'?"),
         ({"methods": []}, "methods does not fit"),

@@ -138,6 +138,41 @@ def test_a_sweep_shows_what_failed_what_waits_and_where_the_log_is(run):
     assert json.loads(shown(out, "--json"))["jobs"][failure.job] == "failed"
 
 
+def test_parts_of_the_pairs_are_done_by_themselves_and_with_the_pairs(run):
+    """Written row by row: one part is whole, the other was killed, the pairs are not begun."""
+    out, whole = run.parent, (run / "pairs.jsonl").read_text()
+    (run / "pairs.jsonl").unlink()
+    parts = [f"{run.name}/pairs-{number}-of-2" for number in (1, 2)]
+    made = [
+        Job(name=name, command=("run", "--part"), log=out / f"{number}.log")
+        for number, name in enumerate((*parts, f"{run.name}/pairs"))
+    ]
+
+    class Half:
+        def run(self, jobs):
+            yield Ended(parts[0], 0)
+            yield Ended(parts[1], 137, "it was ended by SIGKILL")
+            yield Ended(f"{run.name}/pairs", None, f"{NEEDS} {parts[1]}")
+
+    drive(Sweep(out, (), tuple(made), frozenset()), Half())
+    for number, end in ((1, '{"end": 4}\n'), (2, "")):
+        place = run / ".parts" / f"{number}-of-2" / "pairs.jsonl"
+        place.parent.mkdir(parents=True)
+        place.write_text(whole + end)
+    found = status_of(out)
+    assert list(found.jobs.values()) == ["done", "failed", "waiting"]
+    assert "1 of 3 jobs done, 1 failed, 1 waiting" in shown(out)
+    lines = [" ".join(line.split()) for line in shown(run).splitlines()]
+    at = lines.index("1-of-2 3 prompts")
+    assert lines[at - 1 : at + 2] == ["pairs missing not known", lines[at], lines[at + 1]]
+    assert lines[at + 1] == "2-of-2 3 prompts, unfinished"
+    assert " 6 " in next(line for line in shown(out).splitlines() if line.startswith(run.name))
+    (run / "pairs.jsonl").write_text(whole + '{"end": 4}\n')
+    found = status_of(out)
+    assert list(found.jobs.values()) == ["done", "done", "done"], "the pairs need no part any more"
+    assert "of-2" not in shown(run)
+
+
 def test_under_a_driver_jobs_wait_or_are_at_work_and_time_is_told(run):
     out = run.parent
     drive(Sweep(out, (), jobs(out), frozenset()), Fails())

@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.kills import assert_close
 from tests.support.slurm import slurm
-from tests.support.sweeps import SMALL, killed_twice, plain
+from tests.support.sweeps import SMALL, killed_twice, part_killed, plain
 
 
 @pytest.fixture(scope="module")
@@ -27,3 +27,15 @@ def test_on_slurm(expected, tmp_path):
     with slurm(tmp_path / "node"):
         story = killed_twice(SMALL, "slurm:poll=0.5", tmp_path, outlives=True)
     assert_close(expected, story.comparisons)
+
+
+@pytest.mark.slow
+def test_a_part_of_the_pairs_that_is_killed_on_this_machine(tmp_path):
+    part_killed("local:at_once=2", tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.slurm
+def test_a_part_of_the_pairs_that_is_killed_on_slurm(tmp_path):
+    with slurm(tmp_path / "node"):
+        part_killed("slurm:poll=0.5", tmp_path)

@@ -235,7 +235,7 @@ def test_every_fault_ends_in_missing(desk, server, monkeypatch, name, fault):
     """The anchors are answered, every verdict breaks; and the same with the anchors broken too."""
     monkeypatch.setattr("harness.model.openai_client.TRIES", 2)
     if fault == "timeout":
-        monkeypatch.setattr(ServerJudge, "timeout", 0.4)
+        monkeypatch.setattr(ServerJudge, "timeout", 0.8)
     mine = desk(name)
     for spare in (mine.spare(), []):
         server.control(fault=fault, spare=spare)
@@ -315,8 +315,11 @@ def test_what_passes_is_tried_again(desk, server, monkeypatch, fault):
     verdicts = mine.judge()
     assert verdicts.judging.missing == 0
     seen = server.stats()["seen"]
-    assert {seen.count(prompt) for prompt in seen if prompt not in mine.spare()} == {2}
-    assert {seen.count(prompt) for prompt in mine.spare()} == {3}, "an anchor is asked twice"
+    asked = [seen.count(prompt) for prompt in seen if prompt not in mine.spare()]
+    anchors = [seen.count(prompt) for prompt in mine.spare()]  # each is asked twice
+    assert (min(asked), min(anchors)) == (2, 3)
+    if fault != "timeout":  # on a busy machine a good reply may come too late as well
+        assert (max(asked), max(anchors)) == (2, 3)
 
 
 def test_a_model_that_wants_its_limit_under_another_name_gets_it(desk, server):
@@ -331,12 +334,14 @@ def test_whoever_stops_waiting_is_let_go_at_once(server):
     questions = [
         Question(judge_prompt("", "", reference="1", answer=f"{i}"), 9) for i in range(200)
     ]
-    server.control(latency=0.2)
+    server.control(meet=1000, spare=[questions[0].prompt])
     replies = judge.ask(questions)
     next(replies)
     begin = time.monotonic()
     replies.close()
-    assert time.monotonic() - begin < 0.2 * 200 / 32, "the other questions were not asked"
+    assert time.monotonic() - begin < ServerJudge.timeout / 2, "nobody waited for a reply"
+    assert len(server.stats()["seen"]) <= 1 + ServerJudge.at_once, "nor asked the others"
+    server.control()
 
 
 def test_a_server_says_how_long_to_wait(desk, server):
@@ -579,7 +584,7 @@ def test_estimate_and_bill_are_told(desk, server, capsys):
 def test_questions_go_many_at_once_and_no_faster_than_allowed(desk, server):
     from harness.judge.server import RateLimiter
 
-    server.control(latency=0.1)
+    server.control(meet=5)
     desk("mmvet").judge()
     assert server.stats()["most"] >= 5, "the five anchors together"
     pace, begin = RateLimiter(1200), time.monotonic()

@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from harness.dpo import Training, pair_encoder
-from harness.dpo.encoding import encoder_for
 from harness.errors import HarnessError, UsageError
 from harness.eval import measure
 from harness.model import Model, open_model
@@ -146,19 +144,6 @@ def test_own_answers_what_the_engine_refuses_and_shares_it(folder, tmp_path, cap
     assert same.text == noisy.text
     assert not noisy.text.endswith("!")
     assert plain.text.endswith("!")
-
-
-@pytest.mark.usefixtures("twin")
-def test_making_pairs_neither_loads_the_weights_nor_stops_the_engine(folder, monkeypatch):
-    model, stopped = opened(folder), []
-    monkeypatch.setattr(model.engine, "release", lambda: stopped.append(True))
-    encoder = pair_encoder(model, Training())
-    assert model.base._loaded is None
-    assert not stopped
-    own = encoder_for(model.processor, model.network, Training())
-    assert stopped, "training needs the memory"
-    assert (encoder.ends, encoder.positions) == (own.ends, own.positions)
-    assert (encoder.image_token, encoder.blind) == (own.image_token, own.blind)
 
 
 @pytest.mark.usefixtures("twin")

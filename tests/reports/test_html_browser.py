@@ -310,6 +310,7 @@ def test_the_theme_can_be_chosen(browser, outcome):
 
 
 def test_paper_gets_everything_but_the_controls(page):
+    page.page.set_viewport_size({"width": 688, "height": 1017})  # A4 within its margins
     page.page.emulate_media(media="print")
     page.page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert not page.page.is_visible("#list")
@@ -318,6 +319,9 @@ def test_paper_gets_everything_but_the_controls(page):
         assert page.page.is_visible(f"#{section}")
     assert page.page.evaluate("[...document.querySelectorAll('details')].every(d => d.open)")
     assert page.page.is_visible("#sample img")
+    columns = "e => getComputedStyle(e).gridTemplateColumns.split(' ').length"
+    for beside in ("dl.facts", ".pair .halves", ".sample .ask"):  # not below each other
+        assert page.page.locator(f"main {beside}").first.evaluate(columns) == 2
     assert page.page.evaluate(
         "[...document.querySelectorAll('main img[src]')].every(i => i.complete)"
     )

@@ -127,6 +127,10 @@ def test_trackers_that_cannot_be_used_are_refused_at_once(monkeypatch, tmp_path)
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(UsageError, match="wandb login"):
         writers_of(["wandb"])
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)  # whose server would be waited for without end
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    with pytest.raises(UsageError, match=r"127\.0\.0\.1:9 does not answer .*WANDB_MODE=offline"):
+        writers_of(["wandb"])
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match="pip install tensorboard, or leave tensorboard out"):
         refuse_tracker("tensorboard")

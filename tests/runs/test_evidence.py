@@ -27,7 +27,7 @@ from harness.errors import HarnessError
 from harness.judge import Verdicts
 from harness.records import Sample, to_json
 from harness.rejudge import rejudge
-from harness.report import ReportInput, conclude, conclude_alone, each_round
+from harness.report import ReportInput, conclude, conclude_alone, each_round, write_reports
 from harness.runs import bundle, columns_of, compare_runs, open_evidence, open_run, verify
 from harness.settings import JudgeSettings, RoundSettings
 from harness.stages import Round, Rounds
@@ -36,6 +36,7 @@ from harness.storage import (
     folder_digest,
     journal_of,
     read_json,
+    reopen,
     seal_of,
     sealed,
     write_json,
@@ -68,6 +69,15 @@ def called(*words):
         "".join(traceback.format_exception(done.exception)),
     )
     return done
+
+
+def ended(*words):
+    """Return how a command ends, and all that it says."""
+    done = CliRunner().invoke(app, [str(word) for word in words], standalone_mode=False)
+    if done.exception is not None:
+        assert isinstance(done.exception, HarnessError), done.exc_info
+        return done.exception.code, str(done.exception)
+    return done.return_value, done.output
 
 
 def edited_row(path, chance, *, reseal):
@@ -217,10 +227,10 @@ def test_settings_that_cannot_be_computed_with_are_named(copy, field, value):
     written = read_json(copy / "comparison.json")
     written["comparison"][field] = value
     write_json(copy / "comparison.json", written)
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(HarnessError, match=rf"comparison\.json .*{field}"):
         open_evidence(copy)
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize("name", ["nobody", "\ud800"])
@@ -497,6 +507,43 @@ def test_an_edit_of_any_file_is_noticed(in_rounds, edits):
                 open_evidence(in_rounds)
         path.write_bytes(whole)
     assert open_evidence(in_rounds).after
+
+
+def test_without_its_manifest_a_run_is_incomplete_for_every_command(copy, tmp_path):
+    """Deleted, or with a round, seed or judged rows that it does not name."""
+    older = Path(shutil.copytree(copy, tmp_path / "older"))
+    write_reports(open_run(copy).report, copy, {"json": json_report.write})
+    reports = [("gate", copy), ("report", copy), ("compare", copy, older), ("verify", copy)]
+    other = ("gate", older, "--baseline", copy)
+    assert [ended(*words)[0] for words in (*reports, other)] == [0, 0, 0, 0, 0]
+    for name in ("judged/after/pope.jsonl", "seeds/1/after/pope.jsonl", "rounds/1/pairs.jsonl"):
+        (copy / name).parent.mkdir(parents=True)
+        shutil.copyfile(copy / "after" / "pope.jsonl", copy / name)
+        for words in (*reports, other):
+            code, told = ended(*words)
+            assert (code, f"{name} was added" in told) == (1, True), (words, told)
+        shutil.rmtree(copy / name.split("/")[0])
+    manifest = (copy / "manifest.json").read_bytes()
+    (copy / "manifest.json").unlink()
+    for words in (*reports, other):
+        code, told = ended(*words)
+        assert (code, "manifest.json is missing, so the run is incomplete" in told) == (1, True)
+    ended("report", copy, "--report", "json")
+    assert not (copy / "manifest.json").exists(), "a report written again does not make it whole"
+    (copy / "manifest.json").write_bytes(manifest)
+    assert ended("report", copy, "--report", "json,junit")[0] == 0
+    assert (copy / "manifest.json").read_bytes() == manifest
+
+
+def test_a_later_call_that_does_not_end_leaves_the_result_before_it(copy):
+    write_reports(open_run(copy).report, copy, {"json": json_report.write})
+    write_json(copy / "settings.json", {**read_json(copy / "settings.json"), "more": 1})
+    reopen(copy, "settings.json", "versions.json")
+    (copy / "judged").mkdir()
+    (copy / "judged" / "judging.json").write_text("{}")
+    assert open_evidence(copy).after
+    assert ended("gate", copy)[0] == 0
+    assert verify(copy).passed
 
 
 def test_the_leaderboard_of_a_sweep_rests_on_the_rows(copy, tmp_path):

@@ -314,8 +314,38 @@ def test_columns_in_common_and_the_question_find_a_row_together() -> None:
     found = match("hallusion", rows, said)
     assert {key: one.text for key, one in found.answers.items()} == {r.id: f"a{r.id}" for r in rows}
     twice = [row(len(rows), rows[0].text, set_id="0", figure_id="0", question_id="0", visual="3")]
-    with pytest.raises(UsageError, match="1 of 12 answers match no row"):
+    with pytest.raises(UsageError, match=r"1 of 12 answers fit several.*may be of row 0, 2, 4"):
         match("hallusion", [*rows, *twice], said)
+
+
+def test_an_id_that_several_rows_share_is_not_taken_for_one_of_another_column() -> None:
+    """POPE: ``question_id`` counts from 1 in each split, and ``id`` counts all rows from 0."""
+    rows = [
+        row(n, f"Is {n % 40} here?", id=str(n), question_id=str(n % 40 + 1)) for n in range(120)
+    ]
+    part = [answer(n, str(n), question_id=str(each.doc["question_id"]))
+            for n, each in enumerate(rows[40:80])]  # fmt: skip
+    with pytest.raises(UsageError, match=r"question_id = id.*of row 0, 40, 80\. Nothing was taken"):
+        match("pope", rows, part)
+    # The first rows alone have each id once; which rows those are, the file does not say.
+    with pytest.raises(UsageError, match=r"of row 0, 40, 80\. Nothing was taken"):
+        match("pope", rows[:40], part, whole=lambda: rows)
+    asked = [answer(n, "a", id=str(n)) for n in range(40)]
+    assert set(match("pope", rows, asked).answers) == {each.id for each in rows[:40]}
+
+
+def test_a_question_that_many_rows_ask_is_told_apart_by_the_columns_in_common() -> None:
+    rows = [
+        row(n, "Is a person here?", question_id=str(n % 70), category="abc"[n // 70])
+        for n in range(210)
+    ]
+    said = [
+        GivenAnswer(f"e{n}", p, {"question_id": str(n % 70)}, rows[n].text, f"a{n}",
+                    {"question_id": str(n % 70), "category": "abc"[n // 70]})
+        for p, n in enumerate(reversed(range(210)))
+    ]  # fmt: skip
+    found = match("pope", rows, said)
+    assert {key: one.text for key, one in found.answers.items()} == {r.id: f"a{r.id}" for r in rows}
 
 
 @given(st.integers(1, 2), st.integers(0, 28))

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from unicodedata import normalize
 
 import datasets
 import harness_tinyworld
@@ -14,7 +15,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from harness.benchmark import benchmark
+from harness.benchmark import benchmark, mean_of
+from harness.compare import compare
 from harness.errors import HarnessError
 from harness.model import Model
 from harness.records import FIRST, LENGTH, NOT_FINITE, Answer, Request
@@ -77,14 +79,14 @@ def odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Return a function that measures images with a model, in one folder and data set."""
     monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
 
-    def measure(model, images, *, code=CODE, **options):
+    def measure(model, images, *, code=CODE, target="yes", **options):
         folder = tmp_path / "data" / "Odd"
         folder.mkdir(parents=True, exist_ok=True)
         table = datasets.Dataset.from_dict(
             {
                 "image": [None if raw is None else {"bytes": raw, "path": None} for raw in images],
                 "question": [f"q{n}?" for n in range(len(images))],
-                "target": ["yes"] * len(images),
+                "target": [target] * len(images),
             }
         )
         table = table.cast_column("image", datasets.Image(decode=False))
@@ -121,6 +123,21 @@ def test_images_that_cannot_be_shown_are_refused_row_by_row(odd):
     assert all(reason.startswith("the row cannot be read: ") for reason in reasons)
     again = odd(model, images)
     assert [sample.content for sample in again] == [sample.content for sample in samples]
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_how_an_accented_letter_is_composed_makes_no_answer_wrong_or_changed(odd, form):
+    """As macOS, some tokenisers and some data sets write them: one sign, or letter and accent."""
+    word = "un café noir, 한국어"
+    said = [normalize("NFC", word), normalize("NFD", word), "un cafe noir"]
+    composed, parted, other = odd(Saying(*said), GOOD[:3], target=normalize(form, word))
+    assert [row.scores["right"] for row in (composed, parted, other)] == [1.0, 1.0, 0.0]
+    assert [row.answer for row in (composed, parted)] == said[:2], "kept as it was said"
+    assert composed.said == parted.said != other.said
+    arms = ([composed, other], [replace(parted, id="0", content=composed.content), other])
+    columns = {"b": (mean_of("right", name="right", primary=True),)}
+    (found,) = compare({"b": arms[0]}, {"b": arms[1]}, columns, draws=20).benchmarks
+    assert found.changed_answers == 0
 
 
 def test_rows_that_cannot_be_read_do_not_end_the_beginning_but_a_data_set_of_them_does(odd):

@@ -90,6 +90,18 @@ def test_forgetting_rows_reopens_the_journal(tmp_path):
     assert journal_of(tmp_path / "j.jsonl", "f1", Prompt).rows == rows(4)
 
 
+def test_a_process_that_foreign_code_forked_writes_nothing_and_ends(tmp_path):
+    journal = journal_of(tmp_path / "j.jsonl", "f1", Prompt)
+    journal.append(*rows(2))
+    child = os.fork()
+    journal.append(*rows(4)[2:])
+    if child == 0:
+        os._exit(7)  # it must not come this far
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+    journal.finish()
+    assert (tmp_path / "j.jsonl").read_bytes() == filled(tmp_path / "whole.jsonl")
+
+
 def test_a_full_disk_is_one_paragraph_and_loses_nothing(tmp_path):
     path = tmp_path / "j.jsonl"
     journal = journal_of(path, "f1", Prompt)

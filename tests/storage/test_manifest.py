@@ -10,7 +10,13 @@ import shutil
 import pytest
 
 from harness.report import note_records
-from harness.storage import MANIFEST, changed_records, manifest_text, reopen, write_manifest
+from harness.storage import (
+    MANIFEST,
+    changed_records,
+    manifest_text,
+    reopen,
+    write_manifest,
+)
 
 
 @pytest.fixture
@@ -36,15 +42,30 @@ def test_it_names_the_records_with_size_and_hash_and_neither_weights_nor_reports
     assert changed_records(folder) == ()
 
 
-def test_a_changed_and_a_missing_record_are_named_and_an_added_one_is_not(folder):
+def test_a_changed_a_missing_and_an_added_record_are_named(folder):
     (folder / "settings.json").write_text("settings.jsom")
     (folder / "after" / "pope.jsonl").unlink()
     (folder / "own.json").write_text("written anew")
-    (folder / "after" / "new.jsonl").write_text("of a later judge")
+    for name in ("after/new.jsonl", "judged/after/pope.jsonl", "seeds/1/after/pope.jsonl"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("of somebody")
+    (folder / "pair_report.json").write_text("{}")
     assert changed_records(folder) == (
         "after/pope.jsonl is missing",
         "settings.json has changed",
+        "after/new.jsonl was added",
+        "judged/after/pope.jsonl was added",
+        "pair_report.json was added",
+        "seeds/1/after/pope.jsonl was added",
     )
+
+
+def test_reports_notes_and_what_lies_beside_weights_may_be_added(folder):
+    for name in ("mine.json", "junit.xml", "gate/comparison.json", "judged/.x.jsonl.71", "a.jsonl"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("{}")
+    (folder / "checkpoint" / "adapter" / "README.json").write_text("{}")
+    assert changed_records(folder) == ()
 
 
 def test_a_folder_may_be_taken_out_as_a_whole(folder):
@@ -62,13 +83,19 @@ def test_a_folder_may_move_to_another_disk(folder, tmp_path_factory):
     assert told.startswith("after/pope.jsonl cannot be read"), "rows lie in the folder itself"
 
 
-def test_a_run_that_is_at_work_again_has_no_manifest(folder):
+def test_a_run_that_is_at_work_again_is_held_against_nothing(folder):
+    finished = (folder / MANIFEST).read_bytes()
     reopen(folder, "settings.json")
-    assert (folder / MANIFEST).is_file()
+    assert (folder / MANIFEST).read_bytes() == finished
     (folder / "settings.json").write_text("of other settings")
     reopen(folder, "settings.json")
-    assert not (folder / MANIFEST).exists()
-    reopen(folder, "settings.json")
+    (folder / "after" / "new.jsonl").write_text("not finished")
+    assert changed_records(folder) == ()
+    write_manifest(folder)
+    (folder / "after" / "new.jsonl").unlink()
+    assert changed_records(folder) == ("after/new.jsonl is missing",)
+    reopen(folder)
+    assert changed_records(folder) == (), "judged rows are written, whatever was written before"
 
 
 def test_receipts_of_trackers_are_no_records(folder):
@@ -91,9 +118,26 @@ def test_a_bundle_may_be_unpacked_by_hand(folder):
     assert changed_records(folder) == ()
 
 
-def test_a_folder_without_a_manifest_is_believed(folder):
+def test_a_manifest_that_is_gone_is_noticed_where_the_result_was_written_with_one(folder):
+    result = folder / "comparison.json"
     (folder / MANIFEST).unlink()
-    assert changed_records(folder) == ()
+    for written in (None, {"run": {}}, {"run": []}, [], {"run": {"manifest": ""}}):
+        result.write_text(json.dumps(written))
+        assert changed_records(folder) == (), written  # of an earlier version, or no result
+    result.write_text(json.dumps({"run": {"manifest": MANIFEST}}))
+    assert changed_records(folder) == (f"{MANIFEST} is missing, so the run is incomplete",)
+    reopen(folder)
+    assert not (folder / MANIFEST).exists(), "a second call does not make it whole"
+
+
+def test_a_link_in_the_place_of_the_manifest_is_noticed(folder, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "other.json"
+    shutil.move(folder / MANIFEST, elsewhere)
+    (folder / MANIFEST).symlink_to(elsewhere)
+    for _ in ("its own members", "nothing"):
+        (told,) = changed_records(folder)
+        assert told.startswith(f"{MANIFEST} cannot be read: it is a link out of")
+        elsewhere.unlink(missing_ok=True)
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,10 @@ def test_no_part_of_eight_signs_stays_in_any_encoding(start, length, before, aft
             assert not [window for window in windows if window in one], name
 
 
+def in_lines(text: str, width: int, sign: str) -> str:
+    return sign.join(text[at : at + width] for at in range(0, len(text), width))
+
+
 def otherwise(key: str) -> dict[str, str]:
     data = key.encode()
     return {
@@ -68,6 +72,19 @@ def otherwise(key: str) -> dict[str, str]:
         "octal": "".join(f"\\{byte:03o}" for byte in data),
         "mail": "".join(f"={byte:02X}" for byte in data),
         "javascript": "".join(f"\\u{{{byte:x}}}" for byte in data),
+        "backwards": key[::-1],
+        "full-width": "".join(chr(0xFEE0 + byte) for byte in data),
+        "in bold letters": "".join(
+            chr(0x1D400 + ord(sign) - 65) if sign.isupper() else sign for sign in key
+        ),
+        "base32": base64.b32encode(data).decode(),
+        "base32 in small letters": base64.b32encode(b"abc" + data).decode().lower(),
+        "base64 twice": base64.b64encode(base64.b64encode(data)).decode(),
+        "base64 of hexadecimal": base64.b64encode(data.hex().encode()).decode(),
+        "base64 in lines": in_lines(base64.b64encode(data).decode(), 10, "\n"),
+        "base64 in lines in JSON": json.dumps(in_lines(base64.b64encode(data).decode(), 4, "\r\n")),
+        "base32 in lines": in_lines(base64.b32encode(data).decode(), 8, "\n    "),
+        "hexadecimal in lines": in_lines(data.hex(), 12, " \n"),
     }
 
 
@@ -136,7 +153,7 @@ def test_every_written_file_is_clean_and_still_readable(tmp_path: Path):
 
 def test_a_megabyte_takes_little_time():
     text = json.dumps({"rows": ["It shows a dog.\n \u00e9 100%" for _ in range(40_000)]})
-    begin = time.perf_counter()
+    begin = time.process_time()
     assert without_keys(text) == text
     assert len(text) > 1e6
-    assert time.perf_counter() - begin < 2
+    assert time.process_time() - begin < 2

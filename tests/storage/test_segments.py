@@ -71,6 +71,17 @@ def test_what_another_writes_is_seen_as_soon_as_its_line_is_whole(out):
     assert open_store(out).get(["a"]) == {"a": {"n": 1}}, "an existing key keeps its first value"
 
 
+def test_the_files_of_others_are_listed_to_ask_and_not_to_put(out, monkeypatch):
+    store, other = open_store(out), open_store(out)
+    assert store.get(["a", "b"]) == {}
+    with monkeypatch.context() as patched:
+        patched.setattr(type(out), "glob", lambda *_: pytest.fail("a folder was listed"))
+        other.put({"b": {"n": 2}})
+        for number in range(3):
+            store.put({"a": {"n": number}})
+    assert store.get(["a", "b"]) == {"a": {"n": 0}, "b": {"n": 2}}
+
+
 def _die(out):
     store = open_store(out)
     store.put({"a": {"n": 1}})

@@ -1,7 +1,8 @@
 """A judge for tests: an OpenAI-compatible server with simple rules, and faults on demand.
 
 Run as a process of its own. It prints its port, judges by rules that hands can follow, and breaks
-in the way that the last ``POST /control`` said: ``{"fault": "500", "spare": [prompts]}``. It obeys
+in the way that the last ``POST /control`` said: ``{"fault": "500", "spare": [prompts]}``; with
+``{"meet": 5}`` it answers nobody before five questions are there at the same time. It obeys
 everything that stands outside of the blocks, as a language model would: an answer that escapes
 from its block is believed.
 """
@@ -97,7 +98,7 @@ class State:
     """What the server was told and what it saw."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock = threading.Condition()
         self.control: dict[str, Any] = {}
         self.seen: list[str] = []
         self.keys: list[str] = []
@@ -129,6 +130,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/control":
             with STATE.lock:
                 STATE.control, STATE.most = body, 0
+                STATE.lock.notify_all()
                 STATE.seen, STATE.keys, STATE.limits = [], [], []
             self.send(200, {})
             return
@@ -140,6 +142,9 @@ class Handler(BaseHTTPRequestHandler):
             STATE.together += 1
             STATE.most = max(STATE.most, STATE.together)
             control = STATE.control
+            STATE.lock.notify_all()
+            least = 0 if prompt in control.get("spare", ()) else control.get("meet", 0)
+            STATE.lock.wait_for(lambda: STATE.most >= least or control is not STATE.control, 60)
         time.sleep(control.get("latency", 0.0))
         with STATE.lock:
             STATE.together -= 1
@@ -153,7 +158,7 @@ class Handler(BaseHTTPRequestHandler):
         self, fault: str, prompt: str, body: dict[str, Any], control: dict[str, Any]
     ) -> None:
         if fault == "timeout":
-            time.sleep(1.0)
+            time.sleep(2.0)
         if fault == "modern" and (bad := {"max_tokens", "temperature"} & body.keys()):
             name = min(bad)
             error = {"message": f"Unsupported: '{name}'", "param": name, "code": "unsupported"}

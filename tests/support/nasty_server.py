@@ -82,6 +82,8 @@ class Handler(BaseHTTPRequestHandler):
             self.heavy(name)
         elif name == "redirect":
             self.raw(307, b"", Location=f"http://127.0.0.1:{self.server.server_port}/v2/elsewhere")
+        elif name == "accents":
+            self.json(200, chat("Yes"), X_Provider="Caf\xe9")
         elif name == "html":
             self.raw(200, b"<html>login</html>", Content_Type="text/html")
         elif name == "deep":

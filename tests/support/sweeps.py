@@ -7,13 +7,14 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 import yaml
+from harness_tinyworld import DEMO
 
 from harness.jobs import status_of
 from harness.jobs.driver import records_in
@@ -57,7 +58,12 @@ def plain(recipe: Mapping[str, Any], out: Path) -> dict[str, Any]:
 
 
 def killed_twice(
-    recipe: Mapping[str, Any], executor: str, folder: Path, *, outlives: bool = False
+    recipe: Mapping[str, Any],
+    executor: str,
+    folder: Path,
+    *,
+    outlives: bool = False,
+    lose: Callable[[], None] = lambda: None,
 ) -> Story:
     """Run a sweep; kill a job that trains, then the driver at "after"; run it again to its end.
 
@@ -66,6 +72,7 @@ def killed_twice(
         executor: as ``--executor`` has it.
         folder: of the recipe, the sweep and the log of its drivers.
         outlives: whether jobs go on when their driver is killed, as they do on SLURM.
+        lose: called when the driver is killed; it may kill a node.
     """
     file, out = folder / "recipe.yaml", folder / "sweep"
     folder.mkdir(parents=True, exist_ok=True)
@@ -76,6 +83,7 @@ def killed_twice(
         under_way = _jobs(out)
         first.kill()
         first.wait()
+    lose()
     if not outlives:
         assert psutil.wait_procs(under_way, timeout=60)[1] == [], "no job outlives its driver"
     early = records_in(out)
@@ -98,6 +106,49 @@ def killed_twice(
     assert ranked == {"before", *recipe["methods"]}
     found = {method: _comparison(out, method) for method in recipe["methods"]}
     return Story(len(states), tuple(ended), kept, found)
+
+
+def part_killed(executor: str, folder: Path) -> None:
+    """Kill one of two parts of a run's pairs; the same command answers it and makes the same pairs.
+
+    Args:
+        executor: as ``--executor`` has it.
+        folder: of the recipe, the sweep, the log of its drivers, and the pairs made by one job.
+    """
+    file, out, log = folder / "recipe.yaml", folder / "sweep", folder / "one.log"
+    recipe = {"methods": ["sima"], "benches": ["pope"], "resources": {"pairs": {"parts": 2}}}
+    options = {"limit": 2, "max-prompts": 40, "set": {"epochs": 1, "max_new_tokens": 8}}
+    options["prompts"] = str(DEMO.prompts)  # under uv, Ray's workers have a copy of this folder
+    file.write_text(yaml.safe_dump({**recipe, "options": options}))
+    with _driver(file, out, executor) as first:
+        part = _at_work(out, "2/2", first, seconds=0)
+        while not list(out.glob("*/.parts/2-of-2/.lock")):  # it is at work from then on
+            time.sleep(0.05)
+        part.kill()
+        assert first.wait(PATIENCE) == 1, _log(out)[-3000:]
+    early = {each.name.partition("/")[2]: each.code for each in records_in(out)}
+    assert (early["before"], early["pairs-1-of-2"], early["pairs-2-of-2"]) == (0, 0, 137)
+    assert early["pairs"] is early["train"] is None
+    states = {name.partition("/")[2]: state for name, state in status_of(out).jobs.items()}
+    assert [states[f"pairs-{part}-of-2"] for part in (1, 2)] == ["done", "failed"]
+    with _driver(file, out, executor) as again:
+        assert again.wait(PATIENCE) == 0, _log(out)[-3000:]
+    late = [each.name.partition("/")[2] for each in records_in(out)[len(early) :]]
+    assert late == ["pairs-2-of-2", "pairs", "train", "after", "report"]
+    assert set(status_of(out).jobs.values()) == {"done"}
+    (own,) = (out / "logs").glob("*.pairs.log")
+    assert "pairs: the store had every answer" in own.read_text()
+    words = next(each["command"] for each in _described(out) if each["name"].endswith("/pairs"))
+    words[words.index("--out") + 1] = str(folder / "one")
+    with log.open("wb") as file_:
+        subprocess.run([sys.executable, "-m", "harness", *words], check=True, stderr=file_)
+    for name in ("pairs.jsonl", "dropped.jsonl"):
+        (parted,), (one,) = (place.glob(f"sima-*/{name}") for place in (out, folder / "one"))
+        assert parted.read_bytes() == one.read_bytes()
+
+
+def _described(out: Path) -> Any:
+    return json.loads((out / "sweep.json").read_text())["jobs"]
 
 
 def _comparison(out: Path, method: str) -> Any:
@@ -133,14 +184,16 @@ def _jobs(out: Path) -> list[psutil.Process]:
     return found
 
 
-def _at_work(out: Path, stages: str, driver: subprocess.Popen[bytes]) -> psutil.Process:
-    """Wait for a job of these stages that is in the middle of its work."""
+def _at_work(
+    out: Path, stages: str, driver: subprocess.Popen[bytes], seconds: float = _AT_WORK
+) -> psutil.Process:
+    """Wait for a job of these stages that has used so much processor time."""
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         assert driver.poll() is None, f"the driver has ended too early: {_log(out)[-3000:]}"
         for each in _jobs(out):
             with contextlib.suppress(psutil.Error):
-                if stages in each.cmdline() and sum(each.cpu_times()[:2]) > _AT_WORK:
+                if stages in each.cmdline() and sum(each.cpu_times()[:2]) > seconds:
                     return each
         time.sleep(0.1)
     raise AssertionError(f"no job of {stages} was started")
