@@ -36,7 +36,7 @@ from harness.compare import (
 from harness.data import same_data
 from harness.errors import UsageError, near_miss
 from harness.records import Sample, Samples, count_states, distinct, sentences
-from harness.runs import FinishedRun, columns_of, run_name
+from harness.runs import FinishedRun, columns_of, in_words, run_name, unlike
 from harness.stats import partial_pooling, rounded
 
 
@@ -70,10 +70,12 @@ def rank(
         raise UsageError(
             f"{', '.join(names)} share no benchmark. Run all of them with the same --bench."
         )
-    for run in runs[1:]:
+    for called, run in zip(names[1:], runs[1:], strict=True):
         for name in shared:
             prints = (runs[0].data[name], run.data[name])
-            same_data(name, runs[0].after[name], run.after[name], prints)
+            pair = (names[0], called)
+            same_data(name, runs[0].after[name], run.after[name], prints, pair)
+    apart = unlike(shared, [(run.folder, run.report, run.record) for run in runs], names)
     arms = {
         name: [_only(after, shared) for after in (run.after, *(two for _, two in run.more))]
         for name, run in zip(names, runs, strict=True)
@@ -83,9 +85,13 @@ def rank(
         arms[BEFORE] = [_common_before(runs, names, shared)] * most
     arms = {baseline: arms.pop(baseline), **arms}
     terms = (terms or recorded_terms(runs)).of(shared)
-    columns = {name: headline(columns_of(name, *runs)) for name in shared}
-    found, notes = pairwise(arms, columns, seed=seed, draws=draws, terms=terms)
+    every = {name: columns_of(name, *runs) for name in shared}
+    columns = {name: headline(each) for name, each in every.items()}
+    uncounted = [n for n in shared if len({in_words(n, run.report) for run in runs}) > 1]
+    beside = pairwise(arms, every, seed=seed, draws=draws, terms=terms, uncounted=uncounted)
+    found, notes = beside.figures, [*apart, *beside.notes]
     everything = distinct(name for run in runs for name in run.after)
+    notes += _touched(names, runs, shared)
     for run in runs:
         notes += [run.report.notice] if run.report.notice else []
         notes += run.report.notes if run.imported else ()
@@ -103,7 +109,26 @@ def rank(
         draws=draws,
         notes=distinct(notes),
         pairs=paired_of(found, terms),
+        beside=beside.beside,
     )
+
+
+def _touched(names: Sequence[str], runs: Sequence[FinishedRun], shared: Sequence[str]) -> list[str]:
+    """Say which runs were trained on images of a benchmark."""
+    told = []
+    for bench in shared:
+        counts = [
+            f"{len(overlap.touched.ids)} of {name}"
+            for name, run in zip(names, runs, strict=True)
+            for overlap in run.report.overlaps
+            if overlap.touched.benchmark == bench and overlap.touched.ids
+        ]
+        if counts:
+            told.append(
+                f"{bench}: of its rows these show an image of the training prompts: "
+                f"{', '.join(counts)}. Figures without them: harness report RUN"
+            )
+    return told
 
 
 def _states(arms: Mapping[str, Sequence[Samples]], shared: Sequence[str]) -> list[str]:
@@ -285,6 +310,7 @@ def _figure(
 
 
 _NAMED = 8  # runs in one sentence
+_BESIDE = 3  # columns beside the headline in one sentence
 
 
 @dataclass(frozen=True)
@@ -294,10 +320,11 @@ class Standing:
     Attributes:
         run: its name.
         gains: figures that are better than the baseline's.
-        losses: those that are worse.
+        losses: those that are worse, and columns beside the headline that lost where that decides.
         undecided: the others.
         missing: rows without an answer or score.
         cells: where it stands in each ranking.
+        beside: the losses beside the headline, by benchmark and column.
     """
 
     run: str
@@ -306,6 +333,7 @@ class Standing:
     undecided: int
     missing: int
     cells: tuple[RankedRun, ...]
+    beside: tuple[str, ...] = ()
 
 
 def standings(board: Leaderboard) -> list[Standing]:
@@ -320,7 +348,9 @@ def standings(board: Leaderboard) -> list[Standing]:
         gains, losses = said.count(GAIN), said.count(LOSS)
         missing = sum(each.missing for each in cells)
         undecided = len(cells) - gains - losses
-        found.append(Standing(name, gains, losses, undecided, missing, tuple(cells)))
+        beside = tuple(f"{e.benchmark} {e.column}" for e in board.beside if e.second == name)
+        losses += len(beside)
+        found.append(Standing(name, gains, losses, undecided, missing, tuple(cells), beside))
     first = board.baseline
     return sorted(found, key=lambda each: (each.run != first, each.losses - each.gains, each.run))
 
@@ -338,11 +368,18 @@ def conclusion(board: Leaderboard) -> str:
     told = []
     for title, decided, counted in kinds:
         chosen = [each for each in rivals if (each.gains > 0, each.losses > 0) == decided]
-        shown = [
-            each.run + (f" ({getattr(each, counted)} of {count})" if counted else "")
-            for each in chosen[:_NAMED]
-        ]
+        shown = [each.run + _share(each, counted, count) for each in chosen[:_NAMED]]
         if len(chosen) > _NAMED:
             shown.append(f"{len(chosen) - _NAMED} more")
         told += [f"{title}: {', '.join(shown)}."] if shown else []
     return " ".join(told)
+
+
+def _share(each: Standing, counted: str, count: int) -> str:
+    """Say how many headline figures a run is better or worse on, and what it lost beside them."""
+    lost = f"worse on {', '.join(each.beside[:_BESIDE])}" if each.beside else ""
+    if len(each.beside) > _BESIDE:
+        lost += f" and {len(each.beside) - _BESIDE} more"
+    number = each.gains if counted == "gains" else each.losses - len(each.beside)
+    told = [f"{number} of {count}" if counted and number else "", lost]
+    return f" ({'; '.join(filter(None, told))})" if any(told) else ""

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 
-from harness.benchmark import Metric
-from harness.compare import MetricResult, Terms, compare, decide, survives
+from harness.benchmark import Metric, headline
+from harness.compare import (
+    BenchmarkComparison,
+    MetricResult,
+    Summary,
+    Terms,
+    compare,
+    decide,
+    losses_in,
+    summary,
+    survives,
+)
 from harness.records import Samples
 from harness.report import ReportInput
 
@@ -122,6 +133,8 @@ class Leaderboard:
         draws: how many resamples.
         notes: what a reader has to know.
         pairs: every two runs in every column.
+        beside: what lost against the baseline beside the headline where that decides, as CHAIR's
+            recall does where CHAIR gained; corrected with everything else.
     """
 
     baseline: str
@@ -134,6 +147,7 @@ class Leaderboard:
     draws: int
     notes: tuple[str, ...] = ()
     pairs: tuple[RunPair, ...] = ()
+    beside: tuple[RunPair, ...] = ()
 
     @property
     def missing(self) -> int:
@@ -171,6 +185,21 @@ def settled(key: Key, figure: MetricResult, terms: Terms) -> str:
     return figure.verdict if survives(figure) or key[2] in terms.accept_missing else ""
 
 
+@dataclass(frozen=True)
+class Pairwise:
+    """Every two runs against each other.
+
+    Attributes:
+        figures: of the headline, corrected over all of them together.
+        beside: losses against the first run beside the headline, see :class:`Leaderboard`.
+        notes: of the comparisons.
+    """
+
+    figures: dict[Key, MetricResult]
+    beside: tuple[RunPair, ...]
+    notes: tuple[str, ...]
+
+
 def pairwise(
     arms: Mapping[str, Sequence[Samples]],
     columns: Mapping[str, Sequence[Metric]],
@@ -178,33 +207,92 @@ def pairwise(
     seed: int,
     draws: int,
     terms: Terms,
-) -> tuple[dict[Key, MetricResult], list[str]]:
+    uncounted: Collection[str] = (),
+) -> Pairwise:
     """Compare every run with every later one: the second less the first.
 
     A run has one arm after for each of its training seeds; of two runs as many seeds are compared
-    as both have.
+    as both have. Columns beside the headline are compared with the first run alone, the baseline:
+    they decide whether a gain stands, as in the report of a single run.
 
-    Returns:
-        The figures, corrected over all of them together, and the notes of the comparisons.
+    Args:
+        arms: the runs, the baseline first.
+        columns: all of each benchmark.
+        seed: of the resampling.
+        draws: resamples per comparison.
+        terms: of the comparison.
+        uncounted: benchmarks in which the runs count lengths in different units.
     """
-    pairs = list(combinations(arms, 2))
-    family = len(pairs) * sum(map(len, columns.values()))
+    baseline, pairs = next(iter(arms)), list(combinations(arms, 2))
+    heads = {name: headline(each) for name, each in columns.items()}
+    family = len(pairs) * sum(map(len, heads.values()))
     notes: list[str] = []
     results = []
     for one, two in pairs:
         (first, second), *more = zip(arms[one], arms[two], strict=False)
         settings = {"seed": seed, "draws": draws, "family": family, **asdict(terms)}
-        found = compare(first, second, columns, more=more, **settings)
+        chosen = columns if one == baseline else heads
+        found = compare(first, second, chosen, more=more, **settings)
         if len(arms[one]) != len(arms[two]) and BEFORE not in (one, two):
             notes.append(
                 f"{one} has {len(arms[one])} seeds and {two} has {len(arms[two])}; the first "
                 f"{1 + len(more)} of each are compared."
             )
-        notes += [f"{each.name}: {note}" for each in found.benchmarks for note in each.notes]
+        if one == baseline:  # what is true of a run at all is true of it there
+            notes += _named(found.benchmarks, one, two)
+            notes += _forms(summary(found), one, two, uncounted)
         results += [(one, two, each) for each in found.benchmarks]
     judged = decide([each for _, _, each in results], terms.alpha, terms.accept_missing)
-    return {
-        (one, two, benchmark.name, figure.column): figure
-        for (one, two, _), benchmark in zip(results, judged, strict=True)
-        for figure in benchmark.figures
-    }, notes
+    told = [(one, two, each) for (one, two, _), each in zip(results, judged, strict=True)]
+    return Pairwise(
+        figures={
+            (one, two, benchmark.name, figure.column): figure
+            for one, two, benchmark in told
+            for figure in benchmark.figures
+            if figure.primary
+        },
+        beside=tuple(
+            RunPair(
+                one,
+                two,
+                benchmark.name,
+                lost.column,
+                lost.difference,
+                lost.interval,
+                lost.p_holm,
+                lost.verdict,
+            )
+            for one, two, benchmark in told
+            if one == baseline
+            for _, lost in losses_in(benchmark)
+            if not lost.primary
+        ),
+        notes=tuple(notes),
+    )
+
+
+def _named(benchmarks: Sequence[BenchmarkComparison], one: str, two: str) -> list[str]:
+    """Return the notes of a comparison; those that speak of before and after name the runs."""
+    told = []
+    for each in benchmarks:
+        for note in each.notes:
+            arms = ""
+            if re.search(r"\b(before|after|arms?)\b", note):
+                arms = f" ({two})" if one == BEFORE else f" ({one} before, {two} after)"
+            told.append(f"{each.name}{arms}: {note}")
+    return told
+
+
+def _forms(found: Summary, one: str, two: str, uncounted: Collection[str]) -> list[str]:
+    """Say where a run's answers changed their form against the baseline's."""
+    told = [
+        f"{each.name}: {two} is {abs(100 * change):.0f} % {'longer' if change > 0 else 'shorter'} "
+        f"in its answers than {one}."
+        for each, change in found.lengths
+        if each.name not in uncounted
+    ]
+    return told + [
+        f"{each.name}: {100 * each.unread[1]:.0f} % of what {two} answered is empty or could not "
+        "be read, so that its figures can lose and not gain."
+        for each in found.unread
+    ]

@@ -208,28 +208,39 @@ def verify(folder: Path) -> tuple[Mirrored, ...]:
 
 
 def same_data(
-    name: str, before: Sequence[Sample], after: Sequence[Sample], prints: tuple[str, str]
+    name: str,
+    before: Sequence[Sample],
+    after: Sequence[Sample],
+    prints: tuple[str, str],
+    called: tuple[str, str] | None = None,
 ) -> None:
     """Refuse to compare two runs whose data differ.
 
     The fingerprint of an import begins with ``import:`` and knows its rows alone: their order in a
-    file says nothing.
+    file says nothing. Rows of the same data that one run lacks are refused where the runs are
+    ``called`` by names, and else left to the join.
 
     Raises:
         HarnessError: if the fingerprints differ, or rows that share an id do; names the rows.
     """
     first = {sample.id: sample.content for sample in before}
     second = {sample.id: sample.content for sample in after}
+    one, two = called or ("the first run", "the second run")
     both = [key for key in first if key in second]
     changed = [f"row {key} has changed" for key in both if first[key] != second[key]]
     alone = [
-        f"row {key} is only in the {'first' if key in first else 'second'} run"
+        f"row {key} is only in {one if key in first else two}"
         for key in (*first, *second)
         if (key in first) != (key in second)
     ]
     imported = all(value.startswith("import:") for value in prints)
     if not changed and (prints[0] == prints[1] or (imported and not alone)):
-        return
+        if not alone or called is None:
+            return
+        raise HarnessError(
+            f"{name}: {one} was asked {len(first)} rows and {two} {len(second)} "
+            f"({some(alone, '; ')}). Evaluate both with the same --limit, and compare again."
+        )
     moved = changed and not alone and sorted(first.values()) == sorted(second.values())
     if moved:
         raise HarnessError(

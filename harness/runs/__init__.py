@@ -15,7 +15,7 @@ from harness.runs.finished import (
 from harness.runs.from_lmms_eval import read_lmms
 from harness.runs.from_vlmevalkit import read_vlmevalkit
 from harness.runs.imports import Imported, write_import
-from harness.runs.likeness import run_name
+from harness.runs.likeness import in_words, run_name, unlike
 from harness.runs.looks import compare_again, looked
 from harness.runs.publish import hub_access, push
 from harness.runs.recomputing import ALONE, OLDER
@@ -37,6 +37,7 @@ __all__ = [
     "compare_again",
     "compare_runs",
     "hub_access",
+    "in_words",
     "looked",
     "open_evidence",
     "open_run",
@@ -49,6 +50,7 @@ __all__ = [
     "seed_folder",
     "take_before",
     "taken_in",
+    "unlike",
     "unpacked",
     "verify",
     "without_paths",

@@ -209,7 +209,7 @@ def compare_runs(
         notes += run.report.notes if run.imported else ()
     notes += [f"{name}: {IN_WORDS}" for name in shared if in_words(name, second.report)]
     notes += [f"{name}: {IN_WORDS}, as one side has no tokens" for name in words]
-    notes += unlike(shared, *sides)
+    notes += unlike(shared, sides)
     trained = list(zip(first.more, second.more, strict=False))
     if len(first.more) != len(second.more):
         notes.append(

@@ -27,54 +27,80 @@ def counted_otherwise(names: Sequence[str], first: Measured, second: Measured) -
     return tuple(name for name in names if in_words(name, first[1]) != in_words(name, second[1]))
 
 
-def unlike(names: Sequence[str], first: Measured, second: Measured) -> list[str]:
-    """Say in what two runs were measured otherwise; refuse two engines.
+def unlike(
+    names: Sequence[str], sides: Sequence[Measured], called: Sequence[str] = ()
+) -> list[str]:
+    """Say in what runs were measured otherwise; refuse two engines.
+
+    Args:
+        names: the benchmarks that are compared.
+        sides: two runs or more.
+        called: what each is called; its folder's name where nothing is given.
 
     Raises:
         HarnessError: if two engines answered.
     """
-    (one, before, asked), (two, after, other) = first, second
+    runs = list(zip(called or [side[0].name for side in sides], sides, strict=True))
     notes = []
-    records = (asked, other)
-    changed = [
-        name
-        for name in names
-        if len({each.inputs.get(f"bench:{name}") for each in records} - {None}) > 1
-    ]
-    if changed:
+    changed: dict[str, list[str]] = {}
+    for name in names:
+        prints = [(run, side[2].inputs.get(f"bench:{name}")) for run, side in runs]
+        apart = _apart([(run, value) for run, value in prints if value is not None])
+        if len(apart) > 1:
+            changed.setdefault(" and ".join(apart.values()), []).append(name)
+    for versions, benches in changed.items():
         notes.append(
-            f"{one.name} and {two.name} were measured by different versions of the code of "
-            f"{', '.join(changed)}, so prompts or scores may differ. Measure one of them again."
+            f"{versions} were measured by different versions of the code of {', '.join(benches)}, "
+            "so prompts or scores may differ. Measure them again with one version."
         )
-    elsewhere = [side[0].name for side in (first, second) if _elsewhere(side, names)]
-    if elsewhere:
-        if len(elsewhere) == 1:
-            notes.append(
-                f"The answers of {elsewhere[0]} were made elsewhere and those of the other side "
-                "here: prompts, images and the limit of an answer may differ, so a difference is "
-                "not one of the models alone."
+    elsewhere = [run for run, side in runs if _elsewhere(side, names)]
+    here = [(run, side) for run, side in runs if run not in elsewhere]
+    if elsewhere and here:
+        others = "the other side" if len(runs) == 2 else "the others"
+        notes.append(
+            f"The answers of {', '.join(elsewhere)} were made elsewhere and those of {others} "
+            "here: prompts, images and the limit of an answer may differ, so a difference is "
+            "not one of the models alone."
+        )
+    for run, (place, record, _) in here[1:]:
+        first, (other, known, _) = here[0]
+        if record.engine != known.engine:
+            raise HarnessError(
+                f"{other if not called else first} was answered by the engine "
+                f"{known.engine or 'own'}, and {place if not called else run} by "
+                f"{record.engine or 'own'}. Engines differ in rounding, so a difference would not "
+                "be one of the models alone. Measure one of them again, with the --engine of the "
+                "other."
             )
-        return notes
-    if before.engine != after.engine:
-        raise HarnessError(
-            f"{one} was answered by the engine {before.engine or 'own'}, and {two} by "
-            f"{after.engine or 'own'}. Engines differ in rounding, so a difference would not be "
-            "one of the models alone. Measure one of them again, with the --engine of the other."
-        )
-    if before.protocol != after.protocol:
+    protocols = _apart([(run, side[1].protocol) for run, side in here])
+    if len(protocols) > 1:
+        told = " and ".join(f"{group} by {name}" for name, group in protocols.items())
         notes.append(
-            f"{one.name} was measured by the protocol {before.protocol} and {two.name} "
-            f"by {after.protocol}: images, conversations and some questions differ between them, "
-            "so a difference is not one of the models alone."
+            f"By different protocols were measured: {told}. Images, conversations and some "
+            "questions differ between them, so a difference is not one of the models alone."
         )
-    cuts = [each.asked.get("max_new_tokens") for each in records]
-    if cuts[0] != cuts[1]:
-        at = [f"{cut} tokens" if cut else "each benchmark's own limit" for cut in cuts]
+    limits = [(run, side[2].asked.get("max_new_tokens")) for run, side in here]
+    cuts = _apart(
+        [(run, f"{cut} tokens" if cut else "each benchmark's own limit") for run, cut in limits]
+    )
+    if len(cuts) > 1:
+        told = " and ".join(f"those of {group} at {cut}" for cut, group in cuts.items())
         notes.append(
-            f"Answers of {one.name} were cut at {at[0]} and those of {two.name} at {at[1]} "
-            "(--max-new-tokens), so a difference is not one of the models alone."
+            f"Answers were cut at different lengths, {told} (--max-new-tokens), so a difference is "
+            "not one of the models alone."
         )
     return notes
+
+
+def _apart(values: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Return the runs of each value; those that share one stand in brackets."""
+    groups: dict[str, list[str]] = {}
+    for run, value in values:
+        groups.setdefault(value, []).append(run)
+    return {
+        value: runs[0] if len(runs) == 1 else f"({', '.join(runs)})"
+        for value, runs in groups.items()
+    }
 
 
 def _elsewhere(side: Measured, names: Sequence[str]) -> bool:

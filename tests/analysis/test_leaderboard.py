@@ -88,6 +88,71 @@ def test_the_interval_of_the_best_allows_for_its_having_been_picked(three):
     assert "partially pooled with the others it is +2" in text
 
 
+def chair(invented: int, recall: float, words: int) -> list[Sample]:
+    """Captions of 60 images, of which the first ``invented`` name an object that is not there."""
+    return [
+        dataclasses.replace(
+            row(
+                n,
+                "",
+                " ".join(["word"] * words),
+                {
+                    "hallucinated": float(n < invented),
+                    "absent": float(n < invented),
+                    "absent_words": float(n < invented),
+                    "mentions": 4.0,
+                    "recalled": 4 * recall,
+                    "present": 4.0,
+                },
+                n,
+            ),
+            tokens=words,
+        )
+        for n in range(60)
+    ]
+
+
+def test_a_gain_that_the_report_of_a_run_vetoes_is_no_win_here(tmp_path):
+    """CHAIR: half of the words gone, less invented, less recalled; the run itself says "mixed"."""
+    before = chair(40, 0.8, 20)
+    runs = [
+        open_run(write_run(tmp_path / name, {"chair": before}, {"chair": after}, method=name))
+        for name, after in (("same", before), ("mute", chair(5, 0.2, 8)))
+    ]
+    assert runs[1].report.comparison.verdict == "mixed"
+    board = rank(runs, against="before", draws=300)
+    (lost,) = board.beside
+    assert (lost.second, lost.column, lost.verdict) == ("mute", "recall", "loss")
+    text = leaderboard_text(board)
+    assert "Better on some and worse on others: mute (" in text
+    assert "; worse on chair recall)" in text
+    assert "chair: mute is 60 % shorter in its answers than before." in text
+    assert len(board.pairs) == board.family  # what stands beside the headline is no part of ranks
+
+
+def test_runs_that_were_measured_otherwise_are_named(three):
+    def otherwise(run, **changes):
+        asked = {**run.record.asked, **changes.pop("asked", {})}
+        inputs = {**run.record.inputs, **changes.pop("inputs", {})}
+        record = dataclasses.replace(run.record, asked=asked, inputs=inputs)
+        report = dataclasses.replace(run.report, **changes)
+        return dataclasses.replace(run, record=record, report=report)
+
+    assert not any("different" in note for note in rank(three, draws=200).notes)
+    a, b, c = (otherwise(run, inputs={"bench:mmvet": "one"}) for run in three)
+    cut = otherwise(b, asked={"max_new_tokens": 8}, protocol="llava-1.5")
+    newer = otherwise(c, inputs={"bench:mmvet": "two"})
+    notes = " ".join(rank([a, cut, newer], draws=200).notes)
+    assert "(a, c) by hf and b by llava-1.5" in notes
+    assert "those of (a, c) at each benchmark's own limit and those of b at 8 tokens" in notes
+    assert "(a, b) and c were measured by different versions of the code of mmvet" in notes
+    with pytest.raises(HarnessError, match="a was answered by the engine own, and c by vllm"):
+        rank([a, b, otherwise(c, engine="vllm 0.11")], draws=200)
+    short = dataclasses.replace(c, after={"mmvet": c.after["mmvet"][:50]})
+    with pytest.raises(HarnessError, match=r"a was asked 200 rows and c 50 \(row 50 is only in a"):
+        rank([a, b, short], draws=200)
+
+
 def test_the_strictest_terms_that_runs_recorded_hold(three):
     def laid_down(run, method, **terms):
         comparison = dataclasses.replace(run.report.comparison, **terms)

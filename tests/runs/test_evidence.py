@@ -574,7 +574,7 @@ def test_runs_that_were_measured_otherwise_say_so(copy, tmp_path):
     assert "measured by" not in notes()
     assert "different versions of the code of pope, so" in notes(inputs={"bench:pope": "two"})
     asked = {"max_new_tokens": 16}
-    assert "cut at each benchmark's own limit and those of other at 16 tokens" in notes(asked=asked)
+    assert " at each benchmark's own limit and those of other at 16 tokens" in notes(asked=asked)
     with pytest.raises(HarnessError, match="Engines differ in rounding"):
         notes(engine="vllm 0.11")
     words = ["pope: lengths are in words", "mmvet: lengths are in words"]
