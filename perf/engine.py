@@ -1,6 +1,7 @@
 """Time the engine against lmms-eval's llava_hf adapter and plain batched ``generate``.
 
     python perf/engine.py [--full] [--json] [--shape pope]
+    python perf/engine.py --generate [--full] [--json] [--shape sampled]
     python perf/engine.py --vllm PYTHON [--full] [--json]
 
 All three answer the same rows with the same random-weights LLaVA-1.5-shaped model (336 px, 576
@@ -11,6 +12,9 @@ on the machine does not count. Each repetition of the engine starts with nothing
 The *bound* is the ratio of floating point operations: what answering row by row computes, over
 what remains when each image is encoded once and each shared beginning computed once. Batching can
 beat it, because a batched decoding step reads the weights once for all rows.
+
+With ``--generate`` the engine and one left-padded batch of plain ``generate`` alone are timed, on
+seven shapes that together cover what a run asks; there is no adapter and no bound.
 
 With ``--vllm`` the engine is timed against vLLM instead, through the harness's own engine of that
 name: 4 images with 18 questions each (POPE-shaped) and 16 images with one answer of 64 tokens.
@@ -140,6 +144,38 @@ def shapes(full: bool, on_gpu: bool) -> list[Shape]:
     ]
 
 
+def wider(full: bool) -> list[Shape]:
+    """Return seven shapes for a comparison with ``generate``; more rows with ``full``."""
+    more = 2 if full else 1
+    describe = "Describe the picture in detail."
+    one = Request(describe, tuple(pictures(1, 5)), 64)
+    sized = [
+        Request(describe, (image.resize(size),), 16)
+        for image, size in zip(
+            pictures(4, 6), [(336, 336), (640, 480), (300, 900), (1200, 500)], strict=True
+        )
+    ]
+    long = [
+        Request(f"{CRITIC * 3}Answer {at}: a dog.", (image,), 4)
+        for at, image in enumerate(pictures(6 * more, 7))
+    ]
+    short = [Request("Why?", (image,), 128) for image in pictures(6 * more, 8)]
+    asked = [Request(f"Is there a {thing}?", tuple(pictures(1, 9)), 3) for thing in THINGS]
+    chosen = [
+        Request(f"Is there a {thing}?", (image,), 1, choices=("yes", "no"))
+        for image in pictures(3 * more, 10)
+        for thing in THINGS[:6]
+    ]
+    sampled = [
+        Request(describe, (image,), 64, temperature=0.8, seed=seed)
+        for image in pictures(4 * more, 11)
+        for seed in (0, 1)
+    ]
+    rows = {"one": [one], "sizes": sized, "long-prompts": long, "long-answers": short}
+    rows |= {"one-image": asked, "choices": chosen, "sampled": sampled}
+    return [Shape(name, (tuple(part),)) for name, part in rows.items()]
+
+
 def pictures(count: int, seed: int) -> list[Any]:
     """Return random photographs' stand-ins, 640 by 480."""
     import numpy as np
@@ -204,11 +240,15 @@ def adapter(folder: Path, device: str) -> Callable[[Shape], list[str | None]]:
 
 
 def batched(model: Model, most: int | None = None) -> Callable[[Shape], list[str | None]]:
-    """Return plain ``generate``, padded left: a batch per stage and setting, or of ``most``."""
+    """Return plain ``generate``, padded left: a batch per stage and setting, or of ``most``.
+
+    Choices are read from the logits of the first token, which it keeps then.
+    """
     import torch
 
+    network, processor = plain(model), model.processor
+
     def run(shape: Shape) -> list[str | None]:
-        network, processor = model.network, model.processor
         found: dict[int, str] = {}
         for stage in shape.stages:
             for sampled in (False, True):
@@ -217,6 +257,8 @@ def batched(model: Model, most: int | None = None) -> Callable[[Shape], list[str
                 settings: dict[str, Any] = {"do_sample": False}
                 if sampled:
                     settings = {"do_sample": True, "temperature": 0.8, "top_k": 0}
+                if any(request.choices for request in whole):
+                    settings |= {"output_logits": True, "return_dict_in_generate": True}
                 for part in (whole[at : at + step] for at in range(0, len(whole), step)):
                     inputs = processor(
                         text=[model.render(request) for request in part],
@@ -229,12 +271,57 @@ def batched(model: Model, most: int | None = None) -> Callable[[Shape], list[str
                         output = network.generate(
                             **inputs, **settings, max_new_tokens=part[0].max_new_tokens
                         )
+                    if "output_logits" in settings:
+                        output.logits[0].float().log_softmax(-1)
+                        output = output.sequences
                     made = output[:, inputs["input_ids"].shape[1] :]
                     texts = processor.tokenizer.batch_decode(made, skip_special_tokens=True)
                     found.update((id(r), t.strip()) for r, t in zip(part, texts, strict=True))
         return [found[id(request)] for request in shape.rows]
 
     return run
+
+
+def plain(model: Model) -> Any:
+    """Return the network as transformers alone opens it; on a GPU the loaded one."""
+    from transformers import AutoModelForImageTextToText
+
+    if model.network.device.type != "cpu":
+        return model.network
+    return AutoModelForImageTextToText.from_pretrained(model.path, dtype=model.network.dtype).eval()
+
+
+def beside_generate(full: bool, only: Sequence[str] | None) -> dict[str, dict[str, object]]:
+    """Time the engine and batched ``generate`` alternately; print and return a row per shape."""
+    from tests.support.families import llava_next
+
+    found: dict[str, dict[str, object]] = {}
+    with tempfile.TemporaryDirectory() as place:
+        models = {
+            name: Model.open(write(Path(place) / name, SIZES), device="cpu")
+            for name, write in {"llava": write_llava, "tiles": llava_next}.items()
+        }
+        ways = {
+            name: {"ours": ours(model), "batched": batched(model)} for name, model in models.items()
+        }
+        for shape in wider(full):
+            if only and shape.name not in only:
+                continue
+            both = ways["tiles" if shape.name == "sizes" else "llava"]
+            first = Shape("warm", ((replace(shape.rows[0], max_new_tokens=2),),))
+            for way in both.values():
+                way(first)
+            seconds, answers = measure(shape, both, time.process_time, 5 if full else 3)
+            ratio = seconds["batched"] / seconds["ours"]
+            equal = same(shape, answers["ours"], answers["batched"])
+            print(
+                f"{shape.name:12} {len(shape.rows):3} rows: batched generate "
+                f"{seconds['batched']:.2f} s, ours {seconds['ours']:.2f} s; {ratio:.2f}x; greedy "
+                f"answers {'equal' if equal else 'DIFFER'}",
+                flush=True,
+            )
+            found[shape.name] = {"over_batched": round(ratio, 3), "equal": equal}
+    return found
 
 
 def bound(shape: Shape, model: Model) -> float:
@@ -308,6 +395,7 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="more rows and repetitions")
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
     parser.add_argument("--shape", action="append", help="only this shape")
+    parser.add_argument("--generate", action="store_true", help="against generate alone, wider")
     parser.add_argument("--vllm", metavar="PYTHON", help="against vLLM in this interpreter")
     asked = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -329,6 +417,11 @@ def main() -> None:
         versus = against_vllm(asked.vllm, SIZES, rows, 7 if asked.full else 3)
         if asked.json:
             print(json.dumps(versus))
+        return
+    if asked.generate:
+        found = beside_generate(asked.full, asked.shape)
+        if asked.json:
+            print(json.dumps(found))
         return
     results: dict[str, dict[str, object]] = {}
     with tempfile.TemporaryDirectory() as place:
