@@ -309,7 +309,7 @@ def test_verdicts_that_an_earlier_version_read_are_read_again_and_nobody_is_aske
 @pytest.mark.parametrize("fault", ["429", "500", "drop", "empty", "timeout"])
 def test_what_passes_is_tried_again(desk, server, monkeypatch, fault):
     if fault == "timeout":
-        monkeypatch.setattr(ServerJudge, "timeout", 3.0)
+        monkeypatch.setattr(ServerJudge, "timeout", 1.5)
     server.control(fault=f"{fault} once")
     mine = desk("mmvet")
     verdicts = mine.judge()

@@ -158,7 +158,7 @@ class Handler(BaseHTTPRequestHandler):
         self, fault: str, prompt: str, body: dict[str, Any], control: dict[str, Any]
     ) -> None:
         if fault == "timeout":
-            time.sleep(2.0)
+            time.sleep(4.0)
         if fault == "modern" and (bad := {"max_tokens", "temperature"} & body.keys()):
             name = min(bad)
             error = {"message": f"Unsupported: '{name}'", "param": name, "code": "unsupported"}
