@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 NAME = "harness_shared"
 _SCORES_AT_ONCE = 1 << 25
 _STEP = 32
+LONG = 64
+"""Tokens of a row in one pass from which a CPU attends by its kernel, which keeps no scores."""
 ALIGNED = 16
 """Columns of a mask come in multiples of this, where one kernel attends."""
 
@@ -190,7 +192,8 @@ class Grid:
         self._even = int(size.min()) == self._widest
         self._used = int(column.max()) + 1
         own.reserve(self._used)
-        self._fused = device.type != "cpu" and own.keys[0].shape[-1] % 8 == 0
+        wide = own.keys[0].shape[-1] % 8 == 0
+        self._fused = wide if device.type != "cpu" else self._most >= LONG
         self._biases: dict[str, torch.Tensor | None] = {}
         if self._fused:
             self._used = -(-self._used // ALIGNED) * ALIGNED
@@ -316,9 +319,10 @@ def _look_fused(
     scale: float,
     bias: torch.Tensor | None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Do what :func:`_look` does by torch's kernel of few launches, which GPUs have.
+    """Do what :func:`_look` does by torch's kernels, which keep no scores and take few launches.
 
-    A decoding step of a batch is short: on a GPU the host's launches take longer than the work.
+    A decoding step of a batch is short: on a GPU the host's launches take longer than the work. On
+    a CPU they take less than the kernel does to begin, so that only long rows are worth it.
     """
     import torch
 
@@ -327,10 +331,15 @@ def _look_fused(
     folded = query.reshape(lines, kept, heads // kept * tokens, width)
     if bias is not None:
         bias = bias.expand(lines, kept, folded.shape[2], key.shape[2])
-    found, weight, *_ = torch.ops.aten._scaled_dot_product_efficient_attention(
-        folded, key, value, bias, True, 0.0, False, scale=scale
-    )
-    weight = weight[..., : folded.shape[2]]
+    if query.device.type == "cpu":
+        found, weight = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+            folded, key, value, attn_mask=bias, scale=scale
+        )
+    else:
+        found, weight, *_ = torch.ops.aten._scaled_dot_product_efficient_attention(
+            folded, key, value, bias, True, 0.0, False, scale=scale
+        )
+        weight = weight[..., : folded.shape[2]]
     return found.reshape(lines, heads, tokens, width), weight.reshape(lines, heads, tokens)
 
 
