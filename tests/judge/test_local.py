@@ -191,8 +191,8 @@ def test_the_judge_is_loaded_once_and_let_go(
 ) -> None:
     loaded = []
 
-    def counted(source: Source) -> Loaded:
-        loaded.append(weakref.ref(found := load_model(source)))
+    def counted(source: Source, *read: Any) -> Loaded:
+        loaded.append(weakref.ref(found := load_model(source, *read)))
         return found
 
     monkeypatch.setattr("harness.engine.load", counted)
