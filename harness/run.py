@@ -17,7 +17,6 @@ from pathlib import Path
 
 from harness import progress
 from harness.compare import Comparison, Terms
-from harness.contamination import check_contamination
 from harness.context import Context, EvalPlan, Plan
 from harness.dpo import read_curves, read_effect, training_of
 from harness.errors import UsageError
@@ -62,6 +61,7 @@ from harness.stages import (
     answer_part,
     attribute,
     bars_of,
+    check_contamination,
     check_knobs,
     check_rounds,
     evaluate,
@@ -205,8 +205,8 @@ def run_part(settings: Settings, part: PairPart) -> tuple[Path, tuple[StageState
     Parts may run at once, also on several machines; the first does the preflight.
 
     Raises:
-        UsageError: as :func:`run`; and if the run has no such part.
-        HarnessError: as :func:`run`; what was answered stays in the store.
+        UsageError: if the settings name something that is not there, or the run has no such part.
+        HarnessError: if the method hangs or yields an invalid pair; answers stay in the store.
     """
     with _begun(settings, part) as (context, model):
         if part.number == 1:

@@ -42,7 +42,7 @@ _NAMED = re.compile(
     r"(?:\)?\s*(?:,\s*(?:or|and)?|/|&|or|and)\s*\(?([B-HJ-Z]|(?-i:[AI]))(?![\w']))?",
     re.IGNORECASE | re.MULTILINE,
 )
-# "It is not B"; the article of "not a cat" is no letter.
+# "It is not B" denies B. The "a" of "not a cat" is an article: only capitals count here.
 _DENIED = re.compile(r"(?:\b(?i:not)|n['’]t)\s+(?:(?:be|option|choice)\s+)*\(?[A-Z]\b\)?")
 _BOXED = re.compile(r"\\(?:boxed|text\w{0,2}|mathrm)\s*\{([^{}]*)\}")
 _MARKS = re.compile(r"</?\w{1,20}>|\*+|`+|__")

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from harness.benchmark import fitted
 from harness.compare import Comparison, Terms, compare, examples_of, levels_of
-from harness.contamination import ImageOverlap, overlaps_of
 from harness.judge import Judging, Verdicts
 from harness.records import Samples, count_states
 from harness.report.input import ReportInput
-from harness.stages import RoundFigure
+from harness.stages import ImageOverlap, RoundFigure, overlaps_of
 
 if TYPE_CHECKING:
     from harness.benchmark import Metric

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.compare import Comparison, Example, MetricLevel, Ruling
-from harness.contamination import Overlap
 from harness.dpo import Curve, TrainingEffect
 from harness.errors import HarnessError, UsageError, reason_of
 from harness.judge import Judging
@@ -16,7 +15,7 @@ from harness.plugins import names as installed
 from harness.protocol import HF, sentence
 from harness.records import LATER, Samples, StateCount, distinct, sentences
 from harness.settings import BUILTIN
-from harness.stages import Ablation, Attribution, Rounds, reliance_of
+from harness.stages import Ablation, Attribution, Overlap, Rounds, reliance_of
 from harness.storage import MANIFEST, Looks, reopen, thumbnail_in, write_manifest
 
 ARMS = ("before", "after")

@@ -25,7 +25,6 @@ from harness.compare import (
     check_words,
     examples_of,
 )
-from harness.contamination import ImageOverlap
 from harness.data import same_data
 from harness.dpo import read_curves
 from harness.errors import HarnessError, UsageError
@@ -36,7 +35,7 @@ from harness.report import ReportInput, conclude, conclude_alone
 from harness.runs.baseline import taken_in
 from harness.runs.imports import IN_WORDS, words_in
 from harness.runs.likeness import called, counted_otherwise, in_words, unlike
-from harness.stages import kept_ablation
+from harness.stages import ImageOverlap, kept_ablation
 from harness.storage import RunRecord, image_folder, read_journal, read_json
 
 _LONG = 240  # bytes of a name that becomes a file's, with room for an ending

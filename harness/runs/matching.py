@@ -79,7 +79,7 @@ def match(
     how = f"{field} = {column}" if field else column
     doubt = _doubt(name, given, pairs, (field, column), ways)
     if not named and not doubt and len(set(said)) <= 1:
-        doubt = _elsewhere(name, given, pairs, (field, column), spoken)
+        doubt = _other_rows(name, given, pairs, (field, column), spoken)
     found = _by_questions([own for _, own in asked], heard, _stretches(given))
     if len(found) > len(pairs) and 2 * len(pairs) < len(given):  # few ids fit, and those by chance
         pairs, found, how, doubt = found, pairs, "their questions and the order of them", ""
@@ -116,16 +116,18 @@ def _doubt(
         differing = [place for place, row in pairs.items() if other.get(place, row) != row]
         if field and differing and len(set(other.values())) >= len(set(pairs.values())):
             place = differing[0]
-            return (
-                f"The ids of the answers to {name} fit two columns of the data, in other rows: by "
-                f"{way[0]} = {way[1]}, {given[place].where} is of row {pairs[place]}, and by "
-                f"{field} = {column} of row {other[place]}. Nothing was taken. Say which, as in: "
-                f"--id-column {way[0]}={way[1]} ('{POSITION}' counts the rows from 0)."
+            return _two_columns(
+                name,
+                way,
+                f"{given[place].where} is of row {pairs[place]}",
+                f"{field} = {column} of row {other[place]}",
+                f"Say which, as in: --id-column {way[0]}={way[1]} ('{POSITION}' counts the rows "
+                "from 0).",
             )
     return ""
 
 
-def _elsewhere(
+def _other_rows(
     name: str,
     given: Sequence[GivenAnswer],
     pairs: Mapping[int, int],
@@ -140,14 +142,23 @@ def _elsewhere(
     for place, row in pairs.items():
         if (known := spoken.get(place)) and row not in known:
             rows = ", ".join(map(str, sorted(known)[:SHOWN]))
-            return (
-                f"The ids of the answers to {name} fit two columns of the data, in other rows: by "
-                f"{way[0]} = {way[1]}, {given[place].where} is of row {row}, and by the column of "
-                f"that name of row {rows}. Nothing was taken. Add a column with the question to "
-                "the file where several rows share an id, name a benchmark that has each id once, "
-                f"or say which column is meant, as in: --id-column {way[0]}={way[1]}"
+            return _two_columns(
+                name,
+                way,
+                f"{given[place].where} is of row {row}",
+                f"the column of that name of row {rows}",
+                "Add a column with the question to the file where several rows share an id, name a "
+                "benchmark that has each id once, or say which column is meant, as in: --id-column "
+                f"{way[0]}={way[1]}",
             )
     return ""
+
+
+def _two_columns(name: str, way: tuple[str, str], one: str, other: str, remedy: str) -> str:
+    return (
+        f"The ids of the answers to {name} fit two columns of the data, in other rows: by "
+        f"{way[0]} = {way[1]}, {one}, and by {other}. Nothing was taken. {remedy}"
+    )
 
 
 def _refuse_questions(

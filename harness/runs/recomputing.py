@@ -13,7 +13,6 @@ from typing import Any
 
 from harness.benchmark import Metric
 from harness.compare import Comparison, compare, levels_of
-from harness.contamination import overlaps_of
 from harness.dpo import read_effect
 from harness.engine import is_unchanged
 from harness.errors import HarnessError, UsageError
@@ -22,7 +21,7 @@ from harness.pairs import read_pair_report
 from harness.records import to_json
 from harness.report import each_round
 from harness.runs.finished import FinishedRun, arm_of, columns_of, seed_folder
-from harness.stages import round_folder
+from harness.stages import overlaps_of, round_folder
 from harness.storage import Memo, lines_of, parse_json, read_json, seal_of
 
 OK, DIFFERS, UNKNOWN, ALONE = "ok", "differs", "not recomputable", "one model alone"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.stages.attribution import Attribution, attribute, reliance_of
 from harness.stages.checks import check_knobs, preflight, preflight_once
+from harness.stages.contamination import ImageOverlap, Overlap, check_contamination, overlaps_of
 from harness.stages.evaluation import Evaluation, evaluate, sample_of
 from harness.stages.pair_parts import PairPart, answer_part, pairs_after_parts, part_folders
 from harness.stages.rounds import (
@@ -46,6 +47,8 @@ __all__ = [
     "Attribution",
     "Checkpoint",
     "Evaluation",
+    "ImageOverlap",
+    "Overlap",
     "PairPart",
     "Part",
     "Round",
@@ -58,12 +61,14 @@ __all__ = [
     "answer_part",
     "attribute",
     "bars_of",
+    "check_contamination",
     "check_knobs",
     "check_rounds",
     "checked_stages",
     "evaluate",
     "kept_ablation",
     "merged",
+    "overlaps_of",
     "pairs_after_parts",
     "part_folders",
     "preflight",

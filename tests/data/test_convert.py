@@ -25,7 +25,6 @@ from hypothesis import strategies as st
 from harness.benchmark import Files, Task, check_tables
 from harness.benchmark.json_stream import BrokenListError, list_items
 from harness.cli.data import data as data_commands
-from harness.contamination import coco_number
 from harness.data import convert, inspect, mirror, verify
 from harness.data.conversion import Converted
 from harness.errors import HarnessError, UsageError
@@ -34,6 +33,7 @@ from harness.plugins import load
 from harness.records import Sample
 from harness.runs import Scoring
 from harness.settings import EvalSettings
+from harness.stages.contamination import coco_number
 from harness.storage import read_journal
 from tests.support import published
 

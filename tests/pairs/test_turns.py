@@ -6,13 +6,13 @@ import json
 
 import pytest
 
-from harness.contamination import seen_in
 from harness.errors import HarnessError
 from harness.pairs import bound, diagnose, export_pairs, given_answers, pair_report_text, read_given
 from harness.pairs.generate import Sieve
 from harness.pairs.given import given_fingerprint
 from harness.pairs.prompts import gather
 from harness.records import Pair, Prompt, from_json, to_json
+from harness.stages.contamination import seen_in
 from tests.support.pair_files import embedded, images, json_file, parquet
 
 LATER = [("What is shown?", "A dog."), ("Where?", "In a street.")]

@@ -7,11 +7,11 @@ import dataclasses
 import pytest
 
 from harness.benchmark import benchmark
-from harness.contamination import ImageOverlap
 from harness.judge import Judging, Verdicts
 from harness.report import ReportInput, Taken, conclude
 from harness.runs import columns_of, compare_runs, open_run
 from harness.stages import Ablation
+from harness.stages.contamination import ImageOverlap
 from tests.support.finished import pope, write_run
 
 COLUMNS = {"pope": benchmark("pope").columns}

@@ -20,7 +20,6 @@ from harness_reports import json as json_report
 from harness.benchmark import benchmark
 from harness.cli import app
 from harness.cli.sweep import _leaderboard
-from harness.contamination import ImageOverlap
 from harness.dpo import PairMargins, TrainingEffect
 from harness.engine import checkpoint_digest
 from harness.errors import HarnessError
@@ -31,6 +30,7 @@ from harness.report import ReportInput, conclude, conclude_alone, each_round, wr
 from harness.runs import bundle, columns_of, compare_runs, open_evidence, open_run, verify
 from harness.settings import JudgeSettings, RoundSettings
 from harness.stages import Round, Rounds
+from harness.stages.contamination import ImageOverlap
 from harness.storage import (
     Memo,
     folder_digest,

@@ -13,12 +13,12 @@ import pytest
 from harness_tinyworld import DATA
 from harness_tinyworld.scenes import POPE, PROMPT, make_scene, render
 
-from harness import contamination as detect
 from harness.compare import compare
-from harness.contamination import ImageOverlap, check_contamination, overlaps_of
 from harness.errors import HarnessError
 from harness.plugins import load
 from harness.records import UNREADABLE, Drop, Prompt, to_json
+from harness.stages import contamination as detect
+from harness.stages.contamination import ImageOverlap, check_contamination, overlaps_of
 from tests.support.contexts import run_context
 from tests.support.finished import pope
 
