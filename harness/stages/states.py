@@ -48,13 +48,15 @@ class StageState:
     """How far a stage, one of :data:`STAGES`, is: its parts, and the unit that is counted.
 
     ``ahead`` are parts that jobs of their own answer before the stage itself begins (see
-    :class:`harness.stages.PairPart`); they make nothing of it done.
+    :class:`harness.stages.PairPart`); they make nothing of it done. ``answered`` counts their
+    units, each once: parts of two divisions, 1/2 and 1/3, share some.
     """
 
     stage: str
     unit: str
     parts: tuple[Part, ...]
     ahead: tuple[Part, ...] = ()
+    answered: int = 0
 
     @property
     def complete(self) -> bool:
@@ -80,7 +82,7 @@ class StageState:
     @property
     def done(self) -> int:
         """How many units are on disk: those answered ahead until the stage itself begins."""
-        return sum(part.done for part in self.parts) or sum(part.done for part in self.ahead)
+        return sum(part.done for part in self.parts) or self.answered
 
     @property
     def total(self) -> int | None:
@@ -142,8 +144,8 @@ def stages_of(
     if trained:
         wanted = (expected.pairs, expected.prompts) if expected is not None else (None, None)
         pairs = _pairs(folder, *wanted)
-        ahead = () if pairs.complete else _ahead(folder, expected)
-        found.append(StageState(PAIRS, "prompts", (pairs,), ahead))
+        ahead, answered = ((), 0) if pairs.complete else _ahead(folder, expected)
+        found.append(StageState(PAIRS, "prompts", (pairs,), ahead, answered))
         found.append(StageState(TRAIN, "steps", (_training(folder, pairs.complete),)))
     if judged:
         found.append(StageState(JUDGE, "verdicts", (_judged(folder),)))
@@ -251,19 +253,28 @@ def _rows(path: Path, wanted: str | None) -> Part:
 
 
 def _pairs(folder: Path, wanted: str | None, prompts: int | None) -> Part:
+    return _asked(folder, wanted, prompts)[0]
+
+
+def _asked(folder: Path, wanted: str | None, prompts: int | None) -> tuple[Part, set[str]]:
+    """Return how far pairs are, and the ids of the prompts they are of."""
     journal = _journal(folder / "pairs.jsonl", wanted, _prompt_id)
     if journal is None:
-        return Part("", 0, prompts)
-    done = len(set(journal.rows))
-    return Part("", done, done if journal.complete else prompts, journal.complete)
+        return Part("", 0, prompts), set()
+    ids = set(journal.rows)
+    total = len(ids) if journal.complete else prompts
+    return Part("", len(ids), total, journal.complete), ids
 
 
-def _ahead(folder: Path, expected: Expected | None) -> tuple[Part, ...]:
-    found = []
+def _ahead(folder: Path, expected: Expected | None) -> tuple[tuple[Part, ...], int]:
+    """Return the parts that were begun, and how many prompts they have answered together."""
+    found, answered = [], set[str]()
     for part in parts_in(folder):
         wanted = expected.ahead.get(part.name, ("", 0)) if expected is not None else (None, None)
-        found.append(replace(_pairs(part.folder(folder), *wanted), name=part.name))
-    return tuple(found)
+        state, ids = _asked(part.folder(folder), *wanted)
+        found.append(replace(state, name=part.name))
+        answered |= ids
+    return tuple(found), len(answered)
 
 
 def _journal(path: Path, wanted: str | None, parse: Callable[[Any], T]) -> Journal[T] | None:

@@ -161,6 +161,8 @@ def test_parts_have_their_own_locks_and_keep_the_store_from_being_put_together(t
     pairs = next(each for each in states if each.stage == "pairs")
     assert (pairs.state, pairs.done, pairs.complete) == ("begun", 2, False)
     assert pairs.ahead == (Part("2-of-2", 2, 2, complete=True),)
+    _, states = run_part(settings, PairPart(2, 3))  # the second prompt, as that part has too
+    assert [each.done for each in states if each.stage == "pairs"] == [2]
     assert not (run / "preflight.json").exists(), "the first part does that"
     assert (run / "settings.json").is_file()
     shown = CliRunner().invoke(app, ["status", str(run)], catch_exceptions=False).stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from pathlib import Path
 
@@ -158,7 +159,7 @@ def test_parts_of_the_pairs_are_done_by_themselves_and_with_the_pairs(run):
     for number, end in ((1, '{"end": 4}\n'), (2, "")):
         place = run / ".parts" / f"{number}-of-2" / "pairs.jsonl"
         place.parent.mkdir(parents=True)
-        place.write_text(whole + end)
+        place.write_text(re.sub('"id": *"', rf"\g<0>{number}-", whole) + end)
     found = status_of(out)
     assert list(found.jobs.values()) == ["done", "failed", "waiting"]
     assert "1 of 3 jobs done, 1 failed, 1 waiting" in shown(out)
