@@ -151,7 +151,7 @@ def test_no_job_outlives_its_driver(cluster, tmp_path, number):
 
 
 def test_a_part_of_the_pairs_that_is_killed_is_answered_by_the_same_command(cluster, tmp_path):
-    part_killed(f"ray:address={cluster}", tmp_path)
+    part_killed(f"ray:address={cluster.address}", tmp_path)
 
 
 def test_a_cluster_that_is_not_there_is_told(tmp_path):
