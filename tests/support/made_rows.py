@@ -435,10 +435,11 @@ class _Lines:
         self.folder, self.seen = str(Path(path).parent), set[tuple[str, int]]()
 
     def __enter__(self) -> None:
+        self._other = sys.gettrace()
         sys.settrace(self._called)
 
     def __exit__(self, *error: object) -> None:
-        sys.settrace(None)
+        sys.settrace(self._other)  # coverage goes on
 
     def _called(self, frame: FrameType, event: str, given: Any) -> Any:
         if not frame.f_code.co_filename.startswith(self.folder):
