@@ -18,7 +18,7 @@ from harness.plugins import load
 from harness.records import Sample, Samples
 from harness.report import ReportInput, conclude_alone, write_reports
 from harness.resolve import resolve_eval, versions
-from harness.runs import Scoring, score_given
+from harness.runs import SCORED, Scoring, score_given
 from harness.settings import EvalSettings
 from harness.stages import evaluate
 from harness.storage import (
@@ -91,7 +91,7 @@ def score_answers(wanted: Scoring, asked: EvalSettings) -> EvalResult:
                 journal.finish()
         for row in given.rows:
             save_thumbnail(folder, row.image, row.images)
-        return _concluded(context, given.samples, f"answers of {wanted.name}", given.notes)
+        return _concluded(context, given.samples, f"{SCORED}{wanted.name}", given.notes)
 
 
 def _record(context: Context[EvalPlan], model: str, engine: str = "") -> None:

@@ -276,7 +276,8 @@ def filled(owner: str, base: Any, values: Mapping[str, str], option: str = "--se
 
     Args:
         owner: whose options they are, such as ``method 'seva'``.
-        base: a dataclass whose fields are the options.
+        base: a dataclass whose fields are the options. Its ``called_here(name, value)``, if it has
+            one, says what a name of other software is here.
         values: by key.
         option: what stands before ``KEY=VALUE`` on the command line.
 
@@ -288,10 +289,9 @@ def filled(owner: str, base: Any, values: Mapping[str, str], option: str = "--se
     changes: dict[str, Any] = {}
     for key, text in values.items():
         if key not in fields:
-            raise UsageError(
-                f"The {owner} has no option '{key}'.{near_miss(key, fields)} "
-                f"It has: {', '.join(sorted(fields))}."
-            )
+            told = base.called_here(key, text) if hasattr(base, "called_here") else ""
+            told = told or f"{near_miss(key, fields)} It has: {', '.join(sorted(fields))}."
+            raise UsageError(f"The {owner} has no option '{key}'.{told}")
         changes[key] = _parsed(owner, key, hints[key], text)
     try:
         made = dataclasses.replace(base, **changes)

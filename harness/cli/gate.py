@@ -15,10 +15,19 @@ from harness.errors import ExitCode, UsageError
 from harness.stats import MOST_LOOKS, SPENDING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from harness.report import ReportInput
     from harness.runs import FinishedRun
 
 FOLDER = "gate"
+_ASK_AGAIN = {
+    "run": "run the same harness run or harness judge command again",
+    "eval": "run the same harness eval or harness judge command again",
+    "score": "add the answers to the files and run the same harness score command again",
+    "import": "score again with {source}, and import the new files with harness import",
+}
+"""How what is missing is asked for, by the command that made a run."""
 
 
 class _Looks(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.3 on
@@ -118,6 +127,9 @@ def gate(
     if looks is not None:
         click.echo(report.notes[-1])
     _show(report, code)
+    if code == ExitCode.UNSCORED:
+        sides = {folder: run} if baseline is None or against is None else {baseline: against}
+        click.echo("\n".join(_ask_again(report, {**sides, folder: run})))
     for path in written:
         click.echo(path)
     passed = code == ExitCode.DONE and folder.is_dir()
@@ -198,8 +210,29 @@ def _show(report: ReportInput, code: ExitCode) -> None:
     click.echo(
         {
             ExitCode.DONE: "PASS: no rule failed.",
-            ExitCode.UNSCORED: "The gate cannot decide: something is missing. Run the same "
-            "harness run or harness judge command again to ask for it.",
+            ExitCode.UNSCORED: "The gate cannot decide: something is missing.",
             ExitCode.REGRESSION: "FAIL: at least one rule failed.",
         }[code]
     )
+
+
+def _ask_again(report: ReportInput, sides: Mapping[Path, FinishedRun]) -> list[str]:
+    """Say what to type for what is missing, for each run that lacks something.
+
+    Args:
+        report: their comparison.
+        sides: the run before and the run after, by what was typed; one where it holds both.
+    """
+    benches = report.compared.benchmarks
+    gone = (
+        any(each.missing_before for each in benches),
+        any(each.missing_after for each in benches),
+    )
+    lacking = [(any(gone), *side) for side in sides.items()]
+    if len(lacking) == 2:
+        lacking = [(one, *side) for one, side in zip(gone, sides.items(), strict=True)]
+    return [
+        f"{place}: {_ASK_AGAIN[run.made_by].format(source=run.record.source)}."
+        for lacks, place, run in lacking
+        if lacks
+    ]

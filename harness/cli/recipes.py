@@ -11,6 +11,7 @@ Keys are the names of the command's options. What is typed on the command line w
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,17 @@ class RecipeCommand(SectionedCommand):
             ),
         ]
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the command line; an option of the training is told apart from a misspelt one."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            told = _of_training(self, error.option_name, "--set {}=VALUE")
+            if not told:
+                raise
+            message = f"No such option '{error.option_name}'.{told}"
+            raise click.NoSuchOption(error.option_name, message, ctx=ctx) from error
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command, or print what it was asked."""
         held = (ctx.default_map or {}).get("options", ())
@@ -102,12 +114,27 @@ def _typed_all(
     known = _options(command)
     for name, value in asked.items():
         if name not in known:
+            told = _of_training(command, str(name), "set: {{{}: VALUE}}")
+            told = told or f"{near_miss(str(name), known)} Known: {', '.join(known)}."
             raise UsageError(
                 f"{path} says '{plain(str(name))}', which is no option of harness "
-                f"{command.name}.{near_miss(str(name), known)} Known: {', '.join(known)}."
+                f"{command.name}.{told}"
             )
         if value is not None:
             yield name, _typed(known[name], value, f"{path}: {name}")
+
+
+def _of_training(command: click.Command, name: str, form: str) -> str:
+    """Say where an option of the training goes that was asked of a command; else nothing."""
+    from harness.dpo import Training
+
+    key = name.lstrip("-").replace("-", "_")
+    if _SET not in _options(command):
+        return ""
+    if key in {field.name for field in dataclasses.fields(Training)}:
+        return f" It is an option of the training: {form.format(key)}"
+    told = Training.called_here(key, "VALUE")
+    return told and f"{told} Options of the training: {form.format('KEY')}"
 
 
 def words_of(command: click.Command, asked: Mapping[str, Any], path: Path) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import textwrap
 from collections.abc import Sequence
 
 from harness.errors import plain
@@ -10,6 +11,7 @@ from harness.progress import duration
 
 DASH = "–"
 BETTER = {True: "higher is better", False: "lower is better", None: "neither is better"}
+_NARROWEST = 20
 _UNBOUNDED = 1_000_000  # where stdout is no terminal, nothing has to fit
 
 
@@ -27,7 +29,8 @@ def text_table(
         head: names of the columns; none, no head line.
         right: places of the columns that are aligned to the right.
         width: columns of the terminal; by default those of this one. A table that is wider is
-            written row by row instead, each cell on a line after its column's name.
+            written row by row instead, each cell on lines of its own after its column's name,
+            broken between words.
     """
     from rich.cells import cell_len
 
@@ -37,7 +40,7 @@ def text_table(
     widths = [max(cell_len(row[place]) for row in safe) for place in range(len(safe[0]))]
     width = _columns() if width is None else width
     if sum(widths) + 2 * (len(widths) - 1) > width:
-        return _stacked(safe[1:] if head else safe, head)
+        return _stacked(safe[1:] if head else safe, head, width)
     lines = []
     for row in safe:
         gaps = [" " * (widths[place] - cell_len(cell)) for place, cell in enumerate(row)]
@@ -75,12 +78,20 @@ def _columns() -> int:
     return shutil.get_terminal_size((_UNBOUNDED, 0)).columns
 
 
-def _stacked(rows: Sequence[Sequence[str]], head: Sequence[str]) -> list[str]:
+def _stacked(rows: Sequence[Sequence[str]], head: Sequence[str], width: int) -> list[str]:
     lines = []
     for first, *rest in rows:
         lines += [first] if first else []
         names = [f"{name}: " for name in head[1:]] or [""] * len(rest)
-        lines += [f"  {name}{cell}" for name, cell in zip(names, rest, strict=True) if cell]
+        for name, cell in zip(names, rest, strict=True):
+            lines += textwrap.wrap(
+                name + cell if cell else "",
+                max(width, _NARROWEST),
+                initial_indent="  ",
+                subsequent_indent="    ",
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
     return lines
 
 

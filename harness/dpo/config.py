@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Annotated, Any
 
 from harness.dpo.loss_terms import terms_of
+from harness.dpo.trl_names import option_here
 from harness.errors import UsageError, brief, pip
 from harness.plugins import Method
 from harness.records import LATER, Bounds, check_bounds
@@ -207,6 +208,11 @@ class Training:
     def __post_init__(self) -> None:
         """See :func:`refuse_misfit`."""
         refuse_misfit(self)
+
+    @staticmethod
+    def called_here(name: str, value: str) -> str:
+        """Say what an option of another trainer is here; see :mod:`harness.dpo.trl_names`."""
+        return option_here(name, value)
 
 
 def refuse_misfit(training: Training) -> None:

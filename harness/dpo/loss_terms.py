@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from harness.dpo.trl_names import loss_here
 from harness.errors import UsageError, near_miss
 from harness.plugins import find, names
 
@@ -116,7 +117,8 @@ def terms_of(text: str) -> tuple[Term, ...]:
     for term in terms:
         if term.name not in LOSSES and term.name not in (known := sorted(names("losses"))):
             raise UsageError(
-                f"loss is {text}; there is no loss '{term.name}'.{near_miss(term.name, known)} "
+                f"loss is {text}; there is no loss '{term.name}'."
+                f"{loss_here(term.name) or near_miss(term.name, known)} "
                 f"Installed: {', '.join(known)}. List them with: harness list losses"
             )
         if term.values and (own := _knobs_in_source(term.name)) is not None:

@@ -21,6 +21,7 @@ from harness.storage import files_digest
 
 EXAMPLES = 3
 UNKNOWN = "unknown shape"
+NO_ANSWERS = "no answers"
 
 
 @dataclass(frozen=True)
@@ -205,7 +206,7 @@ def _found(
             many = read_row(form, row.values or {})
         for found in many:
             if answers and not found.problem and found.chosen is None:
-                found = Found(found.question, id=found.id, problem="no answers")
+                found = Found(found.question, id=found.id, problem=NO_ANSWERS)
             id_ = str(row.number) if found.id is None else found.id
             id_ = id_ if id_ not in ids else f"{id_}#{row.number}"
             while id_ in ids:
@@ -271,10 +272,13 @@ def _nothing(path: Path, made: Given) -> HarnessError:
     if not drops:
         return HarnessError(f"{path} holds no rows. Name a file with pairs or prompts in it.")
     reasons = "; ".join(f"{n} {why} ({told})" for why, n, told in told_drops(drops))
-    hint = ""
-    if any(drop.reason == UNKNOWN for drop in drops):
-        hint = " Known forms: " + ", ".join(form.name for form in FORMS) + "; see docs/pairs.md."
-    return HarnessError(
-        f"None of the {len(drops)} rows of {path} can be used: {reasons}.{hint} Look at them with: "
-        f"harness pairs {path}"
-    )
+    hint = "What a row must hold is in docs/pairs.md."
+    if all(drop.reason == NO_ANSWERS for drop in drops):
+        hint = (
+            "A pair holds a chosen and a rejected answer; these rows hold one or none, as those of "
+            "supervised training do. They serve as prompts, for which a method makes the pairs: "
+            f"harness run --method seva --prompts {path} --bench BENCH"
+        )
+    elif any(drop.reason == UNKNOWN for drop in drops):
+        hint = "Known forms: " + ", ".join(form.name for form in FORMS) + "; see docs/pairs.md."
+    return HarnessError(f"None of the {len(drops)} rows of {path} can be used: {reasons}. {hint}")

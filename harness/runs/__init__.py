@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness.runs.baseline import take_before, taken_in
 from harness.runs.bundles import unpacked
 from harness.runs.finished import (
+    SCORED,
     FinishedRun,
     columns_of,
     compare_runs,
@@ -27,6 +28,7 @@ from harness.runs.verification import Verification, bundle, open_evidence, verif
 __all__ = [
     "ALONE",
     "OLDER",
+    "SCORED",
     "FinishedRun",
     "Imported",
     "Scoring",

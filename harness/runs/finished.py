@@ -69,6 +69,19 @@ class FinishedRun:
     arms: tuple[str, str] = ("", "")
     record: RunRecord = field(default_factory=lambda: RunRecord({}, {}))
 
+    @property
+    def made_by(self) -> str:
+        """The command that the run came by: ``run``, ``eval``, ``score`` or ``import``."""
+        if self.record.source:
+            return "import"
+        if self.record.asked.get("method") or self.report.comparison is not None:
+            return "run"
+        return "score" if self.report.method.startswith(SCORED) else "eval"
+
+
+SCORED = "answers of "
+"""How the reports of scored files call what was measured; the files' name follows."""
+
 
 def seed_folder(folder: Path, index: int) -> Path:
     """Return where a run folder of several seeds holds the rows of all but the first."""

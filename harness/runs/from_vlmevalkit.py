@@ -66,7 +66,8 @@ def _files(path: Path) -> list[Path]:
     if not found:
         raise UsageError(
             f"There is no file with verdicts below {path}, such as *_result.xlsx or "
-            "*_auxmatch.xlsx. Answers without verdicts are scored with: harness score"
+            "*_auxmatch.xlsx. Answers without verdicts are scored with: harness score FILE "
+            "--bench BENCH"
         )
     return found
 
@@ -79,11 +80,14 @@ def _imported(path: Path) -> Imported:
         raise HarnessError(f"{path} holds no rows. Evaluate again.")
     known = set(table[0])
     score = next((name for name in _SCORES if name in known), None)
-    if score is None or not known >= {"index", "prediction"}:
+    answered = known >= {"index", "prediction"}
+    if score is None or not answered:
         raise UsageError(
             f"{path} has no verdicts: 'index', 'prediction' and one of {', '.join(_SCORES)} are "
             f"needed, and it has {', '.join(map(str, table[0]))}. Name the file that VLMEvalKit "
-            "wrote when it scored, such as *_result.xlsx or *_auxmatch.xlsx."
+            "wrote when it scored, such as *_result.xlsx or *_auxmatch.xlsx"
+            + (f", or let harness score {path} --bench BENCH score it" if answered else "")
+            + "."
         )
     if {"gpt4_score", "score"} <= known:
         raise UsageError(

@@ -43,7 +43,8 @@ def write(report: ReportInput, folder: Path) -> Path:
 def render(report: ReportInput) -> str:
     """Return the XML; every text of the model's or the data's is escaped and cut to one line."""
     about = report.method if report.arms == ARMS else " vs ".join(report.arms)
-    suite = ET.Element("testsuite", name=_text(f"harness {about} {report.model}"))
+    named = "" if Path(report.model).name in about else f" {report.model}"
+    suite = ET.Element("testsuite", name=_text(f"harness {about}{named}"))
     if report.comparison is not None:
         for benchmark, figure in deciding(report.comparison):
             _case(suite, benchmark, figure, report.arms)

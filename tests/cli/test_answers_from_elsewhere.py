@@ -64,6 +64,46 @@ def test_results_of_vlmevalkit_become_a_run(tmp_path):
     assert f"Next: harness compare {tmp_path / 'run'} RUN" in done.stderr
 
 
+def test_the_gate_says_how_answers_that_files_lack_are_added(answers, tmp_path):
+    lines = answers.read_text().splitlines(keepends=True)
+    short = tmp_path / "short.jsonl"
+    short.write_text("".join(lines[:-1]))
+    runs = []
+    for file, code in ((answers, 0), (short, 3)):
+        done = harness(
+            *("score", file, "--bench", "pope", "--limit", ROWS, "--out", tmp_path, "--quiet")
+        )
+        assert done.returncode == code, done.stderr
+        (folder,) = tmp_path.glob(f"*{file.stem}*/")
+        runs.append(folder)
+    whole, lacking = runs
+    done = harness("gate", lacking, "--baseline", whole)
+    assert done.returncode == 3
+    assert f"{lacking}: add the answers to the files and run the same harness score" in done.stdout
+    assert f"{whole}: " not in done.stdout
+    assert "harness run" not in done.stdout
+
+
+def test_the_gate_says_how_an_import_is_completed(tmp_path):
+    runs = []
+    for name, lost in (("whole", False), ("lacking", True)):
+        file = tmp_path / name / "20261121_100000_samples_mine.jsonl"
+        file.parent.mkdir()
+        kept = [["yes"] if not (lost and n == 5) else [] for n in range(6)]
+        file.write_text(
+            "".join(
+                json.dumps({"doc_id": n, "target": "yes", "resps": [each], "acc": n % 2,
+                            "filtered_resps": each, "input": f"Is it {n}?"}) + "\n"
+                for n, each in enumerate(kept)
+            )
+        )  # fmt: skip
+        runs.append(tmp_path / f"run-{name}")
+        said(harness("import", "lmms-eval", file.parent, "--out", runs[-1]))
+    done = harness("gate", runs[1], "--baseline", runs[0])
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert f"{runs[1]}: score again with lmms-eval, and import the new files" in done.stdout
+
+
 def test_results_of_lmms_eval_become_a_run(tmp_path):
     rows = [
         {"doc_id": n, "target": "yes", "resps": [["yes"]], "filtered_resps": ["yes"], "acc": n % 2,

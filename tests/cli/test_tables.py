@@ -41,6 +41,14 @@ def test_foreign_text_stays_harmless_and_whole(rows, width):
 
     lines = text_table(rows, width=width)
     assert all(line.isprintable() for line in lines)
-    for row in rows:
-        for cell in row:
-            assert any(plain(cell).rstrip() in line for line in lines) or not cell.strip()
+    words = [word for line in lines for word in line.split()]
+    assert words == [word for row in rows for cell in row for word in plain(cell).split()]
+
+
+def test_a_long_list_is_broken_between_its_words():
+    lines = text_table([("losses", "ok", ", ".join(["plackett_luce", "sppo_hard"] * 9))], width=40)
+    assert lines[:3] == ["losses", "  ok", "  plackett_luce, sppo_hard,"]
+    assert all(len(line) <= 40 and not line.endswith("_") for line in lines)
+    assert " ".join(lines[2:]).split() == ["plackett_luce,", "sppo_hard,"] * 8 + [
+        *("plackett_luce,", "sppo_hard"),
+    ]

@@ -282,6 +282,8 @@ def test_missing_samples_are_exit_code_3(tmp_path):
     )
     assert done.returncode == 3, done.stdout + done.stderr
     assert "1 answers or scores are missing" in done.stdout
+    told = f"{tmp_path / 'lacking'}: run the same harness run or harness judge command again."
+    assert told in done.stdout
 
 
 def test_a_folder_without_a_run_is_exit_code_2(tmp_path):

@@ -148,7 +148,7 @@ def test_nothing_usable_is_refused_with_counts_and_three_examples(folder):
     assert "5 image missing" in told
     assert told.count(".png;") == 3  # a name is followed by the hint at --images
     assert "--images DIR" in told
-    assert f"harness pairs {path}" in told
+    assert "docs/pairs.md" in told
 
 
 def test_an_unknown_shape_names_its_columns_and_the_known_forms(folder):
@@ -402,3 +402,13 @@ def test_a_rejected_image_of_ms_swift_is_the_rejected_answers(folder):
     ]  # fmt: skip
     reasons = [drop.reason for drop in read_given(path).dropped]
     assert reasons == ["two questions", "several images"]
+
+
+def test_a_supervised_file_is_told_what_a_pair_is_and_what_it_can_be_used_for(folder):
+    talk = [{"from": "human", "value": "<image>\nWhat is it?"}, {"from": "gpt", "value": "A cat."}]
+    path = json_file(folder, [{"id": n, "image": "a.png", "conversations": talk} for n in range(2)])
+    with pytest.raises(HarnessError, match="a chosen and a rejected answer") as refused:
+        read_given(path)
+    assert f"--prompts {path}" in str(refused.value)
+    assert "harness pairs" not in str(refused.value)
+    assert len(gather(path)[0].prompts) == 2

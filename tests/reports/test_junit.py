@@ -61,6 +61,12 @@ def test_two_runs_are_called_by_their_names():
     assert "before" not in told
 
 
+def test_a_model_that_the_names_say_is_not_named_twice():
+    arms = ("answers of base", "answers of worse")
+    given = dataclasses.replace(scored([1] * 4, [0] * 4), arms=arms, model="out/worse")
+    assert suite_of(given).get("name") == "harness answers of base vs answers of worse"
+
+
 def test_a_rule_of_the_gate_is_a_test_too():
     suite = suite_of(report(["plain"] * 6))
     case = suite[-1]

@@ -400,7 +400,9 @@ def test_a_folder_is_read_and_one_bad_file_leaves_the_others(tmp_path):
     found = read_vlmevalkit([tmp_path], left_out)
     assert [each.name for each in found] == ["vlmevalkit-POPE"]
     assert ["has no verdicts" in told for told in left_out] == [True]
-    with pytest.raises(UsageError, match="has no verdicts"):
+    with pytest.raises(
+        UsageError, match=r"has no verdicts.* harness score .*MMStar_result.csv --bench"
+    ):
         read_vlmevalkit([tmp_path])
 
 
