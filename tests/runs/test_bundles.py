@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from hypothesis import strategies as st
 
 from harness.benchmark import benchmark
 from harness.context import Context, Plan
-from harness.errors import HarnessError, UsageError
+from harness.errors import ExitCode, HarnessError, UsageError
 from harness.progress import Reporter, showing
 from harness.records import Sample
 from harness.run import run as run_all
@@ -38,7 +39,7 @@ from harness.runs.bundles import MANIFEST
 from harness.runs.redact import cleaned, without_paths
 from harness.runs.verification import DIFFERS, UNKNOWN
 from harness.settings import Settings
-from harness.storage import journal_of, read_journal, sealed
+from harness.storage import journal_of, read_journal, reopen, sealed, write_manifest
 from tests.support.command import harness
 from tests.support.contexts import run_context
 from tests.support.finished import mmvet, pope, write_run
@@ -66,6 +67,22 @@ def test_a_device_or_a_pipe_is_not_replaced_by_a_bundle(run, tmp_path):
         bundle(run, tmp_path / "pipe")
     assert [path.name for path in tmp_path.iterdir() if path.is_fifo()] == ["pipe"]
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_bundle_on_a_read_only_disk_is_one_sentence(run, tmp_path):
+    place = tmp_path / "disk"
+    place.mkdir()
+    words = [sys.executable, "-m", "harness", "bundle", str(run), "--out", str(place / "run.zip")]
+    mounted = f"mount -t tmpfs -o ro none {place} || exit 99; exec {shlex.join(words)}"
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", mounted], capture_output=True, text=True, check=False
+    )
+    if done.returncode == 99 or "unshare" in done.stderr:
+        pytest.skip("nothing can be mounted here")
+    assert done.returncode == ExitCode.FAILED
+    assert "run.zip cannot be written: Read-only file system. Check" in " ".join(
+        done.stderr.split()
+    )
 
 
 @pytest.fixture(scope="module")
@@ -440,6 +457,29 @@ def test_a_bent_bundle_is_no_baseline(shared, tmp_path):
     )
     with pytest.raises(HarnessError, match="not what was packed"):
         take_before(wanting(own_folder(tmp_path / "mine"), bent), "A")
+
+
+def test_a_run_folder_that_was_changed_is_no_baseline(shared, tmp_path):
+    """Another score in a journal that is whole and sealed: only the manifest tells."""
+    theirs = tmp_path / shared.stem  # the folder that the bundle was made of
+    write_manifest(theirs)
+    mine = own_folder(tmp_path / "mine")
+    rows = list(pope())
+    rows[0] = dataclasses.replace(
+        rows[0], scores={name: 1 - v for name, v in rows[0].scores.items()}
+    )
+    context = wanting(mine, theirs)
+    (theirs / "before" / "pope.jsonl").unlink()
+    journal = journal_of(theirs / "before" / "pope.jsonl", context.plan.prints("A")["pope"], Sample)
+    journal.append(*rows)
+    journal.finish()
+    with pytest.raises(HarnessError, match=r"before/pope\.jsonl has changed"):
+        take_before(context, "A")
+    assert not (mine / "before" / "pope.jsonl").exists()
+
+    reopen(theirs)  # a call is at work in it: what it has finished can be taken
+    take_before(context, "A")
+    assert read_journal(mine / "before" / "pope.jsonl", Sample) == tuple(rows)
 
 
 @pytest.mark.slow
