@@ -285,9 +285,9 @@ def _nothing(path: Path, made: Given) -> HarnessError:
             f"harness run --method seva --prompts {path} --bench BENCH"
         )
     elif any(drop.reason == UNKNOWN for drop in drops):
-        names = ", ".join(form.name for form in FORMS)
+        names = "; ".join(form.name for form in FORMS)
         hint = (
             "Name the columns image, question, chosen and rejected, or as another of these forms "
-            f"does: {names}; see docs/pairs.md."
+            f"does: {names}. Their columns are in docs/pairs.md."
         )
     return HarnessError(f"None of the {len(drops)} rows of {path} can be used: {reasons}. {hint}")
