@@ -15,7 +15,7 @@ from harness.records import Sample, Samples, distinct
 from harness.report import ReportInput, conclude, conclude_alone, write_reports, writers_of
 from harness.resolve import data_of
 from harness.run import with_rounds
-from harness.runs import FinishedRun, open_run
+from harness.runs import FinishedRun, open_run, refuse_changed
 from harness.settings import EvalSettings, JudgeSettings
 from harness.stages import round_folder
 from harness.storage import RunRecord, locked, open_store, read_journal
@@ -45,6 +45,7 @@ def rejudge(
         UsageError: if there is no such run or judge, or the run's data are not there.
         HarnessError: if data or judge have changed, or a file is damaged.
     """
+    refuse_changed(folder)  # its result and manifest would be written anew
     run, record = open_run(folder), RunRecord.read(folder)
     if run.more:
         raise UsageError(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shlex
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
-from harness.cli.options import DEVICE, DTYPE, PATH, key_values, say_next
+from harness.cli.options import ALLOW_URLS, DEVICE, DTYPE, PAIR_IMAGES, PATH, key_values, say_next
 from harness.errors import ExitCode, UsageError, pip
 
 
@@ -21,6 +24,11 @@ from harness.errors import ExitCode, UsageError, pip
 @click.option("--model", metavar="PATH_OR_ID", help="Try a training of this model.")
 @click.option("--prompts", metavar="FILE", help="Try it on these training prompts.")
 @click.option(
+    "--pairs", metavar="FILE", help="Try it on these pairs; --method is then given by default."
+)
+@PAIR_IMAGES
+@ALLOW_URLS
+@click.option(
     "--set", "options", multiple=True, metavar="KEY=VALUE", help="Set one option of the method."
 )
 @DEVICE
@@ -32,32 +40,44 @@ def check(
     seconds: float,
     model: str | None,
     prompts: str | None,
+    pairs: str | None,
+    images: Path | None,
+    allow_urls: bool,
     options: tuple[str, ...],
     device: str,
     dtype: str,
 ) -> ExitCode:
     """Check a method, a loss, or the settings of a training before it is paid for.
 
-    --method alone checks the plugin contract on the built-in demo. --model or --prompts try in
-    seconds what a run would do: options, images, template, first pairs, one training step, memory.
+    --method alone checks the plugin contract on the built-in demo. --model, --prompts or --pairs
+    try in seconds what a run would do: options, images, template, first pairs, one training step,
+    memory.
 
     \b
     harness check --method seva
     harness check --loss dpo+0.2*sft
     harness check --model ./llava-1.5-7b-hf --prompts prompts.jsonl --method seva
+    harness check --model ./llava-1.5-7b-hf --pairs pairs.jsonl
     """
     if loss is not None:
         return _check_loss(loss)
-    if model is not None or prompts is not None:
+    if model is not None or prompts is not None or pairs is not None:
+        wanted: dict[str, Any] = {
+            "preset": preset,
+            "options": key_values(options),
+            "images": images,
+        }
+        wanted |= {"allow_urls": allow_urls, "pairs": pairs}
+        method = "given" if method is None and pairs is not None else method
         found = _tried(
-            (model or "tinyworld", prompts or "tinyworld"), method, preset, options, device, dtype
+            (model or "tinyworld", prompts or "tinyworld"), method, wanted, device, dtype
         )
         click.echo("".join(f"{name:<12}{told}\n" for name, told in found), nl=False)
         return ExitCode.DONE
     if method is None:
         raise UsageError(
             "Name a method (harness check --method seva), a loss (harness check --loss dpo), or "
-            "what to try a training on: harness check --model DIR --prompts FILE."
+            "what to try a training on: harness check --model DIR --prompts FILE (or --pairs FILE)."
         )
     from harness.testing import check_method
 
@@ -80,35 +100,29 @@ def _check_loss(loss: str) -> ExitCode:
 def _tried(
     where: tuple[str, str],
     method: str | None,
-    preset: str | None,
-    options: tuple[str, ...],
+    wanted: Mapping[str, Any],
     device: str,
     dtype: str,
 ) -> tuple[tuple[str, str], ...]:
     """Run the preflight alone; without a method, for a plain DPO training."""
     from harness.model import open_checkpoint
-    from harness.pairs import read_prompts
+    from harness.pairs import gather, located
     from harness.resolve import demo_of, resolve
     from harness.settings import Settings
     from harness.stages import check_knobs, preflight
 
     if method is None:
         demos = [demo_of(name) for name in where]
-        prompts = read_prompts(demos[1].prompts if demos[1] else Path(where[1]))
-        opened = open_checkpoint(
-            demos[0].model if demos[0] else where[0], device=device, dtype=dtype
-        )
-        return preflight(prompts, opened)
-    plan = resolve(
-        Settings(
-            method=method,
-            benches=(),
-            model=where[0],
-            prompts=where[1],
-            preset=preset,
-            options=key_values(options),
-        )
-    )
+        file = demos[1].prompts if demos[1] else located(where[1], "--prompts")
+        with tempfile.TemporaryDirectory(prefix="harness-check-") as keep:
+            found, _ = gather(
+                file, images=wanted["images"], keep=Path(keep), allow_urls=wanted["allow_urls"]
+            )
+            opened = open_checkpoint(
+                demos[0].model if demos[0] else where[0], device=device, dtype=dtype
+            )
+            return preflight(found.prompts, opened)
+    plan = resolve(Settings(method=method, benches=(), model=where[0], prompts=where[1], **wanted))
     check_knobs(plan.method, plan.options)
     opened = open_checkpoint(plan.model, device=device, dtype=dtype)
     return preflight(plan.prompts, opened, plan.method, plan.options)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import PIL.Image
 import PIL.ImageStat
 import torch
-from peft import PeftModel
 
+from harness.dpo.adapters import with_adapter
 from harness.dpo.config import KEEP, Training
 from harness.dpo.encoding import Encoder, encoder_for
 from harness.dpo.forward import (
@@ -97,7 +97,7 @@ def _ready(model: Model, adapter: Path | None) -> Iterator[tuple[Any, bool]]:
     if packed:
         use_packed_attention(network)
     if adapter is not None:
-        network = PeftModel.from_pretrained(network, str(adapter)).get_base_model()
+        network = with_adapter(network, adapter).get_base_model()
     with torch.no_grad():
         yield network.eval(), packed
 

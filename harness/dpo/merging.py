@@ -1,4 +1,4 @@
-"""Adapters merged into a checkpoint, joined into one, or trained on.
+"""Adapters merged into a checkpoint, or joined into one.
 
 The update of a LoRA adapter is ``s B A``, so that of several is ``[s1 B1, s2 B2] [A1; A2]``: one
 adapter whose rank is the sum of theirs, exact, in float32, and on the base as it was.
@@ -18,18 +18,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel
-from peft.utils import load_peft_weights, set_peft_model_state_dict
+from peft import LoraConfig
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from harness import progress
 from harness.dpo.ablation import score
+from harness.dpo.adapters import with_adapter
 from harness.dpo.config import KEEP, Training
 from harness.dpo.encoding import Encoder, encoder_for
 from harness.dpo.forward import private_copy
 from harness.dpo.pair import Unfit, check
-from harness.errors import HarnessError, UsageError
+from harness.engine import Source, read_network
+from harness.errors import HarnessError
 from harness.model import Model
 from harness.records import Pair
 
@@ -95,33 +96,6 @@ def _padded(value: Tensor | None, shape: tuple[int, int]) -> Tensor:
     return torch.zeros(shape) if value is None else value.float()
 
 
-def train_on(network: Any, adapter: Path) -> None:
-    """Give a fresh adapter the weights of an earlier one, so that training goes on from there.
-
-    Raises:
-        UsageError: if its layers or rank are others.
-    """
-    earlier = load_peft_weights(str(adapter), device="cpu")
-    mine = LoraConfig.from_pretrained(str(adapter))
-    config = network.peft_config["default"]
-    own = {name: getattr(config, name) for name in ("r", "lora_alpha", "use_rslora")}
-    theirs = {name: getattr(mine, name) for name in own}
-    fits = own == theirs
-    if fits:
-        try:
-            found: Any = set_peft_model_state_dict(network, earlier)
-            lacking = [name for name in found.missing_keys if "lora_" in name]
-            fits = not lacking and not found.unexpected_keys
-        except RuntimeError:
-            fits = False
-    if not fits:
-        raise UsageError(
-            f"The model carries the adapter {adapter} ({theirs}), and this training asks for "
-            f"{own} on other layers. Train with the same lora_rank, lora_alpha and lora_targets, "
-            "or merge the adapter first: harness.dpo.merge(base, adapter, out)."
-        )
-
-
 LEAST = 0.95
 """Share of the margin gain that a merged checkpoint has to keep."""
 
@@ -130,7 +104,7 @@ def merge(
     base: Path, adapter: Path, out: Path, dtype: str, pairs: Sequence[Pair], protocol: str
 ) -> Path:
     """Do what :func:`harness.dpo.merge` promises."""
-    from transformers import AutoModelForImageTextToText, AutoProcessor
+    from transformers import AutoProcessor
 
     if not (adapter / "adapter_model.safetensors").is_file():
         raise HarnessError(
@@ -138,13 +112,11 @@ def merge(
         )
     reader: Any = AutoProcessor
     processor = reader.from_pretrained(base, local_files_only=True)
-    network: Any = AutoModelForImageTextToText.from_pretrained(
-        base, dtype="auto", local_files_only=True
-    )
+    network = read_network(Source(base, device="cpu", dtype="auto"))
     formats = {name: weight.dtype for name, weight in network.named_parameters()}
     if dtype != "auto":
         formats = dict.fromkeys(formats, getattr(torch, dtype))
-    adapted = PeftModel.from_pretrained(network.float(), str(adapter)).eval()
+    adapted = with_adapter(network.float(), adapter).eval()
     wide = adapted.get_base_model()
     encoder = encoder_for(processor, network, Training(cut=KEEP), protocol)
     with adapted.disable_adapter():

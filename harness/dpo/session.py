@@ -23,6 +23,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl.trainer.dpo_config import DPOConfig
 
 from harness import progress
+from harness.dpo.adapters import train_on
 from harness.dpo.callback import Curves, margins, update_norms
 from harness.dpo.checks import checked, refuse_unused
 from harness.dpo.collator import Collator
@@ -38,7 +39,7 @@ from harness.dpo.forward import (
 from harness.dpo.length import split, steps_for
 from harness.dpo.loss_open import open_loss
 from harness.dpo.losses import Knobs
-from harness.dpo.merging import train_on, write_whole_model
+from harness.dpo.merging import write_whole_model
 from harness.dpo.parts import (
     lora_targets,
     open_weights,

@@ -25,6 +25,7 @@ from harness.engine.loading import (
     pick_device,
     pick_dtype,
     quietly,
+    read_network,
     read_outline,
 )
 from harness.engine.original_llava import Converted, convert
@@ -55,6 +56,7 @@ __all__ = [
     "processed_through",
     "quietly",
     "read_json",
+    "read_network",
     "read_outline",
     "resolve",
     "sees",

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -235,11 +235,11 @@ def read_outline(source: Source) -> tuple[Any, Outline]:
     import transformers
 
     hub: Any = transformers
-    reader, _, wanted = _kinds(source)
+    _, _, wanted = _kinds(source)
     known = {"trust_remote_code": source.remote_code, "local_files_only": True}
+    processor = _processor(source)
     try:
         with quietly():
-            processor = reader.from_pretrained(str(source.path), **known)
             config = hub.AutoConfig.from_pretrained(str(source.path), **known)
             try:
                 generation = hub.GenerationConfig.from_pretrained(
@@ -260,18 +260,13 @@ def load(source: Source, processor: Any = None) -> Loaded:
         processor: if it was read before.
 
     Raises:
-        UsageError: if this transformers version cannot open it, or weights are missing from it.
+        UsageError: as :func:`read_network`.
     """
     import torch
 
-    processor, network, info = _opened(source, processor)
-    lost = sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]]))
-    if lost:
-        raise UsageError(
-            f"The model folder {source.path} has no fitting weights for {len(lost)} parts of the "
-            f"network, such as {lost[0]}; they would be random. Download or save the checkpoint "
-            "again."
-        )
+    if processor is None:
+        processor = _processor(source)
+    network = read_network(source)
     network = network.to(source.device).eval()
     if source.device != "cpu":
         _tell_cudnn(source.dtype)
@@ -310,26 +305,61 @@ def _kinds(source: Source) -> tuple[Any, Any, str]:
     return hub.AutoTokenizer, hub.AutoModelForCausalLM, wanted
 
 
-def _opened(source: Source, processor: Any) -> tuple[Any, Any, dict[str, Any]]:
-    """Return processor, network and what transformers says of its weights."""
-    import torch
-
-    known = {"trust_remote_code": source.remote_code, "local_files_only": True}
-    reader, kind, wanted = _kinds(source)
+def _processor(source: Source) -> Any:
+    reader, _, wanted = _kinds(source)
     try:
         with quietly():
-            if processor is None:
-                processor = reader.from_pretrained(str(source.path), **known)
-            network, info = kind.from_pretrained(
-                str(source.path),
-                dtype=getattr(torch, source.dtype),
-                use_safetensors=True,
-                output_loading_info=True,
-                **known,
+            return reader.from_pretrained(
+                str(source.path), trust_remote_code=source.remote_code, local_files_only=True
             )
     except Exception as error:  # tokenizers raises plain ones at a damaged tokenizer.json
         raise _unopened(source, wanted, error) from error
-    return processor, network, info
+
+
+def read_network(source: Source) -> Any:
+    """Return the network of a checked folder on the CPU, with all of its weights and no others.
+
+    The dtype may be ``"auto"``, that of the files.
+
+    Raises:
+        UsageError: if this transformers version cannot open it, if the network has weights that the
+            files lack, or the files hold some that it has no place for.
+    """
+    _, kind, wanted = _kinds(source)
+    try:
+        with quietly():
+            network, told = kind.from_pretrained(
+                str(source.path),
+                dtype=source.dtype,
+                use_safetensors=True,
+                output_loading_info=True,
+                trust_remote_code=source.remote_code,
+                local_files_only=True,
+            )
+    except Exception as error:
+        raise _unopened(source, wanted, error) from error
+    _check_fit(source.path, told)
+    return network
+
+
+def _check_fit(folder: Path, told: Mapping[str, Any]) -> None:
+    """Refuse what ``from_pretrained`` passes over: weights missing, of other shapes, or unused.
+
+    What the architecture leaves out on purpose, and constants of older versions, do not count.
+    """
+    if lost := sorted(map(str, [*told["missing_keys"], *told["mismatched_keys"]])):
+        raise UsageError(
+            f"The model folder {folder} has no fitting weights for {len(lost)} parts of the "
+            f"network, such as {lost[0]}; they would be random. Download or save the checkpoint "
+            "again."
+        )
+    if spare := sorted(told["unexpected_keys"]):
+        raise UsageError(
+            f"The model folder {folder} holds {len(spare)} weights that its config.json has no "
+            f"place for, such as {', '.join(spare[:3])}; without them it would be another network. "
+            "Take the config.json that was saved with these weights (it may have more layers), or "
+            "save the checkpoint without them."
+        )
 
 
 def _unopened(source: Source, wanted: str, error: Exception) -> UsageError:

@@ -29,6 +29,8 @@ LARGEST_ERROR = 64 << 10
 
 _SLICE = 16 << 10
 _TOGETHER = 64
+_MEMBER = b"\x1f\x8b"  # how one of gzip begins
+_PIECE = 4096  # bytes; what follows a member is copied, so that it must be short
 _WINDOWS = {"gzip": 31, "x-gzip": 31, "deflate": 15}  # zlib's names for the formats
 
 
@@ -135,16 +137,33 @@ def _decompressed(raw: bytes, headers: httpx.Headers, *, failed: bool) -> bytes:
         return raw
     if coding not in _WINDOWS:
         raise Unusable(f"the reply is compressed as {coding!r}, which was not asked for")
-    unpack = zlib.decompressobj(_WINDOWS[coding])
     try:
-        body = unpack.decompress(raw, LARGEST + 1)
+        body, whole = _inflated(raw, _WINDOWS[coding])
     except zlib.error as error:
         raise Unusable(f"the reply cannot be decompressed: {error}") from error
     if len(body) > LARGEST and not failed:
         raise Unusable(f"the reply is larger than {LARGEST >> 20} MB when decompressed")
-    if not unpack.eof and not failed:
+    if not whole and not failed:
         raise Unusable("the reply ends in the middle of its compressed data")
     return body[:LARGEST_ERROR] if failed else body
+
+
+def _inflated(raw: bytes, window: int) -> tuple[bytes, bool]:
+    """Return what compressed data hold, at most a byte over the limit, and whether they are whole.
+
+    Gzip may come in several members (RFC 1952, section 2.2); what follows the last and begins no
+    other is left out, such as padding.
+    """
+    body, at, unpack = bytearray(), 0, zlib.decompressobj(window)
+    while at < len(raw) and len(body) <= LARGEST:
+        if unpack.eof:
+            if not raw.startswith(_MEMBER, at):
+                break
+            unpack = zlib.decompressobj(window)
+        piece = raw[at : at + _PIECE]
+        body += unpack.decompress(piece, LARGEST + 1 - len(body))
+        at += len(piece) - len(unpack.unused_data)
+    return bytes(body), unpack.eof
 
 
 def _proxy(scheme: str, host: str) -> httpx.Proxy | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.runs.baseline import take_before, taken_in
-from harness.runs.bundles import unpacked
+from harness.runs.bundles import refuse_changed, unpacked
 from harness.runs.finished import (
     SCORED,
     FinishedRun,
@@ -46,6 +46,7 @@ __all__ = [
     "push",
     "read_lmms",
     "read_vlmevalkit",
+    "refuse_changed",
     "report_of",
     "run_name",
     "score_given",

@@ -25,6 +25,7 @@ from harness.runs.redact import cleaned, leaks_in
 from harness.storage import (
     MANIFEST,
     cannot_write,
+    changed_records,
     digest_of,
     disk_is_full,
     entries_in,
@@ -83,13 +84,16 @@ def pack(run: Path, out: Path | None = None, *, images: bool = False) -> Packed:
 def unpacked(path: Path, *, damaged: bool = False) -> Iterator[Path]:
     """Lend a folder with the contents of a bundle; a run folder is lent as it is.
 
-    A bundle whose members are not what its manifest says is refused, unless ``damaged`` is set.
+    One whose files are not what its manifest says is refused, unless ``damaged`` is set. An
+    unfinished run has no manifest yet.
 
     Raises:
         UsageError: if there is neither.
-        HarnessError: if it is not a bundle, or a damaged one.
+        HarnessError: if it is not a bundle, or it was changed.
     """
     if path.is_dir():
+        if not damaged:
+            refuse_changed(path)
         yield path
         return
     with _opened(path) as file:
@@ -116,6 +120,20 @@ def unpacked(path: Path, *, damaged: bool = False) -> Iterator[Path]:
             yield folder
         except HarnessError as error:  # the folder is gone when the message is read
             raise type(error)(str(error).replace(str(folder), str(path))) from error
+
+
+def refuse_changed(run: Path) -> None:
+    """Refuse a run folder whose records are not those that its manifest was written for.
+
+    Raises:
+        HarnessError: if there are any; it names them.
+    """
+    if changed := changed_records(run):
+        raise HarnessError(
+            f"{run} is not as it was written, so nothing is taken from it: {some(changed, '; ')}. "
+            f"See what follows from its rows with: harness verify {run}; get it again from where "
+            "it came, or call the command that made the run again (an import: into a new folder)."
+        )
 
 
 @contextmanager

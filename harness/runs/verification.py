@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.compare import Comparison
-from harness.errors import HarnessError, UsageError, some
+from harness.errors import HarnessError, UsageError
 from harness.records import distinct
 from harness.runs.bundles import Packed, pack, unpacked, wrong_members
 from harness.runs.finished import FinishedRun, open_run
@@ -90,14 +90,6 @@ def open_evidence(path: Path) -> FinishedRun:
         UsageError: if there is neither, or a package that brings a benchmark is not installed.
         HarnessError: if a file is damaged, or something does not follow from the rows.
     """
-    changed = changed_records(path) if path.is_dir() else ()
-    if changed:
-        raise HarnessError(
-            f"{path} is not as it was written, so nothing is decided from it: "
-            f"{some(changed, '; ')}. See what follows from its rows with: harness verify {path}; "
-            "get it again from where it came, or call the command that made the run again (an "
-            "import: into a new folder)."
-        )
     with unpacked(path) as folder:
         run = open_run(folder)
         checks, found = followed(run, folder)

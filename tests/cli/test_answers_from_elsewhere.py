@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import openpyxl
+import PIL.Image
 import pytest
 from harness_tinyworld import DATA
 
@@ -136,3 +137,33 @@ def test_answers_of_many_jobs_are_put_together_once(tmp_path):
     assert "2 files merged into" in said(harness("compact", tmp_path))
     assert open_store(tmp_path).get(kept) == kept
     assert "nothing to do" in said(harness("compact", tmp_path))
+
+
+@pytest.fixture
+def painted(tmp_path) -> Path:
+    """A folder with a table of pairs and LLaVA's file of a supervised training, by their images."""
+    images = tmp_path / "images"
+    images.mkdir()
+    for n in range(2):
+        PIL.Image.new("RGB", (64, 64), (200, 100 * n, 0)).save(images / f"{n}.png")
+    said = {"question": "What colour is it?", "chosen": "It is red.", "rejected": "A cat."}
+    rows = [json.dumps({"image": f"{n}.png", **said}) for n in range(2)]
+    (tmp_path / "pairs.jsonl").write_text("\n".join(rows))
+    talk = [{"from": "human", "value": "<image>\nWhat is it?"}, {"from": "gpt", "value": "Red."}]
+    rows = [{"id": str(n), "image": f"{n}.png", "conversations": talk} for n in range(2)]
+    (tmp_path / "llava.json").write_text(json.dumps(rows))
+    return tmp_path
+
+
+@pytest.mark.parametrize("words", ["--pairs pairs.jsonl", "--prompts llava.json"])
+def test_a_training_on_a_file_of_ones_own_is_tried(painted, words):
+    done = harness("check", *words.split(), "--images", "images", cwd=painted)
+    assert said(done).startswith("images      2 can be read"), done.stderr
+    assert "\nadapter " in done.stdout
+    assert not (painted / "runs").exists()
+
+
+def test_pairs_that_cannot_be_read_are_refused_before_a_model_is(painted):
+    done = harness("check", "--pairs", "pairs.jsonl", cwd=painted)
+    assert done.returncode == 1
+    assert "--images DIR" in done.stderr

@@ -11,7 +11,8 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from harness.dpo.merging import join, train_on
+from harness.dpo.adapters import train_on
+from harness.dpo.merging import join
 from harness.errors import UsageError
 
 

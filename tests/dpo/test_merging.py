@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,7 +15,7 @@ from transformers import AutoModelForImageTextToText
 
 from harness import dpo, progress
 from harness.dpo import Training
-from harness.errors import HarnessError
+from harness.errors import HarnessError, UsageError
 from harness.model import Model
 from tests.dpo.test_training import folder, model, one_thread, pairs  # noqa: F401
 
@@ -114,3 +116,30 @@ def test_an_adapter_that_saves_embeddings_is_scored_and_merged(model, pairs, tmp
     merged = dpo.image_ablation(few, Model.open(made, device="cpu"))
     assert merged.chosen == pytest.approx(seen.chosen, abs=1e-3)
     assert merged.margin == pytest.approx(seen.margin, abs=1e-3)
+
+
+def test_a_merge_takes_only_a_base_and_an_adapter_that_fit(model, pairs, tmp_path):  # noqa: F811
+    training = Training(lora_rank=4, lora_alpha=8, learning_rate=3e-3, save_steps=0)
+    few = [dataclasses.replace(pair, rejected=pair.rejected[:1]) for pair in pairs[:2]]
+    adapter = dpo.train(few, model, tmp_path / "out", seed=1, training=training)
+
+    cut = Path(shutil.copytree(model.path, tmp_path / "cut"))
+    config = json.loads((cut / "config.json").read_text())
+    config["text_config"]["num_hidden_layers"] = 1
+    (cut / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UsageError, match="has no place for"):
+        dpo.merge(cut, adapter, tmp_path / "merged")
+
+    short = tmp_path / "short"
+    network = AutoModelForImageTextToText.from_pretrained(model.path)
+    del network.model.language_model.layers[1]
+    network.config.text_config.num_hidden_layers = 1
+    network.save_pretrained(short)
+    model.processor.save_pretrained(short)
+    with pytest.raises(UsageError, match=r"does not fit.*layers\.1\."):
+        dpo.merge(short, adapter, tmp_path / "merged")
+    assert not (tmp_path / "merged").exists()
+
+    opened = Model.open(short, device="cpu")
+    with pytest.raises(UsageError, match=r"does not fit.*layers\.1\."):
+        dpo.image_ablation(few, opened, adapter)

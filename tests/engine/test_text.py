@@ -238,6 +238,10 @@ def test_a_text_model_that_cannot_be_opened_says_so(shared: Both, tmp_path: Path
         ({"layer_types": ["odd"]}, "cannot be opened: .*layer_types.* a causal text model"),
         ({"model_type": "newest"}, "cannot be opened: .*newest.* a causal text model"),
         ({"num_hidden_layers": 3, "layer_types": None}, "would be random"),
+        (
+            {"num_hidden_layers": 1, "layer_types": None},
+            r"place for, such as model\.layers\.1\.",
+        ),
     ):
         (copy / "config.json").write_text(json.dumps({**config, **change}))
         with pytest.raises(UsageError, match=words):

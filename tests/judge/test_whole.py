@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from harness_tinyworld import MODEL
 
 from harness.cli import app
-from harness.errors import ExitCode, UsageError
+from harness.errors import ExitCode, HarnessError, UsageError
 from harness.judge import last_judging
 from harness.judge.server import ServerJudge
 from harness.rejudge import like_last, rejudge
@@ -113,10 +113,14 @@ def test_the_judge_of_last_time_has_its_prompt(server: Running, folder: Path, tm
     harness("judge", folder, "--judge", server.judge, "--judge-prompt", f"mmvet={own}", "--quiet")
     with pytest.raises(UsageError, match="with prompts that the run does not name"):
         like_last(folder, JudgeSettings())  # it was named when the run was judged again
-    record = json.loads((folder / "settings.json").read_text())
+    text = (folder / "settings.json").read_text()
+    record = json.loads(text)
     record["asked"]["judging"]["prompts"] = [f"mmvet={own}"]
     (folder / "settings.json").write_text(json.dumps(record))
     assert like_last(folder, JudgeSettings()).prompts == (f"mmvet={own}",)
+    with pytest.raises(HarnessError, match=r"settings\.json has changed"):
+        rejudge(folder, JudgeSettings(judge=server.judge))
+    (folder / "settings.json").write_text(text)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from harness.engine import weights_fingerprint
 from harness.errors import UsageError
@@ -165,6 +166,44 @@ def test_weights_that_are_missing_are_not_made_up(folder: Path, tmp_path: Path) 
     (copy / "config.json").write_text(json.dumps(config))
     with pytest.raises(UsageError, match="would be random"):
         list(Model.open(copy, device="cpu").answer(ASKED))
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "named"),
+    [
+        ("text_config", {"num_hidden_layers": 1}, "model.language_model.layers.1."),
+        ("vision_config", {"num_hidden_layers": 2}, "model.vision_tower.encoder.layers.2."),
+        ("", {"multimodal_projector_bias": False}, "model.multi_modal_projector.linear_1.bias"),
+    ],
+)
+def test_weights_that_the_configuration_has_no_place_for_are_refused(
+    folder: Path, tmp_path: Path, part: str, change: dict[str, object], named: str
+) -> None:
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    config = read_json(copy / "config.json")
+    (config[part] if part else config).update(change)
+    (copy / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UsageError, match=re.escape(named)) as caught:
+        list(Model.open(copy, device="cpu").answer(ASKED))
+    assert "has no place for" in str(caught.value)
+
+
+def test_constants_that_older_versions_stored_are_no_unused_weights(
+    folder: Path, tmp_path: Path
+) -> None:
+    """Position numbers and frequencies, under names of today and those of llava-hf's files."""
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    weights = load_file(copy / "model.safetensors")
+    for name in (
+        "model.vision_tower.embeddings.position_ids",
+        "vision_tower.vision_model.embeddings.position_ids",
+        "model.language_model.layers.0.self_attn.rotary_emb.inv_freq",
+        "language_model.model.layers.1.self_attn.rotary_emb.inv_freq",
+    ):
+        weights[name] = torch.arange(4.0)
+    save_file(weights, copy / "model.safetensors", {"format": "pt"})
+    told = list(Model.open(copy, device="cpu").answer(ASKED))
+    assert told == list(Model.open(folder, device="cpu").answer(ASKED))
 
 
 def test_the_fingerprint_hashes_bytes_and_nothing_else(folder: Path, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from harness.model.asking import choice_logprobs
 from harness.model.openai_client import GIVE_UP, ChatClient, wanted_wait
 from harness.model.replies import ChatReply, Passing, read_reply
 from harness.model.server import ServerModel
-from harness.model.transport import GuardedTransport, Unusable, _decompressed
+from harness.model.transport import LARGEST, GuardedTransport, Unusable, _decompressed
 from harness.progress import Reporter, showing
 from harness.records import CUT, THOUGHT_ONLY, Request
 from harness.storage import Store
@@ -424,3 +424,42 @@ def test_compressed_data_that_ends_too_early_is_no_reply(packed):
     assert _decompressed(whole, headers, failed=False).startswith(b'{"choices"')
     with pytest.raises(Unusable, match="middle of its compressed data"):
         _decompressed(whole[: len(whole) // 2], headers, failed=False)
+
+
+def members(*parts: bytes) -> bytes:
+    return b"".join(gzip.compress(part, mtime=0) for part in parts)
+
+
+@pytest.mark.parametrize(
+    ("raw", "told"),
+    [
+        (members(b'{"choices":', b"", b" []}"), b'{"choices": []}'),  # RFC 1952, section 2.2
+        (members(b"[1]") + bytes(64), b"[1]"),  # padded, as tapes are
+        (members(b"[1]") + b"\r\n", b"[1]"),
+        (members(b"[1", b"]")[:-3], "middle of its compressed data"),
+        (members(b"[1") + members(b"]")[:8] + b"\xff" * 9, "cannot be decompressed"),
+        (members(b"0" * (LARGEST - 9), b"0" * 10), "larger than 4 MB"),
+        (members(b"0" * (LARGEST - 9), b"0" * 9), b"0" * LARGEST),
+    ],
+    ids=("three", "padded", "line", "cut", "damaged", "over", "full"),
+)
+def test_gzip_in_several_members_is_one_reply(raw, told):
+    headers = httpx.Headers({"content-encoding": "gzip"})
+    if isinstance(told, bytes):
+        assert _decompressed(raw, headers, failed=False) == told
+    else:
+        with pytest.raises(Unusable, match=told):
+            _decompressed(raw, headers, failed=False)
+
+
+def test_many_empty_members_are_read_in_time_that_grows_as_they_do():
+    headers = httpx.Headers({"content-encoding": "gzip"})
+
+    def seconds(count: int) -> float:
+        raw = gzip.compress(b"") * count + gzip.compress(b"[]")
+        began = time.process_time()
+        assert _decompressed(raw, headers, failed=False) == b"[]"
+        return time.process_time() - began
+
+    seconds(100)
+    assert seconds(80_000) < 20 * max(seconds(10_000), 0.002)

@@ -38,7 +38,7 @@ from harness.runs.bundles import MANIFEST
 from harness.runs.redact import cleaned, without_paths
 from harness.runs.verification import DIFFERS, UNKNOWN
 from harness.settings import Settings
-from harness.storage import journal_of, read_journal, sealed
+from harness.storage import journal_of, read_journal, reopen, sealed, write_manifest
 from tests.support.command import harness
 from tests.support.contexts import run_context
 from tests.support.finished import mmvet, pope, write_run
@@ -440,6 +440,29 @@ def test_a_bent_bundle_is_no_baseline(shared, tmp_path):
     )
     with pytest.raises(HarnessError, match="not what was packed"):
         take_before(wanting(own_folder(tmp_path / "mine"), bent), "A")
+
+
+def test_a_run_folder_that_was_changed_is_no_baseline(shared, tmp_path):
+    """Another score in a journal that is whole and sealed: only the manifest tells."""
+    theirs = tmp_path / shared.stem  # the folder that the bundle was made of
+    write_manifest(theirs)
+    mine = own_folder(tmp_path / "mine")
+    rows = list(pope())
+    rows[0] = dataclasses.replace(
+        rows[0], scores={name: 1 - v for name, v in rows[0].scores.items()}
+    )
+    context = wanting(mine, theirs)
+    (theirs / "before" / "pope.jsonl").unlink()
+    journal = journal_of(theirs / "before" / "pope.jsonl", context.plan.prints("A")["pope"], Sample)
+    journal.append(*rows)
+    journal.finish()
+    with pytest.raises(HarnessError, match=r"before/pope\.jsonl has changed"):
+        take_before(context, "A")
+    assert not (mine / "before" / "pope.jsonl").exists()
+
+    reopen(theirs)  # a call is at work in it: what it has finished can be taken
+    take_before(context, "A")
+    assert read_journal(mine / "before" / "pope.jsonl", Sample) == tuple(rows)
 
 
 @pytest.mark.slow

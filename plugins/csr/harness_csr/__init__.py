@@ -161,11 +161,12 @@ def _clip(folder: str) -> tuple[Any, Any]:
     model, told = CLIPModel.from_pretrained(
         folder, use_safetensors=True, local_files_only=True, output_loading_info=True
     )
-    if absent := sorted(told["missing_keys"]):
-        raise HarnessError(
-            f"The CLIP checkpoint {folder} lacks {absent[0]} ({len(absent)} in all), so its "
-            "scores would be random. Name a whole one with --set scorer=DIR."
-        )
+    for names, what in (("missing_keys", "lacks"), ("unexpected_keys", "has no place for")):
+        if odd := sorted(told[names]):
+            raise HarnessError(
+                f"The CLIP checkpoint {folder} {what} {odd[0]} ({len(odd)} in all), so its scores "
+                "would be wrong. Name a whole one with --set scorer=DIR."
+            )
     return model.eval(), CLIPProcessor.from_pretrained(folder, local_files_only=True)
 
 

@@ -118,6 +118,10 @@ def test_a_clip_checkpoint_scores_each_sentence_as_its_cosine(prompt, tmp_path):
     _clip.cache_clear()
     with pytest.raises(HarnessError, match=r"lacks text_projection\.weight \(1 in all\), so its"):
         clip_score(str(folder), prompt.open_image(), "a cat.")
+    more = weights | {"vision_model.encoder.layers.9.mlp.fc1.bias": weights["logit_scale"].clone()}
+    save_file(more, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(HarnessError, match=r"no place for vision_model\.encoder\.layers\.9"):
+        clip_score(str(folder), prompt.open_image(), "a cat.")
 
 
 def test_failures_are_missing_and_not_equal(prompt):
