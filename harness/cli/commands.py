@@ -14,6 +14,7 @@ import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from itertools import chain
+from pathlib import Path
 
 import click
 
@@ -149,7 +150,7 @@ def _code() -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
-        from harness.storage import disk_is_full
+        from harness.storage import cannot_write, disk_is_full
 
         if error.errno == errno.ENAMETOOLONG:
             return _complain(
@@ -158,14 +159,10 @@ def _code() -> int:
                 ExitCode.USAGE,
                 error,
             )
-        if not disk_is_full(error):
-            return _complain(unexpected(error), ExitCode.FAILED, error)
-        return _complain(
-            f"The disk is full ({error.filename or error}). Free some space, or name another "
-            "folder with --out, then run the same command again; finished work is reused.",
-            ExitCode.FAILED,
-            error,
-        )
+        if disk_is_full(error) or error.errno == errno.EROFS:
+            told = cannot_write(Path(str(error.filename or "a file")), error)
+            return _complain(str(told), ExitCode.FAILED, error)
+        return _complain(unexpected(error), ExitCode.FAILED, error)
     except SystemExit as error:  # nothing of ours ends the process in this way
         if "_HARNESS_COMPLETE" in os.environ:  # click does, when it completes for a shell
             return int(error.code or 0)

@@ -17,11 +17,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from harness.errors import HarnessError
-from harness.storage import read_json, write_json
+from harness.storage import file_digest, read_json, write_json
 
 _WEIGHTS = "trained.safetensors"
 MARKER = "complete.json"
-"""Written last into a checkpoint: names and sizes of its files."""
+"""Written last into a checkpoint: the SHA-256 of each of its files."""
 
 
 def _read(path: Path) -> Any:
@@ -138,9 +138,9 @@ def load_random(folder: Path, process: int) -> None:
 
 
 def seal(folder: Path) -> None:
-    """Declare a checkpoint complete: name and size of each file, written last and at once."""
+    """Declare a checkpoint complete: the hash of each file, written last and at once."""
     files = {
-        path.relative_to(folder).as_posix(): path.stat().st_size
+        path.relative_to(folder).as_posix(): file_digest(path)
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name != MARKER
     }
@@ -148,15 +148,12 @@ def seal(folder: Path) -> None:
 
 
 def is_complete(folder: Path) -> bool:
-    """Whether a checkpoint was sealed and still has all its files in full size."""
+    """Whether a checkpoint was sealed and still has all its files as they were."""
     try:
         files = read_json(folder / MARKER)
-    except (OSError, ValueError):
+        return all(file_digest(folder / name) == digest for name, digest in files.items())
+    except (OSError, ValueError, AttributeError):
         return False
-    return all(
-        (folder / name).is_file() and (folder / name).stat().st_size == size
-        for name, size in files.items()
-    )
 
 
 def latest(folder: Path) -> Path | None:

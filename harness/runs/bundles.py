@@ -14,7 +14,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
@@ -225,7 +225,8 @@ def _write(out: Path, members: Mapping[str, bytes]) -> None:
                 file.writestr(info, data, zipfile.ZIP_DEFLATED, 9)
         put_in_place(beside, out)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):  # a read-only disk refuses that too
+            beside.unlink(missing_ok=True)
         raise cannot_write(out, error) from error
 
 

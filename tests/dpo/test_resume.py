@@ -19,7 +19,7 @@ from PIL import Image
 from harness import dpo
 from harness.dpo import Training, session
 from harness.dpo.callback import Curves
-from harness.dpo.resume import References, latest, load_random, save_random
+from harness.dpo.resume import References, latest, load_random, save_random, seal
 from harness.errors import HarnessError
 from harness.model import Model
 from harness.records import Pair, Prompt
@@ -109,13 +109,18 @@ def test_a_continued_training_knows_of_all_cut_answers(case, tmp_path, monkeypat
     assert effect["cut"] == 1 / 12  # five chosen answers, and 1 + 2 + 1 + 2 + 1 rejected ones
 
 
-def test_a_half_written_checkpoint_is_passed_over(tmp_path):
-    for number, marker in ((5, '{"a": 3}'), (10, '{"a": 4}'), (15, "{"), (20, None)):
-        folder = tmp_path / f"checkpoint-{number}"
+def test_a_half_written_or_damaged_checkpoint_is_passed_over(tmp_path):
+    folders = [tmp_path / f"checkpoint-{number}" for number in (5, 10, 15, 20, 25, 30)]
+    for folder in folders:
         folder.mkdir()
         (folder / "a").write_text("abc")
-        if marker is not None:
-            (folder / "complete.json").write_text(marker)
+        seal(folder)
+    _, short, flipped, gone, cut, bare = folders
+    (short / "a").write_text("ab")
+    (flipped / "a").write_text("abb")  # one bit, and the same size
+    (gone / "a").unlink()
+    (cut / "complete.json").write_text("{")
+    (bare / "complete.json").write_text("[1]")
     assert latest(tmp_path) == tmp_path / "checkpoint-5"
 
 

@@ -501,8 +501,25 @@ def test_a_rejected_image_of_ms_swift_is_the_rejected_answers(folder):
 def test_a_supervised_file_is_told_what_a_pair_is_and_what_it_can_be_used_for(folder):
     talk = [{"from": "human", "value": "<image>\nWhat is it?"}, {"from": "gpt", "value": "A cat."}]
     path = json_file(folder, [{"id": n, "image": "a.png", "conversations": talk} for n in range(2)])
-    with pytest.raises(HarnessError, match="a chosen and a rejected answer") as refused:
+    with pytest.raises(HarnessError, match="name them chosen and rejected") as refused:
         read_given(path)
     assert f"--prompts {path}" in str(refused.value)
     assert "harness pairs" not in str(refused.value)
     assert len(gather(path)[0].prompts) == 2
+
+
+def test_answers_under_other_names_are_told_the_names_that_are_read(folder):
+    rows = [{"image": "a.png", "question": "What?", "winner": "A cat.", "loser": "A dog."}]
+    with pytest.raises(HarnessError, match=r"columns are image, question, winner, loser.*chosen"):
+        read_given(json_file(folder, rows))
+
+
+def test_a_row_with_several_pairs_is_one_row(folder):
+    rated = [
+        {"response": text, "annotations": {"Helpfulness": {"Rating": str(mark)}}}
+        for text, mark in (("A cat.", 5), ("A dog.", 3), ("A cow.", 1))
+    ]
+    rows = [{"prompt": f"What {n}?", "img_path": "a.png", "completions": rated} for n in range(2)]
+    found = read_given(json_file(folder, rows))
+    assert len(found.pairs) == 6
+    assert found.forms == {"VLFeedback": 2}

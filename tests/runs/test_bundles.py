@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from hypothesis import strategies as st
 
 from harness.benchmark import benchmark
 from harness.context import Context, Plan
-from harness.errors import HarnessError, UsageError
+from harness.errors import ExitCode, HarnessError, UsageError
 from harness.progress import Reporter, showing
 from harness.records import Sample
 from harness.run import run as run_all
@@ -66,6 +67,22 @@ def test_a_device_or_a_pipe_is_not_replaced_by_a_bundle(run, tmp_path):
         bundle(run, tmp_path / "pipe")
     assert [path.name for path in tmp_path.iterdir() if path.is_fifo()] == ["pipe"]
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_bundle_on_a_read_only_disk_is_one_sentence(run, tmp_path):
+    place = tmp_path / "disk"
+    place.mkdir()
+    words = [sys.executable, "-m", "harness", "bundle", str(run), "--out", str(place / "run.zip")]
+    mounted = f"mount -t tmpfs -o ro none {place} || exit 99; exec {shlex.join(words)}"
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", mounted], capture_output=True, text=True, check=False
+    )
+    if done.returncode == 99 or "unshare" in done.stderr:
+        pytest.skip("nothing can be mounted here")
+    assert done.returncode == ExitCode.FAILED
+    assert "run.zip cannot be written: Read-only file system. Check" in " ".join(
+        done.stderr.split()
+    )
 
 
 @pytest.fixture(scope="module")

@@ -193,7 +193,8 @@ def test_the_scaffold_is_short_and_whole(tmp_path):
     out = new_method("sharper_eye", tmp_path / "new")
     found = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
     assert found == {
-        "pyproject.toml", "README.md", "harness_sharper_eye/__init__.py", "tests/test_contract.py",
+        *("pyproject.toml", "README.md"),
+        *("harness_sharper_eye/__init__.py", "tests/test_sharper_eye.py"),
     }  # fmt: skip
     project = tomllib.loads((out / "pyproject.toml").read_text())
     assert project["project"]["name"] == "harness-sharper-eye"
