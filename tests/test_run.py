@@ -9,15 +9,20 @@ from pathlib import Path
 
 import harness_tinyworld
 import pytest
+from click.testing import CliRunner
 
+from harness.cli import app
 from harness.compare import summary
 from harness.errors import UsageError
 from harness.model import Model
+from harness.rejudge import rejudge
 from harness.run import Outcome, run, run_only
-from harness.settings import RoundSettings, Settings
+from harness.runs import verify
+from harness.settings import JudgeSettings, RoundSettings, Settings
 from harness.stages import told
 from harness.storage import Store
 from tests.support.checkpoints import write_llava
+from tests.support.judge_server import running
 
 SMALL = Settings(
     method="seva",
@@ -148,6 +153,49 @@ def test_files_of_other_inputs_and_half_written_ones_are_not_done(copied):
     assert (arms["before"]["pope"].done, arms["before"]["pope"].complete) == (10, False)
     assert (arms["after"]["pope"].done, arms["after"]["mmvet"].complete) == (0, True)
     assert states(found)["report"] == "begun", "it is older than what it rests on"
+
+
+def test_a_finished_run_is_judged_and_its_verdicts_hold(copied):
+    mine, folder = copied
+    with running() as server:
+        judging = JudgeSettings(server.judge)
+        assert rejudge(folder, judging).calls > 0
+        _, found = run_only(dataclasses.replace(mine, judging=judging), [])
+    assert states(found)["judge"] == "done"
+    assert verify(folder).passed
+    place = folder / "before" / "mmvet.jsonl"
+    place.write_text(place.read_text().replace("the", "a", 1))
+    told = verify(folder)
+    assert not told.passed
+    assert "judged answers" in {check.part for check in told.checks if check.outcome == "differs"}
+
+
+def test_two_seeds_are_one_folder_whose_figures_are_the_mean_over_both(settings, outcome):
+    words = ["run", "--method", "seva", "--bench", "mmvet,pope", "--limit", "36", "--seeds", "2"]
+    words += ["--max-prompts", "24", "--set", "epochs=1", "--set", "max_new_tokens=24", "--json"]
+    done = CliRunner().invoke(app, [*words, "--out", str(settings.out)])
+    last = json.loads(done.stdout.splitlines()[-1])
+    place = Path(last["folder"])
+    assert place.name == f"{outcome.folder.name}-seeds2"
+    (head, *_) = last["comparison"]["benchmarks"][0]["figures"]
+    assert head["difference"] == pytest.approx(sum(head["seeds"]) / 2)
+    first = numbers(outcome)["comparison"]["benchmarks"][0]["figures"][0]
+    assert head["seeds"][0] == pytest.approx(first["difference"])
+    assert verify(place).passed
+    stages = CliRunner().invoke(app, [*words[:-1], "--only", "before", "--out", str(settings.out)])
+    assert stages.exit_code == 0, stages.output
+    assert stages.stdout.count("nothing is missing") == 2
+
+
+def test_a_merged_model_and_the_images_blanked_are_made_once(copied):
+    mine, folder = copied
+    more = dataclasses.replace(mine, merge=True, image_ablation=True)
+    made = run(more)
+    assert made.folder == folder
+    assert (folder / "merged" / "config.json").is_file()
+    assert numbers(made)["run"]["ablation"]["before"]
+    again = run(more)
+    assert (again.reused, again.calls) == (True, 0)
 
 
 def test_the_embedded_numbers_are_named_as_such(outcome):

@@ -168,7 +168,8 @@ def _replace(owner: Any, name: str, ours: Callable[..., Any]) -> None:
         wire = _inside()
         return await theirs(*args, **named) if wire is None else ours(wire, *args, **named)
 
-    setattr(owner, name, awaited if inspect.iscoroutinefunction(theirs) else called)
+    later = inspect.iscoroutinefunction(inspect.unwrap(theirs))  # a decorator may hide it
+    setattr(owner, name, awaited if later else called)
 
 
 def _provider(wire: _Wire, provider: Any, request: Any, *args: Any, **named: Any) -> Any:

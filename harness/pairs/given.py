@@ -86,11 +86,12 @@ def read_given(
     pairs: list[Pair | Drop] = []
     dropped: list[Drop] = []
     forms: Counter[str] = Counter()
-    later = 0
+    later = last = 0
     for row, form, id_, found in _found(path, pictures=True, answers=answers):
         if limit is not None and len(prompts) >= limit:
             break
-        forms[form] += 1
+        forms[form] += row.number != last  # a row may hold several pairs
+        last = row.number
         try:
             if found.problem:
                 raise Unusable(found.problem, found.detail)
@@ -206,7 +207,10 @@ def _found(
             many = read_row(form, row.values or {})
         for found in many:
             if answers and not found.problem and found.chosen is None:
-                found = Found(found.question, id=found.id, problem=NO_ANSWERS)
+                columns = "its columns are " + ", ".join(map(str, row.values or ()))
+                found = Found(
+                    found.question, id=found.id, problem=NO_ANSWERS, detail=plain(columns)[:200]
+                )
             id_ = str(row.number) if found.id is None else found.id
             id_ = id_ if id_ not in ids else f"{id_}#{row.number}"
             while id_ in ids:
@@ -275,10 +279,15 @@ def _nothing(path: Path, made: Given) -> HarnessError:
     hint = "What a row must hold is in docs/pairs.md."
     if all(drop.reason == NO_ANSWERS for drop in drops):
         hint = (
-            "A pair holds a chosen and a rejected answer; these rows hold one or none, as those of "
-            "supervised training do. They serve as prompts, for which a method makes the pairs: "
+            "No column of these rows is known as a chosen or rejected answer; name them chosen and "
+            "rejected, or as a form in docs/pairs.md does. Rows with one answer, as those of "
+            "supervised training, serve as prompts, for which a method makes the pairs: "
             f"harness run --method seva --prompts {path} --bench BENCH"
         )
     elif any(drop.reason == UNKNOWN for drop in drops):
-        hint = "Known forms: " + ", ".join(form.name for form in FORMS) + "; see docs/pairs.md."
+        names = "; ".join(form.name for form in FORMS)
+        hint = (
+            "Name the columns image, question, chosen and rejected, or as another of these forms "
+            f"does: {names}. Their columns are in docs/pairs.md."
+        )
     return HarnessError(f"None of the {len(drops)} rows of {path} can be used: {reasons}. {hint}")

@@ -184,9 +184,39 @@ class ReportInput:
         found += [_graded(names)] if (names := self.graded) else []
         found += [_on_seeds(self.seeds)] if self.seeds else []
         found += [self.looks.note] if self.looks is not None else []
+        found += self._nothing_right()
         for name, counts in self.states.items():
             found += [f"{name}: {sentence}" for sentence in sentences({"": counts})]
         return distinct(filter(None, (*found, *self.notes)))
+
+    def _nothing_right(self) -> list[str]:
+        """Name headline figures of zero: answers in another form than the scorer takes give them.
+
+        Exact-text accuracy of answers such as "Yes, there is." is zero, and so is a difference.
+        """
+        zero = [
+            (level.benchmark, level.column, level.samples)
+            for level in self.levels
+            if level.primary and level.higher_is_better and level.figure == 0
+        ]
+        for benchmark in self.comparison.benchmarks if self.comparison is not None else ():
+            zero += [
+                (benchmark.name, figure.column, figure.samples)
+                for figure in benchmark.figures
+                if figure.primary and figure.higher_is_better and figure.before == figure.after == 0
+            ]
+        return [
+            f"{name}: {column} is 0: none of the {count} answers is right by it"
+            + (" on either side" if self.comparison is not None else "")
+            + ". They may be in another form than its scorer takes: compare the answers with the "
+            "benchmark's other figures (harness report RUN --all)."
+            for name, column, count in zero
+            if count >= _MANY
+        ]
+
+
+_MANY = 20
+"""Answers of which some should be right by chance."""
 
 
 def _engine(identity: str) -> str:

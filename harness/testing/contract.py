@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from harness.context import Context, Plan
 from harness.errors import HarnessError, UsageError
@@ -103,10 +103,6 @@ def options_are_validated(trial: Trial) -> None:
     params = getattr(kind, "__dataclass_params__", None)
     if params is None or not params.frozen:
         raise HarnessError(f"{trial.who} has Options that can change: add @dataclass(frozen=True).")
-    hints = get_type_hints(kind)
-    for one in dataclasses.fields(kind):
-        if one.name not in hints:
-            raise HarnessError(f"{trial.who} has the option {one.name} without a type.")
     for name, preset in presets.items():
         if not isinstance(preset, kind):
             raise HarnessError(f"{trial.who} has the preset {name}, which is no Options.")

@@ -229,7 +229,7 @@ def _package(
 
 def _promise(module: str, name: str, call: str) -> dict[str, str]:
     test = f"def test_the_promises_are_kept():\n    {call}\n"
-    return {"tests/test_promises.py": f"from {module} import {name}\n\n\n{test}"}
+    return {"tests/test_$name.py": f"from {module} import {name}\n\n\n{test}"}
 
 
 METHOD_FILES = {
@@ -247,7 +247,7 @@ METHOD_FILES = {
         ),
         needs=_PILLOW,
     ),
-    "tests/test_contract.py": "def test_the_contract_is_kept(harness_check):\n"
+    "tests/test_$name.py": "def test_the_contract_is_kept(harness_check):\n"
     '    harness_check("$name")\n',
 }
 LOSS_FILES = {

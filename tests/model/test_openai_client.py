@@ -279,7 +279,7 @@ def test_a_key_that_comes_back_stands_nowhere(nasty, monkeypatch, tmp_path: Path
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)
     reply = ask(client(nasty, "echo"))
     assert (reply.text, reply.model) == ("Yes, *** and ***", "m-***")
-    assert refused(client(nasty, "echo400")).endswith("you sent *** as ***")
+    assert "you sent *** as ***" in refused(client(nasty, "echo400"))
     store = Store(tmp_path / "store.sqlite")
     list(ServerModel(nasty.model("echo"), store=store).answer([Request("a")]))
     store.close()

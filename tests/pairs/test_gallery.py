@@ -11,7 +11,7 @@ import pytest
 
 from harness.dpo import read_curves
 from harness.pairs import PairReport, pair_diagnostics, read_pair_report
-from harness.pairs.gallery import NAME
+from harness.pairs.gallery import NAME, contact_sheet
 from harness.plugins import load_method
 from harness.progress import Reporter, showing
 from harness.records import Drop, Pair, Prompt, from_json, to_json
@@ -54,6 +54,20 @@ def test_examples_get_the_clean_and_the_corrupted_image(folder, seva):
         )
         assert list(example.pictures) == ["clean", "invert:p=1"]
         assert np.abs(clean + worse - 255).max() < 12  # an inverted image; WebP is not exact
+
+
+def test_the_examples_are_one_sheet(folder, seva, tmp_path):
+    sheet = tmp_path / "out" / "sheet.png"
+    assert contact_sheet(folder, sheet) == 0
+    assert not sheet.exists()
+    report = pair_diagnostics(run_context(folder, seva, seva.options("small", {})))
+    assert contact_sheet(folder, sheet) == len(report.examples) == 10
+    clean = PIL.Image.open(folder / "images" / f"{report.examples[0].pictures['clean']}.webp")
+    made = PIL.Image.open(sheet)
+    assert made.size == (2 * clean.width, 10 * clean.height)
+    assert np.array_equal(
+        np.asarray(made.crop((0, 0, *clean.size)).convert("RGB")), np.asarray(clean.convert("RGB"))
+    )
 
 
 def test_it_is_kept_until_the_pairs_change(folder, seva):

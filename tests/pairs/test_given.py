@@ -27,6 +27,11 @@ def row(**changed):
     return {"image": "a.png", "question": "What?", "chosen": "yes", "rejected": "no", **changed}
 
 
+USER = {"role": "user", "content": "What?"}
+ASSISTANT = {"role": "assistant", "content": "yes"}
+VIDEO = {"type": "video", "video": "a.mp4"}
+
+
 @pytest.fixture
 def folder(tmp_path):
     images(tmp_path, "a.png", "b.png")
@@ -110,6 +115,17 @@ MARKED = {"from": "gpt", "value": "<image>"}
         ),
         ({"question": None, "prompt": [{"role": "tool", "content": "x"}]}, "unknown role"),
         ({"question": None, "prompt": [{"role": "user", "content": 3}]}, "unknown shape"),
+        ({"question": None, "prompt": [{"role": "user", "content": [VIDEO]}]}, "no text or image"),
+        ({"question": [{"role": "user", "content": "a"}] * 2}, "several turns"),
+        (
+            {"question": None, "prompt": [{"role": "system", "content": "Be brief."}]},
+            "system message",
+        ),
+        ({"question": None, "prompt": [ASSISTANT]}, "no question"),
+        ({"question": None, "prompt": [USER, {**ASSISTANT, "content": ""}, USER]}, "empty answer"),
+        ({"chosen": [ASSISTANT, ASSISTANT]}, "several turns"),
+        ({"chosen": ["yes"]}, "unknown shape"),
+        ({"image": 3}, "no image"),
         ({"system": "You are a pirate."}, "system message"),
         ({"chosen_image": "b.png"}, "own image for an answer"),
         ({"chosen": 3}, "unknown shape"),
@@ -274,6 +290,84 @@ def test_one_object_around_the_rows_is_looked_into(folder):
         assert len(read_given(path).pairs) == 1
 
 
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({"text": json.dumps({"question": "What?", "chosen": "a", "rejected": "b"})}, ""),
+        ({"text": json.dumps({"question": 3, "chosen": "a", "rejected": "b"})}, "unknown shape"),
+        (
+            {"conversations": [USER], "output_1": ASSISTANT, "output_2": USER, "preference": 3},
+            "no preference",
+        ),
+        (
+            {
+                "conversations": [USER, ASSISTANT],
+                "rejected_conversations": [{**USER, "content": "Who?"}, ASSISTANT],
+            },
+            "two questions",
+        ),
+        ({"chosen": [USER, ASSISTANT], "rejected": [ASSISTANT]}, "two questions"),
+        ({"prompt": "What?", "completions": {"response": ["a", "b"]}}, "no preference"),
+        (
+            {
+                "prompt": "What?",
+                "completions": [
+                    {"response": "a", "annotations": {"Helpfulness": {"Rating": "4"}}},
+                    {"response": "b", "annotations": {"Helpfulness": {"Rating": "N/A"}}},
+                    {"response": "c", "annotations": {"Helpfulness": {}}},
+                ],
+            },
+            "no preference",
+        ),
+        (
+            {"instruction": "What?", "history": [["a"]], "chosen": "a", "rejected": "b"},
+            "unknown shape",
+        ),
+    ],
+)
+def test_a_row_of_a_published_form_is_read_or_says_what_is_wrong(values, problem):
+    values = {"image": "a.png", **values}
+    (found,) = read_row(recognise(values), values)
+    assert found.problem == problem
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '{"question": "What?"}', "plain"])
+def test_a_text_that_is_no_pair_is_not_rlhf_vs_form(text):
+    form = recognise({"image": "a.png", "text": text})
+    assert form is None or form.name != "RLHF-V"
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        ({"dataset_dict.json": '{"splits": ["a", "b"]}'}, "no split train; it has: a, b"),
+        ({"dataset_dict.json": '{"splits": "a"}'}, "no split train; it has: none"),
+        ({"dataset_dict.json": "{"}, "Save the data set again"),
+        ({"state.json": '{"_data_files": [{"filename": "data.arrow"}]}'}, "is not whole"),
+        ({"state.json": "[]"}, "is not whole"),
+        ({"notes.txt": "x"}, "holds no table"),
+    ],
+)
+def test_a_saved_data_set_that_is_not_whole_is_refused(tmp_path, files, told):
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises(UsageError, match=told):
+        read_given(tmp_path)
+
+
+def test_entries_and_lines_of_another_shape_are_counted(folder):
+    lines = folder / "pairs.csv"
+    lines.write_text("image,question,chosen,rejected\na.png,What?,yes,no\na.png,What?\n\n")
+    found = read_given(lines)
+    assert len(found.pairs) == 1
+    assert [drop.meta["row"] for drop in found.dropped] == ["line 3"]
+    entries = folder / "pairs.json"
+    entries.write_text(json.dumps([row(), [1], "x"], indent=1))
+    found = read_given(entries)
+    assert len(found.pairs) == 1
+    assert [drop.meta["row"] for drop in found.dropped] == ["entry 2", "entry 3"]
+
+
 def test_a_folder_with_several_tables_asks_which(folder):
     json_file(folder, [row()], "one.json")
     json_file(folder, [row()], "two.json")
@@ -407,8 +501,25 @@ def test_a_rejected_image_of_ms_swift_is_the_rejected_answers(folder):
 def test_a_supervised_file_is_told_what_a_pair_is_and_what_it_can_be_used_for(folder):
     talk = [{"from": "human", "value": "<image>\nWhat is it?"}, {"from": "gpt", "value": "A cat."}]
     path = json_file(folder, [{"id": n, "image": "a.png", "conversations": talk} for n in range(2)])
-    with pytest.raises(HarnessError, match="a chosen and a rejected answer") as refused:
+    with pytest.raises(HarnessError, match="name them chosen and rejected") as refused:
         read_given(path)
     assert f"--prompts {path}" in str(refused.value)
     assert "harness pairs" not in str(refused.value)
     assert len(gather(path)[0].prompts) == 2
+
+
+def test_answers_under_other_names_are_told_the_names_that_are_read(folder):
+    rows = [{"image": "a.png", "question": "What?", "winner": "A cat.", "loser": "A dog."}]
+    with pytest.raises(HarnessError, match=r"columns are image, question, winner, loser.*chosen"):
+        read_given(json_file(folder, rows))
+
+
+def test_a_row_with_several_pairs_is_one_row(folder):
+    rated = [
+        {"response": text, "annotations": {"Helpfulness": {"Rating": str(mark)}}}
+        for text, mark in (("A cat.", 5), ("A dog.", 3), ("A cow.", 1))
+    ]
+    rows = [{"prompt": f"What {n}?", "img_path": "a.png", "completions": rated} for n in range(2)]
+    found = read_given(json_file(folder, rows))
+    assert len(found.pairs) == 6
+    assert found.forms == {"VLFeedback": 2}

@@ -87,3 +87,12 @@ def test_hostile_text_stays_text(text):
     }
     assert len(suite) == 2
     assert suite[-1].find("system-out").text in (words.one_line(text, 400), None)
+
+
+def test_a_figure_of_zero_on_both_sides_is_said():
+    """A scorer that takes the exact text gives whole sentences zero, and their difference too."""
+    assert any(
+        "none of the 40 answers is right" in each for each in scored([0] * 40, [0] * 40).sentences
+    )
+    assert not any("is right by it" in each for each in scored([0] * 40, [0] * 39 + [1]).sentences)
+    assert not any("is right by it" in each for each in scored([0] * 9, [0] * 9).sentences)

@@ -45,32 +45,50 @@ def train(pairs, out):
 def make_pairs(prompts, model, seed):
 """
 
-BREAKERS = {
-    "pairs come lazily": (
+BREAKERS = [
+    (
+        "pairs come lazily",
         "for prompt in list(prompts): yield Pair(prompt, 'a', ('b',))",
         "read 1024 of 1024 prompts",
     ),
-    "pairs are valid, inputs unchanged": (
+    (
+        "pairs are valid, inputs unchanged",
         "for prompt in prompts: yield Pair(prompt, 'a', ())",
         "at least one rejected answer",
     ),
-    "the image is kept": (
+    (
+        "the image is kept",
         "for prompt in prompts: yield Pair(replace(prompt, question='else'), 'a', ('b',))",
         "changed prompt",
     ),
-    "same seed, same pairs": (
+    ("pairs come lazily", "return iter(())", "yielded nothing for 1024 prompts"),
+    (
+        "pairs are valid, inputs unchanged",
+        "for prompt in prompts: prompt.image.write_bytes(b''); yield Pair(prompt, 'a', ('b',))",
+        "changed the images",
+    ),
+    ("the image is kept", "for prompt in prompts: yield Pair(prompt, 'a', ['b'])", "write (text,)"),
+    (
+        "a resume in the middle gives the rest",
+        "for n, prompt in enumerate(prompts): yield from [Pair(prompt, 'a', ('b',))] * (n == 0)",
+        "records after a resume",
+    ),
+    (
+        "same seed, same pairs",
         "for prompt in prompts: yield Pair(prompt, str(random.random()), ('b',))",
         "seed_of",
     ),
-    "a resume in the middle gives the rest": (
+    (
+        "a resume in the middle gives the rest",
         "for n, prompt in enumerate(prompts): yield Pair(prompt, f'a{n}', ('b',))",
         "after a resume",
     ),
-    "a checkpoint is written, inputs unchanged": (
+    (
+        "a checkpoint is written, inputs unchanged",
         "for prompt in prompts: yield Pair(prompt, 'a', ('b',))",
         "never reached",
     ),
-}
+]
 
 
 @pytest.fixture
@@ -104,7 +122,7 @@ def first_failure(name, **words):
 def test_a_broken_promise_is_named_with_the_plugin(install, monkeypatch):
     # These methods never ask the model; what it says before and after training is not the point.
     monkeypatch.setattr("harness.testing.contract._said", lambda trial, model: "")
-    for number, (promise, (body, said)) in enumerate(BREAKERS.items()):
+    for number, (promise, body, said) in enumerate(BREAKERS):
         install(f"breaker{number}", HEAD + "    " + body + "\n")
         failed = first_failure(f"breaker{number}")
         assert failed.name == promise, (promise, failed)
@@ -142,6 +160,21 @@ def test_options_must_be_frozen_and_have_a_json_form(install):
     install("plain", plain + "    yield 1\n")
     with pytest.raises(UsageError, match="not a dataclass"):
         check_method("plain")
+    for name, option, told in (
+        ("preset", "n: int = 1", "preset paper, which is no Options"),
+        ("json", "n: object = frozenset()", "no JSON form"),
+    ):
+        code = HEAD.replace(
+            "@hookimpl\ndef train",
+            f"@dataclass(frozen=True)\nclass Options:\n    {option}\n\n"
+            "PRESETS = {'paper': 1}\n\n@hookimpl\ndef train",
+        )
+        install(name, code + "    yield 1\n")
+        if name == "json":
+            with pytest.raises(UsageError, match=told):
+                check_method(name)
+        else:
+            assert told in first_failure(name).detail
 
 
 def code_lines(source: str) -> int:
@@ -160,7 +193,8 @@ def test_the_scaffold_is_short_and_whole(tmp_path):
     out = new_method("sharper_eye", tmp_path / "new")
     found = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
     assert found == {
-        "pyproject.toml", "README.md", "harness_sharper_eye/__init__.py", "tests/test_contract.py",
+        *("pyproject.toml", "README.md"),
+        *("harness_sharper_eye/__init__.py", "tests/test_sharper_eye.py"),
     }  # fmt: skip
     project = tomllib.loads((out / "pyproject.toml").read_text())
     assert project["project"]["name"] == "harness-sharper-eye"
