@@ -207,6 +207,8 @@ def _show(report: ReportInput, code: ExitCode) -> None:
     missing = report.missing
     if missing:
         click.echo(f"{missing} answers or scores are missing, both sides together.")
+    for sentence in report.nothing_right:
+        click.echo(sentence)
     click.echo(
         {
             ExitCode.DONE: "PASS: no rule failed.",

@@ -184,12 +184,13 @@ class ReportInput:
         found += [_graded(names)] if (names := self.graded) else []
         found += [_on_seeds(self.seeds)] if self.seeds else []
         found += [self.looks.note] if self.looks is not None else []
-        found += self._nothing_right()
+        found += self.nothing_right
         for name, counts in self.states.items():
             found += [f"{name}: {sentence}" for sentence in sentences({"": counts})]
         return distinct(filter(None, (*found, *self.notes)))
 
-    def _nothing_right(self) -> list[str]:
+    @property
+    def nothing_right(self) -> list[str]:
         """Name headline figures of zero: answers in another form than the scorer takes give them.
 
         Exact-text accuracy of answers such as "Yes, there is." is zero, and so is a difference.

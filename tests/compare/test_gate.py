@@ -249,7 +249,8 @@ def test_a_planted_regression_fails_against_its_own_before_and_against_a_baselin
         "gate", ruined, "--baseline", gentle, "--fail-on", "pope.upper<-0.5", "--report", "junit"
     )
     assert beside.returncode == 4, beside.stdout + beside.stderr
-    assert "the whole range of the bounds is beyond the threshold" in beside.stdout
+    told = " ".join(beside.stdout.split())  # broken into lines where COLUMNS says so
+    assert "the whole range of the bounds is beyond the threshold" in told
     assert 'type="gate"' in (ruined / FOLDER / "junit.xml").read_text()
     assert not (ruined / "junit.xml").exists()
     better = harness("gate", gentle, "--baseline", ruined)
@@ -284,6 +285,16 @@ def test_missing_samples_are_exit_code_3(tmp_path):
     assert "1 answers or scores are missing" in done.stdout
     told = f"{tmp_path / 'lacking'}: run the same harness run or harness judge command again."
     assert told in done.stdout
+
+
+def test_a_pass_of_zero_against_zero_says_so(tmp_path):
+    before, after = (
+        [dataclasses.replace(row, scores={**row.scores, "strict": 0.0}) for row in arm]
+        for arm in (pope(), pope(seed=5))
+    )
+    done = harness("gate", write_run(tmp_path / "zero", {"pope": before}, {"pope": after}))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "none of the 90 answers is right by it on either side" in done.stdout
 
 
 def test_a_folder_without_a_run_is_exit_code_2(tmp_path):
