@@ -182,6 +182,9 @@ def test_two_seeds_are_one_folder_whose_figures_are_the_mean_over_both(settings,
     first = numbers(outcome)["comparison"]["benchmarks"][0]["figures"][0]
     assert head["seeds"][0] == pytest.approx(first["difference"])
     assert verify(place).passed
+    again = CliRunner().invoke(app, [*words, "--out", str(settings.out)])
+    last = json.loads(again.stdout.splitlines()[-1])
+    assert (last["reused"], last["calls"]) == (True, 0)
     stages = CliRunner().invoke(app, [*words[:-1], "--only", "before", "--out", str(settings.out)])
     assert stages.exit_code == 0, stages.output
     assert stages.stdout.count("nothing is missing") == 2

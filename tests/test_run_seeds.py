@@ -1,10 +1,6 @@
-"""Several training seeds: the mean over them, its error, and a run folder that holds them all."""
+"""Several training seeds: the mean over them and its error (their run folder: tests/test_run.py)."""
 
 from __future__ import annotations
-
-import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -150,32 +146,3 @@ def test_seeds_on_other_rows_are_refused():
             draws=50,
             more=[(arm([0, 1] * 9), arm([1, 1] * 9))],
         )
-
-
-@pytest.mark.slow
-def test_three_seeds_are_one_run_folder_that_can_be_verified(tmp_path):
-    asked = ["--method", "seva", "--bench", "pope", "--limit", "36", "--max-prompts", "24"]
-    more = ["--seeds", "3", "--json", "--quiet", "--out", str(tmp_path)]
-
-    def harness(*words):
-        done = subprocess.run(
-            [sys.executable, "-m", "harness", *words], capture_output=True, text=True, timeout=500
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    last = json.loads(harness("run", *asked, *more).splitlines()[-1])
-    folder = last["folder"]
-    assert folder.endswith("-seeds3")
-    (head, *_) = last["comparison"]["benchmarks"][0]["figures"]
-    singles = []
-    for run in sorted(tmp_path.glob("seva-*")):
-        if not run.name.endswith("-seeds3"):
-            written = json.loads((run / "comparison.json").read_text())
-            singles.append(written["comparison"]["benchmarks"][0]["figures"][0]["difference"])
-    assert sorted(head["seeds"]) == sorted(singles)
-    assert head["difference"] == pytest.approx(sum(singles) / 3)
-    assert "ok" in harness("verify", folder)
-    again = json.loads(harness("run", *asked, *more).splitlines()[-1])
-    assert again["reused"] is True
-    assert again["calls"] == 0
