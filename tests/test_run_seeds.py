@@ -1,4 +1,4 @@
-"""Several training seeds: the mean over them and its error (their run folder: tests/test_run.py)."""
+"""Several training seeds: the mean over them and its error; their run folder is in test_run."""
 
 from __future__ import annotations
 
