@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -90,6 +90,7 @@ def test_samples_follow_the_nucleus(top_p: float, heat: float) -> None:
     levels=st.integers(1, 40),
     seed=st.integers(0, 999),
 )
+@example(rows=[(599, 0.9, 0.2, 54)], levels=1, seed=0)
 def test_a_draw_is_the_same_in_every_batch_ties_included(rows, levels, seed) -> None:
     stream = torch.Generator().manual_seed(seed)
     logits = torch.randint(0, levels, (len(rows), 50), generator=stream).float() / 4
@@ -100,7 +101,8 @@ def test_a_draw_is_the_same_in_every_batch_ties_included(rows, levels, seed) -> 
         draw(logits[i : i + 1], [requests[i]], [steps[i]])[0] for i in range(len(rows))
     ]
     for i, token in enumerate(together):
-        assert nucleus(logits[i].double().numpy(), rows[i][1], rows[i][2])[token] > 0
+        edge = rows[i][1] + 1e-6  # 45 of 50 equal chances are 0.9, or a rounding less
+        assert nucleus(logits[i].double().numpy(), edge, rows[i][2])[token] > 0
 
 
 def test_rounding_as_of_another_batch_moves_next_to_no_draw() -> None:
