@@ -205,7 +205,7 @@ def run_part(settings: Settings, part: PairPart) -> tuple[Path, tuple[StageState
     Parts may run at once, also on several machines; the first does the preflight.
 
     Raises:
-        UsageError: if the settings name something that is not there, or the run has no such part.
+        UsageError: if the settings name what does not exist or ask for rounds; for too many parts.
         HarnessError: if the method hangs or yields an invalid pair; answers stay in the store.
     """
     with _begun(settings, part) as (context, model):

@@ -85,6 +85,11 @@ def answering(reply: str | None = None) -> Iterator[None]:
         try:
             with contextlib.redirect_stdout(io.StringIO()):  # some print what they think
                 yield
+        except BaseExceptionGroup as error:  # of tasks that a group awaits
+            caught: BaseException | None = error.subgroup((Asked, AskedAgain, Unanswerable))
+            while isinstance(caught, BaseExceptionGroup):
+                caught = caught.exceptions[0]
+            raise caught or error from None
         finally:
             _current = before
             random.setstate(state)
@@ -131,6 +136,7 @@ def _text(message: Any) -> str:
 @functools.cache
 def _watch() -> None:
     """Stand in the way of everything with which tasks reach a service, once a process."""
+    import asyncio
     import socket
     import time
 
@@ -140,8 +146,9 @@ def _watch() -> None:
     for provider in set(ProviderFactory._provider_classes.values()):
         _replace(provider, "evaluate", _provider)
     _replace(requests.Session, "request", _request)
-    _replace(socket, "create_connection", _connection)
-    _replace(socket, "getaddrinfo", _connection)
+    for owner in (socket, asyncio.BaseEventLoop):  # the loop looks names up in another thread
+        _replace(owner, "create_connection", _connection)
+        _replace(owner, "getaddrinfo", _connection)
     _replace(time, "sleep", _nothing)
 
 

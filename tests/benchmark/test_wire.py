@@ -7,6 +7,7 @@ import json
 import socket
 import time
 
+import httpx
 import openai
 import pytest
 import requests
@@ -36,11 +37,33 @@ def by_openai(messages):
     return made.choices[0].message.content
 
 
+def later_client():
+    return openai.AsyncOpenAI(api_key="k", base_url="http://judge.test/v1", max_retries=0)
+
+
 def by_openai_later(messages):
     async def ask():
-        client = openai.AsyncOpenAI(api_key="k", base_url="http://judge.test/v1")
-        made = await client.chat.completions.create(model="m", messages=messages, max_tokens=7)
+        asked = {"model": "m", "messages": messages, "max_tokens": 7}
+        made = await later_client().chat.completions.create(**asked)
         return made.choices[0].message.content
+
+    return asyncio.run(ask())
+
+
+async def by_responses():
+    await later_client().responses.create(model="m", input="Is it right?")
+
+
+async def by_httpx(host="judge.test"):
+    await httpx.AsyncClient().get(f"http://{host}/data")
+
+
+def by_group(messages):
+    async def ask():
+        async with asyncio.TaskGroup() as group:
+            asked = {"model": "m", "messages": messages, "max_tokens": 7}
+            made = group.create_task(later_client().chat.completions.create(**asked))
+        return made.result().choices[0].message.content
 
     return asyncio.run(ask())
 
@@ -50,7 +73,7 @@ def watched():
     watch_openai()
 
 
-@pytest.mark.parametrize("ask", [by_requests, by_data, by_openai, by_openai_later])
+@pytest.mark.parametrize("ask", [by_requests, by_data, by_openai, by_openai_later, by_group])
 def test_a_question_is_caught_and_its_reply_given(ask):
     with pytest.raises(Asked, match="You grade") as asked:
         scored(lambda: ask(SAID))
@@ -72,6 +95,10 @@ def test_a_question_is_caught_and_its_reply_given(ask):
         lambda: requests.post("http://judge.test/v1", data="no JSON"),
         lambda: socket.create_connection(("judge.test", 80)),
         lambda: socket.getaddrinfo("judge.test", 80),
+        lambda: httpx.get("http://judge.test/data"),
+        lambda: asyncio.run(by_responses()),
+        lambda: asyncio.run(by_httpx()),
+        lambda: asyncio.run(by_httpx("127.0.0.1:9")),
     ],
 )
 def test_anything_else_over_the_network_is_unanswerable(ask):
@@ -85,3 +112,5 @@ def test_nobody_waits_inside_and_calls_from_elsewhere_pass():
     assert time.monotonic() - began < 30
     with pytest.raises(requests.ConnectionError):
         requests.get("http://127.0.0.1:9/")
+    with pytest.raises(httpx.ConnectError):
+        asyncio.run(by_httpx("127.0.0.1:9"))

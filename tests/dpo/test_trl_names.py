@@ -87,16 +87,6 @@ def test_every_loss_of_trl_is_here_or_is_told():
     assert set(theirs) - set(LOSSES) - ELSEWHERE.keys() == set()
 
 
-def test_recipes_and_python_tell_the_same(tmp_path):
-    recipe = tmp_path / "recipe.yaml"
-    recipe.write_text("method: seva\nbench: pope\nset:\n  num_train_epochs: 3\n")
-    done = harness("run", "--config", recipe)
-    assert done.returncode == 2
-    assert "epochs=3" in done.stderr
-    with pytest.raises(UsageError, match="epochs=3"):
-        api.run("seva", "pope", options={"num_train_epochs": 3}, out=tmp_path / "runs")
-
-
 @pytest.mark.parametrize(
     ("option", "told"),
     [
@@ -112,9 +102,21 @@ def test_an_option_of_the_training_typed_as_the_commands_says_where_it_goes(opti
     assert "Did you mean" not in done.stderr
 
 
-def test_an_option_of_the_training_at_the_top_of_a_recipe_says_where_it_goes(tmp_path):
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("set: {num_train_epochs: 3}", "epochs=3"),
+        ("learning_rate: 1e-5", "set: {learning_rate: VALUE}"),
+    ],
+)
+def test_a_recipe_tells_the_same(tmp_path, line, told):
     recipe = tmp_path / "recipe.yaml"
-    recipe.write_text("method: seva\nbench: pope\nlearning_rate: 1e-5\n")
+    recipe.write_text(f"method: seva\nbench: pope\n{line}\n")
     done = harness("run", "--config", recipe)
     assert done.returncode == 2
-    assert "set: {learning_rate: VALUE}" in done.stderr
+    assert told in done.stderr
+
+
+def test_python_tells_the_same(tmp_path):
+    with pytest.raises(UsageError, match="epochs=3"):
+        api.run("seva", "pope", options={"num_train_epochs": 3}, out=tmp_path)
