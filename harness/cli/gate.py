@@ -121,7 +121,7 @@ def gate(
     code = exit_code(report.compared, report.gate)
     written = _written(report, folder, reports)
     if events:
-        shown = {"exit": int(code), "missing": report.missing}
+        shown = {"exit": int(code), "missing": report.missing, "notes": report.nothing_right}
         click.echo(json.dumps({**shown, "rules": [to_json(ruling) for ruling in report.gate]}))
         return code
     if looks is not None:

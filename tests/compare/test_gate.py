@@ -292,9 +292,11 @@ def test_a_pass_of_zero_against_zero_says_so(tmp_path):
         [dataclasses.replace(row, scores={**row.scores, "strict": 0.0}) for row in arm]
         for arm in (pope(), pope(seed=5))
     )
-    done = harness("gate", write_run(tmp_path / "zero", {"pope": before}, {"pope": after}))
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "none of the 90 answers is right by it on either side" in done.stdout
+    run = write_run(tmp_path / "zero", {"pope": before}, {"pope": after})
+    for words in ((), ("--json",)):
+        done = harness("gate", run, *words)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "none of the 90 answers is right by it on either side" in done.stdout
 
 
 def test_a_folder_without_a_run_is_exit_code_2(tmp_path):
